@@ -1,0 +1,56 @@
+"""nmmjax: differentiable dynamics of next-generation neural mass models (see README.md)."""
+
+from . import plot as plot
+from ._results import RESULTS as RESULTS
+from .balance import EnergyBalance as EnergyBalance
+from .balance import energy_balance as energy_balance
+from .mechanics.coordinates import from_kuramoto as from_kuramoto
+from .mechanics.coordinates import from_qp as from_qp
+from .mechanics.coordinates import from_qqdot as from_qqdot
+from .mechanics.coordinates import from_riccati as from_riccati
+from .mechanics.coordinates import from_wv as from_wv
+from .mechanics.coordinates import to_kuramoto as to_kuramoto
+from .mechanics.coordinates import to_qp as to_qp
+from .mechanics.coordinates import to_qqdot as to_qqdot
+from .mechanics.coordinates import to_riccati as to_riccati
+from .mechanics.coordinates import to_wv as to_wv
+from .mechanics.energy import conservative_field as conservative_field
+from .mechanics.energy import damping as damping
+from .mechanics.energy import force as force
+from .mechanics.energy import hamiltonian as hamiltonian
+from .mechanics.energy import hamiltonian_field as hamiltonian_field
+from .mechanics.energy import heat_rate as heat_rate
+from .mechanics.energy import kinetic_energy as kinetic_energy
+from .mechanics.energy import mechanical_residual as mechanical_residual
+from .mechanics.energy import port_power as port_power
+from .mechanics.energy import potential_energy as potential_energy
+from .mechanics.energy import total_energy as total_energy
+from .mechanics.scaling import RescaledTime as RescaledTime
+from .mechanics.scaling import Scaling as Scaling
+from .mechanics.scaling import rescale as rescale
+from .mechanics.scaling import strong_coupling as strong_coupling
+from .mechanics.scaling import unit_heterogeneity as unit_heterogeneity
+from .models.base import State as State
+from .models.base import parameter_table as parameter_table
+from .models.mpr import MPR as MPR
+from .models.mpr import ConductanceSynapse as ConductanceSynapse
+from .models.mpr import GapJunction as GapJunction
+from .models.stimulus import Constant as Constant
+from .models.stimulus import Pulse as Pulse
+from .models.stimulus import PulseTrain as PulseTrain
+from .models.stimulus import Ramp as Ramp
+from .models.stimulus import Sampled as Sampled
+from .models.stimulus import Sinusoid as Sinusoid
+from .orbits import Orbit as Orbit
+from .orbits import limit_cycle as limit_cycle
+from .orbits import loss_per_cycle as loss_per_cycle
+from .orbits import orbit as orbit
+from .orbits import predict_peaks as predict_peaks
+from .solvers.mobius import MobiusExtrapolation as MobiusExtrapolation
+from .solvers.mobius import MobiusSplitting as MobiusSplitting
+from .solvers.simulate import simulate as simulate
+from .solvers.term import FixedStep as FixedStep
+from .solvers.term import PopulationTerm as PopulationTerm
+from .solvers.trajectory import Trajectory as Trajectory
+
+__version__ = "0.1.0"

@@ -1,0 +1,163 @@
+"""Layer 0: a parameter is declared once, with symbol, unit, bounds and meaning; docs, checks, plots and fits read it from there.
+
+`parameter(...)` declares a field of an `equinox.Module`; `parameters(cls)` lists the declarations; `@declared` makes the
+constructor refuse unknown names and values outside the bounds with a one-sentence `ValueError`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import float_dtype, is_concrete
+
+_Class = TypeVar("_Class", bound=type)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """The declaration of one parameter.
+
+    `bounds` is an interval in the usual notation, such as `[0, inf)` or `(0, inf)`.
+    """
+
+    symbol: str
+    unit: str
+    bounds: str
+    doc: str
+    name: str = ""
+    default: float | None = None
+    ndim: int = 0
+
+    @property
+    def lower(self) -> float:
+        return float(self.bounds[1:-1].split(",")[0])
+
+    @property
+    def upper(self) -> float:
+        return float(self.bounds[1:-1].split(",")[1])
+
+    @property
+    def rule(self) -> str:
+        """What a value must satisfy, in words: `≥ 0`, `> 0`, `finite`, …"""
+        rules = []
+        if np.isfinite(self.lower):
+            rules.append(f"{'≥' if self.bounds[0] == '[' else '>'} {self.lower:g}")
+        if np.isfinite(self.upper):
+            rules.append(f"{'≤' if self.bounds[-1] == ']' else '<'} {self.upper:g}")
+        return " and ".join(rules) or "finite"
+
+    def allows(self, value: np.ndarray) -> bool:
+        """Whether every entry of `value` is finite and within the bounds."""
+        above = value >= self.lower if self.bounds[0] == "[" else value > self.lower
+        below = value <= self.upper if self.bounds[-1] == "]" else value < self.upper
+        return bool(np.all(np.isfinite(value) & above & below))
+
+
+def as_array(value: Any) -> Any:
+    """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    if isinstance(value, (bool, str, bytes, complex)):
+        return value
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        if array.dtype.kind not in "iuf":
+            return value
+        return jnp.asarray(array, dtype=float_dtype())
+    except (TypeError, ValueError):
+        return value
+
+
+def parameter(
+    default: Any = dataclasses.MISSING,
+    *,
+    symbol: str,
+    unit: str = "1",
+    bounds: str = "(-inf, inf)",
+    ndim: int = 0,
+    doc: str,
+) -> Any:
+    """A field of an `equinox.Module` that holds one parameter, a float array with `ndim` axes."""
+    known = None if default is dataclasses.MISSING else default
+    declaration = Parameter(symbol, unit, bounds, doc, default=known, ndim=ndim)
+    return eqx.field(default=default, converter=as_array, metadata={"parameter": declaration})
+
+
+def parameters(module: Any) -> dict[str, Parameter]:
+    """The declarations of a class or instance, by name, in the order in which they were written."""
+    return {
+        field.name: dataclasses.replace(field.metadata["parameter"], name=field.name)
+        for field in dataclasses.fields(module)
+        if "parameter" in field.metadata
+    }
+
+
+def require(argument: str, value: Any, rule: str, holds: Any) -> None:
+    """Raise the one-sentence `ValueError` naming argument, rule and value unless `holds`."""
+    if not holds:
+        raise ValueError(f"Argument `{argument}` must {rule}, but got {show(value)}.")
+
+
+def show(value: Any) -> str:
+    """A short form of an offending value for an error message."""
+    if isinstance(value, jax.Array) and not is_concrete(value):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, (np.ndarray, jax.Array)):
+        if value.ndim == 0:
+            return f"{value.item():g}" if value.dtype.kind in "iuf" else str(value.item())
+        text = np.array2string(np.asarray(value), threshold=6, edgeitems=2, precision=6, separator=", ")
+        return f"{text} of shape {value.shape}"
+    return repr(value)
+
+
+def check(declaration: Parameter, value: Any) -> None:
+    """Refuse, in one sentence, a value that is no float array, has the wrong shape or lies outside its bounds."""
+    name, ndim = declaration.name, declaration.ndim
+    number = "a number" if ndim == 0 else f"an array of numbers with {ndim} axis" + ("" if ndim == 1 else "es")
+    is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
+    require(name, value, f"be {number}", is_float)
+    hint = " (use `jax.vmap` over the model for many values)" if ndim == 0 else ""
+    require(name, value, f"be {number}{hint}", value.ndim == ndim)
+    if is_concrete(value):
+        concrete = np.asarray(value)
+        require(name, value, "be finite, without NaN", bool(np.all(np.isfinite(concrete))))
+        require(name, value, f"be {declaration.rule}", declaration.allows(concrete))
+
+
+def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
+    """Refuse, in one sentence, names in `given` that are not `accepted`."""
+    for name in given:
+        if name not in accepted:
+            names = ", ".join(f"`{each}`" for each in accepted)
+            raise ValueError(f"Argument `{name}` must be one of the {what} {names}, but got `{name}`.")
+
+
+def declared(cls: _Class) -> _Class:
+    """Class decorator: the constructor checks its arguments against the declared parameters.
+
+    Unknown names and values that break a declaration raise `ValueError`; traced values pass, since they can't be read.
+    """
+    inner: Callable[..., None] = cls.__init__
+    accepted = [field.name for field in dataclasses.fields(cls) if field.init]
+
+    @functools.wraps(inner)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        refuse_unknown(kwargs, accepted, f"arguments of {cls.__name__},")
+        inner(self, *args, **kwargs)
+
+    cls.__init__ = __init__  # type: ignore[misc]
+    return cls
+
+
+def check_parameters(module: Any) -> None:
+    """Check every declared parameter of an instance; call it from `__check_init__`."""
+    for declaration in parameters(module).values():
+        value = getattr(module, declaration.name)
+        if value is not None:
+            check(declaration, value)

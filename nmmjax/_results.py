@@ -1,0 +1,10 @@
+"""Layer 0: how a solve ended. Diffrax's result codes, and two of ours for what an integrator can't see itself."""
+
+import diffrax
+
+
+class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
+    """Result codes: diffrax's, extended. Printing one gives its message; `successful` prints as the empty string."""
+
+    non_finite = "The state became infinite or NaN; take smaller steps or `MobiusSplitting`, which can't overflow."
+    rate_not_positive = "The firing rate left r > 0, which the equations forbid; tighten the tolerances or the step."

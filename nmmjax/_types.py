@@ -1,0 +1,22 @@
+"""Layer 0: shape aliases shared by every file. `Scalar` is one number as an array; `Values` is elementwise, any shape."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Complex, Float
+
+Scalar = Float[Array, ""]
+Values = Float[Array, "..."]
+ComplexValues = Complex[Array, "..."]
+Real = ArrayLike
+
+
+def float_dtype() -> Any:
+    """The default float dtype: float64 where the user enabled x64, else float32."""
+    return jnp.zeros(()).dtype
+
+
+def is_concrete(x: Any) -> bool:
+    """True where `x` is a number that can be looked at now, False inside `jit`, `grad` or `vmap`."""
+    return not isinstance(x, jax.core.Tracer)

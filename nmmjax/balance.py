@@ -1,0 +1,108 @@
+"""Layer 4: where a run's energy went: work by the stimulus, dissipated heat, and what the integrator got wrong."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from ._parameter import require
+from ._types import Scalar, Values
+from .mechanics.energy import heat_rate, port_power, total_energy
+from .models.base import State
+from .models.mpr import MPR
+from .models.stimulus import input_at
+from .solvers.simulate import default_tolerances, jump_times
+from .solvers.trajectory import Trajectory
+
+
+class EnergyBalance(eqx.Module):
+    """E(t) − E(t₀) = work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
+
+    - `energy`: E including the input, (η + I)/R + …; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I included
+    - `heat`: ∫ Γ q̇² dt/τ, never negative without gap junctions
+    - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
+    - `residual`: what is left, the run's own error; `relative`: its largest size over the largest of |E|, |work|, |heat|
+    """
+
+    ts: Values
+    energy: Values
+    work: Values
+    heat: Values
+    port_work: Values
+    residual: Values
+    relative: Scalar
+
+
+class _Ledger(eqx.Module):
+    """A state with the work and heat gathered so far."""
+
+    state: State
+    work: Values
+    heat: Values
+
+
+def energy_balance(run: Trajectory) -> EnergyBalance:
+    """Work, heat and residual of a run, for every parameter and stimulus (nmmjax theory notes §4).
+
+    From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
+    all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
+    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR`.
+    """
+    require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
+    return _balance(run)
+
+
+@eqx.filter_jit
+def _balance(run: Trajectory) -> EnergyBalance:
+    model, stimulus, ts, ys = run.model, run.stimulus, run.ts, run.ys
+    dtype = ts.dtype
+    rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)
+    controller: Any = diffrax.PIDController(rtol=jnp.asarray(rtol, dtype), atol=jnp.asarray(atol, dtype))
+    if stimulus is not None and stimulus.jumps().shape[0]:
+        controller = diffrax.ClipStepSizeController(controller, jump_ts=jump_times(stimulus))
+
+    def rates(t: Values, y: _Ledger, args: Any) -> _Ledger:
+        current = input_at(stimulus, jnp.asarray(t))
+        flow = model.vector_field(jnp.asarray(t), y.state, stimulus)
+        return _Ledger(flow, port_power(model, y.state, current), heat_rate(model, y.state))
+
+    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values]:
+        zero = jnp.zeros((), dtype)
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(rates),
+            diffrax.Tsit5(),
+            t0,
+            t1,
+            None,
+            _Ledger(y0, zero, zero),
+            stepsize_controller=controller,
+            saveat=diffrax.SaveAt(t1=True),
+            max_steps=100_000,
+            throw=False,
+        )
+        return solution.ys.work[0], solution.ys.heat[0]
+
+    # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
+    reached = jnp.isfinite(ys.r) & jnp.isfinite(ys.v)
+    whole = reached[1:] & reached[:-1]
+    starts = State(r=jnp.where(whole, ys.r[:-1], 1), v=jnp.where(whole, ys.v[:-1], 0))
+    work, heat = jax.vmap(interval)(ts[:-1], ts[1:], starts)
+
+    def total(part: Values) -> Values:
+        gathered = jnp.concatenate([jnp.zeros(1, dtype), jnp.cumsum(jnp.where(whole, part, 0))])
+        return jnp.where(reached, gathered, jnp.nan)
+
+    port_work, heat = total(work), total(heat)
+    current = run.input
+    energy = total_energy(model, ys, current)
+    stored = current / (model.tau * ys.r)
+    work = port_work + stored - stored[0]
+    residual = energy - energy[0] - work + heat
+    scale = jnp.max(jnp.stack([_largest(each) for each in (energy, work, heat)]))
+    return EnergyBalance(ts, energy, work, heat, port_work, residual, _largest(residual) / scale)
+
+
+def _largest(x: Values) -> Values:
+    return jnp.nanmax(jnp.abs(x))

@@ -1,0 +1,129 @@
+"""Layer 2: changes of scale and of clock under which a population keeps its form.
+
+`rescale`: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃, g = c g̃, k = k̃, E_s = c Ẽ_s.
+With c = |J| (`strong_coupling`) only Δ̃ = Δ/J² is not Hamiltonian; with c = √Δ (`unit_heterogeneity`) Δ̃ = 1.
+`RescaledTime` runs a population on the clock ds = r² dt in which (r, v) are canonical.
+"""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._parameter import as_array, require
+from .._types import Real, Scalar, Values, is_concrete
+from ..models.base import AbstractModel, State, as_state
+from ..models.mpr import MPR, ConductanceSynapse, GapJunction
+from ..models.stimulus import AbstractStimulus
+
+
+class Scaling(eqx.Module):
+    """A rescaled population and the way back.
+
+    - `model`: the population in scaled units
+    - `factor`: c, with r = c r̃, v = c ṽ, t = t̃/c
+    """
+
+    model: MPR
+    factor: Scalar
+
+    def to_scaled(self, y: Any) -> State:
+        """State in original units → scaled units."""
+        y = as_state(y)
+        return State(r=y.r / self.factor, v=y.v / self.factor)
+
+    def to_original(self, y: Any) -> State:
+        """State in scaled units → original units."""
+        y = as_state(y)
+        return State(r=y.r * self.factor, v=y.v * self.factor)
+
+    def time_to_scaled(self, t: Values) -> Values:
+        """t̃ = c t."""
+        return self.factor * t
+
+    def time_to_original(self, t: Values) -> Values:
+        """t = t̃/c."""
+        return t / self.factor
+
+    def energy_to_original(self, energy: Values) -> Values:
+        """E = c (Ẽ − (J̃ + k Ẽ_s) ln c), from the scaled population's energy."""
+        slope = self.model.J
+        if self.model.conductance is not None:
+            slope = slope + self.model.conductance.k * self.model.conductance.E_s
+        return self.factor * (energy - slope * jnp.log(self.factor))
+
+
+def rescale(model: MPR, factor: Real) -> Scaling:
+    """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
+    c = as_array(factor)
+    if is_concrete(c):
+        require("factor", c, "be > 0", bool(c > 0))
+    gap, synapse = model.gap, model.conductance
+    scaled = MPR(
+        eta=model.eta / c**2,
+        J=model.J / c,
+        Delta=model.Delta / c**2,
+        tau=model.tau,
+        gap=None if gap is None else GapJunction(gap.g / c),
+        conductance=None if synapse is None else ConductanceSynapse(synapse.k, synapse.E_s / c),
+    )
+    return Scaling(scaled, c)
+
+
+def strong_coupling(model: MPR) -> Scaling:
+    """Units of the coupling, c = |J|: η̃ = η/J², J̃ = ±1 and Δ̃ = Δ/J², the only term that breaks conservation of H.
+
+    Drift of H per cycle vanishes like Δ/J². Raises `ValueError` for J = 0.
+    """
+    if is_concrete(model.J):
+        require("J", model.J, "be different from 0 for the strong-coupling scaling", bool(model.J != 0))
+    return rescale(model, jnp.abs(model.J))
+
+
+def unit_heterogeneity(model: MPR) -> Scaling:
+    """Units in which Δ̃ = 1, c = √Δ. Raises `ValueError` for Δ = 0."""
+    if is_concrete(model.Delta):
+        require("Delta", model.Delta, "be > 0 for the scaling to Δ = 1", bool(model.Delta > 0))
+    return rescale(model, jnp.sqrt(model.Delta))
+
+
+class ClockedState(eqx.Module):
+    """State (r, v) of a population, and the physical time t at which it is there."""
+
+    r: Values
+    v: Values
+    t: Values
+
+    units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1", "t": "time"}
+    symbols: ClassVar[dict[str, str]] = {"r": "r", "v": "v", "t": "t"}
+    positive: ClassVar[tuple[str, ...]] = ("r",)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+
+class RescaledTime(AbstractModel):
+    """A population on the clock s with ds = r² dt, on which (r, v) are canonical: dr/ds = ∂E/∂v, dv/ds = −∂E/∂r − ….
+
+    The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still
+    a function of physical time. s has the unit of 1/time.
+    """
+
+    model: MPR
+
+    equations: ClassVar[str] = "dr/ds = r'/r²;  dv/ds = v'/r²;  dt/ds = 1/r²"
+    source: ClassVar[str] = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
+
+    def state(self, y: Any) -> ClockedState:
+        if isinstance(y, ClockedState):
+            return y
+        start = y["t"] if hasattr(y, "keys") and "t" in y else 0.0
+        rest = {name: value for name, value in dict(y).items() if name != "t"} if hasattr(y, "keys") else y
+        inner = self.model.state(rest)
+        return ClockedState(r=inner.r, v=inner.v, t=jnp.asarray(start, inner.r.dtype))
+
+    def vector_field(self, t: Values, y: ClockedState, stimulus: AbstractStimulus | None = None) -> ClockedState:
+        flow = self.model.vector_field(y.t, State(r=y.r, v=y.v), stimulus)
+        return ClockedState(r=flow.r / y.r**2, v=flow.v / y.r**2, t=1 / y.r**2)

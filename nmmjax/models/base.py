@@ -1,0 +1,95 @@
+"""Layer 1: what a model must offer. A model says what the equations are; it knows no solver."""
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._parameter import Parameter, as_array, check_parameters, parameters, refuse_unknown, require
+from .._types import Values, is_concrete
+from .stimulus import AbstractStimulus
+
+
+class AbstractModel(eqx.Module):
+    """A dynamical model: declared parameters, a state and one vector field, without batch axes (use `jax.vmap`)."""
+
+    equations: ClassVar[str]
+    source: ClassVar[str]
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+    @abc.abstractmethod
+    def vector_field(self, t: Values, y: Any, stimulus: AbstractStimulus | None = None) -> Any:
+        """dy/dt at time `t` and state `y` under `stimulus`; elementwise."""
+
+    @abc.abstractmethod
+    def state(self, y: Any) -> Any:
+        """`y` (a state, or a mapping of the state's names to numbers) as this model's state; checked at the door."""
+
+
+class State(eqx.Module):
+    """State of one population.
+
+    - `r`: firing rate, per unit of time (r > 0)
+    - `v`: mean voltage, dimensionless
+
+    Both have the same shape: `()` for one state, `(n,)` along a trajectory.
+    """
+
+    r: Values
+    v: Values
+
+    units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1"}
+    symbols: ClassVar[dict[str, str]] = {"r": "r", "v": "v"}
+    positive: ClassVar[tuple[str, ...]] = ("r",)
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+
+def as_state(y: Any, name: str = "y") -> State:
+    """A `State` from a state or a mapping with keys `r` and `v`; scalars become float arrays.
+
+    Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
+    """
+    if isinstance(y, State):
+        return y
+    get = dict(y) if hasattr(y, "keys") else None
+    require(name, y, "be a state or a mapping with the keys `r` and `v`", get is not None)
+    assert get is not None
+    refuse_unknown(get, State.names(), "state names")
+    for each in State.names():
+        require(name, sorted(get), f"have the key `{each}`", each in get)
+    values = {each: as_array(value) for each, value in get.items()}
+    for each, value in values.items():
+        require(each, value, "be a number or an array of numbers", isinstance(value, jnp.ndarray))
+    require("v", values["v"], f"have the shape of `r`, {values['r'].shape}", values["r"].shape == values["v"].shape)
+    return State(**values)
+
+
+def as_initial_state(y: Any) -> State:
+    """One initial state, checked: scalar, finite, r > 0."""
+    y0 = as_state(y, "y0")
+    for name, value in (("r", y0.r), ("v", y0.v)):
+        require(name, value, "be a number (use `jax.vmap` over `simulate` for many initial states)", value.ndim == 0)
+        if is_concrete(value):
+            require(name, value, "be finite, without NaN", bool(jnp.isfinite(value)))
+    if is_concrete(y0.r):
+        require("r", y0.r, "be > 0", bool(y0.r > 0))
+    return y0
+
+
+def parameter_table(model: Any) -> dict[str, tuple[Parameter, Any]]:
+    """Declaration and value of every parameter, the composed terms' included, by dotted name (`gap.g`)."""
+    table: dict[str, tuple[Parameter, Any]] = {}
+    for name, declaration in parameters(model).items():
+        table[name] = (declaration, getattr(model, name))
+    for name in (field.name for field in dataclasses.fields(model)):
+        part = getattr(model, name)
+        if isinstance(part, eqx.Module) and name not in table:
+            table |= {f"{name}.{inner}": pair for inner, pair in parameter_table(part).items()}
+    return table

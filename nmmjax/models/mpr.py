@@ -1,0 +1,140 @@
+"""Layer 1: the next-generation neural mass of quadratic integrate-and-fire neurons, with its optional terms."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._parameter import check_parameters, declared, parameter, require
+from .._types import Scalar, Values
+from .base import AbstractModel, State, as_initial_state
+from .stimulus import AbstractStimulus, input_at
+
+
+@declared
+class GapJunction(eqx.Module):
+    """Electrical coupling of strength g: adds −g r to the rate equation.
+
+    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Pietras et al., Phys. Rev. E
+    100:042412 (2019).
+    """
+
+    g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+
+@declared
+class ConductanceSynapse(eqx.Module):
+    """Instantaneous conductance synapse: adds −k r² to the rate and k r (E_s − v) to the voltage equation.
+
+    Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019).
+    """
+
+    k: Scalar = parameter(symbol="k", bounds="[0, inf)", doc="synaptic conductance per unit of rate")
+    E_s: Scalar = parameter(0.0, symbol="E_s", doc="reversal potential")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+
+class Riccati(eqx.Module):
+    """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
+
+        Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
+    """
+
+    eta: Scalar
+    Delta: Scalar
+    g: Scalar | None
+    k: Scalar | None
+    E_s: Scalar | None
+
+
+@declared
+class MPR(AbstractModel):
+    """Heterogeneous, all-to-all coupled quadratic integrate-and-fire neurons in the thermodynamic limit.
+
+        τ dr/dt = Δ/(πτ) + 2 r v − g r − k τ r²
+        τ dv/dt = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)
+
+    The state is r (firing rate, per unit of time) and v (mean voltage, dimensionless). Excitabilities follow a Lorentzian
+    of centre `eta` and half-width `Delta`. Without `gap` and `conductance` this is the model of Montbrió, Pazó & Roxin,
+    Phys. Rev. X 5:021028 (2015). Use it for one homogeneous or heterogeneous population; parameters are scalars, and
+    `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
+
+    Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names.
+    """
+
+    eta: Scalar = parameter(-5.0, symbol="η", doc="centre of the excitability distribution")
+    J: Scalar = parameter(15.0, symbol="J", doc="synaptic coupling; negative is inhibitory")
+    Delta: Scalar = parameter(1.0, symbol="Δ", bounds="[0, inf)", doc="half-width of the excitabilities")
+    tau: Scalar = parameter(1.0, symbol="τ", unit="time", bounds="(0, inf)", doc="membrane time constant")
+    gap: GapJunction | None = None
+    conductance: ConductanceSynapse | None = None
+
+    equations: ClassVar[str] = (
+        "τ r' = Δ/(πτ) + 2 r v − g r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
+    )
+    source: ClassVar[str] = "Montbrió, Pazó & Roxin, Phys. Rev. X 5:021028 (2015)"
+
+    def __check_init__(self) -> None:
+        is_gap = self.gap is None or isinstance(self.gap, GapJunction)
+        require("gap", self.gap, "be None or a `GapJunction`", is_gap)
+        is_synapse = self.conductance is None or isinstance(self.conductance, ConductanceSynapse)
+        require("conductance", self.conductance, "be None or a `ConductanceSynapse`", is_synapse)
+
+    def state(self, y: Any) -> State:
+        return as_initial_state(y)
+
+    def vector_field(self, t: Values, y: State, stimulus: AbstractStimulus | None = None) -> State:
+        """(dr/dt, dv/dt) by the class's equations."""
+        R, v = self.tau * y.r, y.v
+        dR = self.Delta / jnp.pi + 2 * R * v
+        dv = v**2 + self.eta + self.J * R - (jnp.pi * R) ** 2 + input_at(stimulus, t)
+        if self.gap is not None:
+            dR = dR - self.gap.g * R
+        if self.conductance is not None:
+            k, E_s = self.conductance.k, self.conductance.E_s
+            dR = dR - k * R**2
+            dv = dv + k * R * (E_s - v)
+        return State(r=dR / self.tau**2, v=dv / self.tau)
+
+    def potential(self, q: Values) -> Values:
+        """U(q) of the exact mechanical form q̈ + Γ(q) q̇ + U′(q) = −I q, with q = √(2/(τ r)) and time t/τ.
+
+        U = ½(η + g²/4) q² + (4π² + k²)/(2q²) + 2(J + k E_s) ln(q/√2) − (Δg/16π) q⁴ + (Δ²/96π²) q⁶
+        """
+        U = self.eta * q**2 / 2 + 2 * jnp.pi**2 / q**2 + 2 * self.J * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
+        U = U + self.Delta**2 * q**6 / (96 * jnp.pi**2)
+        if self.gap is not None:
+            U = U + self.gap.g**2 * q**2 / 8 - self.Delta * self.gap.g * q**4 / (16 * jnp.pi)
+        if self.conductance is not None:
+            k, E_s = self.conductance.k, self.conductance.E_s
+            U = U + k**2 / (2 * q**2) + 2 * k * E_s * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
+        return U
+
+    def damping(self, q: Values) -> Values:
+        """Γ(q) = (Δ/π) q² − g + 2k/q² of the exact mechanical form, per unit of t/τ."""
+        Gamma = self.Delta / jnp.pi * q**2
+        if self.gap is not None:
+            Gamma = Gamma - self.gap.g
+        if self.conductance is not None:
+            Gamma = Gamma + 2 * self.conductance.k / q**2
+        return Gamma
+
+    def drive(self, R: Values) -> Values:
+        """The recurrent input f(R) = J R that a geometric solver applies as a kick of v."""
+        return self.J * R
+
+    def riccati(self) -> Riccati:
+        """The constants of the exactly solvable parts of the equations."""
+        gap, synapse = self.gap, self.conductance
+        return Riccati(
+            eta=self.eta,
+            Delta=self.Delta,
+            g=None if gap is None else gap.g,
+            k=None if synapse is None else synapse.k,
+            E_s=None if synapse is None else synapse.E_s,
+        )

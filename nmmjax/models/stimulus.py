@@ -1,0 +1,207 @@
+"""Layer 1: external input I(t) to a population, differentiable in every parameter, with its jumps told to the solver.
+
+A stimulus is called at a time and returns the input current (units of η). `jumps()` lists the times at which value or
+slope jumps, so that an adaptive solver can step exactly onto them; gradients with respect to those times are then right
+too (they flow through the step boundaries). Add stimuli with `+`.
+"""
+
+import abc
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import check_parameters, declared, parameter, require
+from .._types import Scalar, Values, is_concrete
+
+
+class AbstractStimulus(eqx.Module):
+    """Input current I(t), in units of η."""
+
+    @abc.abstractmethod
+    def __call__(self, t: Values) -> Values:
+        """I(t), elementwise; right-continuous at jumps."""
+
+    @abc.abstractmethod
+    def jumps(self) -> Values:
+        """Times at which I or dI/dt jumps, shape `(k,)`, in no particular order."""
+
+    def span(self) -> tuple[Any, Any] | None:
+        """First and last time at which the stimulus is defined, or None where it always is."""
+        return None
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+    def __add__(self, other: "AbstractStimulus") -> "Sum":
+        return Sum((self, other))
+
+
+def _ordered(stimulus: Any) -> None:
+    check_parameters(stimulus)
+    if is_concrete(stimulus.start) and is_concrete(stimulus.stop):
+        rule = f"be later than `start` ({float(stimulus.start):g})"
+        require("stop", stimulus.stop, rule, float(stimulus.stop) > float(stimulus.start))
+
+
+@declared
+class Constant(AbstractStimulus):
+    """I(t) = amplitude, for all t: the same as a shift of η."""
+
+    amplitude: Scalar = parameter(symbol="I", doc="input current")
+
+    def __call__(self, t: Values) -> Values:
+        return self.amplitude + jnp.zeros_like(t)
+
+    def jumps(self) -> Values:
+        return jnp.zeros(0, self.amplitude.dtype)
+
+
+@declared
+class Pulse(AbstractStimulus):
+    """I(t) = amplitude for start ≤ t < stop, else 0."""
+
+    amplitude: Scalar = parameter(symbol="I", doc="input current during the pulse")
+    start: Scalar = parameter(symbol="t_0", unit="time", doc="onset")
+    stop: Scalar = parameter(symbol="t_1", unit="time", doc="end, later than start")
+
+    def __check_init__(self) -> None:
+        _ordered(self)
+
+    def __call__(self, t: Values) -> Values:
+        return jnp.where((t >= self.start) & (t < self.stop), self.amplitude, jnp.zeros_like(self.amplitude))
+
+    def jumps(self) -> Values:
+        return jnp.stack([self.start, self.stop])
+
+
+@declared
+class Ramp(AbstractStimulus):
+    """I(t) rises linearly from 0 at start to amplitude at stop, and stays there."""
+
+    amplitude: Scalar = parameter(symbol="I", doc="input current reached at stop")
+    start: Scalar = parameter(symbol="t_0", unit="time", doc="where the ramp begins")
+    stop: Scalar = parameter(symbol="t_1", unit="time", doc="where the ramp ends, later than start")
+
+    def __check_init__(self) -> None:
+        _ordered(self)
+
+    def __call__(self, t: Values) -> Values:
+        return self.amplitude * jnp.clip((t - self.start) / (self.stop - self.start), 0, 1)
+
+    def jumps(self) -> Values:
+        return jnp.stack([self.start, self.stop])
+
+
+@declared
+class Sinusoid(AbstractStimulus):
+    """I(t) = amplitude · sin(omega t + phase); Montbrió, Pazó & Roxin 2015, Fig. 2, use amplitude 3, omega π/20."""
+
+    amplitude: Scalar = parameter(symbol="I", doc="peak input current")
+    omega: Scalar = parameter(symbol="ω", unit="rad/time", bounds="(0, inf)", doc="angular frequency")
+    phase: Scalar = parameter(0.0, symbol="φ", unit="rad", doc="phase at t = 0")
+
+    def __call__(self, t: Values) -> Values:
+        return self.amplitude * jnp.sin(self.omega * t + self.phase)
+
+    def jumps(self) -> Values:
+        return jnp.zeros(0, self.amplitude.dtype)
+
+
+@declared
+class PulseTrain(AbstractStimulus):
+    """`count` pulses of the given width, one every `period`, the first at `start`."""
+
+    amplitude: Scalar = parameter(symbol="I", doc="input current during each pulse")
+    start: Scalar = parameter(symbol="t_0", unit="time", doc="onset of the first pulse")
+    period: Scalar = parameter(symbol="T", unit="time", bounds="(0, inf)", doc="onset to onset")
+    width: Scalar = parameter(symbol="w", unit="time", bounds="(0, inf)", doc="duration of each pulse, below the period")
+    count: int = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+        is_count = isinstance(self.count, int) and not isinstance(self.count, bool) and self.count >= 1
+        require("count", self.count, "be an integer ≥ 1", is_count)
+        if is_concrete(self.width) and is_concrete(self.period):
+            rule = f"be below `period` ({float(self.period):g})"
+            require("width", self.width, rule, float(self.width) < float(self.period))
+
+    def _onsets(self) -> Values:
+        return self.start + self.period * jnp.arange(self.count, dtype=self.period.dtype)
+
+    def __call__(self, t: Values) -> Values:
+        # The last onset at or before t, from the same numbers as `jumps`, so that both agree to the last bit.
+        onsets = jax.lax.stop_gradient(self._onsets())
+        latest = jnp.searchsorted(onsets, t, side="right") - 1
+        last = onsets[jnp.maximum(latest, 0)]
+        on = (latest >= 0) & (t < last + self.width)
+        return jnp.where(on, self.amplitude, jnp.zeros_like(self.amplitude))
+
+    def jumps(self) -> Values:
+        onsets = self._onsets()
+        return jnp.concatenate([onsets, onsets + self.width])
+
+
+@declared
+class Sampled(AbstractStimulus):
+    """A recorded input, interpolated: values[i] at ts[i].
+
+    `interpolation` is "linear", "cubic" (Hermite with backward differences, C¹, causal) or "hold" (piecewise constant).
+    Defined on [ts[0], ts[-1]] only; `simulate` refuses times outside.
+    """
+
+    ts: Values = parameter(symbol="t", unit="time", ndim=1, doc="sample times, strictly increasing")
+    values: Values = parameter(symbol="I", ndim=1, doc="input current at the sample times")
+    interpolation: str = eqx.field(static=True, default="linear")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+        kinds = ("linear", "cubic", "hold")
+        require("interpolation", self.interpolation, f"be one of {kinds}", self.interpolation in kinds)
+        require("ts", self.ts, "have at least 2 sample times", self.ts.shape[0] >= 2)
+        same = self.values.shape == self.ts.shape
+        require("values", self.values, f"have the shape of `ts`, {self.ts.shape}", same)
+        if is_concrete(self.ts):
+            require("ts", self.ts, "be strictly increasing", bool(np.all(np.diff(np.asarray(self.ts)) > 0)))
+
+    def __call__(self, t: Values) -> Values:
+        if self.interpolation == "hold":
+            index = jnp.searchsorted(self.ts, t, side="right") - 1
+            return self.values[jnp.clip(index, 0, self.ts.shape[0] - 1)]
+        if self.interpolation == "linear":
+            return jnp.interp(t, self.ts, self.values)
+        coefficients = diffrax.backward_hermite_coefficients(self.ts, self.values)
+        cubic = diffrax.CubicInterpolation(self.ts, coefficients)
+        return jnp.vectorize(cubic.evaluate)(jnp.clip(t, self.ts[0], self.ts[-1]))
+
+    def jumps(self) -> Values:
+        return self.ts
+
+    def span(self) -> tuple[Any, Any]:
+        return self.ts[0], self.ts[-1]
+
+
+class Sum(AbstractStimulus):
+    """The sum of several stimuli; made by `a + b`."""
+
+    parts: tuple[AbstractStimulus, ...]
+
+    def __call__(self, t: Values) -> Values:
+        return sum((part(t) for part in self.parts[1:]), start=self.parts[0](t))
+
+    def jumps(self) -> Values:
+        return jnp.concatenate([part.jumps() for part in self.parts])
+
+    def span(self) -> tuple[Any, Any] | None:
+        spans = [span for part in self.parts if (span := part.span()) is not None]
+        if not spans:
+            return None
+        return jnp.max(jnp.stack([first for first, _ in spans])), jnp.min(jnp.stack([last for _, last in spans]))
+
+
+def input_at(stimulus: AbstractStimulus | None, t: Values) -> Any:
+    """I(t), and zeros of the shape of `t` where there is no stimulus."""
+    return jnp.zeros_like(t) if stimulus is None else stimulus(t)

@@ -1,0 +1,105 @@
+"""Layer 3: the result of one simulation: what was computed, how it ended and what it cost."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._results import RESULTS
+from .._types import Scalar, Values, is_concrete
+from ..models.base import AbstractModel, parameter_table
+from ..models.stimulus import AbstractStimulus, input_at
+
+
+class Trajectory(eqx.Module):
+    """States of a model at the requested times.
+
+    - `ts`: times, shape `(n,)`; `ys`: the model's state with arrays of shape `(n,)`, NaN at times that were not reached
+    - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` were computed
+    - `t_end`, `y_end`: the last time and state, also where an event or a failure stopped the run early
+    - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
+    - `interpolation`: the solution at any time, where `dense=True` was asked for (call `run.evaluate(t)`)
+
+    Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
+    """
+
+    model: AbstractModel
+    stimulus: AbstractStimulus | None
+    ts: Values
+    ys: Any
+    result: RESULTS
+    t_end: Scalar
+    y_end: Any
+    stats: dict[str, Any]
+    wall_time: Scalar
+    interpolation: Any
+    event_mask: Any
+    method: str = eqx.field(static=True)
+
+    @property
+    def reached(self) -> Any:
+        """How many of the requested times were computed."""
+        return jnp.sum(self.ts <= self.t_end)
+
+    @property
+    def input(self) -> Values:
+        """The stimulus I(t) at `ts`; zeros without one."""
+        return jax.vmap(lambda t: input_at(self.stimulus, t))(self.ts)
+
+    def evaluate(self, t: Values) -> Any:
+        """State at any time(s) between the first and the last; needs `simulate(..., dense=True)`."""
+        if self.interpolation is None:
+            raise ValueError("Argument `dense` must be True in `simulate` to evaluate between saved times, but got False.")
+        t = jnp.asarray(t, self.ts.dtype)
+        inner = self.interpolation.evaluate
+        return inner(t) if t.ndim == 0 else jax.vmap(inner)(t)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with units, parameters and versions as attributes (extra `data`)."""
+        from ..io import to_xarray
+
+        return to_xarray(self)
+
+    def __str__(self) -> str:
+        if not is_concrete(self.ts):
+            return f"Trajectory of {describe(self.model)} (traced)"
+        if self.ts.ndim > 1:
+            return f"Trajectories of {type(self.model).__name__}, batch shape {self.ts.shape[:-1]}, {self.method}"
+        message = RESULTS[self.result] or "successful"
+        steps = {name: int(self.stats[name]) for name in ("num_accepted_steps", "num_rejected_steps")}
+        seconds = float(self.wall_time)
+        cost = "not measured inside a transformation" if np.isnan(seconds) else f"{seconds:.3g} s, first-run compilation included"
+        size = sum(leaf.nbytes for leaf in jax.tree.leaves((self.ts, self.ys, self.interpolation)) if hasattr(leaf, "nbytes"))
+        rows = [
+            ("model", describe(self.model)),
+            ("stimulus", "none" if self.stimulus is None else describe(self.stimulus)),
+            ("solver", f"{self.method}, {self.ts.dtype} on {_device(self.ts)}"),
+            ("steps", f"{steps['num_accepted_steps']} accepted, {steps['num_rejected_steps']} rejected"),
+            ("result", f"{message} {int(self.reached)} of {self.ts.size} times, t = {self.ts[0]:g} to {self.t_end:g}"),
+            ("wall time", cost),
+            ("memory", f"{size / 1024:.0f} KiB of results"),
+        ]
+        return "\n".join(["Trajectory"] + [f"  {name:<10}{value}" for name, value in rows])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def describe(module: Any) -> str:
+    """A model or stimulus in one line: class and parameter values."""
+    if not all(is_concrete(leaf) for leaf in jax.tree.leaves(module)):
+        return type(module).__name__
+    parts = getattr(module, "parts", None)
+    if parts is not None:
+        return " + ".join(describe(part) for part in parts)
+    values = []
+    for name, (declaration, value) in parameter_table(module).items():
+        short = "…" if declaration.ndim or value.ndim else f"{value:g}"
+        values.append(f"{name}={short}")
+    return f"{type(module).__name__}({', '.join(values)})"
+
+
+def _device(array: Any) -> str:
+    return next(iter(array.devices())).platform

@@ -1,0 +1,22 @@
+"""Strict everywhere: float64, no silent promotion of dtype or rank, runtime shape checks, two fake CPU devices."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+os.environ["MPLBACKEND"] = "Agg"
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+with install_import_hook("nmmjax", "beartype.beartype"):
+    import nmmjax  # noqa: F401
+
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
