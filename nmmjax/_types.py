@@ -4,11 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Complex, Float
+from jaxtyping import Array, ArrayLike, Bool, Complex, Float
 
 Scalar = Float[Array, ""]
 Values = Float[Array, "..."]
 ComplexValues = Complex[Array, "..."]
+Mask = Bool[Array, "..."]
 Real = ArrayLike
 
 

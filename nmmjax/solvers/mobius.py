@@ -198,6 +198,14 @@ def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Va
     return inner, t0 * direction, (t1 - t0) * direction
 
 
+def _dense_info(terms: Any, t0: Any, y0: State, solver: Any) -> dict[str, Any]:
+    """What the interpolation needs. The direction as a float: diffrax pads the records with inf, which no integer holds."""
+    if not isinstance(terms, PopulationTerm):
+        direction = jnp.asarray(terms.direction, jnp.result_type(t0))
+        terms = eqx.tree_at(lambda each: each.direction, terms, direction)
+    return {"y0": y0, "terms": terms, "solver": solver}
+
+
 class MobiusInterpolation(diffrax.AbstractLocalInterpolation):
     """The solution between steps by stepping again from the left end: as exact as the solver, at any time."""
 
@@ -251,7 +259,7 @@ class MobiusSplitting(diffrax.AbstractSolver):
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
         del args, solver_state, made_jump
         y1, error = self.advance(terms, t0, t1, y0)
-        return y1, error, {"y0": y0, "terms": terms, "solver": self}, None, diffrax.RESULTS.successful
+        return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         return terms.vf(t0, y0, args)
@@ -292,7 +300,7 @@ class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
         del args, solver_state, made_jump
         y1, error = self.advance(terms, t0, t1, y0)
-        return y1, error, {"y0": y0, "terms": terms, "solver": self}, None, diffrax.RESULTS.successful
+        return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
 
     def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
         return terms.vf(t0, y0, args)

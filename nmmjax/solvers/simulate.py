@@ -11,7 +11,7 @@ import numpy as np
 
 from .._parameter import as_array, require
 from .._results import RESULTS
-from .._types import Real, Values, is_concrete
+from .._types import Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel
 from ..models.stimulus import AbstractStimulus
 from .mobius import MobiusSplitting
@@ -136,11 +136,11 @@ def _solve(
     return saved, (t_end, y_end), result, solution.stats, solution.interpolation, solution.event_mask
 
 
-def _as_mask(mask: Values, leaf: Values) -> Values:
+def _as_mask(mask: Mask, leaf: Values) -> Mask:
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
 
 
-def _outcome(result: Any, saved: Any, computed: Values, y_end: Any) -> Any:
+def _outcome(result: Any, saved: Any, computed: Mask, y_end: Any) -> Any:
     """Add what the integrator can't see: a state that is not finite, or a firing rate that left r > 0."""
     positive = jnp.array(True)
     for name in type(y_end).positive:

@@ -1,0 +1,324 @@
+"""Layer 4: closed orbits of the energy, and what they predict: periods, spike peaks, limit cycles, without an ODE solve.
+
+On the frozen level set V(x) = E, x = ln R, between the turning points x₋ < x₊ (trough and peak of R = τ r):
+
+    period T = ∮ dt = ∫ e^(−x/2) dx/√(E − V)      action A = ∮ q̇ dq = 2 ∫ e^(−x/2) √(E − V) dx
+    loss per cycle D = ∮ Γ q̇ dq = 2 ∫ Γ e^(−x/2) √(E − V) dx
+
+With x = c − h cos θ the square-root ends disappear and the midpoint rule in θ converges spectrally. Everything is
+differentiable in the parameters (implicitly at the turning points). Source: nmmjax theory notes §5.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import lineax as lx
+import numpy as np
+
+from ._parameter import as_array, require
+from ._results import RESULTS
+from ._types import Real, Scalar, Values, is_concrete
+from .mechanics.coordinates import from_qqdot
+from .models.base import State
+from .models.mpr import MPR
+
+# The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6.
+_GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)
+
+
+class Ellipse(eqx.Module):
+    """The ellipse closest to a level set in the plane (πτr, v), by algebraic least squares.
+
+    - `center`: (πτr, v); `semi_axes`: longer first; `angle`: of the longer one against the πτr axis, in radians
+    - `residual`, `residual_max`: root mean square and largest relative distance ρ − 1 of the level set from the ellipse,
+      where ρ is the radius from its centre in units of the ellipse's own radius in that direction; 0 for an exact ellipse
+    """
+
+    center: Values
+    semi_axes: Values
+    angle: Scalar
+    residual: Scalar
+    residual_max: Scalar
+
+
+class Orbit(eqx.Module):
+    """A closed orbit of the frozen energy; NaN with `result = RESULTS.no_closed_orbit` where there is none.
+
+    - `energy`; `r_trough`, `r_peak`: turning points, exact wherever dr/dt = 0; `r_well`: the stable state inside
+    - `period`: time; `action`: ∮ q̇ dq, the phase-space area; `loss`: energy dissipated in one cycle, ∮ Γ q̇ dq
+    - `mean_interval`: ⟨1/(τ r)⟩ over a cycle; `level_set`: states along the orbit; `ellipse`: the one closest to it
+    """
+
+    energy: Scalar
+    r_trough: Scalar
+    r_peak: Scalar
+    r_well: Scalar
+    period: Scalar
+    action: Scalar
+    loss: Scalar
+    mean_interval: Scalar
+    level_set: State
+    ellipse: Ellipse
+    result: RESULTS
+
+
+def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Orbit:
+    """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.
+
+    `near=None` takes the stable state of highest rate. `stimulus` is a constant input. Differentiable in the model and in
+    `energy`. Raises `ValueError` where the energy is below the well's bottom or no closed orbit has it; inside a
+    transformation the result code says so. Use it for periods, amplitudes and shapes at weak damping.
+    """
+    found = _orbit(model, as_array(energy), _as_near(near), as_array(stimulus))
+    if is_concrete(found.period) and bool(jnp.isnan(found.period)):
+        bottom = float(_Level(model, as_array(stimulus)).value(jnp.log(model.tau * found.r_well)))
+        rule = f"be above the well's bottom {bottom:g} and below the barrier beside it"
+        require("energy", as_array(energy), rule, False)
+    return found
+
+
+def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
+    """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost."""
+    level = _Level(model, as_array(stimulus))
+    well = _well(level, _as_near(near))
+    return _loss(level, well, as_array(energy))
+
+
+def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
+    """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
+
+    E_{k+1} = E_k − D, with half a cycle's loss D/2 taken at the middle energy of each half cycle; the peak is the turning
+    point V(r) = E_{k+1}. Error per spike is of the order of the relative loss per cycle squared. `r0` must be a peak, above
+    the stable state around which the population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
+    """
+    require("count", count, "be an integer ≥ 1", isinstance(count, int) and count >= 1)
+    start, current = as_array(r0), as_array(stimulus)
+    level = _Level(model, current)
+    well = _well(level, jnp.asarray(jnp.inf, start.dtype))
+    if is_concrete(start) and is_concrete(well):
+        bottom = float(jnp.exp(well) / model.tau)
+        require("r0", start, f"be a peak, above the stable state's rate {bottom:g}", float(start) > bottom)
+    return _peaks(model, start, count, current)
+
+
+def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
+    """The sustained oscillation predicted by the energy balance D(E*) = 0: amplitude and period (needs gap junctions).
+
+    The smallest orbit around the highest stable or unstable focus at which pumping −g q̇² and loss (Δ/π) q² q̇² cancel over
+    a cycle, pumping inside and losing outside, so it is stable. To first order in the damping: 0.3 % in the peak rate where
+    the loss per cycle is small. `result` is `RESULTS.no_closed_orbit`, with NaN, where there is none. Differentiable.
+    """
+    return _limit_cycle(model, as_array(stimulus))
+
+
+class _Level(eqx.Module):
+    """The potential of a model at constant input as a function of x = ln R."""
+
+    model: MPR
+    current: Scalar
+
+    def value(self, x: Values) -> Values:
+        return self.model.potential(jnp.sqrt(2.0) * jnp.exp(-x / 2)) + self.current * jnp.exp(-x)
+
+    def slope(self, x: Values) -> Values:
+        return jax.jvp(self.value, (x,), (jnp.ones_like(x),))[1]
+
+    def damping(self, x: Values) -> Values:
+        return self.model.damping(jnp.sqrt(2.0) * jnp.exp(-x / 2))
+
+
+def _as_near(near: Real | None) -> Scalar:
+    """The rate that a well must be close to; infinity stands for the highest."""
+    return as_array(np.inf if near is None else near)
+
+
+def _root(function: Callable[[Scalar, Any], Scalar], start: Scalar, args: Any) -> Scalar:
+    """The root next to `start` by Newton's method, differentiable in `args`.
+
+    The bracketing grid leaves a few steps to convergence, so their number is fixed. Two more steps outside the
+    `stop_gradient` carry the derivatives: each doubles the number that are exact (implicit function theorem), to third order.
+    """
+
+    def step(x: Scalar, args: Any) -> Scalar:
+        value, slope = jax.jvp(lambda x: function(x, args), (x,), (jnp.ones_like(x),))
+        return x - value / slope
+
+    frozen = jax.lax.stop_gradient(args)
+    x = jax.lax.fori_loop(0, 8, lambda _, x: step(x, frozen), jax.lax.stop_gradient(start))
+    return step(step(jax.lax.stop_gradient(x), args), args)
+
+
+def _well(level: _Level, near: Scalar) -> Scalar:
+    """x = ln R of the minimum of the potential closest to the rate `near`; NaN if there is none."""
+    grid = jnp.asarray(_GRID, level.current.dtype)
+    values = jax.lax.stop_gradient(level.value(grid))
+    minimum = (values[1:-1] < values[:-2]) & (values[1:-1] <= values[2:])
+    target = jnp.log(jax.lax.stop_gradient(level.model.tau * near))
+    target = jnp.where(jnp.isfinite(target), target, grid[-1])
+    distance = jnp.where(minimum, jnp.abs(grid[1:-1] - target), jnp.inf)
+    x = _root(lambda x, level: level.slope(x), grid[jnp.argmin(distance) + 1], level)
+    return jnp.where(jnp.any(minimum), x, jnp.nan)
+
+
+def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar, Scalar]:
+    """(x₋, x₊): the first crossings of V = E on either side of the well; NaN where there is none."""
+    grid = jnp.asarray(_GRID, energy.dtype)
+    above, inside = jax.lax.stop_gradient((level.value(grid) > energy, grid <= well))
+    right, left = above & ~inside, above & inside
+    exists = jnp.any(right) & jnp.any(left) & jax.lax.stop_gradient(level.value(well) < energy)
+    # Newton from the outer ends of the grid's cells, where V > E: in a well (convex) it converges from that side.
+    starts = jnp.stack([grid[grid.shape[0] - 1 - jnp.argmax(left[::-1])], grid[jnp.argmax(right)]])
+    starts = jnp.where(exists, starts, jax.lax.stop_gradient(well) + jnp.asarray([-1.0, 1.0], energy.dtype))
+
+    def excess(x: Scalar, args: tuple[_Level, Scalar]) -> Scalar:
+        return args[0].value(x) - args[1]
+
+    ends = jax.vmap(lambda start: _root(excess, start, (level, energy)))(starts)
+    ends = jnp.where(exists, ends, jnp.nan)
+    return ends[0], ends[1]
+
+
+class _Cycle(eqx.Module):
+    """Nodes of the midpoint rule in θ on one level set: x, √G with E − V = G (x − x₋)(x₊ − x), and (h sin θ)²."""
+
+    x: Values
+    root: Values
+    ends: Values
+    step: float = eqx.field(static=True)
+
+    def time_integral(self, f: Values) -> Scalar:
+        """∮ f dt, in units of τ."""
+        return jnp.sum(f * jnp.exp(-self.x / 2) / self.root) * self.step
+
+    def path_integral(self, f: Values) -> Scalar:
+        """∮ f q̇ dq."""
+        return 2 * jnp.sum(f * jnp.exp(-self.x / 2) * self.root * self.ends) * self.step
+
+
+def _cycle(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> _Cycle:
+    # Fewer nodes in float32, where E − V next to the turning points is lost in rounding.
+    n = 128 if jnp.finfo(energy.dtype).bits == 64 else 40
+    theta = jnp.asarray((np.arange(n) + 0.5) * np.pi / n, energy.dtype)
+    half = (upper - lower) / 2
+    x = (upper + lower) / 2 - half * jnp.cos(theta)
+    ends = (half * jnp.sin(theta)) ** 2
+    return _Cycle(x, jnp.sqrt((energy - level.value(x)) / ends), ends, np.pi / n)
+
+
+def _loss(level: _Level, well: Scalar, energy: Scalar) -> Scalar:
+    cycle = _cycle(level, energy, *_turning_points(level, well, energy))
+    return cycle.path_integral(level.damping(cycle.x))
+
+
+@eqx.filter_jit
+def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> Values:
+    level = _Level(model, current)
+    well = _well(level, jnp.asarray(jnp.inf, r0.dtype))
+    x0 = jnp.log(model.tau * r0)
+
+    def half_cycle(energy: Scalar, _: None) -> tuple[Scalar, Scalar]:
+        """E − ½D at the middle energy of the half cycle, by fixed-point iteration."""
+        half = jax.lax.fori_loop(0, 3, lambda _, half: _loss(level, well, energy - half / 2) / 2, jnp.zeros_like(energy))
+        return energy - half, energy - half
+
+    energy = level.value(x0)
+    _, energies = jax.lax.scan(half_cycle, energy, None, length=2 * (count - 1))
+    peaks = jax.vmap(lambda energy: _turning_points(level, well, energy)[1])(energies[1::2])
+    return jnp.exp(jnp.concatenate([x0[None], peaks])) / model.tau
+
+
+@eqx.filter_jit
+def _orbit(model: MPR, energy: Scalar, near: Scalar, current: Scalar) -> Orbit:
+    level = _Level(model, current)
+    return _orbit_at(level, _well(level, near), energy)
+
+
+def _orbit_at(level: _Level, well: Scalar, energy: Scalar) -> Orbit:
+    tau = level.model.tau
+    lower, upper = _turning_points(level, well, energy)
+    cycle = _cycle(level, energy, lower, upper)
+    period = cycle.time_integral(jnp.ones_like(cycle.x))
+    states = _level_set(level, energy, lower, upper)
+    bad = jnp.isnan(period)
+    return Orbit(
+        energy=energy,
+        r_trough=jnp.exp(lower) / tau,
+        r_peak=jnp.exp(upper) / tau,
+        r_well=jnp.exp(well) / tau,
+        period=period * tau,
+        action=cycle.path_integral(jnp.ones_like(cycle.x)),
+        loss=cycle.path_integral(level.damping(cycle.x)),
+        mean_interval=cycle.time_integral(jnp.exp(-cycle.x)) / period,
+        level_set=states,
+        ellipse=fit_ellipse(jnp.pi * tau * states.r, states.v),
+        result=RESULTS.where(bad, RESULTS.no_closed_orbit, RESULTS.successful),
+    )
+
+
+def _level_set(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> State:
+    """States along the orbit, at equal angles in r (which is what spreads points evenly on an ellipse), peak to peak."""
+    phi = jnp.asarray((np.arange(128) + 0.5) * 2 * np.pi / 128, energy.dtype)
+    low, high = jnp.exp(lower), jnp.exp(upper)
+    R = (high + low) / 2 + (high - low) / 2 * jnp.cos(phi)
+    speed = jnp.sqrt(2 * jnp.maximum(energy - level.value(jnp.log(R)), jnp.finfo(energy.dtype).tiny))
+    qdot = jnp.sign(jnp.sin(phi)) * speed
+    return from_qqdot(level.model, jnp.sqrt(2 / R), qdot)
+
+
+def fit_ellipse(x: Values, y: Values) -> Ellipse:
+    """The ellipse through points (x, y), shape `(n,)`, by algebraic least squares in centred, scaled coordinates."""
+    middle_x, middle_y = jnp.mean(x), jnp.mean(y)
+    scale = jnp.sqrt(jnp.mean((x - middle_x) ** 2 + (y - middle_y) ** 2))
+    u, w = (x - middle_x) / scale, (y - middle_y) / scale
+    # u² + w² + a(u² − w²) + b u w + c u + d w + e = 0: the trace is fixed, so a circle is a = b = 0 and no ellipse is lost.
+    matrix = jnp.stack([u**2 - w**2, u * w, u, w, jnp.ones_like(u)], axis=1)
+    solver = lx.QR()
+    fit = lx.linear_solve(lx.MatrixLinearOperator(matrix), -(u**2 + w**2), solver, throw=False).value
+    a, b, c, d, e = fit
+    quadratic = jnp.stack([jnp.stack([1 + a, b / 2]), jnp.stack([b / 2, 1 - a])])
+    det = 1 - a**2 - b**2 / 4
+    center = jnp.stack([-(c * (1 - a) - d * b / 2), -(d * (1 + a) - c * b / 2)]) / (2 * det)
+    size = center @ quadratic @ center - e
+    spread = jnp.sqrt(a**2 + b**2 / 4)
+    semi_axes = jnp.sqrt(size / jnp.stack([1 - spread, 1 + spread])) * scale
+    # The long axis belongs to the smaller eigenvalue 1 − spread; a circle has no preferred angle.
+    round_ = spread < 1e-12
+    angle = jnp.arctan2(-b / 2, jnp.where(round_, jnp.ones_like(a), -a)) / 2
+    points = jnp.stack([u, w], axis=1) - center[None, :]
+    radius = jnp.sqrt(jnp.sum((points @ quadratic) * points, axis=1) / size)
+    return Ellipse(
+        center=jnp.stack([middle_x, middle_y]) + scale * center,
+        semi_axes=semi_axes,
+        angle=angle,
+        residual=jnp.sqrt(jnp.mean((radius - 1) ** 2)),
+        residual_max=jnp.max(jnp.abs(radius - 1)),
+    )
+
+
+@eqx.filter_jit
+def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
+    level = _Level(model, current)
+    well = _well(level, jnp.asarray(jnp.inf, current.dtype))
+
+    def net_loss(x: Scalar, args: tuple[_Level, Scalar]) -> Scalar:
+        level, well = args
+        return _loss(level, well, level.value(x))
+
+    frozen = jax.lax.stop_gradient((level, well))
+
+    def zoom(_: Any, bracket: tuple[Scalar, Scalar, Values]) -> tuple[Scalar, Scalar, Values]:
+        """The first of 32 parts of the bracket in which pumping turns into losing."""
+        amplitudes = jnp.exp(jnp.linspace(jnp.log(bracket[0]), jnp.log(bracket[1]), 33))
+        losses = jax.vmap(lambda amplitude: net_loss(frozen[1] + amplitude, frozen))(amplitudes)
+        turns = (losses[:-1] < 0) & (losses[1:] >= 0)
+        index = jnp.argmax(turns)
+        return amplitudes[index], amplitudes[index + 1], bracket[2] & jnp.any(turns)
+
+    # Amplitudes x₊ − x_well from 1e-3 (invisible) to a factor 3000 in rate.
+    widest = (jnp.asarray(1e-3, current.dtype), jnp.asarray(8.0, current.dtype), jnp.array(True))
+    lower, upper, exists = jax.lax.fori_loop(0, 2, zoom, widest)
+    x = _root(net_loss, jnp.where(exists, well + (lower + upper) / 2, well + 1), (level, well))
+    return _orbit_at(level, well, jnp.where(exists, level.value(x), jnp.nan))
