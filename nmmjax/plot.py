@@ -1,1 +1,164 @@
-"""stub"""
+"""Layer 6: pictures (extra `plot`). Each function draws on given or new axes and returns them; nothing is shown or saved."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import Real
+from .mechanics.energy import total_energy
+from .models.base import State
+from .models.mpr import MPR
+from .orbits import Orbit
+from .solvers.trajectory import Trajectory
+
+_BLUE, _ORANGE, _GREY, _GREEN = "#1f5fa8", "#d1651a", "#8a8a8a", "#2f8f4e"
+
+
+def _pyplot() -> Any:
+    from .io import optional
+
+    return optional("matplotlib.pyplot", "plot")
+
+
+def _finish(axes: Any) -> Any:
+    for each in np.ravel(axes):
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.25, linewidth=0.6)
+    return axes
+
+
+def _axes(axes: Any, rows: int, size: tuple[float, float], sharex: bool = True) -> Any:
+    if axes is not None:
+        return axes
+    _, axes = _pyplot().subplots(rows, 1, figsize=size, sharex=sharex, layout="constrained")
+    return axes
+
+
+def shade_stimulus(run: Trajectory, axes: Any) -> None:
+    """Grey bands where the stimulus is on, darker where it is stronger."""
+    current = np.asarray(run.input)
+    peak = np.max(np.abs(current)) if current.size else 0.0
+    if peak == 0:
+        return
+    ts = np.asarray(run.ts)
+    edges = np.concatenate([[ts[0]], (ts[1:] + ts[:-1]) / 2, [ts[-1]]])
+    for each in np.ravel(axes):
+        low, high = each.get_ylim()
+        image = np.abs(current)[None, :] / peak
+        each.pcolormesh(edges, [low, high], image, cmap="Greys", vmin=0, vmax=4, zorder=-5, rasterized=True)
+        each.set_ylim(low, high)
+
+
+def trajectory(run: Trajectory, axes: Any = None) -> Any:
+    """Firing rate, mean voltage and energy over time, the stimulus shaded; returns the three axes.
+
+    The energy includes the input, so it steps where the input does.
+    """
+    axes = _axes(axes, 3, (8, 6.5))
+    ts = np.asarray(run.ts)
+    current = run.input
+    energy = total_energy(run.model, State(r=run.ys.r, v=run.ys.v), current) if isinstance(run.model, MPR) else None
+    axes[0].plot(ts, run.ys.r, color=_BLUE)
+    axes[0].set_ylabel("firing rate r\n(1/time)")
+    axes[1].plot(ts, run.ys.v, color=_ORANGE)
+    axes[1].set_ylabel("mean voltage v\n(dimensionless)")
+    if energy is not None:
+        axes[2].plot(ts, energy, color=_GREEN, label="total energy E")
+        axes[2].set_ylabel("energy E\n(dimensionless)")
+    axes[-1].set_xlabel("time t (units of τ's unit)")
+    shade_stimulus(run, axes)
+    if run.stimulus is not None:
+        axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=_GREY, loc="right")
+    return _finish(axes)
+
+
+def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
+    """Kinetic, potential and total energy over time; with an `EnergyBalance`, work, heat and residual below."""
+    from .mechanics.energy import kinetic_energy, potential_energy
+
+    rows = 1 if balance is None else 3
+    axes = np.atleast_1d(_axes(axes, rows, (8, 2.6 * rows)))
+    ts = np.asarray(run.ts)
+    kinetic = kinetic_energy(run.model, run.ys)
+    potential = potential_energy(run.model, run.ys, run.input)
+    axes[0].plot(ts, kinetic, color=_ORANGE, label="kinetic ½q̇²", linewidth=1)
+    axes[0].plot(ts, potential, color=_BLUE, label="potential V(r)", linewidth=1)
+    axes[0].plot(ts, kinetic + potential, color=_GREEN, label="total E")
+    axes[0].set_ylabel("energy\n(dimensionless)")
+    axes[0].legend(frameon=False, ncols=3, fontsize=8)
+    if balance is not None:
+        axes[1].plot(ts, balance.work, color=_BLUE, label="work by the stimulus")
+        axes[1].plot(ts, balance.heat, color=_ORANGE, label="heat")
+        axes[1].plot(ts, balance.energy - balance.energy[0], color=_GREEN, label="E − E(0)")
+        axes[1].set_ylabel("since t = 0\n(dimensionless)")
+        axes[1].legend(frameon=False, ncols=3, fontsize=8)
+        axes[2].semilogy(ts, np.abs(balance.residual) + 1e-18, color=_GREY)
+        axes[2].set_ylabel("|residual|\n(dimensionless)")
+    axes[-1].set_xlabel("time t (units of τ's unit)")
+    shade_stimulus(run, axes[: min(rows, 2)])
+    return _finish(axes)
+
+
+def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
+    """Contours of the total energy over the (r, v) plane; `r` and `v` are the (low, high) ranges shown."""
+    axes = _pyplot().subplots(figsize=(6, 4.6), layout="constrained")[1] if axes is None else axes
+    rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 301)
+    vs = np.linspace(v[0], v[1], 301)
+    R, V = np.meshgrid(rs, vs)
+    E = np.asarray(total_energy(model, State(r=jnp.asarray(R), v=jnp.asarray(V)), stimulus))
+    shown = np.quantile(E[np.isfinite(E)], np.linspace(0.001, 0.9, levels))
+    axes.contour(R, V, E, levels=np.unique(shown), cmap="Greys_r", linewidths=0.6)
+    axes.set_xlabel("firing rate r (1/time)")
+    axes.set_ylabel("mean voltage v (dimensionless)")
+    axes.set_xlim(rs[0], rs[-1])
+    axes.set_ylim(vs[0], vs[-1])
+    return axes
+
+
+def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None, axes: Any = None) -> Any:
+    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and optionally a run; returns axes."""
+    found = [found] if isinstance(found, Orbit) else list(found)
+    parts = [each.level_set for each in found] + ([run.ys] if run is not None else [])
+    r = np.concatenate([np.asarray(part.r) for part in parts])
+    v = np.concatenate([np.asarray(part.v) for part in parts])
+    r, v = r[np.isfinite(r)], v[np.isfinite(v)]
+    pad_r, pad_v = 0.12 * np.ptp(r), 0.12 * np.ptp(v)
+    limits_r, limits_v = (r.min() - pad_r, r.max() + pad_r), (v.min() - pad_v, v.max() + pad_v)
+    axes = energy_contours(model, limits_r, limits_v, axes=axes)
+    if run is not None:
+        axes.plot(run.ys.r, run.ys.v, color=_GREEN, linewidth=0.9, label="simulation")
+    for k, each in enumerate(found):
+        ring = np.append(np.asarray(each.level_set.r), each.level_set.r[0]), np.append(np.asarray(each.level_set.v), each.level_set.v[0])
+        axes.plot(*ring, color=_BLUE, label="level set of E" if k == 0 else None)
+        x, y = ellipse_points(each)
+        axes.plot(x / (np.pi * float(model.tau)), y, "--", color=_ORANGE, linewidth=1.2, label="best ellipse" if k == 0 else None)
+    axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
+    return axes
+
+
+def ellipse_points(found: Orbit) -> tuple[np.ndarray, np.ndarray]:
+    """Points (πτr, v) of an orbit's best ellipse."""
+    phi = np.linspace(0, 2 * np.pi, 241)
+    shape = found.ellipse
+    a, b = (float(each) for each in shape.semi_axes)
+    cos, sin = np.cos(float(shape.angle)), np.sin(float(shape.angle))
+    x = float(shape.center[0]) + a * np.cos(phi) * cos - b * np.sin(phi) * sin
+    y = float(shape.center[1]) + a * np.cos(phi) * sin + b * np.sin(phi) * cos
+    return x, y
+
+
+def peaks(predicted: Any, simulated: Any = None, axes: Any = None) -> Any:
+    """Successive spike peaks predicted from energy, against those of a simulation; returns the two axes."""
+    axes = _axes(axes, 2, (7, 5))
+    number = np.arange(1, len(predicted) + 1)
+    if simulated is not None:
+        axes[0].plot(number, simulated, "o", mfc="none", color=_BLUE, label="simulated")
+        axes[1].plot(number, 100 * (np.asarray(predicted) / np.asarray(simulated) - 1), "o-", color=_GREY)
+        axes[1].axhline(0, color="black", linewidth=0.6)
+        axes[1].set_ylabel("prediction error (%)")
+    axes[0].plot(number, predicted, "x", color=_ORANGE, label="predicted from energy")
+    axes[0].set_ylabel("peak firing rate\n(1/time)")
+    axes[0].legend(frameon=False)
+    axes[-1].set_xlabel("spike number")
+    return _finish(axes)

@@ -1,0 +1,83 @@
+"""Layer 6: results as labelled data (extra `data`): xarray datasets with units, parameters and versions."""
+
+import dataclasses
+import importlib
+import importlib.metadata
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._results import RESULTS
+from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
+from .models.base import parameter_table
+from .models.mpr import MPR
+from .solvers.trajectory import Trajectory, describe
+
+
+def optional(module: str, extra: str) -> Any:
+    """Import an optional package, or say in one line how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name.split(".")[0]):
+            raise
+        hint = f"`{module}` is not installed; it comes with `pip install nmmjax[{extra}]`."
+        raise ModuleNotFoundError(hint, name=error.name) from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of nmmjax and of the packages that determine its numbers."""
+    from . import __version__
+
+    return {"nmmjax": __version__} | {name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")}
+
+
+def model_attributes(model: Any, prefix: str = "") -> dict[str, Any]:
+    """The model's class and parameter values as flat attributes."""
+    values = {f"{prefix}{name}": float(value) for name, (_, value) in parameter_table(model).items()}
+    return {f"{prefix}model": type(model).__name__, **values}
+
+
+def to_xarray(run: Trajectory) -> Any:
+    """One run as an `xarray.Dataset`: state, input and energies over `t`, with units, parameters and versions.
+
+    Values not reached are NaN, and the attribute `result` says why. Raises `ValueError` for a batch of runs.
+    """
+    xr = optional("xarray", "data")
+    if run.ts.ndim != 1:
+        raise ValueError(f"Argument `run` must be a single run, but got a batch of shape {run.ts.shape[:-1]}.")
+    state = type(run.ys)
+    columns = {
+        field.name: (np.asarray(getattr(run.ys, field.name)), {"units": state.units[field.name], "long_name": _LONG[field.name]})
+        for field in dataclasses.fields(state)
+    }
+    current = run.input
+    columns["I"] = (np.asarray(current), {"units": "1", "long_name": "input current"})
+    if isinstance(run.model, MPR):
+        kinetic, potential = kinetic_energy(run.model, run.ys), potential_energy(run.model, run.ys, current)
+        energies = {"kinetic": kinetic, "potential": potential, "total": kinetic + potential}
+        for name, value in energies.items():
+            columns[f"{name}_energy"] = (np.asarray(value), {"units": "1", "long_name": f"{name} energy"})
+        H = hamiltonian(run.model, run.ys, current)
+        columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
+    attributes = {
+        **model_attributes(run.model),
+        "stimulus": "none" if run.stimulus is None else describe(run.stimulus),
+        "solver": run.method,
+        "dtype": str(run.ts.dtype),
+        "result": RESULTS[run.result] or "successful",
+        **{name: int(value) for name, value in run.stats.items() if np.ndim(value) == 0 and name.startswith("num_")},
+        **{f"version_{name}": version for name, version in versions().items()},
+        "device": next(iter(run.ts.devices())).device_kind if isinstance(run.ts, jax.Array) else "",
+    }
+    data = {name: (("t",), values, attrs) for name, (values, attrs) in columns.items() if name != "t"}
+    time = ("t", np.asarray(run.ts), {"units": "time (that of tau)", "long_name": "time"})
+    if "t" in columns:  # a run on a rescaled clock carries the physical time as a state
+        data = {name: (("s",), values, attrs) for name, (_, values, attrs) in data.items()}
+        data["t"] = (("s",), *columns["t"])
+        return xr.Dataset(data, coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})}, attrs=attributes)
+    return xr.Dataset(data, coords={"t": time}, attrs=attributes)
+
+
+_LONG = {"r": "firing rate", "v": "mean voltage", "t": "physical time"}
