@@ -1,0 +1,64 @@
+"""Layer 6: run the claims one after the other; what is finished is on disk, whatever happens next."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from .claim import Claim, save, write_report
+from .conservation import damping, energies, orbits, scaling
+from .prediction import bistability, limit_cycles, peaks
+
+_PAPER = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
+_NOTES = "nmmjax theory notes"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim("orbits", "a", "At Δ = 0 the energy H is conserved and its orbits are near-ellipsoidal.", _PAPER, orbits),
+    Claim("damping", "b", "At Δ > 0, dH/dt = (Δ/π) ∂H/∂r: the orbit spirals in.", _PAPER, damping),
+    Claim("scaling", "c", "At strong coupling the drift of H per cycle vanishes like Δ/J².", _PAPER, scaling),
+    Claim("energies", "d", "Kinetic energy is v²/r, potential energy η/r + π²r − J ln r.", _PAPER, energies),
+    Claim("bistability", "e", "η = −5, J = 15, Δ = 1 has two wells; a pulse switches the state.", f"{_PAPER}; {_NOTES} §4", bistability),
+    Claim("peaks", "f", "Successive spike peaks follow from energy alone.", f"{_PAPER}; {_NOTES} §5", peaks),
+    Claim("limit-cycle", "g", "The gap-junction limit cycle follows from the energy balance.", f"{_NOTES} §5", limit_cycles),
+)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a claim; says what is finished and where it is."""
+
+
+def reproduce(
+    out: str | pathlib.Path = "results",
+    only: Sequence[str] | None = None,
+    quick: bool = False,
+    progress: Callable[[Claim, int, int], Any] = lambda claim, done, total: None,
+) -> list[dict[str, Any]]:
+    """Run the claims (all, or those named in `only`) in float64 and write figures, data and the report to `out`.
+
+    `progress(claim, done, total)` is called before each claim and once, with `done == total`, at the end. Returns the
+    report's entries. Raises `ValueError` for unknown names, and `Interrupted` (a `KeyboardInterrupt`) on Ctrl-C, after
+    writing the report of what is finished.
+    """
+    out = pathlib.Path(out)
+    names = [claim.name for claim in CLAIMS]
+    for name in only or ():
+        if name not in names:
+            raise ValueError(f"Argument `only` must be among {', '.join(names)}, but got {name!r}.")
+    chosen = [claim for claim in CLAIMS if only is None or claim.name in only]
+    entries: list[dict[str, Any]] = []
+    pending = [claim.name for claim in chosen]
+    out.mkdir(parents=True, exist_ok=True)
+    for done, claim in enumerate(chosen):
+        progress(claim, done, len(chosen))
+        try:
+            with jax.enable_x64(True):
+                entries.append(save(claim, claim.run(quick), out))
+        except KeyboardInterrupt:
+            write_report(entries, out, quick, pending)
+            finished = ", ".join(entry["name"] for entry in entries) or "nothing"
+            raise Interrupted(f"Interrupted in `{claim.name}`. Finished and kept in {out}: {finished}.") from None
+        pending = pending[1:]
+        write_report(entries, out, quick, pending)
+    progress(chosen[-1], len(chosen), len(chosen))
+    return entries
