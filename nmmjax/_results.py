@@ -8,4 +8,6 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
 
     non_finite = "The state became infinite or NaN; take smaller steps or `MobiusSplitting`, which can't overflow."
     rate_not_positive = "The firing rate left r > 0, which the equations forbid; tighten the tolerances or the step."
-    no_closed_orbit = "No closed orbit was found: the energy lies below the well, above its barrier, or nothing sustains a cycle."
+    no_closed_orbit = (
+        "No closed orbit was found: the energy lies below the well, above its barrier, or nothing sustains a cycle."
+    )

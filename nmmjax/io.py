@@ -30,7 +30,9 @@ def versions() -> dict[str, str]:
     """Versions of nmmjax and of the packages that determine its numbers."""
     from . import __version__
 
-    return {"nmmjax": __version__} | {name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")}
+    return {"nmmjax": __version__} | {
+        name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")
+    }
 
 
 def model_attributes(model: Any, prefix: str = "") -> dict[str, Any]:
@@ -49,7 +51,10 @@ def to_xarray(run: Trajectory) -> Any:
         raise ValueError(f"Argument `run` must be a single run, but got a batch of shape {run.ts.shape[:-1]}.")
     state = type(run.ys)
     columns = {
-        field.name: (np.asarray(getattr(run.ys, field.name)), {"units": state.units[field.name], "long_name": _LONG[field.name]})
+        field.name: (
+            np.asarray(getattr(run.ys, field.name)),
+            {"units": state.units[field.name], "long_name": _LONG[field.name]},
+        )
         for field in dataclasses.fields(state)
     }
     current = run.input
@@ -76,7 +81,11 @@ def to_xarray(run: Trajectory) -> Any:
     if "t" in columns:  # a run on a rescaled clock carries the physical time as a state
         data = {name: (("s",), values, attrs) for name, (_, values, attrs) in data.items()}
         data["t"] = (("s",), *columns["t"])
-        return xr.Dataset(data, coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})}, attrs=attributes)
+        return xr.Dataset(
+            data,
+            coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})},
+            attrs=attributes,
+        )
     return xr.Dataset(data, coords={"t": time}, attrs=attributes)
 
 

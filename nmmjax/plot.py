@@ -66,7 +66,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     if energy is not None:
         axes[2].plot(ts, energy, color=_GREEN, label="total energy E")
         axes[2].set_ylabel("energy E\n(dimensionless)")
-    axes[-1].set_xlabel("time t (units of τ's unit)")
+    axes[-1].set_xlabel("time t (in units of τ)")
     shade_stimulus(run, axes)
     if run.stimulus is not None:
         axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=_GREY, loc="right")
@@ -86,16 +86,17 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     axes[0].plot(ts, potential, color=_BLUE, label="potential V(r)", linewidth=1)
     axes[0].plot(ts, kinetic + potential, color=_GREEN, label="total E")
     axes[0].set_ylabel("energy\n(dimensionless)")
-    axes[0].legend(frameon=False, ncols=3, fontsize=8)
+    axes[0].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     if balance is not None:
         axes[1].plot(ts, balance.work, color=_BLUE, label="work by the stimulus")
         axes[1].plot(ts, balance.heat, color=_ORANGE, label="heat")
         axes[1].plot(ts, balance.energy - balance.energy[0], color=_GREEN, label="E − E(0)")
         axes[1].set_ylabel("since t = 0\n(dimensionless)")
-        axes[1].legend(frameon=False, ncols=3, fontsize=8)
-        axes[2].semilogy(ts, np.abs(balance.residual) + 1e-18, color=_GREY)
+        axes[1].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+        residual = np.abs(balance.residual)
+        axes[2].semilogy(ts, np.where(residual > 0, residual, np.nan), color=_GREY)
         axes[2].set_ylabel("|residual|\n(dimensionless)")
-    axes[-1].set_xlabel("time t (units of τ's unit)")
+    axes[-1].set_xlabel("time t (in units of τ)")
     shade_stimulus(run, axes[: min(rows, 2)])
     return _finish(axes)
 
@@ -129,10 +130,15 @@ def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None
     if run is not None:
         axes.plot(run.ys.r, run.ys.v, color=_GREEN, linewidth=0.9, label="simulation")
     for k, each in enumerate(found):
-        ring = np.append(np.asarray(each.level_set.r), each.level_set.r[0]), np.append(np.asarray(each.level_set.v), each.level_set.v[0])
+        ring = (
+            np.append(np.asarray(each.level_set.r), each.level_set.r[0]),
+            np.append(np.asarray(each.level_set.v), each.level_set.v[0]),
+        )
         axes.plot(*ring, color=_BLUE, label="level set of E" if k == 0 else None)
         x, y = ellipse_points(each)
-        axes.plot(x / (np.pi * float(model.tau)), y, "--", color=_ORANGE, linewidth=1.2, label="best ellipse" if k == 0 else None)
+        axes.plot(
+            x / (np.pi * float(model.tau)), y, "--", color=_ORANGE, linewidth=1.2, label="best ellipse" if k == 0 else None
+        )
     axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
     return axes
 

@@ -42,7 +42,7 @@ class ConductanceSynapse(eqx.Module):
 class Riccati(eqx.Module):
     """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
 
-        Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
+    Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
     """
 
     eta: Scalar

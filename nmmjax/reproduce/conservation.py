@@ -20,8 +20,8 @@ from .claim import Evidence, at_most, close_to, finite
 from .simulated import peak_state, simulated_peaks
 
 
-def energy_drift(model: MPR, y0: State, solver: Any, h: float, samples: int, stride: int) -> tuple[np.ndarray, float]:
-    """(H − H₀)/H₀ after every `stride` steps of length `h`, and the largest |H − H₀|/|H₀| over every step taken."""
+def energy_drift(model: MPR, y0: State, solver: Any, h: float, windows: int, stride: int) -> np.ndarray:
+    """Largest |H − H₀|/|H₀| in each of `windows` successive windows of `stride` steps of length `h`, every step looked at."""
     term, step = PopulationTerm(model), jnp.asarray(h)
     start = jnp.zeros(())
     H0 = hamiltonian(model, y0)
@@ -32,12 +32,11 @@ def energy_drift(model: MPR, y0: State, solver: Any, h: float, samples: int, str
         y = solver.step(term, start, step, y, None, state, False)[0]
         return y, jnp.maximum(worst, jnp.abs(hamiltonian(model, y) - H0))
 
-    def many(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
-        carry = jax.lax.fori_loop(0, stride, one, carry)
-        return carry, hamiltonian(model, carry[0])
+    def window(y: Any, _: None) -> tuple[Any, Any]:
+        return jax.lax.fori_loop(0, stride, one, (y, jnp.zeros_like(H0)))
 
-    (_, worst), H = jax.jit(lambda y: jax.lax.scan(many, (y, jnp.zeros_like(H0)), None, length=samples))(y0)
-    return finite((H - H0) / H0), float(worst / jnp.abs(H0))
+    _, worst = jax.jit(lambda y: jax.lax.scan(window, y, None, length=windows))(y0)
+    return finite(worst / jnp.abs(H0))
 
 
 def orbits(quick: bool) -> Evidence:
@@ -49,9 +48,9 @@ def orbits(quick: bool) -> Evidence:
     h, samples = 0.02, 400
     periods = 1_000 if quick else 100_000
     stride = int(np.ceil(periods * period / h / samples))
-    drift, worst = energy_drift(model, y0, MobiusSplitting(4), h, samples, stride)
+    drift = energy_drift(model, y0, MobiusSplitting(4), h, samples, stride)
     # Tsit5 takes 6 evaluations a step and costs 3 to 4 times an order-4 Möbius step, so its step is 3 times as long.
-    rival, rival_worst = energy_drift(model, y0, diffrax.Tsit5(), 3 * h, samples, max(stride // 3, 1))
+    rival = energy_drift(model, y0, diffrax.Tsit5(), 3 * h, samples, max(stride // 3, 1))
     t = h * stride * np.arange(1, samples + 1) / period
     slope = np.polyfit(t / t[-1], drift, 1)[0]
 
@@ -73,15 +72,14 @@ def orbits(quick: bool) -> Evidence:
         axes[1].semilogy(couplings[1:], residual[1:, k], "o-", label=f"E − E_min = {height:g} max(J, 1)")
     axes[1].set(xlabel="coupling J (dimensionless)", ylabel="ellipse residual (relative)", title="distance from an ellipse")
     axes[1].legend(frameon=False, fontsize=8)
-    axes[2].plot(t, drift, color="#1f5fa8", linewidth=0.8, label=f"MobiusSplitting(4), h = {h:g}")
-    axes[2].plot(t, rival, color="#d1651a", label=f"Tsit5, h = {3 * h:g} (equal cost)")
-    axes[2].set_yscale("symlog", linthresh=1e-6)
-    axes[2].set(xlabel="periods", ylabel="(H − H₀)/H₀", title="drift of the energy")
+    axes[2].semilogy(t, drift, color="#1f5fa8", label=f"MobiusSplitting(4), h = {h:g}")
+    axes[2].semilogy(t, rival, color="#d1651a", label=f"Tsit5, h = {3 * h:g} (equal cost)")
+    axes[2].set(xlabel="periods", ylabel="largest |H − H₀|/H₀ per window", title="drift of the energy", ylim=(1e-7, 1))
     axes[2].legend(frameon=False, fontsize=8)
 
     rows = [
-        at_most(f"largest |δH/H| over {periods:g} periods, MobiusSplitting(4), h = 0.02", worst, 2e-6),
-        at_most("trend of δH/H over the whole run, same", slope, 2e-7),
+        at_most(f"largest |δH/H| over {periods:g} periods, MobiusSplitting(4), h = 0.02", drift.max(), 2e-6),
+        at_most("trend of the windows' largest |δH/H| over the whole run, same", slope, 2e-7),
         at_most("ellipse residual at J = 0 (exact ellipse)", residual[0].max(), 1e-12),
         at_most("largest ellipse residual over 0 < J ≤ 100 (near-ellipsoidal)", residual.max(), 0.05),
     ]
@@ -92,7 +90,7 @@ def orbits(quick: bool) -> Evidence:
             "ellipse_residual": (("J", "height"), residual, {"units": "1"}),
         },
         coords={"time": ("time", t, {"units": "periods"}), "J": couplings, "height": heights},
-        attrs={"eta": 2.0, "drift_J": 5.0, "largest_drift_tsit5": rival_worst},
+        attrs={"eta": 2.0, "drift_J": 5.0, "largest_drift_tsit5": rival.max()},
     )
     return Evidence(rows, data, figure)
 
@@ -195,10 +193,17 @@ def energies(quick: bool) -> Evidence:
     rates, voltages = np.array([0.2, 0.5, 1.0, 2.0]), np.array([0.5, 1.0, 2.0, 4.0])
     K_v = np.stack([finite(kinetic_energy(model, State(r=jnp.full(n, each), v=jnp.asarray(v)))) for each in rates])
     K_r = np.stack([finite(kinetic_energy(model, State(r=jnp.asarray(r), v=jnp.full(n, each)))) for each in voltages])
-    sets = {"η = 2, J = 0": (2.0, 0.0), "η = 2, J = 5": (2.0, 5.0), "η = 2, J = −10": (2.0, -10.0), "η = −5, J = 15": (-5.0, 15.0)}
+    sets = {
+        "η = 2, J = 0": (2.0, 0.0),
+        "η = 2, J = 5": (2.0, 5.0),
+        "η = 2, J = −10": (2.0, -10.0),
+        "η = −5, J = 15": (-5.0, 15.0),
+    }
     state = State(r=jnp.asarray(r), v=jnp.zeros(n))
     V = np.stack([finite(potential_energy(MPR(eta=e, J=J, Delta=0.0), state)) for e, J in sets.values()])
-    bottoms = np.array([(J + np.sqrt(J**2 + 4 * np.pi**2 * e)) / (2 * np.pi**2) if e > 0 or J > 0 else np.nan for e, J in sets.values()])
+    bottoms = np.array(
+        [(J + np.sqrt(J**2 + 4 * np.pi**2 * e)) / (2 * np.pi**2) if e > 0 or J > 0 else np.nan for e, J in sets.values()]
+    )
     found = orbit(model, 20.0)
     exchange = kinetic_energy(model, found.level_set) + potential_energy(model, found.level_set)
 
@@ -206,7 +211,11 @@ def energies(quick: bool) -> Evidence:
     power_v = np.polyfit(np.log(v[right]), np.log(K_v[2][right]), 1)[0]
     power_r = np.polyfit(np.log(r), np.log(K_r[1]), 1)[0]
     slopes = [
-        float(jax.grad(lambda x, m=MPR(eta=e, J=J, Delta=0.0): potential_energy(m, State(r=x, v=jnp.zeros(()))))(jnp.asarray(b)))
+        float(
+            jax.grad(lambda x, m=MPR(eta=e, J=J, Delta=0.0): potential_energy(m, State(r=x, v=jnp.zeros(()))))(
+                jnp.asarray(b)
+            )
+        )
         for (e, J), b in zip(sets.values(), bottoms, strict=True)
     ]
 
@@ -214,12 +223,22 @@ def energies(quick: bool) -> Evidence:
     figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.2), layout="constrained")
     for each, K in zip(rates, K_v, strict=True):
         axes[0].plot(v, K, label=f"r = {each:g}")
-    axes[0].set(xlabel="mean voltage v (dimensionless)", ylabel="kinetic energy v²/r", title="kinetic: quadratic in v, inverse in r", ylim=(0, 40))
+    axes[0].set(
+        xlabel="mean voltage v (dimensionless)",
+        ylabel="kinetic energy v²/r",
+        title="kinetic: quadratic in v, inverse in r",
+        ylim=(0, 40),
+    )
     axes[0].legend(frameon=False, fontsize=8)
     for (name, _), each, bottom in zip(sets.items(), V, bottoms, strict=True):
         line = axes[1].semilogx(r, each, label=name)[0]
         axes[1].plot(bottom, np.interp(bottom, r, each), "o", color=line.get_color(), markersize=4)
-    axes[1].set(xlabel="firing rate r (1/time)", ylabel="potential energy η/r + π²r − J ln r", title="potential; dots: V′(r) = 0", ylim=(-40, 60))
+    axes[1].set(
+        xlabel="firing rate r (1/time)",
+        ylabel="potential energy η/r + π²r − J ln r",
+        title="potential; dots: V′(r) = 0",
+        ylim=(-40, 60),
+    )
     axes[1].legend(frameon=False, fontsize=8)
     half = slice(64, 128)
     kinetic, potential = kinetic_energy(model, found.level_set), potential_energy(model, found.level_set)

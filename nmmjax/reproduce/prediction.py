@@ -80,7 +80,9 @@ def peaks(quick: bool) -> Evidence:
         predicted.append(finite(predict_peaks(model, r0, count)))
         simulated.append(simulated_peaks(model, r0, count, 2.2 * count, 17_601))
         error = np.max(np.abs(predicted[-1] / simulated[-1] - 1))
-        rows.append(at_most(f"largest error of {count - 1} predicted peaks, (η, J, Δ) = ({eta:g}, {J:g}, {Delta:g})", error, limit))
+        rows.append(
+            at_most(f"largest error of {count - 1} predicted peaks, (η, J, Δ) = ({eta:g}, {J:g}, {Delta:g})", error, limit)
+        )
     pyplot = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(2, 3, figsize=(13, 5.2), layout="constrained", sharex=True)
     for k, ((eta, J, Delta), _, _) in enumerate(sets):

@@ -18,7 +18,13 @@ CLAIMS: tuple[Claim, ...] = (
     Claim("damping", "b", "At Δ > 0, dH/dt = (Δ/π) ∂H/∂r: the orbit spirals in.", _PAPER, damping),
     Claim("scaling", "c", "At strong coupling the drift of H per cycle vanishes like Δ/J².", _PAPER, scaling),
     Claim("energies", "d", "Kinetic energy is v²/r, potential energy η/r + π²r − J ln r.", _PAPER, energies),
-    Claim("bistability", "e", "η = −5, J = 15, Δ = 1 has two wells; a pulse switches the state.", f"{_PAPER}; {_NOTES} §4", bistability),
+    Claim(
+        "bistability",
+        "e",
+        "η = −5, J = 15, Δ = 1 has two wells; a pulse switches the state.",
+        f"{_PAPER}; {_NOTES} §4",
+        bistability,
+    ),
     Claim("peaks", "f", "Successive spike peaks follow from energy alone.", f"{_PAPER}; {_NOTES} §5", peaks),
     Claim("limit-cycle", "g", "The gap-junction limit cycle follows from the energy balance.", f"{_NOTES} §5", limit_cycles),
 )

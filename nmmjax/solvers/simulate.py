@@ -66,6 +66,10 @@ def simulate(
     model, stimulus, start, times = jax.tree.map(lambda leaf: leaf.astype(dtype), (model, stimulus, start, times))
     _check_span(stimulus, times)
     solver = diffrax.Tsit5() if solver is None else solver
+    require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
+    require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
+    counts = isinstance(max_steps, int) and not isinstance(max_steps, bool) and max_steps >= 1
+    require("max_steps", max_steps, "be an integer ≥ 1", counts)
     first, controller, method = _controller(solver, stepsize_controller, rtol, atol, dt0, dtype)
     adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
     meter = diffrax.TextProgressMeter() if progress else diffrax.NoProgressMeter()
@@ -189,12 +193,15 @@ def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dt
     """First step, controller and a description of both."""
     for name, value in (("rtol", rtol), ("atol", atol), ("dt0", dt0)):
         if value is not None and is_concrete(value):
-            require(name, value, "be a number > 0", np.ndim(value) == 0 and bool(np.asarray(value) > 0))
+            number = as_array(value)
+            is_number = isinstance(number, jax.Array) and number.ndim == 0
+            require(name, value, "be a number > 0", is_number and bool(jnp.isfinite(number) & (number > 0)))
     name = type(solver).__name__
     if hasattr(solver, "mobius_order"):
         name = f"{name}({solver.mobius_order})"
     fixed = isinstance(controller, diffrax.ConstantStepSize) or (
-        controller is None and (isinstance(solver, MobiusSplitting) or not isinstance(solver, diffrax.AbstractAdaptiveSolver))
+        controller is None
+        and (isinstance(solver, MobiusSplitting) or not isinstance(solver, diffrax.AbstractAdaptiveSolver))
     )
     relative, absolute = (
         jnp.asarray(default if given is None else given, dtype)

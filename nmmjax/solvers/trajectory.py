@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._results import RESULTS
-from .._types import Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, parameter_table
 from ..models.stimulus import AbstractStimulus, input_at
 
@@ -48,7 +48,7 @@ class Trajectory(eqx.Module):
         """The stimulus I(t) at `ts`; zeros without one."""
         return jax.vmap(lambda t: input_at(self.stimulus, t))(self.ts)
 
-    def evaluate(self, t: Values) -> Any:
+    def evaluate(self, t: Real) -> Any:
         """State at any time(s) between the first and the last; needs `simulate(..., dense=True)`."""
         if self.interpolation is None:
             raise ValueError("Argument `dense` must be True in `simulate` to evaluate between saved times, but got False.")
@@ -70,8 +70,14 @@ class Trajectory(eqx.Module):
         message = RESULTS[self.result] or "successful"
         steps = {name: int(self.stats[name]) for name in ("num_accepted_steps", "num_rejected_steps")}
         seconds = float(self.wall_time)
-        cost = "not measured inside a transformation" if np.isnan(seconds) else f"{seconds:.3g} s, first-run compilation included"
-        size = sum(leaf.nbytes for leaf in jax.tree.leaves((self.ts, self.ys, self.interpolation)) if hasattr(leaf, "nbytes"))
+        cost = (
+            "not measured inside a transformation"
+            if np.isnan(seconds)
+            else f"{seconds:.3g} s, first-run compilation included"
+        )
+        size = sum(
+            leaf.nbytes for leaf in jax.tree.leaves((self.ts, self.ys, self.interpolation)) if hasattr(leaf, "nbytes")
+        )
         rows = [
             ("model", describe(self.model)),
             ("stimulus", "none" if self.stimulus is None else describe(self.stimulus)),

@@ -1,0 +1,32 @@
+"""Layer 6: `nmmjax reproduce | models | doctor` (extra `cli`)."""
+
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Entry point of the `nmmjax` command; errors are one line on stderr and exit code 1, Ctrl-C exits with 130."""
+    from ..io import optional
+
+    try:
+        app = _app(optional("cyclopts", "cli"))
+        app()
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'Interrupted.'}", file=sys.stderr)
+        sys.exit(130)
+    except (ValueError, ModuleNotFoundError, OSError) as error:
+        print(f"nmmjax: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _app(cyclopts: Any) -> Any:
+    from .. import __version__
+    from .doctor import doctor
+    from .models import models
+    from .reproduce import reproduce
+
+    app = cyclopts.App(name="nmmjax", help="Dynamics of next-generation neural mass models.", version=__version__)
+    app.command(reproduce)
+    app.command(models)
+    app.command(doctor)
+    return app
