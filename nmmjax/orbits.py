@@ -82,9 +82,7 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
 
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
     """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost."""
-    level = _Level(model, as_array(stimulus))
-    well = _well(level, _as_near(near))
-    return _loss(level, well, as_array(energy))
+    return _loss_at(model, as_array(energy), _as_near(near), as_array(stimulus))
 
 
 def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
@@ -95,13 +93,12 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     the stable state around which the population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
     """
     require("count", count, "be an integer ≥ 1", isinstance(count, int) and count >= 1)
-    start, current = as_array(r0), as_array(stimulus)
-    level = _Level(model, current)
-    well = _well(level, jnp.asarray(jnp.inf, start.dtype))
-    if is_concrete(start) and is_concrete(well):
-        bottom = float(jnp.exp(well) / model.tau)
-        require("r0", start, f"be a peak, above the stable state's rate {bottom:g}", float(start) > bottom)
-    return _peaks(model, start, count, current)
+    start = as_array(r0)
+    peaks, bottom = _peaks(model, start, count, as_array(stimulus))
+    if is_concrete(start) and is_concrete(bottom):
+        rule = f"be a peak, above the stable state's rate {float(bottom):g}"
+        require("r0", start, rule, float(start) > float(bottom))
+    return peaks
 
 
 def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
@@ -208,13 +205,20 @@ def _cycle(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> _Cycl
     return _Cycle(x, jnp.sqrt((energy - level.value(x)) / ends), ends, np.pi / n)
 
 
+@eqx.filter_jit
+def _loss_at(model: MPR, energy: Scalar, near: Scalar, current: Scalar) -> Scalar:
+    level = _Level(model, current)
+    return _loss(level, _well(level, near), energy)
+
+
 def _loss(level: _Level, well: Scalar, energy: Scalar) -> Scalar:
     cycle = _cycle(level, energy, *_turning_points(level, well, energy))
     return cycle.path_integral(level.damping(cycle.x))
 
 
 @eqx.filter_jit
-def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> Values:
+def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values, Scalar]:
+    """The predicted peaks, and the rate of the stable state below them."""
     level = _Level(model, current)
     well = _well(level, jnp.asarray(jnp.inf, r0.dtype))
     x0 = jnp.log(model.tau * r0)
@@ -227,7 +231,7 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> Values:
     energy = level.value(x0)
     _, energies = jax.lax.scan(half_cycle, energy, None, length=2 * (count - 1))
     peaks = jax.vmap(lambda energy: _turning_points(level, well, energy)[1])(energies[1::2])
-    return jnp.exp(jnp.concatenate([x0[None], peaks])) / model.tau
+    return jnp.exp(jnp.concatenate([x0[None], peaks])) / model.tau, jnp.exp(well) / model.tau
 
 
 @eqx.filter_jit

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from .._parameter import as_array, require
 from .._types import Real, Scalar, Values, is_concrete
@@ -58,7 +59,7 @@ def rescale(model: MPR, factor: Real) -> Scaling:
     """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
     c = as_array(factor)
     if is_concrete(c):
-        require("factor", c, "be > 0", bool(c > 0))
+        require("factor", c, "be > 0", bool(np.asarray(c) > 0))
     gap, synapse = model.gap, model.conductance
     scaled = MPR(
         eta=model.eta / c**2,
@@ -77,14 +78,14 @@ def strong_coupling(model: MPR) -> Scaling:
     Drift of H per cycle vanishes like Δ/J². Raises `ValueError` for J = 0.
     """
     if is_concrete(model.J):
-        require("J", model.J, "be different from 0 for the strong-coupling scaling", bool(model.J != 0))
+        require("J", model.J, "be different from 0 for the strong-coupling scaling", bool(np.asarray(model.J) != 0))
     return rescale(model, jnp.abs(model.J))
 
 
 def unit_heterogeneity(model: MPR) -> Scaling:
     """Units in which Δ̃ = 1, c = √Δ. Raises `ValueError` for Δ = 0."""
     if is_concrete(model.Delta):
-        require("Delta", model.Delta, "be > 0 for the scaling to Δ = 1", bool(model.Delta > 0))
+        require("Delta", model.Delta, "be > 0 for the scaling to Δ = 1", bool(np.asarray(model.Delta) > 0))
     return rescale(model, jnp.sqrt(model.Delta))
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 
 from .._parameter import Parameter, as_array, check_parameters, parameters, refuse_unknown, require
 from .._types import Values, is_concrete
@@ -77,9 +78,9 @@ def as_initial_state(y: Any) -> State:
     for name, value in (("r", y0.r), ("v", y0.v)):
         require(name, value, "be a number (use `jax.vmap` over `simulate` for many initial states)", value.ndim == 0)
         if is_concrete(value):
-            require(name, value, "be finite, without NaN", bool(jnp.isfinite(value)))
+            require(name, value, "be finite, without NaN", bool(np.isfinite(np.asarray(value))))
     if is_concrete(y0.r):
-        require("r", y0.r, "be > 0", bool(y0.r > 0))
+        require("r", y0.r, "be > 0", bool(np.asarray(y0.r) > 0))
     return y0
 
 

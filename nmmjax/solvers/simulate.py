@@ -193,9 +193,9 @@ def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dt
     """First step, controller and a description of both."""
     for name, value in (("rtol", rtol), ("atol", atol), ("dt0", dt0)):
         if value is not None and is_concrete(value):
-            number = as_array(value)
-            is_number = isinstance(number, jax.Array) and number.ndim == 0
-            require(name, value, "be a number > 0", is_number and bool(jnp.isfinite(number) & (number > 0)))
+            number = np.asarray(value)
+            is_number = number.ndim == 0 and number.dtype.kind in "iuf"
+            require(name, value, "be a number > 0", is_number and bool(np.isfinite(number) & (number > 0)))
     name = type(solver).__name__
     if hasattr(solver, "mobius_order"):
         name = f"{name}({solver.mobius_order})"
