@@ -1,4 +1,4 @@
-"""Layer 0: a parameter is declared once, with symbol, unit, bounds and meaning; docs, checks, plots and fits read it from there.
+"""Layer 0: a parameter is declared once, with symbol, unit, bounds and meaning; docs, checks, plots, fits read it there.
 
 `parameter(...)` declares a field of an `equinox.Module`; `parameters(cls)` lists the declarations; `@declared` makes the
 constructor refuse unknown names and values outside the bounds with a one-sentence `ValueError`.
@@ -112,7 +112,7 @@ def show(value: Any) -> str:
         if value.ndim == 0:
             return f"{value.item():g}" if value.dtype.kind in "iuf" else str(value.item())
         text = np.array2string(np.asarray(value), threshold=6, edgeitems=2, precision=6, separator=", ")
-        return f"{text} of shape {value.shape}"
+        return f"{' '.join(text.split())} of shape {value.shape}"
     return repr(value)
 
 
@@ -147,17 +147,15 @@ def declared(cls: _Class) -> _Class:
     accepted = [field.name for field in dataclasses.fields(cls) if field.init]
 
     @functools.wraps(inner)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
         refuse_unknown(kwargs, accepted, f"arguments of {cls.__name__},")
         inner(self, *args, **kwargs)
 
-    cls.__init__ = __init__  # type: ignore[misc]
+    cls.__init__ = checked_init  # pyright: ignore[reportAttributeAccessIssue]
     return cls
 
 
 def check_parameters(module: Any) -> None:
     """Check every declared parameter of an instance; call it from `__check_init__`."""
     for declaration in parameters(module).values():
-        value = getattr(module, declaration.name)
-        if value is not None:
-            check(declaration, value)
+        check(declaration, getattr(module, declaration.name))

@@ -1,12 +1,15 @@
 """Layer 0: shape aliases shared by every file. `Scalar` is one number as an array; `Values` is elementwise, any shape."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Complex, Float
 
-Scalar = Float[Array, ""]
+if TYPE_CHECKING:  # constructors convert numbers, which type checkers can't see through `equinox.field(converter=…)`
+    Scalar: TypeAlias = Any
+else:
+    Scalar = Float[Array, ""]
 Values = Float[Array, "..."]
 ComplexValues = Complex[Array, "..."]
 Mask = Bool[Array, "..."]
@@ -20,4 +23,4 @@ def float_dtype() -> Any:
 
 def is_concrete(x: Any) -> bool:
     """True where `x` is a number that can be looked at now, False inside `jit`, `grad` or `vmap`."""
-    return not isinstance(x, jax.core.Tracer)
+    return not isinstance(x, Tracer)

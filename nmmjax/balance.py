@@ -63,7 +63,7 @@ def _balance(run: Trajectory) -> EnergyBalance:
     if stimulus is not None and stimulus.jumps().shape[0]:
         controller = diffrax.ClipStepSizeController(controller, jump_ts=jump_times(stimulus))
 
-    def rates(t: Values, y: _Ledger, args: Any) -> _Ledger:
+    def rates(t: Any, y: _Ledger, args: Any) -> _Ledger:
         current = input_at(stimulus, jnp.asarray(t))
         flow = model.vector_field(jnp.asarray(t), y.state, stimulus)
         return _Ledger(flow, port_power(model, y.state, current), heat_rate(model, y.state))
@@ -82,7 +82,8 @@ def _balance(run: Trajectory) -> EnergyBalance:
             max_steps=100_000,
             throw=False,
         )
-        return solution.ys.work[0], solution.ys.heat[0]
+        ys: Any = solution.ys
+        return ys.work[0], ys.heat[0]
 
     # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
     reached = jnp.isfinite(ys.r) & jnp.isfinite(ys.v)

@@ -135,8 +135,8 @@ def _as_near(near: Real | None) -> Scalar:
 def _root(function: Callable[[Scalar, Any], Scalar], start: Scalar, args: Any) -> Scalar:
     """The root next to `start` by Newton's method, differentiable in `args`.
 
-    The bracketing grid leaves a few steps to convergence, so their number is fixed. Two more steps outside the
-    `stop_gradient` carry the derivatives: each doubles the number that are exact (implicit function theorem), to third order.
+    The bracketing grid leaves a few steps to convergence, so their number is fixed. Two more steps outside
+    `stop_gradient` carry the derivatives: by the implicit function theorem one makes the first exact, two the first three.
     """
 
     def step(x: Scalar, args: Any) -> Scalar:
@@ -258,7 +258,7 @@ def _orbit_at(level: _Level, well: Scalar, energy: Scalar) -> Orbit:
         mean_interval=cycle.time_integral(jnp.exp(-cycle.x)) / period,
         level_set=states,
         ellipse=fit_ellipse(jnp.pi * tau * states.r, states.v),
-        result=RESULTS.where(bad, RESULTS.no_closed_orbit, RESULTS.successful),
+        result=RESULTS.where(bad, RESULTS.no_closed_orbit, RESULTS.successful),  # pyright: ignore[reportArgumentType]
     )
 
 

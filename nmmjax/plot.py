@@ -118,7 +118,7 @@ def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels:
 
 
 def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None, axes: Any = None) -> Any:
-    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and optionally a run; returns axes."""
+    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and a run; returns the axes."""
     found = [found] if isinstance(found, Orbit) else list(found)
     parts = [each.level_set for each in found] + ([run.ys] if run is not None else [])
     r = np.concatenate([np.asarray(part.r) for part in parts])

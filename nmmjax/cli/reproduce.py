@@ -4,6 +4,7 @@ import os
 import pathlib
 import sys
 import time
+from typing import Any
 
 from ..io import optional
 from ..reproduce.claim import Claim
@@ -59,7 +60,7 @@ def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", qu
         sys.exit(1)
 
 
-def _progress(console: object) -> object:
+def _progress(console: Any) -> Any:
     rich = optional("rich.progress", "cli")
     columns = (
         rich.SpinnerColumn(),

@@ -36,7 +36,9 @@ class AbstractStimulus(eqx.Module):
     def __check_init__(self) -> None:
         check_parameters(self)
 
-    def __add__(self, other: "AbstractStimulus") -> "Sum":
+    def __add__(self, other: Any) -> "Sum":
+        if not isinstance(other, AbstractStimulus):
+            return NotImplemented
         return Sum((self, other))
 
 
@@ -119,7 +121,7 @@ class PulseTrain(AbstractStimulus):
     start: Scalar = parameter(symbol="t_0", unit="time", doc="onset of the first pulse")
     period: Scalar = parameter(symbol="T", unit="time", bounds="(0, inf)", doc="onset to onset")
     width: Scalar = parameter(symbol="w", unit="time", bounds="(0, inf)", doc="duration of each pulse, below the period")
-    count: int = eqx.field(static=True)
+    count: int = eqx.field(static=True)  # pyright: ignore[reportGeneralTypeIssues]
 
     def __check_init__(self) -> None:
         check_parameters(self)

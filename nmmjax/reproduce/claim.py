@@ -95,7 +95,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_report(entries: list[dict[str, Any]], out: pathlib.Path, quick: bool, unfinished: list[str]) -> None:
-    """`report.json` and `report.md` with everything finished so far; replaced at once, so a crash leaves the last good one."""
+    """`report.json` and `report.md` with all that is finished; replaced at once, so a crash leaves the last good one."""
     out.mkdir(parents=True, exist_ok=True)
     report = {"machine": machine(), "quick": quick, "unfinished": unfinished, "claims": entries}
     _replace(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -103,7 +103,8 @@ def write_report(entries: list[dict[str, Any]], out: pathlib.Path, quick: bool, 
     lines = [
         "# Measured against claimed",
         "",
-        f"{'Toy size. ' if quick else ''}{where['dtype']}, {where['device']}, {where['cores']} cores, Python {where['python']}, "
+        ("Toy size. " if quick else "")
+        + f"{where['dtype']}, {where['device']}, {where['cores']} cores, Python {where['python']}, "
         + ", ".join(f"{name} {version}" for name, version in where["versions"].items())
         + ".",
     ]

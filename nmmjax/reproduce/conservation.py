@@ -1,4 +1,4 @@
-"""Claims (a) to (d): what is conserved, how orbits look, how heterogeneity breaks it, and what the two energies depend on."""
+"""Claims (a) to (d): what is conserved, how orbits look, what heterogeneity does, what the energies depend on."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from .simulated import peak_state, simulated_peaks
 
 
 def energy_drift(model: MPR, y0: State, solver: Any, h: float, windows: int, stride: int) -> np.ndarray:
-    """Largest |H − H₀|/|H₀| in each of `windows` successive windows of `stride` steps of length `h`, every step looked at."""
+    """Largest |H − H₀|/|H₀| in each of `windows` successive windows of `stride` steps of length `h`; looks at every step."""
     term, step = PopulationTerm(model), jnp.asarray(h)
     start = jnp.zeros(())
     H0 = hamiltonian(model, y0)
@@ -210,14 +210,12 @@ def energies(quick: bool) -> Evidence:
     right = v > 0.1
     power_v = np.polyfit(np.log(v[right]), np.log(K_v[2][right]), 1)[0]
     power_r = np.polyfit(np.log(r), np.log(K_r[1]), 1)[0]
-    slopes = [
-        float(
-            jax.grad(lambda x, m=MPR(eta=e, J=J, Delta=0.0): potential_energy(m, State(r=x, v=jnp.zeros(()))))(
-                jnp.asarray(b)
-            )
-        )
-        for (e, J), b in zip(sets.values(), bottoms, strict=True)
-    ]
+
+    def slope(eta: float, J: float, r: float) -> float:
+        potential = lambda r: potential_energy(MPR(eta=eta, J=J, Delta=0.0), State(r=r, v=jnp.zeros(())))  # noqa: E731
+        return float(jax.grad(potential)(jnp.asarray(r)))
+
+    slopes = [slope(e, J, bottom) for (e, J), bottom in zip(sets.values(), bottoms, strict=True)]
 
     pyplot = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(1, 3, figsize=(14, 4.2), layout="constrained")

@@ -91,7 +91,7 @@ def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
 def _step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
     model = term.model
     offers = hasattr(model, "riccati") and hasattr(model, "drive")
-    rule = "be solved by a Runge–Kutta solver such as `diffrax.Tsit5()`: it is no Riccati population, and Möbius solvers need one"
+    rule = "be a Riccati population such as `MPR` for a Möbius solver; use `diffrax.Tsit5()`"
     require("model", type(model).__name__, rule, offers)
     return model.riccati(), model.drive, term.stimulus  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -172,13 +172,11 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
         return state, state
 
     _, (R_all, v_all) = jax.lax.scan(substep, (R, v), (first, offset, fraction))
-    ends = np.cumsum(counts) - 1
-    columns = [(jnp.log(R_all[end]), v_all[end]) for end in ends]
 
     def combine(skip: int) -> tuple[Values, Values]:
-        weights = multi_product_weights(counts[skip:], base_order)
-        pairs = list(zip(weights, columns[skip:], strict=True))
-        return jnp.exp(sum(w * each[0] for w, each in pairs)), sum(w * each[1] for w, each in pairs)
+        weights = jnp.asarray(multi_product_weights(counts[skip:], base_order), h.dtype)
+        ends = np.cumsum(counts)[skip:] - 1
+        return jnp.exp(weights @ jnp.log(R_all[ends])), weights @ v_all[ends]
 
     return combine(0), combine(1)
 

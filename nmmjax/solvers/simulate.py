@@ -132,7 +132,7 @@ def _solve(
         max_steps=max_steps,
         throw=False,
     )
-    (saved_ts, end_t), (saved, end) = solution.ts, solution.ys
+    (saved_ts, end_t), (saved, end) = solution.ts, solution.ys  # pyright: ignore[reportGeneralTypeIssues]
     computed = jnp.isfinite(saved_ts)
     saved = jax.tree.map(lambda leaf: jnp.where(_as_mask(computed, leaf), leaf, jnp.nan), saved)
     t_end, y_end = end_t[0], jax.tree.map(lambda leaf: leaf[0], end)
@@ -209,9 +209,11 @@ def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dt
     )
     if fixed:
         require("dt0", dt0, f"be given, the step size: {name} is used with a fixed step", dt0 is not None)
-        return None, FixedStep(jnp.asarray(dt0, dtype), relative, absolute), f"{name}, step {_short(dt0)}"
+        step = jnp.asarray(dt0, dtype)
+        controller = FixedStep(step=step, rtol=relative, atol=absolute)  # pyright: ignore[reportCallIssue]
+        return None, controller, f"{name}, step {_short(dt0)}"
     if isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
-        rule = f"be adaptive-capable, such as `MobiusExtrapolation`, to go with {type(controller).__name__}: it gives no error estimate"
+        rule = f"give an error estimate for {type(controller).__name__}, such as `MobiusExtrapolation`"
         gives = isinstance(solver, diffrax.AbstractAdaptiveSolver) or isinstance(controller, FixedStep)
         require("solver", name, rule, gives)
     first = None if dt0 is None else jnp.asarray(dt0, dtype)

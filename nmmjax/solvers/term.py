@@ -38,11 +38,12 @@ class FixedStep(diffrax.AbstractAdaptiveStepSizeController):
     """
 
     step: Scalar
-    rtol: Scalar  # for the root finder of an implicit solver; the step itself never looks at them
-    atol: Scalar
+    # For the root finder of an implicit solver; the step itself never looks at them.
+    rtol: Scalar  # pyright: ignore[reportIncompatibleVariableOverride]
+    atol: Scalar  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
-    def norm(self) -> Any:
+    def norm(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return None
 
     def wrap(self, direction: Any) -> "FixedStep":

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
-from ..models.base import AbstractModel, parameter_table
+from ..models.base import parameter_table
 from ..models.stimulus import AbstractStimulus, input_at
 
 
@@ -25,7 +25,7 @@ class Trajectory(eqx.Module):
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
     """
 
-    model: AbstractModel
+    model: Any
     stimulus: AbstractStimulus | None
     ts: Values
     ys: Any
