@@ -12,7 +12,7 @@ from ._types import Scalar, Values
 from .mechanics.energy import heat_rate, port_power, total_energy
 from .models.base import State
 from .models.mpr import MPR
-from .models.stimulus import input_at
+from .models.stimulus import AbstractStimulus, input_at
 from .solvers.simulate import default_tolerances, jump_times
 from .solvers.trajectory import Trajectory
 
@@ -51,12 +51,11 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR`.
     """
     require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
-    return _balance(run)
+    return _balance(run.model, run.stimulus, run.ts, run.ys)  # no more, lest it recompile for the run's solver
 
 
 @eqx.filter_jit
-def _balance(run: Trajectory) -> EnergyBalance:
-    model, stimulus, ts, ys = run.model, run.stimulus, run.ts, run.ys
+def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
     dtype = ts.dtype
     rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)
     controller: Any = diffrax.PIDController(rtol=jnp.asarray(rtol, dtype), atol=jnp.asarray(atol, dtype))
@@ -96,7 +95,7 @@ def _balance(run: Trajectory) -> EnergyBalance:
         return jnp.where(reached, gathered, jnp.nan)
 
     port_work, heat = total(work), total(heat)
-    current = run.input
+    current = jax.vmap(lambda t: input_at(stimulus, t))(ts)
     energy = total_energy(model, ys, current)
     stored = current / (model.tau * ys.r)
     work = port_work + stored - stored[0]

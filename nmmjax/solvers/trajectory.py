@@ -83,7 +83,7 @@ class Trajectory(eqx.Module):
             ("stimulus", "none" if self.stimulus is None else describe(self.stimulus)),
             ("solver", f"{self.method}, {self.ts.dtype} on {_device(self.ts)}"),
             ("steps", f"{steps['num_accepted_steps']} accepted, {steps['num_rejected_steps']} rejected"),
-            ("result", f"{message} {int(self.reached)} of {self.ts.size} times, t = {self.ts[0]:g} to {self.t_end:g}"),
+            ("result", f"{message}, {int(self.reached)} of {self.ts.size} times, t = {self.ts[0]:g} to {self.t_end:g}"),
             ("wall time", cost),
             ("memory", f"{size / 1024:.0f} KiB of results"),
         ]

@@ -1,0 +1,297 @@
+"""`simulate`: agreement of solvers, transformations, events, failures, input checks, cost."""
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+import pytest
+from helpers import MODELS, central_difference, reference
+
+from nmmjax import (
+    MPR,
+    RESULTS,
+    Constant,
+    MobiusExtrapolation,
+    MobiusSplitting,
+    Pulse,
+    Sampled,
+    Sinusoid,
+    State,
+    simulate,
+)
+from nmmjax.models.stimulus import AbstractStimulus
+
+Y0, TS = {"r": 0.5, "v": -0.3}, np.linspace(0.0, 4.0, 9)
+MODEL, STIMULUS = MODELS["tau"], Sinusoid(2.0, 1.3)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return reference(MODEL, tuple(Y0.values()), TS, lambda t: 2 * np.sin(1.3 * t))
+
+
+# --- solvers ----------------------------------------------------------------------------------------------------------
+
+SOLVERS = [
+    (None, {}, 1e-7),
+    (diffrax.Dopri8(), {"rtol": 1e-11, "atol": 1e-12}, 1e-9),
+    (diffrax.Kvaerno5(), {}, 1e-6),
+    (diffrax.Midpoint(), {"stepsize_controller": diffrax.ConstantStepSize(), "dt0": 1e-3}, 1e-4),
+    (diffrax.Euler(), {"dt0": 1e-4}, 1e-2),
+    (MobiusSplitting(2), {"dt0": 1e-3}, 1e-5),
+    (MobiusSplitting(4), {"dt0": 1e-2}, 1e-7),
+    (MobiusExtrapolation(6), {}, 1e-7),
+    (MobiusExtrapolation(8), {"rtol": 1e-11, "atol": 1e-12}, 1e-9),
+]
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize(("solver", "options", "tolerance"), SOLVERS, ids=[type(s[0]).__name__ + str(i) for i, s in enumerate(SOLVERS)])
+def test_solvers_agree(solver, options, tolerance, exact):
+    run = simulate(MODEL, Y0, TS, stimulus=STIMULUS, solver=solver, **options)
+    assert run.result == RESULTS.successful
+    np.testing.assert_allclose([run.ys.r, run.ys.v], exact, atol=tolerance)
+    np.testing.assert_allclose([run.ys.r[0], run.ys.v[0]], list(Y0.values()), rtol=0)
+    np.testing.assert_allclose([run.y_end.r, run.y_end.v, run.t_end], [run.ys.r[-1], run.ys.v[-1], 4.0], rtol=1e-13)
+    assert run.reached == 9 and np.isfinite(run.wall_time)
+    np.testing.assert_allclose(run.input, 2 * np.sin(1.3 * TS), atol=1e-14)
+
+
+def test_dense_output(exact):
+    """`evaluate` gives the solution at any time; of order 4 for Tsit5, hence the looser tolerance between steps."""
+    run = simulate(MODEL, Y0, TS[[0, -1]], stimulus=STIMULUS, dense=True, max_steps=512)
+    for t in (TS, jnp.asarray(TS[3])):
+        y = run.evaluate(t)
+        assert y.r.shape == np.shape(t)
+        np.testing.assert_allclose([y.r, y.v], exact if np.ndim(t) else exact[:, 3], atol=1e-6)
+
+
+def test_dense_output_of_the_geometric_solver(exact):
+    run = simulate(MODEL, Y0, TS[[0, -1]], stimulus=STIMULUS, dense=True, max_steps=512, solver=MobiusExtrapolation(8), rtol=1e-10)
+    y = run.evaluate(TS)
+    np.testing.assert_allclose([y.r, y.v], exact, atol=1e-8)
+
+
+# --- transformations --------------------------------------------------------------------------------------------------
+
+
+def end_state(x, **options):
+    """(r, v) at t = 2 as a function of (eta, J, Delta, tau, r0, v0, amplitude)."""
+    run = simulate(
+        MPR(*x[:4]), State(r=x[4], v=x[5]), jnp.array([0.0, 2.0]), stimulus=Sinusoid(x[6], 1.3), rtol=1e-10, atol=1e-11, **options
+    )
+    return jnp.stack([run.y_end.r, run.y_end.v])
+
+
+X = jnp.array([1.0, 4.0, 0.3, 1.7, 0.5, -0.3, 2.0])
+
+
+@pytest.fixture(scope="module")
+def jitted_end_state():
+    return jax.jit(end_state)
+
+
+def test_jit_and_vmap(jitted_end_state):
+    """Inside jit and vmap the numbers are those of single runs."""
+    lanes = X[None] * jnp.linspace(0.8, 1.2, 5)[:, None]
+    together = jax.jit(jax.vmap(end_state))(lanes)
+    np.testing.assert_allclose(together, [jitted_end_state(lane) for lane in lanes], rtol=1e-8)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_gradient(mode, jitted_end_state):
+    """Reverse and forward mode equal central differences, by every parameter, the initial state and the stimulus."""
+    if mode == "reverse":
+        jacobian = jax.jit(jax.jacrev(end_state))(X)
+    else:
+        jacobian = jax.jit(jax.jacfwd(lambda x: end_state(x, adjoint=diffrax.ForwardMode())))(X)
+    unit = jnp.eye(X.size)
+    differences = [central_difference(lambda h, e=e: np.asarray(jitted_end_state(X + h * e)), 0.0, 2e-4) for e in unit]
+    np.testing.assert_allclose(jacobian.T, differences, rtol=1e-6, atol=1e-7)
+
+
+def test_checks_read_numbers_that_a_transformation_closes_over():
+    """States, times and stimuli made outside of `jit` are checked inside it: as good ones pass, bad ones are refused."""
+    good, bad = (State(r=jnp.asarray(r), v=jnp.asarray(0.0)) for r in (0.5, -0.5))
+    sampled = Sampled(TS, TS)
+    shape = jax.eval_shape(lambda eta: simulate(MPR(eta), good, TS, stimulus=sampled).ys.r, 1.0)
+    assert shape.shape == TS.shape
+    with pytest.raises(ValueError, match="`r` must be > 0"):
+        jax.eval_shape(lambda eta: simulate(MPR(eta), bad, TS).ys.r, 1.0)
+
+
+class Counted(AbstractStimulus):
+    """A stimulus that counts how often Python evaluates it: only while tracing."""
+
+    amplitude: jax.Array
+    traces = []  # noqa: RUF012
+
+    def __call__(self, t):
+        self.traces.append(1)
+        return self.amplitude * jnp.cos(t)
+
+    def jumps(self):
+        return jnp.zeros(0, self.amplitude.dtype)
+
+
+def test_new_values_do_not_recompile():
+    """Parameters, states, times, tolerances and stimulus values are arrays: changing them reuses the compiled run."""
+    run = lambda a, **options: simulate(  # noqa: E731
+        MPR(eta=a, J=4.0 * a, tau=a), {"r": a, "v": -a}, a * TS, stimulus=Counted(jnp.asarray(a)), **options
+    )
+    first = run(1.0, rtol=1e-6)
+    count = len(Counted.traces)
+    assert count > 0
+    second = run(1.1, rtol=1e-7)
+    assert len(Counted.traces) == count
+    assert not np.allclose(first.ys.r, second.ys.r)
+    assert second.wall_time < first.wall_time
+
+
+@pytest.mark.parametrize(("solver", "options"), [(None, {}), (MobiusSplitting(4), {"dt0": 0.01})], ids=["Tsit5", "MobiusSplitting"])
+def test_float32_stays_float32(solver, options, exact):
+    """A float32 model is solved in float32 throughout, whatever the dtype of state, times and stimulus."""
+    model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), MODEL)
+    run = simulate(model, Y0, TS, stimulus=STIMULUS, solver=solver, **options)
+    assert {leaf.dtype for leaf in jax.tree.leaves((run.ts, run.ys, run.t_end, run.y_end, run.input))} == {jnp.dtype("float32")}
+    assert run.result == RESULTS.successful
+    np.testing.assert_allclose([run.ys.r, run.ys.v], exact, atol=1e-3)
+
+
+# --- events and failures ----------------------------------------------------------------------------------------------
+
+
+def rate_crosses_half(t, y, args, **kwargs):
+    return y.r - 0.5
+
+
+@pytest.mark.parametrize("solver", [None, MobiusExtrapolation(8)], ids=["Tsit5", "MobiusExtrapolation"])
+def test_event_ends_the_run(solver):
+    """An event stops at the crossing; t_end and y_end are there, later times are NaN."""
+    event = diffrax.Event(rate_crosses_half, optx.Newton(1e-10, 1e-10), direction=True)
+    run = simulate(MODEL, Y0, TS, stimulus=STIMULUS, event=event, solver=solver, rtol=1e-10, atol=1e-11)
+    assert run.result == RESULTS.event_occurred
+    assert 1 < run.t_end < 2
+    np.testing.assert_allclose(run.y_end.r, 0.5, atol=1e-7)
+    reached = run.t_end >= TS
+    assert int(run.reached) == reached.sum()
+    assert np.all(np.isfinite(run.ys.r) == reached) and np.all(np.isfinite(run.ys.v) == reached)
+    end = reference(MODEL, tuple(Y0.values()), [0.0, float(run.t_end)], lambda t: 2 * np.sin(1.3 * t))[:, -1]
+    np.testing.assert_allclose([run.y_end.r, run.y_end.v], end, atol=1e-6)
+    assert "event" in str(run)
+
+
+def test_too_few_steps(exact):
+    """Out of steps: a result code, the computed part is right, NaN after it; `throw=True` raises."""
+    options = {"stimulus": STIMULUS, "max_steps": 16}
+    run = simulate(MODEL, Y0, TS, **options)
+    assert run.result == RESULTS.max_steps_reached
+    n = int(run.reached)
+    assert 1 <= n < TS.size
+    np.testing.assert_allclose([run.ys.r[:n], run.ys.v[:n]], exact[:, :n], atol=1e-7)
+    assert np.all(np.isnan(run.ys.r[n:])) and np.all(np.isnan(run.ys.v[n:]))
+    assert TS[n - 1] <= run.t_end < TS[n] and np.isfinite(run.y_end.r)
+    assert "max_steps" in str(run) and f"{n} of 9 times" in str(run)
+    with pytest.raises(RuntimeError, match=r"^The solve stopped at t = .*max_steps"):
+        simulate(MODEL, Y0, TS, throw=True, **options)
+
+
+def test_throw_under_jit():
+    with pytest.raises(RuntimeError, match="max_steps"):
+        jax.block_until_ready(jax.jit(lambda eta: simulate(MPR(eta), Y0, TS, max_steps=16, throw=True).ys)(1.0))
+
+
+def test_each_lane_has_its_own_result():
+    """Under vmap a lane that fails does not touch the others."""
+    run = jax.vmap(lambda T: simulate(MODEL, Y0, jnp.stack([jnp.zeros_like(T), T]), max_steps=16))(jnp.array([0.05, 50.0, 0.1]))
+    assert (run.result == RESULTS.successful).tolist() == [True, False, True]
+    assert (run.result == RESULTS.max_steps_reached).tolist() == [False, True, False]
+    assert np.isfinite(run.ys.r).tolist() == [[True, True], [True, False], [True, True]]
+    assert "batch shape (3,)" in str(run)
+
+
+@pytest.mark.parametrize(
+    ("r", "v", "step", "result"),
+    [(30.0, 5.0, 1.0, "non_finite"), (0.2, -3.05, 0.36, "rate_not_positive"), (0.5, 0.0, 1e-3, "successful")],
+)
+def test_what_the_integrator_cannot_see(r, v, step, result):
+    """Euler with a huge step explodes or crosses r = 0: the result says so."""
+    run = simulate(MPR(), {"r": r, "v": v}, step * np.arange(21), solver=diffrax.Euler(), dt0=step)
+    assert run.result == getattr(RESULTS, result)
+    if result != "successful":
+        message = {"non_finite": "infinite or NaN", "rate_not_positive": "left r > 0"}[result]
+        assert message in str(run)
+        with pytest.raises(RuntimeError, match=message):
+            simulate(MPR(), {"r": r, "v": v}, step * np.arange(21), solver=diffrax.Euler(), dt0=step, throw=True)
+
+
+# --- the door ---------------------------------------------------------------------------------------------------------
+
+BAD = [
+    ({"model": "mpr"}, "`model` must be a model such as"),
+    ({"y0": {"r": 0.0, "v": 0.0}}, "`r` must be > 0, but got 0"),
+    ({"y0": {"r": -1.0, "v": 0.0}}, "`r` must be > 0, but got -1"),
+    ({"y0": {"r": np.nan, "v": 0.0}}, "`r` must be finite, without NaN, but got nan"),
+    ({"y0": {"r": 1.0, "v": np.inf}}, "`v` must be finite, without NaN, but got inf"),
+    ({"y0": {"r": 1.0}}, r"`y0` must have the key `v`, but got \['r'\]"),
+    ({"y0": {"r": 1.0, "v": 0.0, "V": 0.0}}, "`V` must be one of the state names `r`, `v`, but got `V`"),
+    ({"y0": {"r": "1", "v": 0.0}}, "`r` must be a number .*, but got '1'"),
+    ({"y0": {"r": [1.0, 2.0], "v": [0.0, 0.0]}}, "`r` must be a number .*vmap.*, but got .* of shape"),
+    ({"y0": {"r": [1.0, 2.0], "v": 0.0}}, "`v` must have the shape of `r`"),
+    ({"y0": [1.0, 0.0]}, r"`y0` must be a state or a mapping .*, but got \[1.0, 0.0\]"),
+    ({"y0": None}, "`y0` must be a state or a mapping .*, but got None"),
+    ({"ts": [0.0, 2.0, 1.0]}, "`ts` must be strictly increasing, but got"),
+    ({"ts": [0.0, 0.0]}, "`ts` must be strictly increasing, but got"),
+    ({"ts": [1.0, 0.0]}, "`ts` must be strictly increasing, but got"),
+    ({"ts": [0.0]}, "`ts` must have one axis and at least 2 times"),
+    ({"ts": 3.0}, "`ts` must have one axis and at least 2 times"),
+    ({"ts": [[0.0, 1.0]]}, "`ts` must have one axis and at least 2 times"),
+    ({"ts": [0.0, np.nan]}, "`ts` must be finite, without NaN"),
+    ({"ts": [0.0, np.inf]}, "`ts` must be finite, without NaN"),
+    ({"ts": "0, 1"}, "`ts` must be an array of numbers, but got '0, 1'"),
+    ({"ts": None}, "`ts` must be an array of numbers, but got None"),
+    ({"stimulus": 3.0}, "`stimulus` must be None or a stimulus such as .*, but got 3.0"),
+    ({"stimulus": lambda t: t}, "`stimulus` must be None or a stimulus such as"),
+    ({"solver": MobiusSplitting(4)}, r"`dt0` must be given.*MobiusSplitting\(4\).*, but got None"),
+    ({"solver": diffrax.Euler()}, "`dt0` must be given.*Euler.*, but got None"),
+    ({"solver": diffrax.Euler(), "stepsize_controller": diffrax.PIDController(1e-3, 1e-3)}, "`solver` must be adaptive-capable"),
+    ({"rtol": 0.0}, "`rtol` must be a number > 0, but got 0"),
+    ({"rtol": -1e-3}, "`rtol` must be a number > 0, but got -0.001"),
+    ({"rtol": np.nan}, "`rtol` must be a number > 0, but got nan"),
+    ({"rtol": [1e-3, 1e-4]}, "`rtol` must be a number > 0"),
+    ({"rtol": "tight"}, "`rtol` must be a number > 0, but got 'tight'"),
+    ({"atol": 0.0}, "`atol` must be a number > 0, but got 0"),
+    ({"dt0": 0.0}, "`dt0` must be a number > 0, but got 0"),
+    ({"dt0": -0.1}, "`dt0` must be a number > 0, but got -0.1"),
+    ({"dt0": np.inf, "solver": MobiusSplitting(4)}, "`dt0` must be a number > 0, but got inf"),
+    ({"solver": MobiusSplitting}, "`solver` must be a diffrax solver such as"),
+    ({"solver": "Tsit5"}, "`solver` must be a diffrax solver such as .*, but got 'Tsit5'"),
+    ({"event": rate_crosses_half}, "`event` must be None or a `diffrax.Event`"),
+    ({"max_steps": 0}, "`max_steps` must be an integer ≥ 1, but got 0"),
+    ({"max_steps": 1e5}, "`max_steps` must be an integer ≥ 1, but got 100000.0"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), BAD, ids=[next(iter(wrong)) for wrong, _ in BAD])
+def test_wrong_input_is_refused_in_one_sentence(wrong, message, unchecked):
+    arguments = {"model": MODEL, "y0": Y0, "ts": TS} | wrong
+    with pytest.raises(ValueError, match=f"^Argument {message}[^\n]*\\.$"):
+        simulate(arguments.pop("model"), arguments.pop("y0"), arguments.pop("ts"), **arguments)
+
+
+def test_evaluate_needs_dense_output():
+    run = simulate(MODEL, Y0, TS, stimulus=STIMULUS)
+    with pytest.raises(ValueError, match="Argument `dense` must be True"):
+        run.evaluate(jnp.asarray(1.0))
+
+
+def test_printed_run_says_what_it_is_and_cost():
+    run = simulate(MODEL, Y0, TS, stimulus=STIMULUS)
+    text = str(run)
+    for part in ("MPR(eta=1, J=4, Delta=0.3, tau=1.7)", "Sinusoid(amplitude=2, omega=1.3", "Tsit5, rtol 1e-08, atol 1e-10",
+                 "float64 on cpu", "accepted", "rejected", "successful", "9 of 9 times", "wall time", "memory"):  # fmt: skip
+        assert part in text
+    assert repr(run) == text
+    assert "Constant(amplitude=1) + Pulse(" in str(eqx.tree_at(lambda r: r.stimulus, run, Constant(1.0) + Pulse(2.0, 0.0, 1.0)))
