@@ -54,7 +54,9 @@ def main() -> None:
                 "last_over_first_window": float(drift[-1] / drift[0]),
             }
         )
-    path = write("conservation", options, rows, dtype="float64", periods=periods, limit=2e-6, met=rows[0]["largest_drift"] <= 2e-6)
+    path = write(
+        "conservation", options, rows, dtype="float64", periods=periods, limit=2e-6, met=rows[0]["largest_drift"] <= 2e-6
+    )
     pyplot = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     for name, drift in curves.items():

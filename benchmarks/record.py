@@ -16,7 +16,9 @@ RESULTS = pathlib.Path(__file__).parent / "results"
 def arguments(description: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="toy size")
-    parser.add_argument("--out", type=pathlib.Path, default=None, help="folder for the JSON (and plot); default benchmarks/results")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=None, help="folder for the JSON (and plot); default benchmarks/results"
+    )
     return parser.parse_args()
 
 
@@ -57,6 +59,8 @@ def write(name: str, options: argparse.Namespace, rows: list[dict[str, Any]], **
     path = folder / f"{name}.json"
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     for row in rows:
-        print("  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items()))
+        print(
+            "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())
+        )
     print(f"-> {path}")
     return path

@@ -25,7 +25,13 @@ def main() -> None:
     model, ts = nmm.MPR(**MODEL), jnp.asarray(TS)
     tolerances = [1e-4, 1e-8] if options.quick else [1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-11, 1e-12]
     steps = [0.02, 0.005] if options.quick else [0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
-    adaptive = [diffrax.Tsit5(), diffrax.Dopri8(), diffrax.Kvaerno5(), nmm.MobiusExtrapolation(6), nmm.MobiusExtrapolation(8)]
+    adaptive = [
+        diffrax.Tsit5(),
+        diffrax.Dopri8(),
+        diffrax.Kvaerno5(),
+        nmm.MobiusExtrapolation(6),
+        nmm.MobiusExtrapolation(8),
+    ]
     fixed = [nmm.MobiusSplitting(2), nmm.MobiusSplitting(4)]
     rows = []
     for name, stimulus in {"none": None, "pulse": nmm.Pulse(amplitude=3.0, start=5.0, stop=9.0)}.items():

@@ -89,7 +89,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
 
     E_{k+1} = E_k − D, with half a cycle's loss D/2 taken at the middle energy of each half cycle; the peak is the turning
-    point V(r) = E_{k+1}. Error per spike is of the order of the relative loss per cycle squared. `r0` must be a peak, above
+    point V(r) = E_{k+1}. The error per spike is of third order in the loss per cycle. `r0` must be a peak, above
     the stable state around which the population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
     """
     require("count", count, "be an integer ≥ 1", isinstance(count, int) and count >= 1)
@@ -313,7 +313,7 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
 
     frozen = jax.lax.stop_gradient((level, well))
 
-    def zoom(_: Any, bracket: tuple[Scalar, Scalar, Values]) -> tuple[Scalar, Scalar, Values]:
+    def zoom(_: Any, bracket: tuple[Scalar, Scalar, Any]) -> tuple[Scalar, Scalar, Any]:
         """The first of 32 parts of the bracket in which pumping turns into losing."""
         amplitudes = jnp.exp(jnp.linspace(jnp.log(bracket[0]), jnp.log(bracket[1]), 33))
         losses = jax.vmap(lambda amplitude: net_loss(frozen[1] + amplitude, frozen))(amplitudes)

@@ -55,7 +55,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
 
     The energy includes the input, so it steps where the input does.
     """
-    axes = _axes(axes, 3, (8, 6.5))
+    axes = _axes(axes, 3, (8.0, 6.5))
     ts = np.asarray(run.ts)
     current = run.input
     energy = total_energy(run.model, State(r=run.ys.r, v=run.ys.v), current) if isinstance(run.model, MPR) else None
@@ -78,7 +78,7 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     from .mechanics.energy import kinetic_energy, potential_energy
 
     rows = 1 if balance is None else 3
-    axes = np.atleast_1d(_axes(axes, rows, (8, 2.6 * rows)))
+    axes = np.atleast_1d(_axes(axes, rows, (8.0, 2.6 * rows)))
     ts = np.asarray(run.ts)
     kinetic = kinetic_energy(run.model, run.ys)
     potential = potential_energy(run.model, run.ys, run.input)
@@ -156,7 +156,7 @@ def ellipse_points(found: Orbit) -> tuple[np.ndarray, np.ndarray]:
 
 def peaks(predicted: Any, simulated: Any = None, axes: Any = None) -> Any:
     """Successive spike peaks predicted from energy, against those of a simulation; returns the two axes."""
-    axes = _axes(axes, 2, (7, 5))
+    axes = _axes(axes, 2, (7.0, 5.0))
     number = np.arange(1, len(predicted) + 1)
     if simulated is not None:
         axes[0].plot(number, simulated, "o", mfc="none", color=_BLUE, label="simulated")

@@ -1,5 +1,7 @@
 """What several test files share: a table of models, a reference that shares no code with the library, and small tools."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.integrate import solve_ivp
 
@@ -28,9 +30,14 @@ def plain_field(model, r, v, current=0.0):
 def reference(model, y0, ts, current=lambda t: 0.0):
     """r and v at `ts` from `y0 = (r, v)` by SciPy's DOP853 at rtol 1e-13; `current` must be smooth between `ts`."""
     ts, states = np.asarray(ts, float), [np.asarray(y0, float)]
-    for t0, t1 in zip(ts[:-1], ts[1:], strict=True):
+    for t0, t1 in pairwise(ts):
         part = solve_ivp(
-            lambda t, y: plain_field(model, y[0], y[1], current(t)), (t0, t1), states[-1], method="DOP853", rtol=1e-13, atol=1e-14
+            lambda t, y: plain_field(model, y[0], y[1], current(t)),
+            (t0, t1),
+            states[-1],
+            method="DOP853",
+            rtol=1e-13,
+            atol=1e-14,
         )
         states.append(part.y[:, -1])
     return np.array(states).T

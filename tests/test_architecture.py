@@ -24,7 +24,20 @@ LAYERS = {  # first part of the module's name below nmmjax
     **dict.fromkeys(["ensemble", "fitting"], 5),
     **dict.fromkeys(["io", "cluster", "plot", "cli", "reproduce", "__main__"], 6),
 }
-EXTRAS = {"xarray", "h5netcdf", "zarr", "dask", "distributed", "matplotlib", "rich", "tqdm", "cyclopts", "typer", "scipy", "pandas"}
+EXTRAS = {
+    "xarray",
+    "h5netcdf",
+    "zarr",
+    "dask",
+    "distributed",
+    "matplotlib",
+    "rich",
+    "tqdm",
+    "cyclopts",
+    "typer",
+    "scipy",
+    "pandas",
+}
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 files = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 
@@ -39,7 +52,11 @@ def imports(path):
     """(module or file, whether at module level) for every import; files of this package as paths."""
     tree = ast.parse(path.read_text(encoding="utf8"))
     inside = {
-        id(node) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(f) if node is not f
+        id(node)
+        for f in ast.walk(tree)
+        if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(f)
+        if node is not f
     }
     for node in ast.walk(tree):
         top = id(node) not in inside
@@ -92,7 +109,12 @@ MODULES = [import_module(f"nmmjax.{path.relative_to(ROOT).with_suffix('').as_pos
 
 
 def classes():
-    return {value for module in MODULES for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__}
+    return {
+        value
+        for module in MODULES
+        for value in vars(module).values()
+        if inspect.isclass(value) and value.__module__ == module.__name__
+    }
 
 
 def test_classes_are_abstract_or_final():
@@ -106,7 +128,9 @@ def test_classes_are_abstract_or_final():
 
 
 def test_models_name_their_equations_and_source():
-    concrete = {cls for cls in classes() if issubclass(cls, nmmjax.models.base.AbstractModel) and not inspect.isabstract(cls)}
+    concrete = {
+        cls for cls in classes() if issubclass(cls, nmmjax.models.base.AbstractModel) and not inspect.isabstract(cls)
+    }
     assert concrete >= {nmmjax.MPR, nmmjax.RescaledTime}
     assert all(cls.equations and cls.source for cls in concrete)
 
@@ -117,10 +141,13 @@ def test_import_is_silent_light_and_changes_nothing():
 import json, os, sys, jax
 options, variables = dict(jax.config.values), dict(os.environ)
 import nmmjax
-changed = [k for k, v in jax.config.values.items() if options.get(k, v) != v] + [k for k in os.environ if variables.get(k) != os.environ[k]]
+changed = [k for k, v in jax.config.values.items() if options.get(k, v) != v]
+changed += [k for k in os.environ if variables.get(k) != os.environ[k]]
 print(json.dumps([changed, sorted({name.split(".")[0] for name in sys.modules})]))
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, cwd=ROOT.parent, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, cwd=ROOT.parent, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" and done.stdout.count("\n") == 1
     changed, loaded = json.loads(done.stdout)
@@ -134,7 +161,9 @@ NAMESAKES = {"solvers/simulate.py", "cli/doctor.py", "cli/main.py", "cli/models.
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=name, marks=[pytest.mark.xfail(strict=True, reason="to be renamed")] if name in NAMESAKES else [])
+        pytest.param(
+            path, id=name, marks=[pytest.mark.xfail(strict=True, reason="to be renamed")] if name in NAMESAKES else []
+        )
         for path in FILES
         for name in [path.relative_to(ROOT).as_posix()]
     ],

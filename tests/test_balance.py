@@ -1,5 +1,7 @@
 """Where the energy went: E(t) − E(0) = work − heat to the accuracy of the run, for every stimulus and term."""
 
+from itertools import pairwise
+
 import diffrax
 import equinox as eqx
 import jax
@@ -111,7 +113,7 @@ def test_a_sloppy_run_has_a_larger_residual():
         run = simulate(MODELS["everything"], Y0, TS, stimulus=only(["sinusoid"]), rtol=rtol, atol=rtol)
         relative.append(float(energy_balance(run).relative))
     assert relative[0] > 1e-5
-    assert all(b < a / 5 for a, b in zip(relative, relative[1:], strict=False))
+    assert all(b < a / 5 for a, b in pairwise(relative))
 
 
 def test_other_solvers_runs_balance_too():

@@ -119,7 +119,7 @@ def test_hamiltonian_field_of_the_homogeneous_limit():
 @models
 def test_mechanical_form(model):
     """q̈ + Γ q̇ + U′ + I q = 0 along the flow; Γ and U′ as written in the theory."""
-    eta, J, Delta, tau, g, k, E_s = parts(model)
+    eta, J, Delta, _, g, k, E_s = parts(model)
     q, _ = nmm.to_qp(model, Y)
     dU = (eta + g**2 / 4) * q - (4 * np.pi**2 + k**2) / q**3 + 2 * (J + k * E_s) / q
     dU = dU - Delta * g * q**3 / (4 * np.pi) + Delta**2 * q**5 / (16 * np.pi**2)
@@ -188,7 +188,9 @@ def identity_errors(values, r, v, current):
     R = tau * r
     # The largest terms that cancel in each identity.
     size_r = (Delta / jnp.pi + 2 * R * jnp.abs(v) + (g + k * R) * R + 1e-20) / tau**2
-    size_v = v**2 + jnp.abs(eta) + jnp.abs(current) + jnp.abs(J) * R + (jnp.pi * R) ** 2 + k * R * (jnp.abs(E_s) + jnp.abs(v))
+    size_v = (
+        v**2 + jnp.abs(eta) + jnp.abs(current) + jnp.abs(J) * R + (jnp.pi * R) ** 2 + k * R * (jnp.abs(E_s) + jnp.abs(v))
+    )
     size_v = size_v + (g + k * R + Delta / R) * (jnp.abs(v) + Delta / R + g + k * R)
     size_E = jnp.abs(nmm.heat_rate(model, y)) + size_v * tau * size_r / R**2
     residual = nmm.mechanical_residual(model, y, current)
@@ -201,7 +203,9 @@ def identity_errors(values, r, v, current):
 
 
 span = lambda low, high: st.floats(low, high, allow_subnormal=False)  # noqa: E731
-random_population = st.tuples(span(-50, 50), span(-50, 50), span(0, 10), span(0.01, 100), span(0, 5), span(0, 5), span(-10, 10))
+random_population = st.tuples(
+    span(-50, 50), span(-50, 50), span(0, 10), span(0.01, 100), span(0, 5), span(0, 5), span(-10, 10)
+)
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -296,12 +300,22 @@ def test_scaled_run_maps_back():
 
 def test_rescaled_clock_gives_the_same_orbit():
     """On ds = r² dt the state at s is the physical run's at the time column t(s); the stimulus stays a function of t."""
-    clocked = simulate(RescaledTime(MODELS["tau"]), {"r": 0.5, "v": -0.3}, jnp.linspace(0.0, 0.3, 13), stimulus=STIMULUS, **TIGHT)
+    clocked = simulate(
+        RescaledTime(MODELS["tau"]), {"r": 0.5, "v": -0.3}, jnp.linspace(0.0, 0.3, 13), stimulus=STIMULUS, **TIGHT
+    )
     times = clocked.ys.t
     assert times[0] == 0 and np.all(np.diff(times) > 0) and times[-1] > 1
     plain = physical_run(times)
     np.testing.assert_allclose(clocked.ys.r, plain.ys.r, rtol=1e-9)
     np.testing.assert_allclose(clocked.ys.v, plain.ys.v, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.xfail(strict=True, reason="`Trajectory.input` and jumps read the clock s where the stimulus is a function of t")
+def test_rescaled_run_reports_the_input_at_physical_times():
+    run = simulate(
+        RescaledTime(MODELS["tau"]), {"r": 0.5, "v": -0.3}, jnp.linspace(0.0, 0.3, 13), stimulus=STIMULUS, **TIGHT
+    )
+    np.testing.assert_allclose(run.input, STIMULUS(run.ys.t), rtol=1e-12)
 
 
 def test_rescaled_clock_accepts_states_without_time():

@@ -88,7 +88,7 @@ def along_branch(r, J, Delta):
 
 @pytest.mark.parametrize(("J", "Delta", "low", "high", "focus"), SADDLE_NODES)
 def test_saddle_nodes(J, Delta, low, high, focus):
-    """Both folds and the node–focus point of each published set: zero eigenvalue, dη/dr = 0; a double eigenvalue at the focus."""
+    """Both folds and the node–focus point of each published set: dη/dr = 0 at a fold, a double eigenvalue at the focus."""
     for r, eta in (low, high):
         value, slope, curvature = along_branch(*(jnp.array([each]) for each in (r, J, Delta)))
         refined = r - slope[0] / curvature[0]  # the table rounds r to 1e-8

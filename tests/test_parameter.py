@@ -93,7 +93,10 @@ BAD_VALUES = [
     (lambda: MPR(eta=[1.0, "a"]), r"`eta` must be a number, but got \[1.0, 'a'\]"),
     (lambda: MPR(delta=1.0), "`delta` must be one of the arguments of MPR, `eta`, `J`, .*, but got `delta`"),
     (lambda: MPR(gap=0.4), "`gap` must be None or a `GapJunction`, but got 0.4"),
-    (lambda: MPR(conductance=GapJunction(1.0)), "`conductance` must be None or a `ConductanceSynapse`, but got GapJunction.*"),
+    (
+        lambda: MPR(conductance=GapJunction(1.0)),
+        "`conductance` must be None or a `ConductanceSynapse`, but got GapJunction.*",
+    ),
     (lambda: GapJunction(-1.0), "`g` must be ≥ 0, but got -1"),
     (lambda: ConductanceSynapse(-1.0), "`k` must be ≥ 0, but got -1"),
     (lambda: ConductanceSynapse(1.0, np.nan), "`E_s` must be finite, without NaN, but got nan"),

@@ -40,7 +40,6 @@ SOLVERS = [
     (diffrax.Kvaerno5(), {}, 1e-6),
     (diffrax.Midpoint(), {"stepsize_controller": diffrax.ConstantStepSize(), "dt0": 1e-3}, 1e-4),
     (diffrax.Euler(), {"dt0": 1e-4}, 1e-2),
-    (MobiusSplitting(2), {"dt0": 1e-3}, 1e-5),
     (MobiusSplitting(4), {"dt0": 1e-2}, 1e-7),
     (MobiusExtrapolation(6), {}, 1e-7),
     (MobiusExtrapolation(8), {"rtol": 1e-11, "atol": 1e-12}, 1e-9),
@@ -48,7 +47,9 @@ SOLVERS = [
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize(("solver", "options", "tolerance"), SOLVERS, ids=[type(s[0]).__name__ + str(i) for i, s in enumerate(SOLVERS)])
+@pytest.mark.parametrize(
+    ("solver", "options", "tolerance"), SOLVERS, ids=[type(s[0]).__name__ + str(i) for i, s in enumerate(SOLVERS)]
+)
 def test_solvers_agree(solver, options, tolerance, exact):
     run = simulate(MODEL, Y0, TS, stimulus=STIMULUS, solver=solver, **options)
     assert run.result == RESULTS.successful
@@ -69,7 +70,9 @@ def test_dense_output(exact):
 
 
 def test_dense_output_of_the_geometric_solver(exact):
-    run = simulate(MODEL, Y0, TS[[0, -1]], stimulus=STIMULUS, dense=True, max_steps=512, solver=MobiusExtrapolation(8), rtol=1e-10)
+    run = simulate(
+        MODEL, Y0, TS[[0, -1]], stimulus=STIMULUS, dense=True, max_steps=512, solver=MobiusExtrapolation(8), rtol=1e-10
+    )
     y = run.evaluate(TS)
     np.testing.assert_allclose([y.r, y.v], exact, atol=1e-8)
 
@@ -80,7 +83,13 @@ def test_dense_output_of_the_geometric_solver(exact):
 def end_state(x, **options):
     """(r, v) at t = 2 as a function of (eta, J, Delta, tau, r0, v0, amplitude)."""
     run = simulate(
-        MPR(*x[:4]), State(r=x[4], v=x[5]), jnp.array([0.0, 2.0]), stimulus=Sinusoid(x[6], 1.3), rtol=1e-10, atol=1e-11, **options
+        MPR(*x[:4]),
+        State(r=x[4], v=x[5]),
+        jnp.array([0.0, 2.0]),
+        stimulus=Sinusoid(x[6], 1.3),
+        rtol=1e-10,
+        atol=1e-11,
+        **options,
     )
     return jnp.stack([run.y_end.r, run.y_end.v])
 
@@ -150,12 +159,16 @@ def test_new_values_do_not_recompile():
     assert second.wall_time < first.wall_time
 
 
-@pytest.mark.parametrize(("solver", "options"), [(None, {}), (MobiusSplitting(4), {"dt0": 0.01})], ids=["Tsit5", "MobiusSplitting"])
+@pytest.mark.parametrize(
+    ("solver", "options"), [(None, {}), (MobiusSplitting(4), {"dt0": 0.01})], ids=["Tsit5", "MobiusSplitting"]
+)
 def test_float32_stays_float32(solver, options, exact):
     """A float32 model is solved in float32 throughout, whatever the dtype of state, times and stimulus."""
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), MODEL)
     run = simulate(model, Y0, TS, stimulus=STIMULUS, solver=solver, **options)
-    assert {leaf.dtype for leaf in jax.tree.leaves((run.ts, run.ys, run.t_end, run.y_end, run.input))} == {jnp.dtype("float32")}
+    assert {leaf.dtype for leaf in jax.tree.leaves((run.ts, run.ys, run.t_end, run.y_end, run.input))} == {
+        jnp.dtype("float32")
+    }
     assert run.result == RESULTS.successful
     np.testing.assert_allclose([run.ys.r, run.ys.v], exact, atol=1e-3)
 
@@ -167,7 +180,9 @@ def rate_crosses_half(t, y, args, **kwargs):
     return y.r - 0.5
 
 
-@pytest.mark.parametrize("solver", [None, MobiusExtrapolation(8)], ids=["Tsit5", "MobiusExtrapolation"])
+@pytest.mark.parametrize(
+    "solver", [None, pytest.param(MobiusExtrapolation(8), marks=pytest.mark.slow)], ids=["Tsit5", "MobiusExtrapolation"]
+)
 def test_event_ends_the_run(solver):
     """An event stops at the crossing; t_end and y_end are there, later times are NaN."""
     event = diffrax.Event(rate_crosses_half, optx.Newton(1e-10, 1e-10), direction=True)
@@ -205,7 +220,9 @@ def test_throw_under_jit():
 
 def test_each_lane_has_its_own_result():
     """Under vmap a lane that fails does not touch the others."""
-    run = jax.vmap(lambda T: simulate(MODEL, Y0, jnp.stack([jnp.zeros_like(T), T]), max_steps=16))(jnp.array([0.05, 50.0, 0.1]))
+    run = jax.vmap(lambda T: simulate(MODEL, Y0, jnp.stack([jnp.zeros_like(T), T]), max_steps=16))(
+        jnp.array([0.05, 50.0, 0.1])
+    )
     assert (run.result == RESULTS.successful).tolist() == [True, False, True]
     assert (run.result == RESULTS.max_steps_reached).tolist() == [False, True, False]
     assert np.isfinite(run.ys.r).tolist() == [[True, True], [True, False], [True, True]]
@@ -256,7 +273,10 @@ BAD = [
     ({"stimulus": lambda t: t}, "`stimulus` must be None or a stimulus such as"),
     ({"solver": MobiusSplitting(4)}, r"`dt0` must be given.*MobiusSplitting\(4\).*, but got None"),
     ({"solver": diffrax.Euler()}, "`dt0` must be given.*Euler.*, but got None"),
-    ({"solver": diffrax.Euler(), "stepsize_controller": diffrax.PIDController(1e-3, 1e-3)}, "`solver` must be adaptive-capable"),
+    (
+        {"solver": diffrax.Euler(), "stepsize_controller": diffrax.PIDController(1e-3, 1e-3)},
+        "`solver` must give an error estimate for PIDController",
+    ),
     ({"rtol": 0.0}, "`rtol` must be a number > 0, but got 0"),
     ({"rtol": -1e-3}, "`rtol` must be a number > 0, but got -0.001"),
     ({"rtol": np.nan}, "`rtol` must be a number > 0, but got nan"),
@@ -294,4 +314,6 @@ def test_printed_run_says_what_it_is_and_cost():
                  "float64 on cpu", "accepted", "rejected", "successful", "9 of 9 times", "wall time", "memory"):  # fmt: skip
         assert part in text
     assert repr(run) == text
-    assert "Constant(amplitude=1) + Pulse(" in str(eqx.tree_at(lambda r: r.stimulus, run, Constant(1.0) + Pulse(2.0, 0.0, 1.0)))
+    assert "Constant(amplitude=1) + Pulse(" in str(
+        eqx.tree_at(lambda r: r.stimulus, run, Constant(1.0) + Pulse(2.0, 0.0, 1.0))
+    )

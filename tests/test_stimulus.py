@@ -24,7 +24,13 @@ VALUES = {  # stimulus, times, values there (right-continuous), jumps, span
         [1, 1.3, 1.7, 2, 2.4, 2.7],
         None,
     ),
-    "hold": (Sampled(*SAMPLES, "hold"), [0.0, 0.499, 0.5, 1.0, 1.25, 3.9, 4.0], [1, 1, -1, -1, 0.5, 2, 0], SAMPLES[0], (0, 4)),
+    "hold": (
+        Sampled(*SAMPLES, "hold"),
+        [0.0, 0.499, 0.5, 1.0, 1.25, 3.9, 4.0],
+        [1, 1, -1, -1, 0.5, 2, 0],
+        SAMPLES[0],
+        (0, 4),
+    ),
     "linear": (Sampled(*SAMPLES), [0.0, 0.25, 0.5, 3.0, 4.0], [1, 0, -1, 1, 0], SAMPLES[0], (0, 4)),
     "sum": (
         Pulse(2.0, 1.0, 3.0) + Constant(1.0) + Sampled([0.0, 5.0], [0.0, 5.0]) + Sampled([-1.0, 4.0], [0.0, 0.0]),
@@ -88,7 +94,9 @@ def test_gradients_of_values(make):
     x, ts = jnp.array([1.3, 0.8, 1.1]), jnp.array([0.1, 1.0, 1.45, 3.3])
     values = jax.jit(lambda x: make(x)(ts))
     forward, reverse = jax.jacfwd(values)(x), jax.jacrev(values)(x)
-    differences = np.stack([central_difference(lambda h, e=e: np.asarray(values(x + h * e)), 0.0) for e in jnp.eye(3)], axis=1)
+    differences = np.stack(
+        [central_difference(lambda h, e=e: np.asarray(values(x + h * e)), 0.0) for e in jnp.eye(3)], axis=1
+    )
     np.testing.assert_allclose(forward, differences, atol=1e-9)
     np.testing.assert_allclose(reverse, differences, atol=1e-9)
 
@@ -109,13 +117,19 @@ REFUSED = [
     (lambda: Sampled([0.0, 0.0], [1.0, 1.0]), "`ts` must be strictly increasing, but got .*"),
     (lambda: Sampled([0.0, 2.0, 1.0], [1.0, 1.0, 1.0]), "`ts` must be strictly increasing, but got .*"),
     (lambda: Sampled([0.0], [1.0]), "`ts` must have at least 2 sample times, but got .*"),
-    (lambda: Sampled([0.0, 1.0], [1.0, 2.0, 3.0]), r"`values` must have the shape of `ts`, \(2,\), but got .* of shape \(3,\)"),
+    (
+        lambda: Sampled([0.0, 1.0], [1.0, 2.0, 3.0]),
+        r"`values` must have the shape of `ts`, \(2,\), but got .* of shape \(3,\)",
+    ),
     (lambda: Sampled([0.0, 1.0], 1.0), "`values` must be an array of numbers with 1 axis, but got 1"),
     (lambda: Sampled([[0.0, 1.0]], [[0.0, 1.0]]), "`ts` must be an array of numbers with 1 axis, but got .*"),
     (lambda: Sampled([0.0, np.nan], [0.0, 1.0]), "`ts` must be finite, without NaN, but got .*"),
     (lambda: Sampled([0.0, 1.0], [0.0, np.inf]), "`values` must be finite, without NaN, but got .*"),
     (lambda: Sampled([0.0, 1.0], [0.0, 1.0], "spline"), r"`interpolation` must be one of \(.*\), but got 'spline'"),
-    (lambda: Constant(amplitudes=1.0), "`amplitudes` must be one of the arguments of Constant, `amplitude`, but got `amplitudes`"),
+    (
+        lambda: Constant(amplitudes=1.0),
+        "`amplitudes` must be one of the arguments of Constant, `amplitude`, but got `amplitudes`",
+    ),
 ]
 
 

@@ -1,0 +1,48 @@
+"""What users are shown runs as it stands: the README's blocks and the notebooks, at toy size."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def environment():
+    return os.environ | {"NMMJAX_QUICK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "MPLBACKEND": "Agg"}
+
+
+def test_readme_blocks_run_in_order():
+    """All python blocks of the README in one fresh process, in JAX's default precision."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert len(blocks) >= 2
+    result = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, env=environment())
+    assert result.returncode == 0, result.stderr
+    assert "successful, 3001 of 3001 times" in result.stdout
+
+
+def test_readme_has_two_commands_and_its_files():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^python3 -m venv ", text, flags=re.MULTILINE)) == 2
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+@pytest.mark.filterwarnings("default")
+def test_notebook_runs(notebook, tmp_path, monkeypatch):
+    import nbclient
+    import nbformat
+
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("MPLBACKEND")
+    cells = nbformat.read(notebook, as_version=4)
+    nbclient.NotebookClient(
+        cells, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    pictures = [out for cell in cells.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert pictures
