@@ -139,7 +139,7 @@ def test_interrupted_reproduction_keeps_what_is_finished(tmp_path, monkeypatch):
 
     claims = (toy("first", "a", small_evidence), toy("second", "b", interrupted), toy("third", "c", small_evidence))
     monkeypatch.setattr(runner, "CLAIMS", claims)
-    with pytest.raises(runner.Interrupted, match="Interrupted in `second`. Finished and kept in .*: first"):
+    with pytest.raises(runner.Interrupted, match=r"Interrupted in `second`. Finished and kept in .*: first"):
         runner.reproduce(tmp_path)
     report = json.loads((tmp_path / "report.json").read_text())
     assert [entry["name"] for entry in report["claims"]] == ["first"]

@@ -68,7 +68,7 @@ def test_small_orbits_have_the_focus_frequency():
         model = nmm.MPR(eta=2.0, J=5.0, Delta=Delta)
         start = nmm.orbit(model, 30.0).r_well
         bottom = nmm.potential_energy(model, {"r": start, "v": 0.0})
-        jacobian = jax.jacfwd(lambda q: jax.grad(model.potential)(q))(jnp.sqrt(2 / start))
+        jacobian = jax.jacfwd(jax.grad(model.potential))(jnp.sqrt(2 / start))
         found = nmm.orbit(model, bottom + 1e-5)
         assert found.period == pytest.approx(2 * np.pi / np.sqrt(jacobian), rel=1e-5)
 

@@ -25,7 +25,8 @@ def _app(cyclopts: Any) -> Any:
     from .models import models
     from .reproduce import reproduce
 
-    app = cyclopts.App(name="nmmjax", help="Dynamics of next-generation neural mass models.", version=__version__)
+    about = "Dynamics of next-generation neural mass models."
+    app = cyclopts.App(name="nmmjax", help=about, version=__version__, suppress_keyboard_interrupt=False)
     app.command(reproduce)
     app.command(models)
     app.command(doctor)
