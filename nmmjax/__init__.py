@@ -1,6 +1,7 @@
 """nmmjax: differentiable dynamics of next-generation neural mass models (see README.md)."""
 
 from . import plot as plot
+from ._parameter import parameter_table as parameter_table
 from ._results import RESULTS as RESULTS
 from .balance import EnergyBalance as EnergyBalance
 from .balance import energy_balance as energy_balance
@@ -31,7 +32,6 @@ from .mechanics.scaling import rescale as rescale
 from .mechanics.scaling import strong_coupling as strong_coupling
 from .mechanics.scaling import unit_heterogeneity as unit_heterogeneity
 from .models.base import State as State
-from .models.base import parameter_table as parameter_table
 from .models.mpr import MPR as MPR
 from .models.mpr import ConductanceSynapse as ConductanceSynapse
 from .models.mpr import GapJunction as GapJunction

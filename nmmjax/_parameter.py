@@ -159,3 +159,28 @@ def check_parameters(module: Any) -> None:
     """Check every declared parameter of an instance; call it from `__check_init__`."""
     for declaration in parameters(module).values():
         check(declaration, getattr(module, declaration.name))
+
+
+def parameter_table(module: Any) -> dict[str, tuple[Parameter, Any]]:
+    """Declaration and value of every parameter, the composed terms' included, by dotted name (`gap.g`)."""
+    table: dict[str, tuple[Parameter, Any]] = {}
+    for name, declaration in parameters(module).items():
+        table[name] = (declaration, getattr(module, name))
+    for field in dataclasses.fields(module):
+        part = getattr(module, field.name)
+        if isinstance(part, eqx.Module) and field.name not in table:
+            table |= {f"{field.name}.{inner}": pair for inner, pair in parameter_table(part).items()}
+    return table
+
+
+def describe(module: Any) -> str:
+    """A model or stimulus in one line: its class and the values of its parameters; the class alone while it is traced."""
+    if hasattr(module, "parts"):
+        return " + ".join(describe(part) for part in module.parts)
+    table = {name: value for name, (_, value) in parameter_table(module).items()}
+    if not all(isinstance(value, (jax.Array, np.ndarray)) and is_concrete(value) for value in table.values()):
+        return type(module).__name__
+    values = [f"{name}={'…' if value.ndim else f'{value:g}'}" for name, value in table.items()]
+    static = [field for field in dataclasses.fields(module) if field.metadata.get("static", False)]
+    values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
+    return f"{type(module).__name__}({', '.join(values)})"

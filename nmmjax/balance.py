@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ._parameter import require
-from ._types import Scalar, Values
+from ._types import Scalar, Values, is_concrete
 from .mechanics.energy import heat_rate, port_power, total_energy
 from .models.base import State
 from .models.mpr import MPR
@@ -33,6 +33,15 @@ class EnergyBalance(eqx.Module):
     port_work: Values
     residual: Values
     relative: Scalar
+
+    def __repr__(self) -> str:
+        if not isinstance(self.relative, jax.Array) or not is_concrete(self.relative) or self.relative.ndim:
+            return f"EnergyBalance of shape {getattr(self.energy, 'shape', None)}"
+        last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
+        return (
+            f"EnergyBalance to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = "
+            f"+ work {self.work[last]:.6g} − heat {self.heat[last]:.6g}, relative residual {self.relative:.1e}"
+        )
 
 
 class _Ledger(eqx.Module):

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._parameter import describe, parameter_table
 from ._results import RESULTS
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
-from .models.base import parameter_table
 from .models.mpr import MPR
-from .solvers.trajectory import Trajectory, describe
+from .solvers.trajectory import Trajectory
 
 
 def optional(module: str, extra: str) -> Any:

@@ -64,6 +64,17 @@ class Orbit(eqx.Module):
     ellipse: Ellipse
     result: RESULTS
 
+    def __repr__(self) -> str:
+        if not isinstance(self.period, jax.Array) or not is_concrete(self.period) or self.period.ndim:
+            return f"Orbits of shape {getattr(self.period, 'shape', None)}"
+        if bool(jnp.isnan(self.period)):
+            return f"Orbit: {RESULTS[self.result]}"
+        return (
+            f"Orbit at E = {self.energy:.6g}: r from {self.r_trough:.6g} to {self.r_peak:.6g} around {self.r_well:.6g}, "
+            f"period {self.period:.6g}, action {self.action:.6g}, loss per cycle {self.loss:.3g}, "
+            f"{100 * self.ellipse.residual:.2g} % off an ellipse"
+        )
+
 
 def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Orbit:
     """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import Parameter, as_array, check_parameters, parameters, refuse_unknown, require
+from .._parameter import as_array, check_parameters, describe, refuse_unknown, require
 from .._types import Values, is_concrete
 from .stimulus import AbstractStimulus
 
@@ -21,6 +21,9 @@ class AbstractModel(eqx.Module):
 
     def __check_init__(self) -> None:
         check_parameters(self)
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     @abc.abstractmethod
     def vector_field(self, t: Values, y: Any, stimulus: AbstractStimulus | None = None) -> Any:
@@ -82,15 +85,3 @@ def as_initial_state(y: Any) -> State:
     if is_concrete(y0.r):
         require("r", y0.r, "be > 0", bool(np.asarray(y0.r) > 0))
     return y0
-
-
-def parameter_table(model: Any) -> dict[str, tuple[Parameter, Any]]:
-    """Declaration and value of every parameter, the composed terms' included, by dotted name (`gap.g`)."""
-    table: dict[str, tuple[Parameter, Any]] = {}
-    for name, declaration in parameters(model).items():
-        table[name] = (declaration, getattr(model, name))
-    for name in (field.name for field in dataclasses.fields(model)):
-        part = getattr(model, name)
-        if isinstance(part, eqx.Module) and name not in table:
-            table |= {f"{name}.{inner}": pair for inner, pair in parameter_table(part).items()}
-    return table

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import check_parameters, declared, parameter, require
+from .._parameter import check_parameters, declared, describe, parameter, require
 from .._types import Scalar, Values, is_concrete
 
 
@@ -35,6 +35,9 @@ class AbstractStimulus(eqx.Module):
 
     def __check_init__(self) -> None:
         check_parameters(self)
+
+    def __repr__(self) -> str:
+        return describe(self)
 
     def __add__(self, other: Any) -> "Sum":
         if not isinstance(other, AbstractStimulus):

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._parameter import describe
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
-from ..models.base import parameter_table
 from ..models.stimulus import AbstractStimulus, input_at
 
 
@@ -91,20 +91,6 @@ class Trajectory(eqx.Module):
 
     def __repr__(self) -> str:
         return str(self)
-
-
-def describe(module: Any) -> str:
-    """A model or stimulus in one line: class and parameter values."""
-    if not all(is_concrete(leaf) for leaf in jax.tree.leaves(module)):
-        return type(module).__name__
-    parts = getattr(module, "parts", None)
-    if parts is not None:
-        return " + ".join(describe(part) for part in parts)
-    values = []
-    for name, (declaration, value) in parameter_table(module).items():
-        short = "…" if declaration.ndim or value.ndim else f"{value:g}"
-        values.append(f"{name}={short}")
-    return f"{type(module).__name__}({', '.join(values)})"
 
 
 def _device(array: Any) -> str:
