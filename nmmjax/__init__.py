@@ -48,7 +48,7 @@ from .orbits import orbit as orbit
 from .orbits import predict_peaks as predict_peaks
 from .solvers.mobius import MobiusExtrapolation as MobiusExtrapolation
 from .solvers.mobius import MobiusSplitting as MobiusSplitting
-from .solvers.simulate import simulate as simulate
+from .solvers.simulation import simulate as simulate
 from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory

@@ -1,5 +1,5 @@
 """`python -m nmmjax` is the `nmmjax` command."""
 
-from .cli.main import main
+from .cli.app import main
 
 main()

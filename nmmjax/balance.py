@@ -13,7 +13,7 @@ from .mechanics.energy import heat_rate, port_power, total_energy
 from .models.base import State
 from .models.mpr import MPR
 from .models.stimulus import AbstractStimulus, input_at
-from .solvers.simulate import default_tolerances, jump_times
+from .solvers.simulation import default_tolerances, jump_times
 from .solvers.trajectory import Trajectory
 
 

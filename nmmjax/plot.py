@@ -7,6 +7,7 @@ import numpy as np
 
 from ._types import Real
 from .mechanics.energy import total_energy
+from .mechanics.scaling import RescaledTime
 from .models.base import State
 from .models.mpr import MPR
 from .orbits import Orbit
@@ -58,7 +59,8 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     axes = _axes(axes, 3, (8.0, 6.5))
     ts = np.asarray(run.ts)
     current = run.input
-    energy = total_energy(run.model, State(r=run.ys.r, v=run.ys.v), current) if isinstance(run.model, MPR) else None
+    population = run.model.model if isinstance(run.model, RescaledTime) else run.model
+    energy = total_energy(population, State(r=run.ys.r, v=run.ys.v), current) if isinstance(population, MPR) else None
     axes[0].plot(ts, run.ys.r, color=_BLUE)
     axes[0].set_ylabel("firing rate r\n(1/time)")
     axes[1].plot(ts, run.ys.v, color=_ORANGE)
@@ -66,7 +68,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     if energy is not None:
         axes[2].plot(ts, energy, color=_GREEN, label="total energy E")
         axes[2].set_ylabel("energy E\n(dimensionless)")
-    axes[-1].set_xlabel("time t (in units of τ)")
+    axes[-1].set_xlabel("rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (in units of τ)")
     shade_stimulus(run, axes)
     if run.stimulus is not None:
         axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=_GREY, loc="right")

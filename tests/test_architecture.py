@@ -155,19 +155,7 @@ print(json.dumps([changed, sorted({name.split(".")[0] for name in sys.modules})]
     assert not (EXTRAS - {"scipy"}) & set(loaded)
 
 
-NAMESAKES = {"solvers/simulate.py", "cli/doctor.py", "cli/main.py", "cli/models.py", "cli/reproduce.py"}
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(
-            path, id=name, marks=[pytest.mark.xfail(strict=True, reason="to be renamed")] if name in NAMESAKES else []
-        )
-        for path in FILES
-        for name in [path.relative_to(ROOT).as_posix()]
-    ],
-)
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in FILES])
 def test_no_function_or_class_bears_the_name_of_its_module(path):
     """Otherwise one hides the other as soon as a package re-exports it."""
     tree = ast.parse(path.read_text(encoding="utf8"))

@@ -15,7 +15,7 @@ import pytest
 
 import nmmjax as nmm
 from nmmjax import io
-from nmmjax.cli import doctor
+from nmmjax.cli import checkup
 from nmmjax.reproduce import runner
 from nmmjax.reproduce.claim import Claim, Evidence, at_most, close_to
 
@@ -117,7 +117,7 @@ def test_unknown_claim_is_one_line():
 
 @pytest.mark.smoke
 def test_self_check():
-    for what, error, allowed in doctor.self_check():
+    for what, error, allowed in checkup.self_check():
         assert abs(error) <= allowed, what
 
 

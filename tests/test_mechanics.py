@@ -310,12 +310,17 @@ def test_rescaled_clock_gives_the_same_orbit():
     np.testing.assert_allclose(clocked.ys.v, plain.ys.v, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.xfail(strict=True, reason="`Trajectory.input` and jumps read the clock s where the stimulus is a function of t")
 def test_rescaled_run_reports_the_input_at_physical_times():
     run = simulate(
         RescaledTime(MODELS["tau"]), {"r": 0.5, "v": -0.3}, jnp.linspace(0.0, 0.3, 13), stimulus=STIMULUS, **TIGHT
     )
     np.testing.assert_allclose(run.input, STIMULUS(run.ys.t), rtol=1e-12)
+
+
+def test_rescaled_clock_refuses_jumps():
+    """Where a jump in t lies on the clock s is not known before the run."""
+    with pytest.raises(ValueError, match="Argument `stimulus` must be without jumps for RescaledTime"):
+        simulate(RescaledTime(MODELS["tau"]), {"r": 0.5, "v": -0.3}, [0.0, 0.3], stimulus=nmm.Pulse(1.0, 0.0, 1.0))
 
 
 def test_rescaled_clock_accepts_states_without_time():

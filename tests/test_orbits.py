@@ -153,7 +153,7 @@ def test_limit_cycle_shrinks_to_the_hopf_point():
     """Near η_H = 4Δ²/g² − 2ΔJ/(πg) − g²/16 the predicted cycle has r → 2Δ/πg and the Hopf frequency."""
     g, J, Delta = 1.0, 0.0, 1.0
     hopf = 4 * Delta**2 / g**2 - g**2 / 16
-    cycle = nmm.limit_cycle(gap_model(g, hopf - 1e-3, J, Delta))
+    cycle = nmm.limit_cycle(gap_model(g, hopf + 1e-3, J, Delta))
     assert cycle.r_well == pytest.approx(2 * Delta / (np.pi * g), rel=1e-3)
     assert cycle.period == pytest.approx(2 * np.pi / np.sqrt(16 * Delta**2 / g**2 - g**2 / 4), rel=1e-3)
 

@@ -109,13 +109,15 @@ class RescaledTime(AbstractModel):
     """A population on the clock s with ds = r² dt, on which (r, v) are canonical: dr/ds = ∂E/∂v, dv/ds = −∂E/∂r − ….
 
     The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still
-    a function of physical time. s has the unit of 1/time.
+    a function of physical time; `simulate` refuses one with jumps, whose place on the clock s is not known beforehand.
+    s has the unit of 1/time.
     """
 
     model: MPR
 
     equations: ClassVar[str] = "dr/ds = r'/r²;  dv/ds = v'/r²;  dt/ds = 1/r²"
     source: ClassVar[str] = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
+    own_clock: ClassVar[bool] = True
 
     def state(self, y: Any) -> ClockedState:
         if isinstance(y, ClockedState):
@@ -124,6 +126,9 @@ class RescaledTime(AbstractModel):
         rest = {name: value for name, value in dict(y).items() if name != "t"} if hasattr(y, "keys") else y
         inner = self.model.state(rest)
         return ClockedState(r=inner.r, v=inner.v, t=jnp.asarray(start, inner.r.dtype))
+
+    def physical_time(self, t: Values, y: ClockedState) -> Values:
+        return y.t
 
     def vector_field(self, t: Values, y: ClockedState, stimulus: AbstractStimulus | None = None) -> ClockedState:
         flow = self.model.vector_field(y.t, State(r=y.r, v=y.v), stimulus)

@@ -18,6 +18,7 @@ class AbstractModel(eqx.Module):
 
     equations: ClassVar[str]
     source: ClassVar[str]
+    own_clock: ClassVar[bool] = False
 
     def __check_init__(self) -> None:
         check_parameters(self)
@@ -28,6 +29,10 @@ class AbstractModel(eqx.Module):
     @abc.abstractmethod
     def vector_field(self, t: Values, y: Any, stimulus: AbstractStimulus | None = None) -> Any:
         """dy/dt at time `t` and state `y` under `stimulus`; elementwise."""
+
+    def physical_time(self, t: Values, y: Any) -> Values:
+        """The time at which a stimulus acts where the solver's clock shows `t`: the same, unless a model says otherwise."""
+        return t
 
     @abc.abstractmethod
     def state(self, y: Any) -> Any:

@@ -14,7 +14,7 @@ from ..models.base import State
 from ..models.mpr import MPR
 from ..orbits import orbit
 from ..solvers.mobius import MobiusSplitting
-from ..solvers.simulate import simulate
+from ..solvers.simulation import simulate
 from ..solvers.term import PopulationTerm
 from .claim import Evidence, at_most, close_to, finite
 from .simulated import peak_state, simulated_peaks

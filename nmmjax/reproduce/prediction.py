@@ -11,7 +11,7 @@ from ..models.base import State
 from ..models.mpr import MPR, GapJunction
 from ..models.stimulus import Pulse
 from ..orbits import limit_cycle, predict_peaks
-from ..solvers.simulate import simulate
+from ..solvers.simulation import simulate
 from .claim import Evidence, Row, at_most, close_to, finite
 from .simulated import find_peaks, peak_state, simulated_peaks
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..mechanics.coordinates import from_qqdot
 from ..models.base import State
 from ..models.mpr import MPR
-from ..solvers.simulate import simulate
+from ..solvers.simulation import simulate
 from .claim import finite
 
 

@@ -46,7 +46,8 @@ class Trajectory(eqx.Module):
     @property
     def input(self) -> Values:
         """The stimulus I(t) at `ts`; zeros without one."""
-        return jax.vmap(lambda t: input_at(self.stimulus, t))(self.ts)
+        times = self.model.physical_time(self.ts, self.ys)
+        return jax.vmap(lambda t: input_at(self.stimulus, t))(times)
 
     def evaluate(self, t: Real) -> Any:
         """State at any time(s) between the first and the last; needs `simulate(..., dense=True)`."""

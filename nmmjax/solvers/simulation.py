@@ -64,7 +64,8 @@ def simulate(
     times = check_times(ts)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
     model, stimulus, start, times = jax.tree.map(lambda leaf: leaf.astype(dtype), (model, stimulus, start, times))
-    _check_span(stimulus, times)
+    if stimulus is not None:
+        _check_stimulus(stimulus, model, times)
     solver = diffrax.Tsit5() if solver is None else solver
     require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
     require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
@@ -180,8 +181,11 @@ def check_times(ts: Any) -> Values:
     return times
 
 
-def _check_span(stimulus: AbstractStimulus | None, ts: Values) -> None:
-    span = None if stimulus is None else stimulus.span()
+def _check_stimulus(stimulus: AbstractStimulus, model: AbstractModel, ts: Values) -> None:
+    if model.own_clock:
+        rule = f"be without jumps for {type(model).__name__}, whose clock is not physical time"
+        require("stimulus", stimulus, rule, stimulus.jumps().shape[0] == 0)
+    span = stimulus.span()
     if span is None or not all(is_concrete(each) for each in (*span, ts)):
         return
     first, last = float(span[0]), float(span[1])

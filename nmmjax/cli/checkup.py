@@ -13,7 +13,7 @@ from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
 from ..orbits import orbit
 from ..solvers.mobius import MobiusSplitting
-from ..solvers.simulate import simulate
+from ..solvers.simulation import simulate
 
 
 def self_check() -> list[tuple[str, float, float]]:
@@ -22,7 +22,7 @@ def self_check() -> list[tuple[str, float, float]]:
     rounding = 1e-12 if double else 2e-5
     # J = 0: every orbit is an ellipse of period π/√η, H = (v² + η)/r + π² r.
     eta, H = 2.0, 12.0
-    value, gradient = jax.value_and_grad(lambda eta: orbit(MPR(eta=eta, J=0.0, Delta=0.0), H).period)(eta)
+    value, gradient = jax.jvp(lambda eta: orbit(MPR(eta=eta, J=0.0, Delta=0.0), H).period, (eta,), (1.0,))
     period = np.pi / np.sqrt(eta)
     peak = (H + np.sqrt(H**2 - 4 * np.pi**2 * eta)) / (2 * np.pi**2)
     geometric = MobiusSplitting(4)

@@ -21,9 +21,9 @@ def main() -> None:
 
 def _app(cyclopts: Any) -> Any:
     from .. import __version__
-    from .doctor import doctor
-    from .models import models
-    from .reproduce import reproduce
+    from .checkup import doctor
+    from .listing import models
+    from .reproduction import reproduce
 
     about = "Dynamics of next-generation neural mass models."
     app = cyclopts.App(name="nmmjax", help=about, version=__version__, suppress_keyboard_interrupt=False)
