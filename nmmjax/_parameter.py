@@ -130,6 +130,13 @@ def check(declaration: Parameter, value: Any) -> None:
         require(name, value, f"be {declaration.rule}", declaration.allows(concrete))
 
 
+def as_number(name: str, value: Any, bounds: str = "(-inf, inf)") -> Any:
+    """`value` as a float array without axes, within `bounds`; else the one-sentence `ValueError` naming it."""
+    number = as_array(value)
+    check(Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), number)
+    return number
+
+
 def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
     """Refuse, in one sentence, names in `given` that are not `accepted`."""
     for name in given:
@@ -141,14 +148,25 @@ def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
 def declared(cls: _Class) -> _Class:
     """Class decorator: the constructor checks its arguments against the declared parameters.
 
-    Unknown names and values that break a declaration raise `ValueError`; traced values pass, since they can't be read.
+    Unknown, missing and surplus arguments and values that break a declaration raise `ValueError`; traced values pass,
+    since they can't be read.
     """
     inner: Callable[..., None] = cls.__init__
-    accepted = [field.name for field in dataclasses.fields(cls) if field.init]
+    fields = [field for field in dataclasses.fields(cls) if field.init]
+    accepted = [field.name for field in fields]
+    missing = dataclasses.MISSING
+    needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
 
     @functools.wraps(inner)
     def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
         refuse_unknown(kwargs, accepted, f"arguments of {cls.__name__},")
+        if len(args) > len(accepted):
+            raise ValueError(f"Arguments of {cls.__name__} must be at most {len(accepted)}, but got {len(args)}.")
+        for name in accepted[: len(args)]:
+            require(name, kwargs.get(name), f"be given once to {cls.__name__}", name not in kwargs)
+        for name in needed:
+            if name not in accepted[: len(args)] and name not in kwargs:
+                raise ValueError(f"Argument `{name}` must be given to {cls.__name__}, but got nothing.")
         inner(self, *args, **kwargs)
 
     cls.__init__ = checked_init  # pyright: ignore[reportAttributeAccessIssue]

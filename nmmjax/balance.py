@@ -59,6 +59,8 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
     rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR`.
     """
+    require("run", type(run).__name__, "be a run of an `MPR` population", isinstance(run, Trajectory))
+    run.require_single("balance its energy")
     require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
     return _balance(run.model, run.stimulus, run.ts, run.ys)  # no more, lest it recompile for the run's solver
 
@@ -87,11 +89,12 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
             _Ledger(y0, zero, zero),
             stepsize_controller=controller,
             saveat=diffrax.SaveAt(t1=True),
-            max_steps=100_000,
+            max_steps=10_000_000,
             throw=False,
         )
         ys: Any = solution.ys
-        return ys.work[0], ys.heat[0]
+        fine = solution.result == diffrax.RESULTS.successful
+        return jnp.where(fine, ys.work[0], jnp.nan), jnp.where(fine, ys.heat[0], jnp.nan)
 
     # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
     reached = jnp.isfinite(ys.r) & jnp.isfinite(ys.v)

@@ -35,10 +35,18 @@ def versions() -> dict[str, str]:
     }
 
 
-def model_attributes(model: Any, prefix: str = "") -> dict[str, Any]:
-    """The model's class and parameter values as flat attributes."""
-    values = {f"{prefix}{name}": float(value) for name, (_, value) in parameter_table(model).items()}
-    return {f"{prefix}model": type(model).__name__, **values}
+def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
+    """A model's or stimulus's class and parameter values as flat attributes, in full precision."""
+    if hasattr(module, "parts"):
+        parts = [attributes_of(part, kind, f"{prefix}{k}.") for k, part in enumerate(module.parts)]
+        return {name: value for part in parts for name, value in part.items()}
+    values = {f"{prefix}{name}": np.asarray(value).tolist() for name, (_, value) in parameter_table(module).items()}
+    static = {field.name for field in dataclasses.fields(module) if field.metadata.get("static", False)}
+    return {
+        f"{prefix}{kind}": type(module).__name__,
+        **values,
+        **{f"{prefix}{name}": getattr(module, name) for name in static},
+    }
 
 
 def to_xarray(run: Trajectory) -> Any:
@@ -47,8 +55,7 @@ def to_xarray(run: Trajectory) -> Any:
     Values not reached are NaN, and the attribute `result` says why. Raises `ValueError` for a batch of runs.
     """
     xr = optional("xarray", "data")
-    if run.ts.ndim != 1:
-        raise ValueError(f"Argument `run` must be a single run, but got a batch of shape {run.ts.shape[:-1]}.")
+    run.require_single("become a dataset")
     state = type(run.ys)
     columns = {
         field.name: (
@@ -67,8 +74,9 @@ def to_xarray(run: Trajectory) -> Any:
         H = hamiltonian(run.model, run.ys, current)
         columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
     attributes = {
-        **model_attributes(run.model),
+        **attributes_of(run.model, "model"),
         "stimulus": "none" if run.stimulus is None else describe(run.stimulus),
+        **({} if run.stimulus is None else attributes_of(run.stimulus, "kind", "stimulus.")),
         "solver": run.method,
         "dtype": str(run.ts.dtype),
         "result": RESULTS[run.result] or "successful",

@@ -18,14 +18,15 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from ._parameter import as_array, require
+from ._parameter import as_array, as_number, require
 from ._results import RESULTS
 from ._types import Real, Scalar, Values, is_concrete
 from .mechanics.coordinates import from_qqdot
+from .mechanics.energy import potential_energy
 from .models.base import State
 from .models.mpr import MPR
 
-# The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6.
+# The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6; orbits that leave it count as open.
 _GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)
 
 
@@ -81,31 +82,40 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
 
     `near=None` takes the stable state of highest rate. `stimulus` is a constant input. Differentiable in the model and in
     `energy`. Raises `ValueError` where the energy is below the well's bottom or no closed orbit has it; inside a
-    transformation the result code says so. Use it for periods, amplitudes and shapes at weak damping.
+    transformation the result code says so. Accurate to 1e-13 in float64, less close to the bottom, where E − V is lost in
+    rounding: 1e-7 at (E − E_min)/|E| = 1e-8. Rates outside 1e-6 … 1e6 per τ are not looked at. Use it for periods,
+    amplitudes and shapes at weak damping.
     """
-    found = _orbit(model, as_array(energy), _as_near(near), as_array(stimulus))
+    E, current = as_number("energy", energy), as_number("stimulus", stimulus)
+    found = _orbit(model, E, _as_near(near), current)
     if is_concrete(found.period) and bool(jnp.isnan(found.period)):
-        bottom = float(_Level(model, as_array(stimulus)).value(jnp.log(model.tau * found.r_well)))
-        rule = f"be above the well's bottom {bottom:g} and below the barrier beside it"
-        require("energy", as_array(energy), rule, False)
+        bottom = float(potential_energy(model, State(r=found.r_well, v=jnp.zeros_like(found.r_well)), current))
+        rule = f"be above the well's bottom {bottom:.10g} and below the barrier beside it"
+        raise ValueError(f"Argument `energy` must {rule}, but got {float(E):.10g}.")
     return found
 
 
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
-    """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost."""
-    return _loss_at(model, as_array(energy), _as_near(near), as_array(stimulus))
+    """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost.
+
+    NaN where no closed orbit has this energy, so that it can be scanned and mapped; `orbit` raises there.
+    """
+    return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("stimulus", stimulus))
 
 
 def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
     """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
 
     E_{k+1} = E_k − D, with half a cycle's loss D/2 taken at the middle energy of each half cycle; the peak is the turning
-    point V(r) = E_{k+1}. The error per spike is of third order in the loss per cycle. `r0` must be a peak, above
-    the stable state around which the population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
+    point V(r) = E_{k+1}. The error per spike is of third order in the loss per cycle: below 0.1 % while a cycle loses less
+    than a third of the energy above the well, tens of percent where it loses nearly all. NaN after the last peak: the
+    state is captured by another well or rings no more. `r0` must be a peak, above the stable state around which the
+    population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
     """
-    require("count", count, "be an integer ≥ 1", isinstance(count, int) and count >= 1)
-    start = as_array(r0)
-    peaks, bottom = _peaks(model, start, count, as_array(stimulus))
+    counts = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+    require("count", count, "be an integer ≥ 1", counts)
+    start = as_number("r0", r0, "(0, inf)")
+    peaks, bottom = _peaks(model, start, count, as_number("stimulus", stimulus))
     if is_concrete(start) and is_concrete(bottom):
         rule = f"be a peak, above the stable state's rate {float(bottom):g}"
         require("r0", start, rule, float(start) > float(bottom))
@@ -119,7 +129,7 @@ def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
     a cycle, pumping inside and losing outside, so it is stable. To first order in the damping: 0.3 % in the peak rate where
     the loss per cycle is small. `result` is `RESULTS.no_closed_orbit`, with NaN, where there is none. Differentiable.
     """
-    return _limit_cycle(model, as_array(stimulus))
+    return _limit_cycle(model, as_number("stimulus", stimulus))
 
 
 class _Level(eqx.Module):
@@ -140,7 +150,7 @@ class _Level(eqx.Module):
 
 def _as_near(near: Real | None) -> Scalar:
     """The rate that a well must be close to; infinity stands for the highest."""
-    return as_array(np.inf if near is None else near)
+    return as_array(np.inf) if near is None else as_number("near", near, "(0, inf)")
 
 
 def _root(function: Callable[[Scalar, Any], Scalar], start: Scalar, args: Any) -> Scalar:
@@ -177,9 +187,14 @@ def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar
     above, inside = jax.lax.stop_gradient((level.value(grid) > energy, grid <= well))
     right, left = above & ~inside, above & inside
     exists = jnp.any(right) & jnp.any(left) & jax.lax.stop_gradient(level.value(well) < energy)
-    # Newton from the outer ends of the grid's cells, where V > E: in a well (convex) it converges from that side.
+    # Newton from the outer ends of the grid's cells, where V > E: in a well (convex) it converges from that side. Orbits
+    # smaller than a cell or two start from the parabola at the bottom.
     starts = jnp.stack([grid[grid.shape[0] - 1 - jnp.argmax(left[::-1])], grid[jnp.argmax(right)]])
-    starts = jnp.where(exists, starts, jax.lax.stop_gradient(well) + jnp.asarray([-1.0, 1.0], energy.dtype))
+    bottom, top = jax.lax.stop_gradient((well, energy))
+    curvature = jax.jvp(jax.lax.stop_gradient(level).slope, (bottom,), (jnp.ones_like(bottom),))[1]
+    width = jnp.sqrt(2 * jnp.maximum(top - jax.lax.stop_gradient(level.value(bottom)), 0) / curvature)
+    starts = jnp.where(width < 2 * (grid[1] - grid[0]), bottom + jnp.stack([-width, width]), starts)
+    starts = jnp.where(exists, starts, bottom + jnp.asarray([-1.0, 1.0], energy.dtype))
 
     def excess(x: Scalar, args: tuple[_Level, Scalar]) -> Scalar:
         return args[0].value(x) - args[1]
@@ -234,10 +249,36 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
     well = _well(level, jnp.asarray(jnp.inf, r0.dtype))
     x0 = jnp.log(model.tau * r0)
 
+    bottom = level.value(well)
+
+    def excess(half: Scalar, level: _Level, well: Scalar, energy: Scalar) -> Scalar:
+        """half − ½D at the middle energy of the half cycle; grows with `half`."""
+        return half - _loss(level, well, energy - half / 2) / 2
+
     def half_cycle(energy: Scalar, _: None) -> tuple[Scalar, Scalar]:
-        """E − ½D at the middle energy of the half cycle, by fixed-point iteration."""
-        half = jax.lax.fori_loop(0, 3, lambda _, half: _loss(level, well, energy - half / 2) / 2, jnp.zeros_like(energy))
-        return energy - half, energy - half
+        """The energy half a cycle later; NaN where half a cycle loses all the energy above the bottom of the well."""
+        args = (level, well, energy)
+        frozen = jax.lax.stop_gradient(args)
+        most = jax.lax.stop_gradient(energy - bottom)
+
+        def bisect(_: Any, bracket: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+            low, high, value_low, value_high = bracket
+            middle = (low + high) / 2
+            value = excess(middle, *frozen)
+            above = value > 0
+            raised = middle, high, value, value_high
+            lowered = low, middle, value_low, value
+            return tuple(jnp.where(above, a, b) for a, b in zip(lowered, raised, strict=True))
+
+        zero = jnp.zeros_like(most)
+        steps = 22 if jnp.finfo(most.dtype).bits == 64 else 10
+        low, high, value_low, value_high = jax.lax.fori_loop(0, steps, bisect, (zero, most, zero, zero))
+        slope = (value_high - value_low) / (high - low)
+        # One Newton step finishes the root and carries its derivative (implicit function theorem).
+        half = low - excess(low, *args) / slope
+        found = (half > 0) & (half < most) & (value_low < 0) & (value_high > 0)
+        after = jnp.where(jax.lax.stop_gradient(found), energy - half, jnp.nan)
+        return after, after
 
     energy = level.value(x0)
     _, energies = jax.lax.scan(half_cycle, energy, None, length=2 * (count - 1))

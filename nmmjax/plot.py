@@ -29,6 +29,15 @@ def _finish(axes: Any) -> Any:
     return axes
 
 
+def _population(run: Trajectory) -> Any:
+    run.require_single("draw it")
+    return run.model.model if isinstance(run.model, RescaledTime) else run.model
+
+
+def _clock(run: Trajectory) -> str:
+    return "rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (unit of τ)"
+
+
 def _axes(axes: Any, rows: int, size: tuple[float, float], sharex: bool = True) -> Any:
     if axes is not None:
         return axes
@@ -59,16 +68,16 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     axes = _axes(axes, 3, (8.0, 6.5))
     ts = np.asarray(run.ts)
     current = run.input
-    population = run.model.model if isinstance(run.model, RescaledTime) else run.model
+    population = _population(run)
     energy = total_energy(population, State(r=run.ys.r, v=run.ys.v), current) if isinstance(population, MPR) else None
     axes[0].plot(ts, run.ys.r, color=_BLUE)
     axes[0].set_ylabel("firing rate r\n(1/time)")
     axes[1].plot(ts, run.ys.v, color=_ORANGE)
     axes[1].set_ylabel("mean voltage v\n(dimensionless)")
     if energy is not None:
-        axes[2].plot(ts, energy, color=_GREEN, label="total energy E")
+        axes[2].plot(ts, energy, color=_GREEN)
         axes[2].set_ylabel("energy E\n(dimensionless)")
-    axes[-1].set_xlabel("rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (in units of τ)")
+    axes[-1].set_xlabel(_clock(run))
     shade_stimulus(run, axes)
     if run.stimulus is not None:
         axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=_GREY, loc="right")
@@ -82,8 +91,9 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     rows = 1 if balance is None else 3
     axes = np.atleast_1d(_axes(axes, rows, (8.0, 2.6 * rows)))
     ts = np.asarray(run.ts)
-    kinetic = kinetic_energy(run.model, run.ys)
-    potential = potential_energy(run.model, run.ys, run.input)
+    population, states = _population(run), State(r=run.ys.r, v=run.ys.v)
+    kinetic = kinetic_energy(population, states)
+    potential = potential_energy(population, states, run.input)
     axes[0].plot(ts, kinetic, color=_ORANGE, label="kinetic ½q̇²", linewidth=1)
     axes[0].plot(ts, potential, color=_BLUE, label="potential V(r)", linewidth=1)
     axes[0].plot(ts, kinetic + potential, color=_GREEN, label="total E")
@@ -98,7 +108,7 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
         residual = np.abs(balance.residual)
         axes[2].semilogy(ts, np.where(residual > 0, residual, np.nan), color=_GREY)
         axes[2].set_ylabel("|residual|\n(dimensionless)")
-    axes[-1].set_xlabel("time t (in units of τ)")
+    axes[-1].set_xlabel(_clock(run))
     shade_stimulus(run, axes[: min(rows, 2)])
     return _finish(axes)
 

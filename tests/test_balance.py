@@ -11,6 +11,7 @@ import optimistix as optx
 import pytest
 from helpers import MODELS
 
+import nmmjax as nmm
 from nmmjax import (
     MPR,
     RESULTS,
@@ -163,3 +164,10 @@ def test_balance_in_float32():
     balance = energy_balance(simulate(model, Y0, TS, stimulus=STIMULI["sinusoid"]))
     assert {leaf.dtype for leaf in jax.tree.leaves(balance)} == {jnp.dtype("float32")}
     assert balance.relative < 1e-3
+
+
+@pytest.mark.slow
+def test_long_gaps_between_saved_times():
+    """Two saved times 3000 apart: the ledger follows the run all the way, not just the steps of one solve's default."""
+    run = nmm.simulate(nmm.MPR(2.0, 5.0, 0.01), {"r": 3.0, "v": 0.2}, [0.0, 3000.0], rtol=1e-10, atol=1e-12)
+    assert nmm.energy_balance(run).relative < 1e-8

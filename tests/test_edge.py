@@ -65,8 +65,10 @@ def test_dataset_on_a_rescaled_clock():
 
 def test_batch_of_runs_is_refused(run):
     batch = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), run)
-    with pytest.raises(ValueError, match=r"`run` must be a single run, but got a batch of shape \(2,\)"):
-        batch.to_xarray()
+    np.testing.assert_array_equal(batch.reached, [101, 101])
+    for use in (batch.to_xarray, lambda: nmm.energy_balance(batch), lambda: nmm.plot.trajectory(batch), lambda: batch.input):
+        with pytest.raises(ValueError, match=r"`run` must be a single run to .*, but got a batch of shape \(2,\)"):
+            use()
 
 
 def test_missing_package_gives_a_one_line_hint():
@@ -167,8 +169,34 @@ def test_unmet_and_non_finite_rows_are_not_met(tmp_path, monkeypatch):
 
 
 def test_reproduce_names_are_checked():
-    with pytest.raises(ValueError, match="`only` must be among orbits, damping"):
-        runner.reproduce(only=["nonsense"])
+    for only in (["nonsense"], [], "nonsense"):
+        with pytest.raises(ValueError, match="`only` must be among orbits, damping"):
+            runner.reproduce(only=only)
+
+
+def test_later_runs_keep_earlier_claims_and_a_broken_claim_costs_no_other(tmp_path, monkeypatch):
+    def breaks(quick):
+        raise RuntimeError("the disk is full\nsecond line")
+
+    claims = (toy("first", "a", small_evidence), toy("second", "b", breaks), toy("third", "c", small_evidence))
+    monkeypatch.setattr(runner, "CLAIMS", claims)
+    runner.reproduce(tmp_path, only=["first"])
+    entries = runner.reproduce(tmp_path, only=["second", "third"])
+    assert [entry["met"] for entry in entries] == [False, True]
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert [entry["name"] for entry in report["claims"]] == ["first", "second", "third"]
+    assert "RuntimeError: the disk is full" in (tmp_path / "report.md").read_text()
+    (tmp_path / "report.json").write_text("{ cut off")
+    runner.reproduce(tmp_path, only="first")
+    assert len(json.loads((tmp_path / "report.json").read_text())["claims"]) == 1
+
+
+def test_stimulus_is_stored_in_full_precision():
+    stimulus = nmm.Pulse(1.0, start=0.123456789012, stop=0.5) + nmm.Sampled([0.0, 2.0], [0.1, 0.2])
+    data = nmm.simulate(nmm.MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], stimulus=stimulus, rtol=1e-3).to_xarray()
+    assert data.attrs["stimulus.0.start"] == 0.123456789012
+    assert data.attrs["stimulus.1.values"] == [0.1, 0.2]
+    assert data.attrs["stimulus.1.interpolation"] == "linear"
 
 
 @pytest.mark.slow

@@ -367,3 +367,15 @@ def test_raw_diffeqsolve_there_dense_and_back(solver):
     back = solve(jnp.asarray(2.0), jnp.asarray(0.0), -h, end)
     # The splittings are time-symmetric, so they return to rounding; the extrapolations to their (smaller) error.
     np.testing.assert_allclose([back.ys.r[0], back.ys.v[0]], y0, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "eta, Delta, h, R, v",
+    [(-80.0762, 0.0314287, 0.99, 2.65e-4, 8.948187), (-1e6, 1e-3, 100.0, 1e-3, 1e3), (-1e3, 0.0, 100.0, 1e-3, 1.0)],
+)
+def test_rate_stays_positive_where_rounding_would_not(eta, Delta, h, R, v):
+    """v near +sqrt(-eta), where the terms of the new rate nearly cancel in float32, and rates that underflow."""
+    for dtype in (jnp.float32, jnp.float64):
+        arguments = (jnp.asarray(each, dtype) for each in (eta, Delta, h, R, v))
+        flow = mobius_flow(*(next(arguments) for _ in range(3)))
+        assert flow(*arguments)[0] > 0

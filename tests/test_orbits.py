@@ -214,3 +214,45 @@ def test_find_peaks_of_a_parabola_is_exact():
     ts = np.linspace(0, 4, 41)
     at, height = find_peaks(ts, 3 - (ts - 1.234) ** 2)
     np.testing.assert_allclose([at[0], height[0]], [1.234, 3.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("height", [1e-3, 1e-4, 1e-6])
+def test_orbits_close_to_the_bottom(height):
+    """dA/dE = T down to small orbits; what is lost is rounding of E against its height above the bottom."""
+    model = nmm.MPR(2.0, 5.0, 0.0)
+    well = nmm.orbit(model, 12.0).r_well
+    energy = nmm.potential_energy(model, {"r": well, "v": 0.0}) + height
+    found = nmm.orbit(model, energy)
+    omega = np.sqrt(2 * well * (2 * np.pi**2 * well - 5.0))
+    assert found.period == pytest.approx(2 * np.pi / omega, rel=0.1 * height + 1e-13 / height)
+    assert found.action == pytest.approx(2 * np.pi * height / omega, rel=0.1 * height + 1e-13 / height)
+
+
+def test_strong_damping_still_rings_and_capture_ends_the_peaks():
+    """A loss of most of the energy per cycle leaves peaks, if rough; where the other well captures, NaN follows."""
+    peaks = nmm.predict_peaks(nmm.MPR(2.0, 5.0, 0.5), 6.0, 4)
+    np.testing.assert_allclose(peaks, simulated_peaks(nmm.MPR(2.0, 5.0, 0.5), 6.0, 4, 8.0, 8001), rtol=0.5)
+    assert np.all(np.diff(peaks) < 0)
+    captured = nmm.predict_peaks(nmm.MPR(-5.0, 15.0, 1.0), 2.0, 3)
+    assert captured[0] == 2.0
+    assert np.all(np.isnan(captured[1:]))
+
+
+NOT_NUMBERS = [
+    (lambda: nmm.orbit(nmm.MPR(2.0, 5.0, 0.0), "a"), "energy"),
+    (lambda: nmm.orbit(nmm.MPR(2.0, 5.0, 0.0), [12.0, 13.0]), "energy"),
+    (lambda: nmm.orbit(nmm.MPR(2.0, 5.0, 0.0), 12.0, near=-1.0), "near"),
+    (lambda: nmm.orbit(nmm.MPR(2.0, 5.0, 0.0), 12.0, stimulus=float("nan")), "stimulus"),
+    (lambda: nmm.limit_cycle(nmm.MPR(), stimulus="x"), "stimulus"),
+    (lambda: nmm.predict_peaks(nmm.MPR(), "6", 3), "r0"),
+    (lambda: nmm.predict_peaks(nmm.MPR(), 6.0, True), "count"),
+    (lambda: nmm.loss_per_cycle(nmm.MPR(), None), "energy"),
+    (lambda: nmm.rescale(nmm.MPR(), [1.0, 2.0]), "factor"),
+]
+
+
+@pytest.mark.parametrize("call, name", NOT_NUMBERS)
+def test_arguments_must_be_numbers(call, name, unchecked):
+    with pytest.raises(ValueError, match=f"Argument `{name}` must be ") as error:
+        call()
+    assert "\n" not in str(error.value)

@@ -112,10 +112,19 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
         make()
 
 
-@pytest.mark.parametrize("make", [lambda: MPR(1.0, 2.0, 0.3, 1.0, None, None, 7.0), lambda: Constant(), lambda: Pulse(1.0)])
-def test_wrong_number_of_arguments(make):
-    with pytest.raises(TypeError):
+ARGUMENTS = [
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, None, None, 7.0), "Arguments of MPR must be at most 6, but got 7."),
+    (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
+    (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
+    (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),
+]
+
+
+@pytest.mark.parametrize("make, message", ARGUMENTS)
+def test_wrong_number_of_arguments(make, message):
+    with pytest.raises(ValueError) as error:
         make()
+    assert str(error.value) == message
 
 
 def test_traced_values_pass():

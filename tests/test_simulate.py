@@ -9,6 +9,7 @@ import optimistix as optx
 import pytest
 from helpers import MODELS, central_difference, reference
 
+import nmmjax as nmm
 from nmmjax import (
     MPR,
     RESULTS,
@@ -21,6 +22,7 @@ from nmmjax import (
     State,
     simulate,
 )
+from nmmjax.mechanics.scaling import ClockedState
 from nmmjax.models.stimulus import AbstractStimulus
 
 Y0, TS = {"r": 0.5, "v": -0.3}, np.linspace(0.0, 4.0, 9)
@@ -317,3 +319,16 @@ def test_printed_run_says_what_it_is_and_cost():
     assert "Constant(amplitude=1) + Pulse(" in str(
         eqx.tree_at(lambda r: r.stimulus, run, Constant(1.0) + Pulse(2.0, 0.0, 1.0))
     )
+
+
+def test_states_of_python_numbers_and_arguments_of_the_wrong_kind():
+    run = simulate(MPR(), nmm.State(r=0.5, v=-1), [0.0, 0.1])
+    assert run.reached == 2
+    for wrong in ({"stepsize_controller": "x"}, {"adjoint": "x"}):
+        with pytest.raises(ValueError, match=f"Argument `{next(iter(wrong))}` must be None or a diffrax"):
+            simulate(MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], **wrong)
+    with pytest.raises(ValueError, match="Argument `rtol` must be None with a `stepsize_controller`"):
+        controller = diffrax.PIDController(rtol=1e-5, atol=1e-7)
+        simulate(MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], rtol=1e-3, stepsize_controller=controller)
+    with pytest.raises(ValueError, match="Argument `r` must be > 0, but got -1"):
+        simulate(nmm.RescaledTime(MPR()), ClockedState(-1, 0, 0), [0.0, 0.1])

@@ -44,6 +44,8 @@ def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", qu
         "claim", "quantity", "claimed", "measured", "met", title="Measured against claimed"
     )
     for entry in entries:
+        if "error" in entry:
+            table.add_row(f"({entry['letter']}) {entry['name']}", entry["error"], "", "", "[red]NO[/red]")
         for k, row in enumerate(entry["rows"]):
             name = f"({entry['letter']}) {entry['name']}" if k == 0 else ""
             table.add_row(

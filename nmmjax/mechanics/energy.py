@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from .._types import Real, Values
 from ..models.base import State, as_state
 from ..models.mpr import MPR
-from .coordinates import to_qp, to_qqdot
+from .coordinates import to_qqdot
 
 
 def _position(model: MPR, r: Values) -> Values:
@@ -110,11 +110,6 @@ def mechanical_residual(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     flow = State(r=flow.r * model.tau, v=flow.v * model.tau + current)
     (_, qdot), (_, acceleration) = jax.jvp(lambda each: to_qqdot(model, each), (y,), (flow,))
     return acceleration + damping(model, y) * qdot - force(model, y, current)
-
-
-def momentum(model: MPR, y: Any) -> Values:
-    """p = −v q, the momentum conjugate to q in the homogeneous limit, where H = ½p² + U(q)."""
-    return to_qp(model, y)[1]
 
 
 def _elementwise_grad(scalar: Any, at: Any) -> Any:

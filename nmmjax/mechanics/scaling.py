@@ -12,7 +12,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._parameter import as_array, as_number, require
 from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, State, as_state
 from ..models.mpr import MPR, ConductanceSynapse, GapJunction
@@ -57,9 +57,7 @@ class Scaling(eqx.Module):
 
 def rescale(model: MPR, factor: Real) -> Scaling:
     """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
-    c = as_array(factor)
-    if is_concrete(c):
-        require("factor", c, "be > 0", bool(np.asarray(c) > 0))
+    c = as_number("factor", factor, "(0, inf)")
     gap, synapse = model.gap, model.conductance
     scaled = MPR(
         eta=model.eta / c**2,
@@ -92,12 +90,11 @@ def unit_heterogeneity(model: MPR) -> Scaling:
 class ClockedState(eqx.Module):
     """State (r, v) of a population, and the physical time t at which it is there."""
 
-    r: Values
-    v: Values
-    t: Values
+    r: Values = eqx.field(converter=as_array)
+    v: Values = eqx.field(converter=as_array)
+    t: Values = eqx.field(converter=as_array)
 
     units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1", "t": "time"}
-    symbols: ClassVar[dict[str, str]] = {"r": "r", "v": "v", "t": "t"}
     positive: ClassVar[tuple[str, ...]] = ("r",)
 
     @classmethod
@@ -121,11 +118,11 @@ class RescaledTime(AbstractModel):
 
     def state(self, y: Any) -> ClockedState:
         if isinstance(y, ClockedState):
-            return y
-        start = y["t"] if hasattr(y, "keys") and "t" in y else 0.0
+            y = {"r": y.r, "v": y.v, "t": y.t}
+        start = as_number("t", y["t"] if hasattr(y, "keys") and "t" in y else 0.0)
         rest = {name: value for name, value in dict(y).items() if name != "t"} if hasattr(y, "keys") else y
         inner = self.model.state(rest)
-        return ClockedState(r=inner.r, v=inner.v, t=jnp.asarray(start, inner.r.dtype))
+        return ClockedState(r=inner.r, v=inner.v, t=start.astype(inner.r.dtype))
 
     def physical_time(self, t: Values, y: ClockedState) -> Values:
         return y.t

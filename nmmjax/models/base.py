@@ -48,11 +48,10 @@ class State(eqx.Module):
     Both have the same shape: `()` for one state, `(n,)` along a trajectory.
     """
 
-    r: Values
-    v: Values
+    r: Values = eqx.field(converter=as_array)
+    v: Values = eqx.field(converter=as_array)
 
     units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1"}
-    symbols: ClassVar[dict[str, str]] = {"r": "r", "v": "v"}
     positive: ClassVar[tuple[str, ...]] = ("r",)
 
     @classmethod
@@ -65,9 +64,7 @@ def as_state(y: Any, name: str = "y") -> State:
 
     Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
     """
-    if isinstance(y, State):
-        return y
-    get = dict(y) if hasattr(y, "keys") else None
+    get = {"r": y.r, "v": y.v} if isinstance(y, State) else dict(y) if hasattr(y, "keys") else None
     require(name, y, "be a state or a mapping with the keys `r` and `v`", get is not None)
     assert get is not None
     refuse_unknown(get, State.names(), "state names")

@@ -55,28 +55,40 @@ class Claim:
     run: Callable[[bool], Evidence]
 
 
-def save(claim: Claim, evidence: Evidence, out: pathlib.Path) -> dict[str, Any]:
-    """Write a claim's figure (PNG, SVG) and data (NetCDF), and return its entry for the report."""
+def save(claim: Claim, evidence: Evidence, out: pathlib.Path, quick: bool) -> dict[str, Any]:
+    """Write a claim's figure (PNG, SVG) and data (NetCDF), each replaced at once, and return its entry for the report."""
     out.mkdir(parents=True, exist_ok=True)
     stem = f"{claim.letter}_{claim.name}"
-    for ending in ("png", "svg"):
-        evidence.figure.savefig(out / f"{stem}.{ending}", dpi=130)
-    optional("matplotlib.pyplot", "plot").close(evidence.figure)
     evidence.data.attrs |= {"claim": claim.statement, "source": claim.source} | {
         f"version_{name}": version for name, version in versions().items()
     }
-    partial = out / f".{stem}.nc.partial"
-    evidence.data.to_netcdf(partial, engine="h5netcdf")
-    os.replace(partial, out / f"{stem}.nc")
-    return {
-        "name": claim.name,
-        "letter": claim.letter,
-        "statement": claim.statement,
-        "source": claim.source,
-        "met": all(row.met for row in evidence.rows),
-        "rows": [dataclasses.asdict(row) for row in evidence.rows],
-        "files": [f"{stem}.png", f"{stem}.svg", f"{stem}.nc"],
+    writers = {
+        "png": lambda path: evidence.figure.savefig(path, dpi=130, format="png"),
+        "svg": lambda path: evidence.figure.savefig(path, format="svg"),
+        "nc": lambda path: evidence.data.to_netcdf(path, engine="h5netcdf"),
     }
+    for ending, write in writers.items():
+        partial = out / f".{stem}.{ending}.partial"
+        write(partial)
+        os.replace(partial, out / f"{stem}.{ending}")
+    optional("matplotlib.pyplot", "plot").close(evidence.figure)
+    rows = [dataclasses.asdict(row) for row in evidence.rows]
+    return _entry(claim, quick) | {
+        "met": all(row.met for row in evidence.rows),
+        "rows": rows,
+        "files": [f"{stem}.{ending}" for ending in writers],
+    }
+
+
+def broken(claim: Claim, error: Exception, quick: bool) -> dict[str, Any]:
+    """The entry of a claim whose experiment raised: not met, with the error's first line."""
+    first = (str(error).splitlines() or [""])[0]
+    return _entry(claim, quick) | {"met": False, "rows": [], "files": [], "error": f"{type(error).__name__}: {first}"}
+
+
+def _entry(claim: Claim, quick: bool) -> dict[str, Any]:
+    about = {"name": claim.name, "letter": claim.letter, "statement": claim.statement, "source": claim.source}
+    return about | {"quick": quick, "machine": machine()}
 
 
 def machine() -> dict[str, Any]:
@@ -94,32 +106,49 @@ def machine() -> dict[str, Any]:
     }
 
 
-def write_report(entries: list[dict[str, Any]], out: pathlib.Path, quick: bool, unfinished: list[str]) -> None:
-    """`report.json` and `report.md` with all that is finished; replaced at once, so a crash leaves the last good one."""
+def write_report(entries: list[dict[str, Any]], out: pathlib.Path, unfinished: list[str]) -> None:
+    """`report.json` and `report.md`: `entries`, and those of an earlier report in `out` for other claims.
+
+    Replaced at once, so a crash leaves the last good one.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": machine(), "quick": quick, "unfinished": unfinished, "claims": entries}
-    _replace(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    where = report["machine"]
-    lines = [
-        "# Measured against claimed",
-        "",
-        ("Toy size. " if quick else "")
-        + f"{where['dtype']}, {where['device']}, {where['cores']} cores, Python {where['python']}, "
-        + ", ".join(f"{name} {version}" for name, version in where["versions"].items())
-        + ".",
-    ]
-    if unfinished:
-        lines += ["", f"Not run or not finished: {', '.join(unfinished)}."]
-    for entry in entries:
+    known = {entry["name"]: entry for entry in _earlier(out) + entries}
+    merged = sorted(known.values(), key=lambda entry: entry["letter"])
+    missing = [name for name in unfinished if name not in known]
+    text = json.dumps({"unfinished": unfinished, "claims": merged}, indent=2, ensure_ascii=False)
+    _replace(out / "report.json", text + "\n")
+    lines = ["# Measured against claimed"]
+    if missing:
+        lines += ["", f"Not run or not finished: {', '.join(missing)}."]
+    for entry in merged:
         lines += ["", f"## ({entry['letter']}) {entry['name']}: {'met' if entry['met'] else 'NOT MET'}", ""]
         lines += [f"{entry['statement']} Source: {entry['source']}.", ""]
-        lines += ["| quantity | claimed | measured | met |", "|---|---|---|---|"]
+        if entry["rows"]:
+            lines += ["| quantity | claimed | measured | met |", "|---|---|---|---|"]
         lines += [
             f"| {row['quantity']} | {row['claimed']} | {row['measured']:.6g} | {'yes' if row['met'] else 'NO'} |"
             for row in entry["rows"]
         ]
-        lines += ["", f"![{entry['name']}]({entry['files'][0]})"]
+        if "error" in entry:
+            lines += [f"The experiment broke: {entry['error']}"]
+        where = entry["machine"]
+        software = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+        size = "Toy size. " if entry["quick"] else ""
+        lines += [
+            "",
+            f"{size}{where['dtype']}, {where['device']}, {where['cores']} cores, Python {where['python']}, {software}.",
+        ]
+        lines += ["", f"![{entry['name']}]({entry['files'][0]})"] if entry["files"] else []
     _replace(out / "report.md", "\n".join(lines) + "\n")
+
+
+def _earlier(out: pathlib.Path) -> list[dict[str, Any]]:
+    """Entries of a report that is already there; none where it can't be read."""
+    try:
+        claims = json.loads((out / "report.json").read_text(encoding="utf-8"))["claims"]
+        return [entry for entry in claims if {"name", "letter", "met", "rows", "files", "machine", "quick"} <= set(entry)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _replace(path: pathlib.Path, text: str) -> None:
@@ -128,6 +157,6 @@ def _replace(path: pathlib.Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def finite(x: Any) -> np.ndarray:
+def as_numpy(x: Any) -> np.ndarray:
     """`x` as a float64 NumPy array."""
     return np.asarray(x, dtype=np.float64)

@@ -12,7 +12,7 @@ from ..models.mpr import MPR, GapJunction
 from ..models.stimulus import Pulse
 from ..orbits import limit_cycle, predict_peaks
 from ..solvers.simulation import simulate
-from .claim import Evidence, Row, at_most, close_to, finite
+from .claim import Evidence, Row, as_numpy, at_most, close_to
 from .simulated import find_peaks, peak_state, simulated_peaks
 
 
@@ -28,10 +28,10 @@ def bistability(quick: bool) -> Evidence:
     # Fixed points are the critical points of V: the roots of π²r⁴ − Jr³ − ηr² − Δ²/4π² in r > 0.
     roots = np.roots([np.pi**2, -15.0, 5.0, 0.0, -1 / (4 * np.pi**2)])
     fixed = np.sort(roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)])
-    depth = finite(potential_energy(model, State(r=jnp.asarray(fixed), v=jnp.zeros(3))))
+    depth = as_numpy(potential_energy(model, State(r=jnp.asarray(fixed), v=jnp.zeros(3))))
     grid = np.geomspace(0.05, 3.0, 2001)
     state = State(r=jnp.asarray(grid), v=jnp.zeros(grid.size))
-    V, V_pulse = finite(potential_energy(model, state)), finite(potential_energy(model, state, 3.0))
+    V, V_pulse = as_numpy(potential_energy(model, state)), as_numpy(potential_energy(model, state, 3.0))
     minima = np.flatnonzero((V[1:-1] < V[:-2]) & (V[1:-1] < V[2:])).size
     minima_pulse = np.flatnonzero((V_pulse[1:-1] < V_pulse[:-2]) & (V_pulse[1:-1] < V_pulse[2:])).size
 
@@ -45,7 +45,7 @@ def bistability(quick: bool) -> Evidence:
     axes[0].set(ylabel="potential V(r) (dimensionless)", title="two wells, one during the pulse", ylim=(-10, 35))
     axes[0].legend(frameon=False, fontsize=8)
     axes[1].semilogx(run.ys.r, ts, color="#2f8f4e", linewidth=0.9)
-    axes[1].set(xlabel="firing rate r (1/time)", ylabel="time t (in units of τ)")
+    axes[1].set(xlabel="firing rate r (1/time)", ylabel="time t (unit of τ)")
     axes[1].axhspan(10, 20, color="#8a8a8a", alpha=0.2)
     axes[1].invert_yaxis()
     plot.trajectory(run, axes=middle.subplots(3, 1, sharex=True))
@@ -63,7 +63,7 @@ def bistability(quick: bool) -> Evidence:
         at_most("energy balance, residual relative", balance.relative, 1e-8),
     ]
     data = run.to_xarray().assign(
-        work=("t", finite(balance.work)), heat=("t", finite(balance.heat)), residual=("t", finite(balance.residual))
+        work=("t", as_numpy(balance.work)), heat=("t", as_numpy(balance.heat)), residual=("t", as_numpy(balance.residual))
     )
     return Evidence(rows, data, figure)
 
@@ -77,7 +77,7 @@ def peaks(quick: bool) -> Evidence:
     predicted, simulated, rows = [], [], []
     for (eta, J, Delta), r0, limit in sets:
         model = MPR(eta=eta, J=J, Delta=Delta)
-        predicted.append(finite(predict_peaks(model, r0, count)))
+        predicted.append(as_numpy(predict_peaks(model, r0, count)))
         simulated.append(simulated_peaks(model, r0, count, 2.2 * count, 17_601))
         error = np.max(np.abs(predicted[-1] / simulated[-1] - 1))
         rows.append(

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from .claim import Claim, save, write_report
+from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
 from .prediction import bistability, limit_cycles, peaks
 
@@ -42,16 +42,18 @@ def reproduce(
 ) -> list[dict[str, Any]]:
     """Run the claims (all, or those named in `only`) in float64 and write figures, data and the report to `out`.
 
-    `progress(claim, done, total)` is called before each claim and once, with `done == total`, at the end. Returns the
-    report's entries. Raises `ValueError` for unknown names, and `Interrupted` (a `KeyboardInterrupt`) on Ctrl-C, after
-    writing the report of what is finished.
+    A report that is already in `out` keeps the entries of claims that are not run again. A claim that breaks is reported
+    as not met, with its error, and the next one runs. `progress(claim, done, total)` is called before each claim and
+    once, with `done == total`, at the end. Returns the report's entries. Raises `ValueError` for unknown names, and
+    `Interrupted` (a `KeyboardInterrupt`) on Ctrl-C, after writing the report of what is finished.
     """
     out = pathlib.Path(out)
     names = [claim.name for claim in CLAIMS]
-    for name in only or ():
+    only = names if only is None else [only] if isinstance(only, str) else list(only)
+    for name in only or [""]:
         if name not in names:
             raise ValueError(f"Argument `only` must be among {', '.join(names)}, but got {name!r}.")
-    chosen = [claim for claim in CLAIMS if only is None or claim.name in only]
+    chosen = [claim for claim in CLAIMS if claim.name in only]
     entries: list[dict[str, Any]] = []
     pending = [claim.name for claim in chosen]
     out.mkdir(parents=True, exist_ok=True)
@@ -59,12 +61,14 @@ def reproduce(
         progress(claim, done, len(chosen))
         try:
             with jax.enable_x64(True):
-                entries.append(save(claim, claim.run(quick), out))
+                entries.append(save(claim, claim.run(quick), out, quick))
         except KeyboardInterrupt:
-            write_report(entries, out, quick, pending)
+            write_report(entries, out, pending)
             finished = ", ".join(entry["name"] for entry in entries) or "nothing"
             raise Interrupted(f"Interrupted in `{claim.name}`. Finished and kept in {out}: {finished}.") from None
+        except Exception as error:  # one broken claim must not cost the others
+            entries.append(broken(claim, error, quick))
         pending = pending[1:]
-        write_report(entries, out, quick, pending)
+        write_report(entries, out, pending)
     progress(chosen[-1], len(chosen), len(chosen))
     return entries

@@ -9,7 +9,7 @@ from ..mechanics.coordinates import from_qqdot
 from ..models.base import State
 from ..models.mpr import MPR
 from ..solvers.simulation import simulate
-from .claim import finite
+from .claim import as_numpy
 
 
 def peak_state(model: MPR, r: Any) -> State:
@@ -20,7 +20,7 @@ def peak_state(model: MPR, r: Any) -> State:
 
 def find_peaks(ts: Any, r: Any) -> tuple[np.ndarray, np.ndarray]:
     """Times and heights of the local maxima of equally spaced samples, by the parabola through three points."""
-    ts, r = finite(ts), finite(r)
+    ts, r = as_numpy(ts), as_numpy(r)
     at = np.flatnonzero((r[1:-1] > r[:-2]) & (r[1:-1] >= r[2:])) + 1
     low, mid, high = r[at - 1], r[at], r[at + 1]
     offset = (low - high) / (2 * (low - 2 * mid + high))

@@ -50,8 +50,11 @@ class Flow(eqx.Module):
         over_r, over_i = cr * x - ci * v + ai, cr * v + ci * x - ar
         under_r, under_i = cr - sr * v - si * x, ci + sr * x - si * v
         scale = 1 / (under_r**2 + under_i**2)
-        x_next = (linear * x + square * (x**2 + v**2) + constant - cross * v) * scale
-        return x_next / jnp.pi, (over_i * under_r - over_r * under_i) * scale
+        # The last three terms are Δ∫|ψ|² ≥ 0; the bounds only catch their rounding, and underflow of R to 0.
+        source = jnp.maximum(square * (x**2 + v**2) + constant - cross * v, 0)
+        smallest = 2.0**24 * float(jnp.finfo(x.dtype).tiny)
+        R_next = jnp.maximum((linear * x + source) * scale / jnp.pi, smallest)
+        return R_next, (over_i * under_r - over_r * under_i) * scale
 
 
 def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
@@ -246,8 +249,8 @@ class MobiusSplitting(diffrax.AbstractSolver):
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, None]:
         """The state at t1 from that at t0 in one step."""
         terms, t0, h = _unwrapped(terms, t0, t1)
-        tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
         base, base_order = _base(terms, self.mobius_order)
+        tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
         if base_order == self.mobius_order:
             R, v = base(terms, t0, h, tau * y0.r, y0.v)
         else:
@@ -291,6 +294,7 @@ class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State]:
         """The state at t1 from that at t0 in one step, and its error estimate."""
         terms, t0, h = _unwrapped(terms, t0, t1)
+        _base(terms, self.mobius_order)
         tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
         (R, v), (R_low, v_low) = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
         return State(r=R / tau, v=v), State(r=(R - R_low) / tau, v=v - v_low)

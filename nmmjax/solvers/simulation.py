@@ -37,7 +37,7 @@ def simulate(
     dt0: Real | None = None,
     dense: bool = False,
     event: Any = None,
-    max_steps: int = 1_000_000,
+    max_steps: int | None = None,
     adjoint: Any = None,
     progress: bool = False,
     throw: bool = False,
@@ -46,10 +46,11 @@ def simulate(
 
     - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0)
     - `ts`: at least two strictly increasing times, in the unit of τ
-    - `stimulus`: input current I(t); its jumps are stepped onto exactly
+    - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` where the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
+    - `max_steps`: default a million, and 65 536 with `dense=True`, which reserves memory for every one of them
     - `dense=True` keeps the solution for `run.evaluate(t)`; `event`: a `diffrax.Event` that ends the run
     - `throw=True` raises `RuntimeError` where the solve fails; otherwise `run.result` says how it ended and the part that
       succeeded is kept, with NaN after it
@@ -61,18 +62,21 @@ def simulate(
     known = stimulus is None or isinstance(stimulus, AbstractStimulus)
     require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
     start = model.state(y0)
-    times = check_times(ts)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
-    model, stimulus, start, times = jax.tree.map(lambda leaf: leaf.astype(dtype), (model, stimulus, start, times))
+    times = check_times(ts, dtype)
+    model, stimulus, start = jax.tree.map(lambda leaf: leaf.astype(dtype), (model, stimulus, start))
     if stimulus is not None:
         _check_stimulus(stimulus, model, times)
     solver = diffrax.Tsit5() if solver is None else solver
     require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
     require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
+    if max_steps is None:
+        max_steps = 65_536 if dense else 1_000_000
     counts = isinstance(max_steps, int) and not isinstance(max_steps, bool) and max_steps >= 1
     require("max_steps", max_steps, "be an integer ≥ 1", counts)
     first, controller, method = _controller(solver, stepsize_controller, rtol, atol, dt0, dtype)
     adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
+    require("adjoint", adjoint, "be None or a diffrax adjoint", isinstance(adjoint, diffrax.AbstractAdjoint))
     meter = diffrax.TextProgressMeter() if progress else diffrax.NoProgressMeter()
 
     began = time.perf_counter()
@@ -169,10 +173,11 @@ def jump_times(stimulus: AbstractStimulus) -> Values:
     return jnp.concatenate([jumps[:1], merged])
 
 
-def check_times(ts: Any) -> Values:
-    """`ts` as an array; at least two, finite, strictly increasing, else `ValueError`."""
+def check_times(ts: Any, dtype: Any) -> Values:
+    """`ts` as an array of the model's dtype; at least two, finite, strictly increasing in it, else `ValueError`."""
     times = as_array(ts)
     require("ts", ts, "be an array of numbers", isinstance(times, jax.Array))
+    times = times.astype(dtype)
     require("ts", times, "have one axis and at least 2 times", times.ndim == 1 and times.shape[0] >= 2)
     if is_concrete(times):
         concrete = np.asarray(times)
@@ -203,6 +208,8 @@ def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dt
     name = type(solver).__name__
     if hasattr(solver, "mobius_order"):
         name = f"{name}({solver.mobius_order})"
+    known = controller is None or isinstance(controller, diffrax.AbstractStepSizeController)
+    require("stepsize_controller", controller, "be None or a diffrax step-size controller", known)
     fixed = isinstance(controller, diffrax.ConstantStepSize) or (
         controller is None
         and (isinstance(solver, MobiusSplitting) or not isinstance(solver, diffrax.AbstractAdaptiveSolver))
@@ -218,10 +225,14 @@ def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dt
         return None, controller, f"{name}, step {_short(dt0)}"
     if isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
         rule = f"give an error estimate for {type(controller).__name__}, such as `MobiusExtrapolation`"
-        gives = isinstance(solver, diffrax.AbstractAdaptiveSolver) or isinstance(controller, FixedStep)
+        inner = controller.controller if isinstance(controller, diffrax.ClipStepSizeController) else controller
+        gives = isinstance(solver, diffrax.AbstractAdaptiveSolver) or isinstance(inner, FixedStep)
         require("solver", name, rule, gives)
     first = None if dt0 is None else jnp.asarray(dt0, dtype)
     if controller is not None:
+        given = "rtol" if rtol is not None else "atol"
+        rule = "be None with a `stepsize_controller`, which has its own tolerances"
+        require(given, rtol if rtol is not None else atol, rule, rtol is None and atol is None)
         return first, controller, f"{name}, {type(controller).__name__}"
     pid = diffrax.PIDController(rtol=relative, atol=absolute)
     return first, pid, f"{name}, rtol {_short(relative)}, atol {_short(absolute)}"

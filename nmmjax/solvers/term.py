@@ -3,9 +3,11 @@
 from typing import Any
 
 import diffrax
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._parameter import as_array
 from .._types import Scalar
 from ..models.base import AbstractModel
 from ..models.stimulus import AbstractStimulus
@@ -37,10 +39,10 @@ class FixedStep(diffrax.AbstractAdaptiveStepSizeController):
     `ConstantStepSize` can't be clipped.)
     """
 
-    step: Scalar
+    step: Scalar = eqx.field(converter=as_array)
     # For the root finder of an implicit solver; the step itself never looks at them.
-    rtol: Scalar  # pyright: ignore[reportIncompatibleVariableOverride]
-    atol: Scalar  # pyright: ignore[reportIncompatibleVariableOverride]
+    rtol: Scalar = eqx.field(converter=as_array, default=1e-6)  # pyright: ignore[reportIncompatibleVariableOverride]
+    atol: Scalar = eqx.field(converter=as_array, default=1e-6)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def norm(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

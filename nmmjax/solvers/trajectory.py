@@ -17,7 +17,7 @@ class Trajectory(eqx.Module):
     """States of a model at the requested times.
 
     - `ts`: times, shape `(n,)`; `ys`: the model's state with arrays of shape `(n,)`, NaN at times that were not reached
-    - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` were computed
+    - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` have finite states
     - `t_end`, `y_end`: the last time and state, also where an event or a failure stopped the run early
     - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
     - `interpolation`: the solution at any time, where `dense=True` was asked for (call `run.evaluate(t)`)
@@ -40,19 +40,29 @@ class Trajectory(eqx.Module):
 
     @property
     def reached(self) -> Any:
-        """How many of the requested times were computed."""
-        return jnp.sum(self.ts <= self.t_end)
+        """How many of the requested times were computed, with finite states; one number per run of a batch."""
+        finite = [jnp.isfinite(leaf) for leaf in jax.tree.leaves(self.ys)]
+        return jnp.sum(jnp.all(jnp.stack(finite), axis=0), axis=-1)
 
     @property
     def input(self) -> Values:
         """The stimulus I(t) at `ts`; zeros without one."""
+        self.require_single("read the input")
         times = self.model.physical_time(self.ts, self.ys)
         return jax.vmap(lambda t: input_at(self.stimulus, t))(times)
+
+    def require_single(self, purpose: str) -> None:
+        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for what looks at one run."""
+        if self.ts.ndim != 1:
+            raise ValueError(
+                f"Argument `run` must be a single run to {purpose}, but got a batch of shape {self.ts.shape[:-1]}."
+            )
 
     def evaluate(self, t: Real) -> Any:
         """State at any time(s) between the first and the last; needs `simulate(..., dense=True)`."""
         if self.interpolation is None:
             raise ValueError("Argument `dense` must be True in `simulate` to evaluate between saved times, but got False.")
+        self.require_single("evaluate it")
         t = jnp.asarray(t, self.ts.dtype)
         inner = self.interpolation.evaluate
         return inner(t) if t.ndim == 0 else jax.vmap(inner)(t)
@@ -71,11 +81,7 @@ class Trajectory(eqx.Module):
         message = RESULTS[self.result] or "successful"
         steps = {name: int(self.stats[name]) for name in ("num_accepted_steps", "num_rejected_steps")}
         seconds = float(self.wall_time)
-        cost = (
-            "not measured inside a transformation"
-            if np.isnan(seconds)
-            else f"{seconds:.3g} s, first-run compilation included"
-        )
+        cost = "not measured inside a transformation" if np.isnan(seconds) else f"{seconds:.3g} s, with compilation if any"
         size = sum(
             leaf.nbytes for leaf in jax.tree.leaves((self.ts, self.ys, self.interpolation)) if hasattr(leaf, "nbytes")
         )
@@ -86,7 +92,7 @@ class Trajectory(eqx.Module):
             ("steps", f"{steps['num_accepted_steps']} accepted, {steps['num_rejected_steps']} rejected"),
             ("result", f"{message}, {int(self.reached)} of {self.ts.size} times, t = {self.ts[0]:g} to {self.t_end:g}"),
             ("wall time", cost),
-            ("memory", f"{size / 1024:.0f} KiB of results"),
+            ("memory", f"{size / 1024:.3g} KiB of results"),
         ]
         return "\n".join(["Trajectory"] + [f"  {name:<10}{value}" for name, value in rows])
 
