@@ -60,7 +60,8 @@ def main() -> None:
     pyplot = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
     for name, drift in curves.items():
-        axes.semilogy(np.linspace(0, periods, WINDOWS), drift, label=name)
+        label = name if np.all(np.isfinite(drift)) else f"{name} (blows up)"
+        axes.semilogy(np.linspace(0, periods, WINDOWS), drift, label=label)
     axes.set(xlabel="periods", ylabel="largest |H − H₀|/H₀ per window", title="energy drift at equal cost, Δ = 0")
     axes.legend(frameon=False)
     figure.savefig(path.with_suffix(".png"), dpi=110)

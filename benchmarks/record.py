@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import pathlib
 import platform
@@ -35,6 +36,15 @@ def timed(run: Callable[[], Any], repeats: int) -> dict[str, float]:
     return {"seconds_min": min(seconds), "seconds_median": statistics.median(seconds), "repeats": repeats}
 
 
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: those become None."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def write(name: str, options: argparse.Namespace, rows: list[dict[str, Any]], **facts: Any) -> pathlib.Path:
     """Write `name.json` and print its rows."""
     import jax
@@ -57,7 +67,7 @@ def write(name: str, options: argparse.Namespace, rows: list[dict[str, Any]], **
         "rows": rows,
     }
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(_plain(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     for row in rows:
         print(
             "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in row.items())

@@ -270,8 +270,9 @@ class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
     """Multi-product extrapolation of the geometric splitting: order 6 or 8 with an error estimate for adaptive steps.
 
     Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order.
-    Exact at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic, but at tight
-    tolerances cheaper than Runge–Kutta through spikes. Source: nmmjax theory notes §6.
+    Exact at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic. Takes
+    fewer steps than Runge–Kutta through spikes at equal error, but each costs more (benchmarks/splitting.py): choose it
+    where r > 0 must hold at every tolerance, `diffrax.Dopri8()` where only speed counts. Source: nmmjax theory notes §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=6)
