@@ -12,6 +12,7 @@ constant stimulus is exact too. Gap junctions enter as a shift of v and a linear
 contraction; for those, order 4 and higher come from extrapolating the order-2 map in (ln r, v).
 """
 
+import abc
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -50,11 +51,13 @@ class Flow(eqx.Module):
         over_r, over_i = cr * x - ci * v + ai, cr * v + ci * x - ar
         under_r, under_i = cr - sr * v - si * x, ci + sr * x - si * v
         scale = 1 / (under_r**2 + under_i**2)
-        # The last three terms are Δ∫|ψ|² ≥ 0; the bounds only catch their rounding, and underflow of R to 0.
-        source = jnp.maximum(square * (x**2 + v**2) + constant - cross * v, 0)
+        # Forward in time the last three terms are Δ∫|ψ|² ≥ 0; the bounds only catch rounding, and underflow of R to 0.
+        forward = constant >= 0
+        source = square * (x**2 + v**2) + constant - cross * v
+        source = jnp.where(forward, jnp.maximum(source, 0), source)
         smallest = 2.0**24 * float(jnp.finfo(x.dtype).tiny)
-        R_next = jnp.maximum((linear * x + source) * scale / jnp.pi, smallest)
-        return R_next, (over_i * under_r - over_r * under_i) * scale
+        R_next = (linear * x + source) * scale / jnp.pi
+        return jnp.where(forward, jnp.maximum(R_next, smallest), R_next), (over_i * under_r - over_r * under_i) * scale
 
 
 def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
@@ -222,7 +225,34 @@ class MobiusInterpolation(diffrax.AbstractLocalInterpolation):
         return jax.tree.map(lambda b, a: b - a, self.evaluate(t1), self.evaluate(t0))
 
 
-class MobiusSplitting(diffrax.AbstractSolver):
+class AbstractMobius(diffrax.AbstractSolver):
+    """What the Möbius solvers share: no solver state, and dense output by stepping again from the left end."""
+
+    mobius_order: eqx.AbstractVar[int]
+
+    term_structure: ClassVar = PopulationTerm
+    interpolation_cls: ClassVar[Callable[..., MobiusInterpolation]] = MobiusInterpolation
+
+    @abc.abstractmethod
+    def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State | None]:
+        """The state at t1 from that at t0 in one step, and its error estimate or None."""
+
+    def order(self, terms: Any) -> int:
+        return self.mobius_order
+
+    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
+        return None
+
+    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
+        del args, solver_state, made_jump
+        y1, error = self.advance(terms, t0, t1, y0)
+        return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
+
+    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
+        return terms.vf(t0, y0, args)
+
+
+class MobiusSplitting(AbstractMobius):
     """Geometric splitting of order 2 or 4 with a fixed step: no drift of energy, r > 0 at any step size.
 
     Exact for any step at J = 0 under piecewise constant input. Symplectic (dr∧dv/r²) and time-reversible at Δ = 0. Takes
@@ -234,17 +264,8 @@ class MobiusSplitting(diffrax.AbstractSolver):
 
     mobius_order: int = eqx.field(static=True, default=4)
 
-    term_structure: ClassVar = PopulationTerm
-    interpolation_cls: ClassVar[Callable[..., MobiusInterpolation]] = MobiusInterpolation
-
     def __check_init__(self) -> None:
         require("order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
-
-    def order(self, terms: Any) -> int:
-        return self.mobius_order
-
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
-        return None
 
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, None]:
         """The state at t1 from that at t0 in one step."""
@@ -257,16 +278,8 @@ class MobiusSplitting(diffrax.AbstractSolver):
             (R, v), _ = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
         return State(r=R / tau, v=v), None
 
-    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
-        del args, solver_state, made_jump
-        y1, error = self.advance(terms, t0, t1, y0)
-        return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
 
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
-        return terms.vf(t0, y0, args)
-
-
-class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
+class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     """Multi-product extrapolation of the geometric splitting: order 6 or 8 with an error estimate for adaptive steps.
 
     Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order.
@@ -277,20 +290,11 @@ class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
 
     mobius_order: int = eqx.field(static=True, default=6)
 
-    term_structure: ClassVar = PopulationTerm
-    interpolation_cls: ClassVar[Callable[..., MobiusInterpolation]] = MobiusInterpolation
-
     def __check_init__(self) -> None:
         require("order", self.mobius_order, "be 6 or 8", self.mobius_order in (6, 8))
 
-    def order(self, terms: Any) -> int:
-        return self.mobius_order
-
     def error_order(self, terms: Any) -> int:
         return self.mobius_order - 1
-
-    def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
-        return None
 
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State]:
         """The state at t1 from that at t0 in one step, and its error estimate."""
@@ -299,11 +303,3 @@ class MobiusExtrapolation(diffrax.AbstractAdaptiveSolver):
         tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
         (R, v), (R_low, v_low) = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
         return State(r=R / tau, v=v), State(r=(R - R_low) / tau, v=v - v_low)
-
-    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
-        del args, solver_state, made_jump
-        y1, error = self.advance(terms, t0, t1, y0)
-        return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
-
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
-        return terms.vf(t0, y0, args)
