@@ -5,6 +5,18 @@ from ._parameter import parameter_table as parameter_table
 from ._results import RESULTS as RESULTS
 from .balance import EnergyBalance as EnergyBalance
 from .balance import energy_balance as energy_balance
+from .ensemble.observables import AbstractObservable as AbstractObservable
+from .ensemble.observables import Final as Final
+from .ensemble.observables import Fold as Fold
+from .ensemble.observables import Mean as Mean
+from .ensemble.observables import Peak as Peak
+from .ensemble.observables import Period as Period
+from .ensemble.observables import Samples as Samples
+from .ensemble.observables import SpikeCount as SpikeCount
+from .ensemble.observables import Trough as Trough
+from .ensemble.observables import Var as Var
+from .ensemble.plan import Plan as Plan
+from .ensemble.plan import plan_sweep as plan_sweep
 from .mechanics.coordinates import from_kuramoto as from_kuramoto
 from .mechanics.coordinates import from_qp as from_qp
 from .mechanics.coordinates import from_qqdot as from_qqdot
@@ -52,5 +64,6 @@ from .solvers.simulation import simulate as simulate
 from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
+from .sweeping import sweep as sweep
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax reproduce | models | doctor` (extra `cli`)."""
+"""Layer 6: `nmmjax reproduce | sweep | models | doctor` (extra `cli`)."""
 
 import sys
 from typing import Any
@@ -24,10 +24,12 @@ def _app(cyclopts: Any) -> Any:
     from .checkup import doctor
     from .listing import models
     from .reproduction import reproduce
+    from .sweeping import sweep
 
     about = "Dynamics of next-generation neural mass models."
     app = cyclopts.App(name="nmmjax", help=about, version=__version__, suppress_keyboard_interrupt=False)
     app.command(reproduce)
+    app.command(sweep)
     app.command(models)
     app.command(doctor)
     return app

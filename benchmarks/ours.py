@@ -1,0 +1,165 @@
+"""What is measured of nmmjax: one function per row of the benchmark, prepared and called like those of rivals.py.
+
+`run.steps` is the number of lane-steps of the last call, where the row asks for it.
+"""
+
+import contextlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from reference import PARAMETERS, Ensemble, Noisy, ensemble
+
+import nmmjax as nmm
+
+Run = Callable[[], Any]
+
+
+def _plan(problem: Ensemble, observe: dict[str, Any], **options: Any) -> Any:
+    from nmmjax.ensemble.plan import plan_sweep
+
+    return plan_sweep(
+        nmm.MPR(),
+        over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
+        y0={"r": problem.r0, "v": problem.v0},
+        t1=problem.t1,
+        observe=observe,
+        **options,
+    )
+
+
+def _observables() -> Any:
+    from nmmjax.ensemble import observables
+
+    return observables
+
+
+def _final(problem: Ensemble, **options: Any) -> Run:
+    plan, lanes = _plan(problem, {"last": _observables().Final()}, **options), np.arange(problem.lanes)
+
+    def run():
+        found = plan.compute(lanes)
+        run.steps = int(found["steps"].sum(dtype=np.int64))
+        return found["last_r"], found["last_v"]
+
+    return run
+
+
+def sweep(problem: Ensemble, rtol: float) -> Run:
+    """Final states by the default method, the splitting with global error control."""
+    return _final(problem, rtol=rtol)
+
+
+def adaptive(problem: Ensemble, tol: float, solver: str = "Tsit5") -> Run:
+    """Final states by the path for any model: adaptive Runge–Kutta, atol = rtol/10."""
+    import diffrax
+
+    return _final(problem, method=getattr(diffrax, solver)(), rtol=tol, atol=tol / 10)
+
+
+def fixed(problem: Ensemble, h: float) -> Run:
+    """Final states by the splitting with steps h: the C loop's work."""
+    return _final(problem, method="splitting", dt0=h)
+
+
+def gradient(problem: Ensemble, rtol: float) -> Run:
+    """Final rates and their gradients in (η, J, Δ)."""
+    plan = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol, gradient=PARAMETERS)
+    lanes = np.arange(problem.lanes)
+
+    def run():
+        found = plan.compute(lanes)
+        return found["last"], tuple(found[f"d_last_d_{name}"] for name in PARAMETERS)
+
+    return run
+
+
+def forward_of_gradient(problem: Ensemble, rtol: float) -> Run:
+    """The same values without gradients, at the same tolerance."""
+    plan, lanes = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol), np.arange(problem.lanes)
+    return lambda: plan.compute(lanes)["last"]
+
+
+def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discard: float = 0.0, final: bool = False) -> Run:
+    """Time mean of the rate in every lane after `discard` (with `final`, the last rate only), steps h, fresh noise."""
+    from nmmjax.ensemble.plan import plan_sweep
+
+    observe = {"rate": _observables().Final("r") if final else _observables().Mean("r")}
+    plan = plan_sweep(
+        nmm.MPR(J=problem.J, Delta=problem.Delta),
+        over={"eta": ("sample", np.full(lanes, problem.eta))},
+        y0={"r": problem.r0, "v": problem.v0},
+        t0=discard,
+        t1=t1,
+        observe=observe,
+        dt0=h,
+        noise=problem.D,
+        key=jax.random.key(seed),
+    )
+    every = np.arange(lanes)
+
+    def run():
+        found = plan.compute(every)
+        run.steps = int(found["steps"].sum(dtype=np.int64))
+        return found["rate"]
+
+    return run
+
+
+def _peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def memory(lanes: int) -> dict[str, float]:
+    """Peak memory above import and seconds (of the second call) of a sweep with four observables."""
+    jax.config.update("jax_enable_x64", True)
+    jax.block_until_ready(jax.numpy.zeros(1) + 1)  # JAX's own start belongs to the import
+    problem = ensemble(lanes)
+    before = _peak_bytes()
+    kinds = _observables()
+    observe = {"last": kinds.Final(), "peak": kinds.Peak("r"), "mean": kinds.Mean("r"), "energy": kinds.Mean("energy")}
+    if hasattr(nmm, "sweep"):
+
+        def run():
+            return nmm.sweep(
+                nmm.MPR(),
+                over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
+                y0={"r": problem.r0, "v": problem.v0},
+                t1=problem.t1,
+                observe=observe,
+                rtol=1e-5,
+                progress=False,
+            )
+    else:
+
+        def run():
+            plan, chunk = _plan(problem, observe, rtol=1e-5), 65536
+            parts = [plan.compute(np.arange(k, min(k + chunk, lanes))) for k in range(0, lanes, chunk)]
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return {
+        "lanes": lanes,
+        "peak_MiB_above_import": (_peak_bytes() - before) / 2**20,
+        "import_MiB": before / 2**20,
+        "seconds_first_call": seconds[0],
+        "seconds": seconds[1],
+        "microseconds_per_lane": seconds[1] / lanes * 1e6,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(memory(int(sys.argv[1]))))

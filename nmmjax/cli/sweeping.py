@@ -1,0 +1,360 @@
+"""Layer 6: `nmmjax sweep config.toml`: a parameter sweep written down in a file."""
+
+import contextlib
+import dataclasses
+import inspect
+import math
+import os
+import pathlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import diffrax
+import jax
+import numpy as np
+
+from .._parameter import as_number, check, parameters
+from ..ensemble import observables
+from ..ensemble.channels import Problem
+from ..io import optional
+from ..models import mpr, stimulus
+from ..solvers.mobius import MobiusSplitting
+from ..sweeping import plan_of, run_plan
+from .configuration import Document, Path
+
+_MODELS = {"MPR": mpr.MPR}
+_TERMS = {"gap": mpr.GapJunction, "conductance": mpr.ConductanceSynapse}
+_STIMULI = {
+    each.__name__: each
+    for each in (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
+}
+_TABLES = ("model", "y0", "over", "sample", "observe", "stimulus")
+_KEYS = ("t0", "t1", "method", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
+_PICTURES = (".png", ".svg", ".pdf")
+
+
+def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> None:
+    """Run the parameter sweep that a TOML file describes; write a picture, and a NetCDF file unless it names a store.
+
+    The file: t1 (and t0, method, rtol, atol, dt0, noise, seed, precision, store, chunk, figure, show), then tables
+    [model] name, parameters and terms; [y0] r, v; [over.eta] start, stop, num, scale or values, or [sample] n, seed, and
+    [sample.bounds] eta = [low, high]; [observe.peak] kind, channel, …; [stimulus] kind, parameters.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    out
+        Folder for what is written; the current one by default.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    document = Document(config)
+    job = read_job(document)
+    console = optional("rich.console", "cli").Console()
+    with _precision(job.precision):
+        plan = job.plan()
+        data = run_plan(plan, store=out / job.store if job.store else None, chunk=job.chunk)
+    out.mkdir(parents=True, exist_ok=True)
+    written = [out / job.store] if job.store else [_write_netcdf(data, out / f"{config.stem}.nc")]
+    if job.figure and len(plan.dims) <= 2:
+        written.append(_draw(data, job.show, out / job.figure))
+    elif job.figure:
+        console.print("No picture: the sweep has more than two dimensions.")
+    console.print(_summary(data["status"], plan.meanings))
+    console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What a file asks for. `settings` are arguments of `nmmjax.sweep`, still without objects of JAX."""
+
+    document: Document
+    precision: str
+    store: str
+    chunk: int | None
+    figure: str
+    show: str | None
+
+    def plan(self) -> Any:
+        """The plan; built under the file's precision. Raises `ValueError` with file, line and key for wrong values."""
+        return _plan(self.document)
+
+
+def read_job(document: Document) -> Job:
+    """Check names and types of everything that says where and how, before anything is built."""
+    values = document.table((), document.values, (*_KEYS, *_TABLES), ("t1", "y0", "observe"))
+    if "over" not in values and "sample" not in values:
+        raise ValueError(f"{document.file}: table `over` or `sample` must be given.")
+    document.table(("model",), values.get("model", {}))
+    figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
+    if figure is not False:
+        is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in _PICTURES
+        document.require(
+            ("figure",), f"be false or the name of a file that ends in {', '.join(_PICTURES)}", figure, is_picture
+        )
+    precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
+    show = document.text(("show",), values["show"]) if "show" in values else None
+    return Job(
+        document,
+        precision,
+        document.text(("store",), values["store"]) if "store" in values else "",
+        document.integer(("chunk",), values["chunk"], 1) if "chunk" in values else None,
+        figure or "",
+        show,
+    )
+
+
+@contextlib.contextmanager
+def _precision(precision: str) -> Iterator[None]:
+    """The precision of the whole process, its threads included; put back afterwards."""
+    before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    jax.config.update("jax_enable_x64", precision == "float64")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
+def _plan(document: Document) -> Any:
+    values = document.values
+    model = _model(document, values.get("model", {}))
+    start = document.table(("y0",), values["y0"]).items()
+    start = {name: document.number(("y0", name), each) for name, each in start}
+    with document.at(("y0",)):
+        y0 = model.state(start)
+    current = _stimulus(document, ("stimulus",), values.get("stimulus"))
+    problem = Problem(model, y0, current)
+    observe = {
+        name: _observable(document, ("observe", name), each, problem)
+        for name, each in document.table(("observe",), values["observe"]).items()
+    }
+    over, settings = _over(document, problem), _settings(document, values)
+    if "method" in settings:
+        with document.at(("method",)):
+            _probe(problem, over, method=settings["method"])
+    with document.at(()):
+        plan = plan_of(model, over=over, y0=y0, observe=observe, stimulus=current, **settings)
+    show = values.get("show")
+    if show is not None:
+        document.text(("show",), show, [name for name, each in plan.variables.items() if not each.dims])
+    return plan
+
+
+def _settings(document: Document, values: dict[str, Any]) -> dict[str, Any]:
+    bounds = {
+        "t0": "(-inf, inf)",
+        "t1": "(-inf, inf)",
+        "rtol": "(0, 1)",
+        "atol": "(0, inf)",
+        "dt0": "(0, inf)",
+        "noise": "[0, inf)",
+    }
+    found: dict[str, Any] = {}
+    for name, interval in bounds.items():
+        if name in values:
+            found[name] = document.number((name,), values[name])
+            with document.at((name,)):
+                as_number(name, found[name], interval)
+    document.require(
+        ("t1",), f"be later than t0 ({found.get('t0', 0.0):g})", values["t1"], found["t1"] > found.get("t0", 0.0)
+    )
+    if "method" in values:
+        found["method"] = _method(document, document.text(("method",), values["method"]))
+    if "noise" in found:
+        document.table((), values, needed=("seed",))
+        found["key"] = jax.random.key(document.integer(("seed",), values["seed"], 0))
+    return found
+
+
+def _method(document: Document, name: str) -> Any:
+    """A solver by its class's name, ours or one of diffrax's."""
+    if name == "MobiusSplitting":
+        return MobiusSplitting(4)
+    solver = getattr(diffrax, name, None)
+    is_solver = inspect.isclass(solver) and issubclass(solver, diffrax.AbstractERK) and not inspect.isabstract(solver)
+    document.require(("method",), "be MobiusSplitting or a Runge–Kutta solver of diffrax such as Tsit5", name, is_solver)
+    return solver()  # pyright: ignore[reportOptionalCall]
+
+
+def _model(document: Document, values: dict[str, Any]) -> Any:
+    name = document.text(("model", "name"), values.get("name", "MPR"), _MODELS)
+    cls = _MODELS[name]
+    terms = {field.name: _TERMS[field.name] for field in dataclasses.fields(cls) if field.name in _TERMS}
+    document.table(("model",), values, ("name", *parameters(cls), *terms))
+    inner = {key: _build(document, ("model", key), terms[key], values[key]) for key in terms if key in values}
+    return _build(
+        document, ("model",), cls, {key: each for key, each in values.items() if key not in terms}, ("name",), inner
+    )
+
+
+def _stimulus(document: Document, path: Path, values: Any) -> Any:
+    if values is None:
+        return None
+    if isinstance(values, list):  # [[stimulus]]: their sum
+        parts = [_stimulus(document, (*path, k), each) for k, each in enumerate(values)]
+        return sum(parts[1:], start=parts[0]) if parts else None
+    document.table(path, values, needed=("kind",))
+    kind = document.text((*path, "kind"), values["kind"], _STIMULI)
+    return _build(document, path, _STIMULI[kind], values, ("kind",))
+
+
+def _build(document: Document, path: Path, cls: type, values: Any, beside: tuple[str, ...] = (), inner: Any = None) -> Any:
+    """An object of `cls` from the table's values, each checked by its declaration; `beside` are keys that aren't its own."""
+    declared = parameters(cls)
+    fields = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in (inner or _TERMS)]
+    needed = [name for name, each in declared.items() if each.default is None]
+    document.table(path, values, (*beside, *fields), needed)
+    found = {}
+    for name, value in values.items():
+        if name in declared:
+            number = document.numbers if declared[name].ndim else document.number
+            found[name] = number((*path, name), value)
+            with document.at((*path, name)):
+                check(declared[name], _as_array(found[name]))
+        elif name not in beside:
+            found[name] = value
+    with document.at(path):
+        return cls(**found, **(inner or {}))
+
+
+def _as_array(value: Any) -> Any:
+    return jax.numpy.asarray(value, dtype=float)
+
+
+def _observables() -> dict[str, type]:
+    """The observables that a file can describe: those without functions among their arguments."""
+    kinds = vars(observables).values()
+    return {
+        cls.__name__: cls
+        for cls in kinds
+        if inspect.isclass(cls)
+        and issubclass(cls, observables.AbstractObservable)
+        and not inspect.isabstract(cls)
+        and not cls.__name__.startswith("_")
+        and cls.__name__ != "Fold"
+    }
+
+
+def _observable(document: Document, path: Path, values: Any, problem: Problem) -> Any:
+    kinds = _observables()
+    document.table(path, values, needed=("kind",))
+    cls = kinds[document.text((*path, "kind"), values["kind"], kinds)]
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    needed = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
+    document.table(path, values, ("kind", *fields), needed)
+    found = {}
+    for name, value in values.items():
+        if name == "channel":
+            found[name] = document.text((*path, name), value)
+        elif name == "ts":
+            found[name] = _range(document, (*path, name), value)
+        elif name != "kind":
+            found[name] = document.number((*path, name), value)
+    with document.at((*path, "channel")):
+        made = cls(**found)
+        made.variables(problem)
+    return made
+
+
+def _over(document: Document, problem: Problem) -> dict[str, Any]:
+    values = document.values
+    over = {
+        name: _range(document, ("over", name), each)
+        for name, each in document.table(("over",), values.get("over", {})).items()
+    }
+    sampled = _sample(document, values["sample"]) if "sample" in values else {}
+    for name in sampled:
+        if name in over:
+            raise ValueError(
+                f"{document.where(('over', name))}: `{name}` must be given in `over` or in `sample`, not in both."
+            )
+    found = over | {name: ("sample", each) for name, each in sampled.items()}
+    for name, each in (over | sampled).items():
+        path: Path = ("over", name) if name in over else ("sample", "bounds", name)
+        with document.at(path):
+            _probe(problem, {name: each})
+    return found
+
+
+def _probe(problem: Problem, over: dict[str, Any], **settings: Any) -> None:
+    """Have the engine check one thing at a time, so that a refusal has a line."""
+    observe = {"any": observables.Final()}
+    plan_of(problem.model, over=over, y0=problem.y0, t1=1.0, observe=observe, stimulus=problem.stimulus, **settings)
+
+
+def _range(document: Document, path: Path, value: Any) -> np.ndarray:
+    """Numbers as a list, as `values`, or from `start` to `stop`."""
+    if isinstance(value, list):
+        return np.asarray(document.numbers(path, value))
+    document.table(path, value, ("values",) if "values" in value else ("start", "stop", "num", "scale"))
+    if "values" in value:
+        return np.asarray(document.numbers((*path, "values"), value["values"]))
+    document.table(path, value, needed=("start", "stop", "num"))
+    num = document.integer((*path, "num"), value["num"], 1)
+    scale = document.text((*path, "scale"), value.get("scale", "lin"), ("lin", "log"))
+    start, stop = (_end(document, (*path, name), value[name], scale) for name in ("start", "stop"))
+    return np.linspace(start, stop, num) if scale == "lin" else np.geomspace(start, stop, num)
+
+
+def _end(document: Document, path: Path, value: Any, scale: str) -> float:
+    number = document.number(path, value)
+    document.require(path, "be finite", value, math.isfinite(number))
+    document.require(path, "be > 0 on a logarithmic scale", value, scale == "lin" or number > 0)
+    return number
+
+
+def _sample(document: Document, values: Any) -> dict[str, np.ndarray]:
+    """Scrambled Sobol points between the bounds of every parameter."""
+    path: Path = ("sample",)
+    document.table(path, values, ("n", "seed", "bounds"), ("n", "seed", "bounds"))
+    n = document.integer((*path, "n"), values["n"], 1)
+    seed = document.integer((*path, "seed"), values["seed"], 0)
+    bounds = document.table((*path, "bounds"), values["bounds"])
+    document.require((*path, "bounds"), "name at least one parameter", bounds, bounds)
+    ends = {name: _bounds(document, (*path, "bounds", name), each) for name, each in bounds.items()}
+    sobol = optional("scipy.stats.qmc", "cli").Sobol(d=len(ends), scramble=True, rng=np.random.default_rng(seed))
+    points = sobol.random_base2(math.ceil(math.log2(n)))[:n]  # whole powers of two keep the points' balance
+    found = {}
+    for (name, (low, high, scale)), column in zip(ends.items(), points.T, strict=True):
+        found[name] = low + (high - low) * column if scale == "lin" else low * (high / low) ** column
+    return found
+
+
+def _bounds(document: Document, path: Path, value: Any) -> tuple[float, float, str]:
+    """`[low, high]`, or a table with `low`, `high` and `scale`."""
+    if isinstance(value, list):
+        document.require(path, "be [low, high]", value, len(value) == 2)
+        low, high = document.numbers(path, value)
+        scale = "lin"
+    else:
+        document.table(path, value, ("low", "high", "scale"), ("low", "high"))
+        scale = document.text((*path, "scale"), value.get("scale", "lin"), ("lin", "log"))
+        low, high = (_end(document, (*path, name), value[name], scale) for name in ("low", "high"))
+    document.require(path, "have low < high, both finite", value, -math.inf < low < high < math.inf)
+    return low, high, scale
+
+
+def _write_netcdf(data: Any, path: pathlib.Path) -> pathlib.Path:
+    partial = path.with_name(f".{path.name}.partial")
+    data.to_netcdf(partial, engine="h5netcdf")
+    partial.replace(path)
+    return path
+
+
+def _draw(data: Any, show: str | None, path: pathlib.Path) -> pathlib.Path:
+    from .. import plot
+
+    axes = plot.sweep(data, show)
+    axes.figure.savefig(path, dpi=150)
+    optional("matplotlib.pyplot", "plot").close(axes.figure)
+    return path
+
+
+def _summary(status: Any, meanings: dict[int, str]) -> Any:
+    counts = Counter(np.asarray(status).ravel().tolist())
+    table = optional("rich.table", "cli").Table("status", "lanes", "share", "meaning", title="How the lanes ended")
+    for code, number in sorted(counts.items()):
+        share = f"{100 * number / sum(counts.values()):.3g} %"
+        table.add_row(str(code), str(number), share, meanings.get(code, ""))
+    return table

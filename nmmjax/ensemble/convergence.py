@@ -1,0 +1,102 @@
+"""Layer 5: global error control for equal-step integrators: halve the step until two runs agree, then extrapolate.
+
+The error of a symmetric order-4 integrator expands in even powers of the step. Runs with n and m > n steps give the estimate
+|x_m − x_n|/((m/n)⁴ − 1) for the finer one, and x_m + (x_m − x_n)/((m/n)⁴ − 1) of order 6. Only lanes that miss the
+tolerance go on, so every lane pays for its own stiffness alone; none trusts a local error.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+# The extrapolated error is about this times the 3/2 power of the estimate of the finer run (order 6 against order 4).
+_EXTRAPOLATED = 15.0
+_ORDER = 4
+# The second run has this many times the first one's steps; later ones what the estimate asks for, within these bounds.
+_FIRST_RATIO, _SMALLEST_RATIO, _LARGEST_RATIO, _SAFETY = 2.0, 1.4, 2.0, 1.1
+
+
+def predicted_rates(stiffness: np.ndarray, rtol: float, estimate: bool) -> np.ndarray:
+    """Steps per unit of time: with `estimate` of the first run of two or more, else of the only run.
+
+    Measured on wide random ensembles (η in ±6, −10 < J < 20, 0.02 < Δ < 1, T = 50): the only run meets `rtol` in 95 % of the lanes.
+    """
+    if estimate:
+        return 2.5 * (1e-6 / target_estimate(rtol)) ** 0.25 * stiffness
+    return 10.5 * (1e-6 / rtol) ** 0.25 * stiffness
+
+
+def target_estimate(rtol: float) -> float:
+    """Estimate of the finer run at which the extrapolated result meets `rtol`."""
+    return (rtol / _EXTRAPOLATED) ** (2 / 3)
+
+
+def _estimates(fine: Any, coarse: Any, ratio: np.ndarray, smooth: Mapping[str, bool], atol: float) -> np.ndarray:
+    """Largest relative error estimate of the finer run's smooth results, per lane."""
+    worst = np.zeros(ratio.size)
+    for name, is_smooth in smooth.items():
+        if not is_smooth:
+            continue
+        a, b = fine[name].reshape(ratio.size, -1), coarse[name].reshape(ratio.size, -1)
+        with np.errstate(invalid="ignore", over="ignore"):
+            error = np.abs(a - b) / (np.abs(a) + atol) / (ratio**_ORDER - 1)[:, None]
+        error = np.where(np.isnan(a) & np.isnan(b), 0.0, np.where(np.isfinite(error), error, np.inf))
+        worst = np.maximum(worst, error.max(axis=1))
+    return worst
+
+
+def _extrapolate(fine: np.ndarray, coarse: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    factor = (1 / (ratio**_ORDER - 1)).reshape((-1,) + (1,) * (fine.ndim - 1))
+    return (fine + (fine - coarse) * factor).astype(fine.dtype)
+
+
+def converge(
+    solve: Callable[[np.ndarray, np.ndarray], tuple[dict[str, np.ndarray], np.ndarray]],
+    rates: np.ndarray,
+    smooth: Mapping[str, bool],
+    rtol: float,
+    atol: float,
+    max_steps: int,
+    report: Callable[[int], None] | None = None,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+    """Results, error estimates, whether the tolerance was met, and steps spent, per lane.
+
+    `solve(lanes, rates)` gives results by name and the numbers of steps of these lanes at these step rates; `rates` are the first.
+    """
+    n = rates.size
+    everyone = np.arange(n)
+    coarse, coarse_steps = solve(everyone, rates)
+    results = {name: each.copy() for name, each in coarse.items()}
+    error, met, spent = np.full(n, np.inf), np.zeros(n, bool), coarse_steps.astype(np.int64)
+    # Rounding bounds what can be asked for; float32 lanes would otherwise never stop.
+    target = target_estimate(rtol)
+    floor = 50 * np.finfo(next(iter(coarse.values())).dtype).eps if coarse else 0.0
+    open_lanes = everyone
+    rates = rates * _FIRST_RATIO
+    while open_lanes.size:
+        fine, steps = solve(open_lanes, rates[open_lanes])
+        spent[open_lanes] += steps
+        ratio = steps / coarse_steps
+        estimate = _estimates(fine, coarse, ratio, smooth, atol)
+        better = np.minimum(estimate, _EXTRAPOLATED * estimate**1.5)
+        for name, each in fine.items():
+            best = _extrapolate(each, coarse[name], ratio) if smooth.get(name, False) else each
+            usable = np.isfinite(best).reshape(n_lanes, -1).all(axis=1) if (n_lanes := steps.size) else np.zeros(0, bool)
+            shape = (-1,) + (1,) * (each.ndim - 1)
+            results[name][open_lanes] = np.where(usable.reshape(shape), best, each)
+        error[open_lanes] = better
+        done = (better <= max(rtol, floor)) | (estimate <= floor)
+        met[open_lanes] = done
+        if report is not None:
+            report(int(done.sum()))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = _SAFETY * (estimate / target) ** (1 / _ORDER)
+        ratio = np.clip(np.where(np.isfinite(ratio), ratio, _LARGEST_RATIO), _SMALLEST_RATIO, _LARGEST_RATIO)
+        rates[open_lanes] *= ratio
+        go_on = ~done & (ratio * steps <= max_steps)
+        if report is not None:
+            report(int((~done & ~go_on).sum()))
+        coarse = {name: each[go_on] for name, each in fine.items()}
+        coarse_steps, open_lanes = steps[go_on], open_lanes[go_on]
+    return results, error, met, spent

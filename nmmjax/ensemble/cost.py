@@ -1,0 +1,57 @@
+"""Layer 5: what a lane will cost, known before integrating.
+
+At constant input the energy never rises, so the initial energy bounds the peak rate r_max, and √(|J| r_max) is the fastest
+frequency that a splitting of the coupling must resolve. Lanes of like cost go into one block; none waits for another.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from .._types import Values
+from ..mechanics.energy import potential_energy, total_energy
+from ..models.base import State
+from ..models.mpr import MPR
+from ..models.stimulus import input_at
+from .channels import Problem
+
+_GRID, _HALVINGS = 64, 8
+
+
+def peak_rate_bound(problem: Problem, times: Values) -> Values:
+    """An upper bound of R = τ r along the lane at the inputs seen at `times`, exact where Δ = 0 and the input is constant."""
+    model = problem.model
+    assert isinstance(model, MPR)
+    current = jnp.max(jax.vmap(lambda t: input_at(problem.stimulus, t))(times))
+    weakest = jnp.min(jax.vmap(lambda t: input_at(problem.stimulus, t))(times))
+
+    def V(R: Values) -> Values:
+        return potential_energy(model, State(r=R / model.tau, v=jnp.zeros_like(R)), weakest)
+
+    # The largest of the energies that the inputs give the initial state, against the lowest of the potentials.
+    energy = total_energy(model, problem.y0, current)
+    R0 = model.tau * problem.y0.r
+    drive = jnp.abs(model.J) + jnp.abs(model.eta) + jnp.abs(current) + jnp.abs(weakest) + 1
+    ceiling = jnp.maximum(drive + jnp.abs(energy), model.Delta) / 4 + R0
+    # The first place above R0 that the energy doesn't reach: on a grid, then halved.
+    grid = jnp.log(R0) + (jnp.log(ceiling) - jnp.log(R0)) * jnp.arange(1, _GRID + 1, dtype=R0.dtype) / _GRID
+    closed = jax.vmap(V)(jnp.exp(grid)) > energy
+    first = jnp.where(closed.any(), jnp.argmax(closed), _GRID - 1)
+    spacing = (jnp.log(ceiling) - jnp.log(R0)) / _GRID
+
+    def halve(_: int, bracket: tuple[Values, Values]) -> tuple[Values, Values]:
+        low, high = bracket
+        middle = (low + high) / 2
+        inside = V(jnp.exp(middle)) <= energy
+        return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
+
+    _, high = jax.lax.fori_loop(0, _HALVINGS, halve, (grid[first] - spacing, grid[first]))
+    return jnp.exp(high)
+
+
+def stiffness(problem: Problem, times: Values, resolve: bool) -> Values:
+    """Fastest frequency per unit of time: of the coupling's oscillation, and with `resolve` of the spikes themselves."""
+    model = problem.model
+    assert isinstance(model, MPR)
+    R = peak_rate_bound(problem, times)
+    base = jnp.sqrt(jnp.abs(model.J) * R) + 1
+    return (jnp.maximum(base, jnp.pi * R) if resolve else base) / model.tau

@@ -1,0 +1,182 @@
+"""Layer 5: one lane from its problem to its observables: integrate in stretches, fold on the way, keep nothing else.
+
+A lane's time is cut at the end of the transient, at sample times and at the jumps of its input. A `Method` integrates one
+stretch between two cuts and shows every step to the observables. All code here is for one lane; `jax.vmap` gives a block.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Values
+from .channels import Point, Problem
+from .observables import AbstractObservable, End
+from .packing import packer
+from .splitting import Stretch
+
+
+class Progress(eqx.Module):
+    """What a lane carries besides state and observables: steps taken, the next step size, result code, time of failure."""
+
+    steps: Values
+    h: Values
+    status: Values
+    failure_time: Values
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """When a sweep runs: from `start`; observed from `t0`; stops at `cuts` (sample times); to `t1`."""
+
+    start: float
+    t0: float
+    t1: float
+    cuts: tuple[float, ...] = ()
+
+    @property
+    def transient(self) -> bool:
+        return self.t0 > self.start
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Ends of the observed intervals: t0, the sample times, t1."""
+        return np.unique(np.concatenate([[self.t0, self.t1], self.cuts]))
+
+
+class AbstractMethod(eqx.Module):
+    """How one stretch is integrated while observables look on."""
+
+    @abc.abstractmethod
+    def run(
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: "Watch", progress: Progress
+    ) -> tuple[Any, Any, Progress]:
+        """State, observables' accumulators and progress at `stop`."""
+
+    @abc.abstractmethod
+    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
+        """(t, y, δ) ↦ the state at t + δ for δ within one step."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Observables and their accumulators at the start of a stretch."""
+
+    observables: Mapping[str, AbstractObservable]
+    states: Any
+
+    def update(self, states: Any, point: Point) -> Any:
+        return {name: each.update(states[name], point) for name, each in self.observables.items()}
+
+
+class Uniform(AbstractMethod):
+    """Equal steps: `stretch(problem, start, stop, steps, first)` says how, `short` how to look between steps."""
+
+    stretch: Callable[..., Stretch] = eqx.field(static=True)
+    short: Callable[[Problem], Callable[[Values, Any, Values], Any]] = eqx.field(static=True)
+    pairs: bool = eqx.field(static=True, default=True)
+    smooth: bool = eqx.field(static=True, default=True)
+
+    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
+        return self.short(problem)
+
+    def run(
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: Watch, progress: Progress
+    ) -> tuple[Any, Any, Progress]:
+        count = jnp.maximum(steps, 1).astype(start.dtype)
+        dt = (stop - start) / count
+        stretch = self.stretch(problem, start, stop, count, progress.steps)
+        z = stretch.enter(y)
+        watching = bool(observe.observables)
+
+        def point(t: Values, y: Any, weight: Values, edge: int) -> Point:
+            return Point(problem, t, y, dt, weight, edge if self.smooth else 0)
+
+        states = observe.update(observe.states, point(start, y, dt / 2, -1))
+        pack_state, unpack_state = packer(z, self.pairs)
+        pack, unpack = packer(states, self.pairs)
+        pack_point, unpack_point = packer(y, self.pairs)
+
+        def body(i: Values, carry: Any) -> Any:
+            state, seen = carry
+            moved = pack_state(stretch.advance(i.astype(start.dtype), unpack_state(state)))
+            if not watching:
+                return moved, seen
+            # The step is computed once, not once more in the kernel of every observable.
+            moved = jax.lax.optimization_barrier(moved)
+            after = (i + 1).astype(start.dtype)
+            at = unpack_point(jax.lax.optimization_barrier(pack_point(stretch.leave(after, unpack_state(moved)))))
+            return moved, pack(observe.update(unpack(seen), point(start + after * dt, at, dt, 0)))
+
+        state, seen = jax.lax.fori_loop(jnp.zeros_like(steps), steps, body, (pack_state(z), pack(states)))
+        y = stretch.leave(steps.astype(start.dtype), unpack_state(state))
+        states = observe.update(unpack(seen), point(stop, y, -dt / 2, 1))
+        return y, states, eqx.tree_at(lambda p: p.steps, progress, progress.steps + steps)
+
+
+def bounds(problem: Problem, start: Values, stop: Values) -> Values:
+    """Ends of the stretches between `start` and `stop`: both, and the input's jumps between them."""
+    if problem.stimulus is None:
+        return jnp.stack([start, stop])
+    jumps = jnp.sort(jnp.clip(problem.stimulus.jumps().astype(start.dtype), start, stop))
+    return jnp.concatenate([start[None], jumps, stop[None]])
+
+
+def fold(
+    problem: Problem, method: AbstractMethod, observables: Mapping[str, AbstractObservable], times: Times, steps: Any, h: Values
+) -> tuple[dict[str, Any], Any, Progress]:
+    """Results by name, final state and progress of one lane.
+
+    `steps` are the numbers of steps per stretch: (those of the transient (k,), those observed (intervals, k)); adaptive
+    methods start at step size `h` instead.
+    """
+    dtype = jax.tree.leaves(problem.y0)[0].dtype
+    zero = jnp.zeros((), dtype)
+    progress = Progress(jnp.zeros((), jnp.int32), h, jnp.zeros((), jnp.int32), jnp.full((), jnp.nan, dtype))
+    transient, observed = steps
+    y = problem.y0
+    asarray = lambda t: jnp.asarray(t, dtype)  # noqa: E731
+
+    def interval(y: Any, a: Values, b: Values, steps: Any, watch: Watch, progress: Progress) -> Any:
+        ends = bounds(problem, a, b)
+        if ends.shape[0] == 2:
+            return method.run(problem, y, a, b, steps[0], watch, progress)
+
+        def one(carry: Any, now: Any) -> Any:
+            y, states, progress = carry
+            watch_now = Watch(watch.observables, states)
+            return method.run(problem, y, *now, watch_now, progress), None
+
+        return jax.lax.scan(one, (y, watch.states, progress), (ends[:-1], ends[1:], steps))[0]
+
+    if times.transient:
+        y, _, progress = interval(y, asarray(times.start), asarray(times.t0), transient, Watch({}, {}), progress)
+    first = Point(problem, asarray(times.t0), y, zero, zero)
+    watch = Watch(observables, {name: each.init(first) for name, each in observables.items()})
+    ends = asarray(times.observed)
+    if ends.shape[0] == 2:
+        y, states, progress = interval(y, ends[0], ends[1], observed[0], watch, progress)
+        samples = jax.tree.map(lambda *each: jnp.stack(each), first.y, y) if times.cuts else None
+    else:
+
+        def one(carry: Any, now: Any) -> Any:
+            y, states, progress = carry
+            y, states, progress = interval(y, *now, Watch(observables, states), progress)
+            return (y, states, progress), y
+
+        carry, ys = jax.lax.scan(one, (y, watch.states, progress), (ends[:-1], ends[1:], observed))
+        samples = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.y, ys)
+        y, states, progress = carry
+    longest = progress.h if isinstance(observed, tuple) else (ends[1:] - ends[:-1]).max() / jnp.maximum(observed.min(), 1)
+    end = End(problem, ends[0], ends[-1], y, longest, method.flow(problem), samples, times.observed)
+    results = {
+        f"{name}{suffix}": value
+        for name, each in observables.items()
+        for suffix, value in each.finish(states[name], end).items()
+    }
+    return results, y, progress

@@ -1,0 +1,271 @@
+"""Layer 5: the GPU path: every time loop of a block of lanes as one fused kernel, with all else left to XLA.
+
+On a GPU, XLA launches several kernels per time step. Here the program of one block of lanes, `Task.lane` under `jax.vmap`, is
+traced once, and each of its time loops becomes one Pallas kernel on a grid of blocks: it loads the block's parameters, state
+and accumulators, takes all steps of the stretch in registers, and writes state and accumulators back. There is no second
+copy of the equations: the kernel's body is the traced loop's own. What comes before and after a loop (coefficients, cuts, the
+refinement of peaks) is a few elementwise operations per stretch and stays with XLA; so complex coefficients, jumps of the
+input and sample times need nothing special.
+
+Back ends, in order: Pallas for Mosaic GPU (Hopper and newer), Pallas for Triton (deprecated since JAX 0.11), plain XLA. `best_call`
+takes the first that compiles on the device at hand and agrees there with XLA on one block; a loop whose body a kernel can't
+express (a look-up in a recorded input, say) so ends with XLA.
+
+What has been run: the kernels in Pallas' interpreters on a CPU, against the XLA path, in float64 and float32; their
+translation for CUDA without a device, Mosaic and Triton. Not yet run on a GPU: `benchmarks/gpu_check.py` does that.
+"""
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend import core as jex
+
+from .engine import Task, compiled
+
+# Lanes per program: one per thread of a warp group, so that a lane's numbers stay in its own thread's registers.
+WIDTH = 128
+BACKENDS = ("mosaic", "triton")
+# The first block of a task must agree with XLA in this share of its lanes, to this many times √ε: rounding may move a few further.
+_SHARE, _CLOSE = 0.9, 100
+
+
+def _power(x: Any, n: int) -> Any:
+    if n < 2:
+        return 1 / _power(x, -n) if n < 0 else x if n == 1 else jnp.ones_like(x)
+    half = _power(x, n // 2)
+    return half * half * x if n % 2 else half * half
+
+
+def _root(x: Any) -> Any:
+    """√x from 1/√x, with one correction by Newton's method."""
+    inverse = jax.lax.rsqrt(x)
+    root = x * inverse
+    return jnp.where((x == 0) | (x == jnp.inf), x, root + (x - root * root) * inverse / 2)
+
+
+_Rules = Mapping[str, Callable[..., Any]]
+# Inside a kernel: what some back end lacks, made of what it has.
+_IN_TRITON: _Rules = {
+    "optimization_barrier": lambda params, *each: list(each),
+    "reduce_or": lambda params, x: jnp.max(jnp.where(x, 1.0, 0.0).astype(jnp.float32), axis=params["axes"]) > 0,
+    "is_finite": lambda params, x: x - x == 0,
+    "integer_pow": lambda params, x: _power(x, params["y"]),
+}
+_IN_MOSAIC: _Rules = {
+    **_IN_TRITON,
+    "sqrt": lambda params, x: _root(x),
+    "pow": lambda params, x, y: jnp.exp(y.astype(x.dtype) * jnp.log(x)),
+}
+
+
+def _evaluate(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], rules: _Rules) -> list[Any]:
+    """The traced function at `args`, with the primitives named in `rules` replaced, also within functions that it calls."""
+    env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+    read = lambda atom: atom.val if isinstance(atom, jex.Literal) else env[atom]  # noqa: E731
+    for eqn in jaxpr.eqns:
+        values = [read(atom) for atom in eqn.invars]
+        name, params = eqn.primitive.name, eqn.params
+        inner = params.get("jaxpr", params.get("call_jaxpr"))
+        if name in rules:
+            out = rules[name](params, *values)
+        elif name in ("jit", "pjit", "closed_call", "custom_jvp_call") and inner is not None:
+            out = _evaluate(inner.jaxpr, inner.consts, values, rules)
+        else:
+            bound = eqn.primitive.get_bind_params(params)
+            functions, params = bound if isinstance(bound, tuple) else ((), bound)  # JAX before 0.10: (functions, params)
+            out = eqn.primitive.bind(*functions, *values, **params)
+        env.update(zip(eqn.outvars, out if isinstance(out, (list, tuple)) else [out], strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
+
+
+def _parts(params: Any, operands: Sequence[Any]) -> Any:
+    """Constants, initial carry and scanned arrays of a scan; JAX 0.12 records differently which are which."""
+    if "ft_in" in params:
+        return [list(each) for each in params["ft_in"].update(operands).unpack()]
+    first, second = params["num_consts"], params["num_consts"] + params["num_carry"]
+    return list(operands[:first]), list(operands[first:second]), list(operands[second:])
+
+
+def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -> Callable[..., Any]:
+    """`function` of one block of lanes with its loops as kernels, under `jax.vmap` over blocks."""
+
+    def loop(params: Any, *operands: Any) -> Any:
+        """A loop as one kernel from its constants and initial values to its final values."""
+        cond, body = params["cond_jaxpr"], params["body_jaxpr"]
+        first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        inside = _IN_MOSAIC if backend == "mosaic" else _IN_TRITON
+
+        def steps(*operands: Any) -> list[Any]:
+            def go_on(carry: Any) -> Any:
+                return _evaluate(cond.jaxpr, cond.consts, [*operands[:first], *carry], inside)[0]
+
+            def advance(carry: Any) -> Any:
+                return tuple(_evaluate(body.jaxpr, body.consts, [*operands[first:second], *carry], inside))
+
+            return list(jax.lax.while_loop(go_on, advance, tuple(operands[second:])))
+
+        call = jax.custom_batching.custom_vmap(steps)
+
+        @call.def_vmap
+        def _(blocks: int, batched: Sequence[bool], *operands: Any) -> Any:
+            full = [x if many else jnp.broadcast_to(x, (blocks, *x.shape)) for x, many in zip(operands, batched, strict=True)]
+            out = _launch(steps, full, full[second:], backend, interpret)
+            return out, [True] * len(out)
+
+        return call(*operands)
+
+    def scan(params: Any, *operands: Any) -> Any:
+        """A scan over stretches stays one, with one kernel per stretch."""
+        inner = params["jaxpr"]
+        consts, start, xs = _parts(params, operands)
+
+        def body(carry: Any, now: Any) -> Any:
+            out = _evaluate(inner.jaxpr, inner.consts, [*consts, *carry, *now], rules)
+            return out[: len(carry)], out[len(carry) :]
+
+        carry, ys = jax.lax.scan(body, start, xs, length=params["length"], reverse=params["reverse"])
+        return [*carry, *ys]
+
+    rules: _Rules = {"while": loop, "scan": scan}
+
+    def call(*args: Any) -> Any:
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+        flat = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args), rules)
+        return jax.tree.unflatten(jax.tree.structure(shape), flat)
+
+    return call
+
+
+def _launch(
+    steps: Callable[..., list[Any]], operands: Sequence[Any], like: Sequence[Any], backend: str, interpret: bool
+) -> list[Any]:
+    """One kernel for a whole loop, one program per block; booleans, which kernels don't load or store, travel as integers."""
+    stored = lambda x: jnp.where(x, 1, 0).astype(jnp.int32) if x.dtype == jnp.bool_ else x  # noqa: E731
+    truth = [each.dtype == jnp.bool_ for each in operands]
+    inputs = [stored(x) for x in operands]
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, stored(x).dtype) for x in like)
+
+    def body(refs: Sequence[Any], at: Any) -> None:
+        given = [ref[at] != 0 if b else ref[at] for ref, b in zip(refs, truth, strict=False)]
+        for ref, value in zip(refs[len(inputs) :], steps(*given), strict=True):
+            ref[at] = stored(value)
+
+    out = (_mosaic if backend == "mosaic" else _triton)(body, inputs, shapes, interpret)
+    return [x.astype(each.dtype) for x, each in zip(out, like, strict=True)]
+
+
+def _mosaic(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, interpret: bool) -> Any:
+    from jax.experimental.pallas import mosaic_gpu
+
+    options: Any = {"grid": (inputs[0].shape[0],), "grid_names": ("blocks",)}
+    # The older name of this argument still works where both are accepted, but warns.
+    options["out_type" if "out_type" in inspect.signature(mosaic_gpu.kernel).parameters else "out_shape"] = shapes
+    if interpret:
+        options["interpret"] = mosaic_gpu.InterpretGPUParams()
+    return mosaic_gpu.kernel(lambda *refs: body(refs, jax.lax.axis_index("blocks")), **options)(*inputs)
+
+
+def _triton(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, interpret: bool) -> Any:
+    from jax.experimental import pallas
+    from jax.experimental.pallas import triton
+
+    def spec(each: Any) -> Any:
+        return pallas.BlockSpec((None, *each.shape[1:]), lambda i: (i,) + (0,) * (each.ndim - 1))
+
+    return pallas.pallas_call(
+        lambda *refs: body(refs, ...),
+        out_shape=shapes,
+        grid=(inputs[0].shape[0],),
+        in_specs=[spec(each) for each in inputs],
+        out_specs=tuple(spec(each) for each in shapes),
+        compiler_params=triton.CompilerParams(num_warps=4),
+        interpret=interpret,
+    )(*inputs)
+
+
+def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) -> Any:
+    """Like `engine.compiled(task, …)`, for any number of blocks of any size; programs of `width` lanes."""
+
+    def one(base: Any, values: Any, steps: Any, h: Any) -> Any:
+        return jax.vmap(lambda values, h: task.lane(base, values, steps, h))(values, h)
+
+    def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
+        group, lanes = h.shape
+        programs = -(-lanes // width)
+        # A block's last lane is repeated to fill its last program.
+        which = np.minimum(np.arange(programs * width), lanes - 1)
+        cut = lambda each: each[:, which].reshape((group * programs, width, *each.shape[2:]))  # noqa: E731
+        values, h = jax.tree.map(cut, (values, h))
+        steps = jax.tree.map(lambda each: jnp.repeat(each, programs, axis=0), steps)
+        out = jax.vmap(fused(one, backend, interpret), in_axes=(None, 0, 0, 0))(base, values, steps, h)
+        return jax.tree.map(lambda each: each.reshape((group, programs * width, *each.shape[2:]))[:, :lanes], out)
+
+    return jax.jit(call)
+
+
+kernel_call = functools.lru_cache(maxsize=16)(_kernel_call)
+
+
+def _plain_call(task: Task, platform: str) -> Any:
+    """XLA's path with all blocks as one, whose steps are the largest of theirs: on a GPU, width is what counts."""
+
+    def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
+        group, lanes = h.shape
+        values, h = jax.tree.map(lambda each: each.reshape((1, group * lanes, *each.shape[2:])), (values, h))
+        steps = jax.tree.map(lambda each: each.max(axis=0, keepdims=True), steps)
+        out = compiled(task, 1, platform)(base, values, steps, h)
+        return jax.tree.map(lambda each: each.reshape((group, lanes, *each.shape[2:])), out)
+
+    return jax.jit(call)
+
+
+plain_call = functools.lru_cache(maxsize=16)(_plain_call)
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    """Whether two results of one block are equal but for rounding."""
+
+    def near(a: Any, b: Any) -> bool:
+        a, b = np.asarray(a), np.asarray(b)
+        if not np.issubdtype(b.dtype, np.floating):
+            return bool(np.mean(a == b) >= _SHARE)
+        close = np.isclose(a, b, rtol=_CLOSE * np.finfo(b.dtype).eps ** 0.5, atol=_CLOSE * np.finfo(b.dtype).eps, equal_nan=True)
+        return bool(np.mean(close) >= _SHARE)
+
+    return all(jax.tree.leaves(jax.tree.map(near, ours, theirs)))
+
+
+def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | None = None) -> tuple[Any, str]:
+    """The fastest way that works here to call `task`, as `engine.compiled` would, and its name: "mosaic", "triton" or "xla".
+
+    `example` are the arguments (base, values, steps, h) of one call, on the device; programs have `width` lanes, a multiple of
+    128 for Mosaic. Kernels are compiled, run on `example`, and one block compared with XLA. Warns, in one line, where none works.
+    """
+    base, values, steps, h = example
+    (device,) = h.devices()
+    if device.platform == "cpu" and backends is None:
+        return compiled(task, h.shape[0], "cpu"), "xla"
+    # The block with the fewest steps is the one to compare: blocks that only fill a call have none.
+    total = sum(np.asarray(each).reshape(h.shape[0], -1).sum(axis=1) for each in jax.tree.leaves(steps))
+    row = int(np.argmin(np.where(total > 0, total, np.inf)))
+    pick = lambda tree: jax.tree.map(lambda each: each[row : row + 1], tree)  # noqa: E731
+    reasons = []
+    for backend in BACKENDS if backends is None else backends:
+        call = kernel_call(task, width, backend)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                out = jax.block_until_ready(call(*example))
+            if _agree(pick(out), compiled(task, 1, device.platform)(base, *pick((values, steps, h)))):
+                return call, backend
+            reasons.append(f"{backend}: results differ from XLA's")
+        except Exception as error:  # whatever a compiler raises
+            reasons.append(f"{backend}: {(str(error).strip() or type(error).__name__).splitlines()[0][:120]}")
+    warnings.warn(f"No fused kernel for this sweep on {device.device_kind}, so plain XLA runs it ({'; '.join(reasons)}).", stacklevel=2)
+    return plain_call(task, device.platform), "xla"

@@ -1,0 +1,106 @@
+"""Layer 5: common white noise inside the kick, from random numbers that depend on key, lane and step alone.
+
+    d(t/τ): dv = (…) + √(2D) dW        one step: v += ½h f + √(Dh) ξ₁;  exact Möbius map over h;  v += ½h f + √(Dh) ξ₂
+
+Weak order 2, R > 0 at any step. ξ₁ and ξ₂ come from one call of Threefry-2x32 (Salmon et al. 2011; the generator of `jax.random`) at
+the counter (step, 0) under the lane's own key, by Box and Muller: the same whatever the blocks, the threads or the devices, and elementwise,
+so that they are made in registers inside the time loop.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Values
+from ..models.stimulus import input_at
+from .channels import Problem
+from .splitting import Stretch, apply_map, real_map
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Threefry-2x32 with 20 rounds, elementwise on uint32: two random words from two key words and two counter words."""
+    word = lambda n: jnp.uint32(n)  # noqa: E731
+    keys = (*key, key[0] ^ key[1] ^ word(0x1BD11BDA))
+    x, y = counter[0] + keys[0], counter[1] + keys[1]
+    for group in range(5):
+        for turn in _ROTATIONS[group % 2]:
+            x = x + y
+            y = ((y << word(turn)) | (y >> word(32 - turn))) ^ x
+        x = x + keys[(group + 1) % 3]
+        y = y + keys[(group + 2) % 3] + word(group + 1)
+    return x, y
+
+
+# Coefficients of cos and sin on [−π/2, π/2] (Taylor; the error is below 1e-13 there).
+_COS = [(-1.0) ** k / float(np.prod(np.arange(1.0, 2 * k + 1))) for k in range(10)]
+_SIN = [(-1.0) ** k / float(np.prod(np.arange(1.0, 2 * k + 2))) for k in range(10)]
+
+
+def _polynomial(coefficients: list[float], x: Values) -> Values:
+    total = jnp.full_like(x, coefficients[-1])
+    for c in coefficients[-2::-1]:
+        total = total * x + c
+    return total
+
+
+def two_normals(words: tuple[Any, Any], dtype: Any) -> tuple[Values, Values]:
+    """Two independent standard normal numbers from two random words (Box and Muller), by polynomials that vectorise."""
+    # Signed words convert to floats in one instruction; u lies in (0, 1).
+    signed = [jax.lax.bitcast_convert_type(word, jnp.int32).astype(dtype) for word in words]
+    u = (signed[0] + (2.0**31 + 0.5)) * 2.0**-32
+    largest = 1 - float(jnp.finfo(dtype).epsneg)  # rounding to float32 may reach 1, where the radius would vanish
+    radius = jnp.sqrt(-2 * jnp.log(jnp.where(u > largest, largest, u)))
+    # An angle in (−π/2, π/2) and a random sign cover the circle.
+    angle = signed[1] * (np.pi * 2.0**-32)
+    square = angle * angle
+    sign = jnp.where((words[0] & jnp.uint32(1)) == 0, radius, -radius)
+    return sign * _polynomial(_COS, square), sign * angle * _polynomial(_SIN, square)
+
+
+def noisy_stretch(problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
+    """`steps` equal steps with noise from `start` to `stop`; step k of the lane has the counter `first` + k."""
+    model, stimulus = problem.model, problem.stimulus
+    tau = model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
+    dt = (stop - start) / steps
+    h = dt / tau
+    middle = input_at(stimulus, (start + stop) / 2)
+    mobius = real_map(riccati.eta + middle, riccati.Delta, h)
+    noise = problem.noise
+    assert noise is not None and problem.key is not None
+    amplitude = jnp.sqrt(noise * h)
+    key = (problem.key[0], problem.key[1])
+
+    def drive(t: Values, x: Values) -> Values:
+        f = model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]
+        if stimulus is None:
+            return f
+        margin = 8 * jnp.finfo(t.dtype).eps * (jnp.abs(start) + jnp.abs(stop))
+        return f + input_at(stimulus, jnp.clip(t, start, stop - margin)) - middle
+
+    def enter(y: Any) -> Any:
+        return jnp.pi * tau * y.r, y.v
+
+    def advance(i: Values, z: Any) -> Any:
+        x, v = z
+        t = start + i * dt
+        count = first.astype(jnp.uint32) + i.astype(jnp.uint32)
+        before, after = two_normals(threefry(key, (count, jnp.zeros_like(count))), x.dtype)
+        v = v + (h / 2 * drive(t, x) + amplitude * before)
+        x, v = apply_map(mobius, x, v)
+        return x, v + (h / 2 * drive(t + dt, x) + amplitude * after)
+
+    def leave(i: Values, z: Any) -> Any:
+        x, v = z
+        return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+
+    return Stretch(enter, advance, leave)
+
+
+def no_flow(problem: Problem) -> Any:
+    """A noisy path has no smooth flow between its steps: observables are not refined."""
+    return lambda t, y, delta: y

@@ -1,0 +1,385 @@
+"""Layer 5: what a sweep keeps of every lane, folded while integrating; trajectories are never stored.
+
+An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point → accumulator) and
+`finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the sweep's `t0` (what lies
+before is the transient). Peaks, troughs and periods are refined between steps, so they are as exact as the solver.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import require
+from .._types import Values
+from .channels import Point, Problem, channel_rate, channel_units, channel_value, check_channel
+
+_NEWTON_STEPS = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class End:
+    """What `finish` may use: the problem, the last state, the observed time, and the exact-to-order flow over short times."""
+
+    problem: Problem
+    t0: Values
+    t1: Values
+    y: Any
+    step: Values
+    flow: Callable[[Values, Any, Values], Any]
+    samples: Any = None
+    sample_times: Any = None
+
+
+class AbstractObservable(eqx.Module):
+    """What is kept of a lane. `smooth` results are extrapolated over step sizes; the others come from the finest run."""
+
+    smooth: eqx.AbstractClassVar[bool]
+
+    @abc.abstractmethod
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        """Suffix of each result's name ('' for the only one) → (units, long name). Refuses channels that the model lacks."""
+
+    @abc.abstractmethod
+    def init(self, point: Point) -> Any:
+        """The accumulator before the first step: a pytree of floats."""
+
+    @abc.abstractmethod
+    def update(self, state: Any, point: Point) -> Any:
+        """The accumulator after seeing `point`."""
+
+    @abc.abstractmethod
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        """Suffix → result."""
+
+    def grid(self) -> np.ndarray:
+        """Times at which the solver must stop for this observable."""
+        return np.zeros(0)
+
+
+def _every(problem: Problem, channel: str | None) -> dict[str, str]:
+    """Suffix → channel: the one asked for, or all state variables."""
+    if channel is None:
+        return {f"_{name}": name for name in type(problem.y0).names()}
+    check_channel(channel, problem)
+    return {"": channel}
+
+
+def _named(what: str, channel: str) -> str:
+    return f"{what} of {channel.replace('_', ' ')}"
+
+
+class Final(AbstractObservable):
+    """The state at `t1`, or one `channel` of it. Results: `<name>_r`, `<name>_v`, …; `<name>` for one channel."""
+
+    channel: str | None = eqx.field(static=True, default=None)
+    smooth: ClassVar[bool] = True
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        units = channel_units(problem)
+        return {suffix: (units[name], f"final {name}") for suffix, name in _every(problem, self.channel).items()}
+
+    def init(self, point: Point) -> Any:
+        return ()
+
+    def update(self, state: Any, point: Point) -> Any:
+        return state
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        channels = _every(end.problem, self.channel)
+        return {suffix: channel_value(name, end.problem, end.t1, end.y) for suffix, name in channels.items()}
+
+
+class Samples(AbstractObservable):
+    """The state (or one `channel`) at the increasing times `ts`, t0 ≤ ts ≤ t1, which the solver steps onto exactly.
+
+    Results have the extra dimension `<name>_time`. This is the only observable whose memory grows with the number of times.
+    """
+
+    ts: tuple[float, ...] = eqx.field(static=True, converter=lambda ts: tuple(np.asarray(ts, float).ravel().tolist()))
+    channel: str | None = eqx.field(static=True, default=None)
+    smooth: ClassVar[bool] = True
+
+    def __check_init__(self) -> None:
+        ts = np.asarray(self.ts)
+        require("ts", ts, "be increasing, finite times", ts.size > 0 and np.all(np.isfinite(ts)) and np.all(np.diff(ts) > 0))
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        units = channel_units(problem)
+        return {suffix: (units[name], f"{name} over time") for suffix, name in _every(problem, self.channel).items()}
+
+    def init(self, point: Point) -> Any:
+        return ()
+
+    def update(self, state: Any, point: Point) -> Any:
+        return state
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        where = np.searchsorted(end.sample_times, np.asarray(self.ts))
+        ts = jnp.asarray(np.asarray(self.ts), end.t1.dtype)
+        ys = jax.tree.map(lambda each: each[where], end.samples)
+        return {
+            suffix: jax.vmap(lambda t, y, name=name: channel_value(name, end.problem, t, y))(ts, ys)
+            for suffix, name in _every(end.problem, self.channel).items()
+        }
+
+    def grid(self) -> np.ndarray:
+        return np.asarray(self.ts)
+
+
+class AbstractSingle(AbstractObservable):
+    """Shared by observables of one channel with one result."""
+
+    channel: eqx.AbstractVar[str]
+    label: eqx.AbstractClassVar[str]
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        check_channel(self.channel, problem)
+        return {"": (channel_units(problem)[self.channel], _named(self.label, self.channel))}
+
+
+class Mean(AbstractSingle):
+    """Time average of a channel, (t1 − t0)⁻¹ ∫ f dt, to fourth order in the step (trapezoids with end corrections)."""
+
+    channel: str = eqx.field(static=True)
+    smooth: ClassVar[bool] = True
+    label: ClassVar[str] = "mean"
+
+    def init(self, point: Point) -> Any:
+        return jnp.zeros_like(point.t)
+
+    def update(self, state: Any, point: Point) -> Any:
+        return state + _integrand(point, point.channel(self.channel), lambda: point.rate(self.channel))
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        return {"": state / (end.t1 - end.t0)}
+
+
+def _integrand(point: Point, value: Values, rate: Callable[[], Values]) -> Values:
+    """Contribution of a point to ∫ value dt by trapezoids; the ends of a stretch carry Euler and Maclaurin's correction."""
+    total = point.weight * value
+    return total if point.edge == 0 else total - point.edge * point.h**2 / 12 * rate()
+
+
+class Var(AbstractSingle):
+    """Variance over time of a channel, the mean square of its deviation from the mean, to fourth order in the step."""
+
+    channel: str = eqx.field(static=True)
+    smooth: ClassVar[bool] = True
+    label: ClassVar[str] = "variance"
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        check_channel(self.channel, problem)
+        unit = channel_units(problem)[self.channel]
+        return {"": (unit if unit == "1" else f"({unit})^2", _named(self.label, self.channel))}
+
+    def init(self, point: Point) -> Any:
+        # Moments about the first value: no cancellation where the fluctuations are small.
+        return jnp.zeros_like(point.t), jnp.zeros_like(point.t), point.channel(self.channel)
+
+    def update(self, state: Any, point: Point) -> Any:
+        first, second, origin = state
+        x = point.channel(self.channel) - origin
+        first = first + _integrand(point, x, lambda: point.rate(self.channel))
+        return first, second + _integrand(point, x**2, lambda: 2 * x * point.rate(self.channel)), origin
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        first, second, _ = state
+        duration = end.t1 - end.t0
+        return {"": second / duration - (first / duration) ** 2}
+
+
+class AbstractExtremum(AbstractSingle):
+    """The largest or smallest value of a channel: the best step, refined to where the channel's rate vanishes."""
+
+    sign: eqx.AbstractClassVar[int]
+
+    def init(self, point: Point) -> Any:
+        return point.channel(self.channel), point.t, point.y
+
+    def update(self, state: Any, point: Point) -> Any:
+        best, t, y = state
+        value = point.channel(self.channel)
+        better = self.sign * value > self.sign * best
+        keep = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        return keep(value, best), keep(point.t, t), jax.tree.map(keep, point.y, y)
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        best, t, y = state
+        value = channel_value(self.channel, end.problem, *_turning_point(self.channel, t, y, end))
+        return {"": jnp.where(self.sign * value > self.sign * best, value, best)}
+
+
+class Peak(AbstractExtremum):
+    """The largest value of a channel between `t0` and `t1`, e.g. `Peak("r")`, refined between steps."""
+
+    channel: str = eqx.field(static=True)
+    smooth: ClassVar[bool] = True
+    label: ClassVar[str] = "peak"
+    sign: ClassVar[int] = 1
+
+
+class Trough(AbstractExtremum):
+    """The smallest value of a channel between `t0` and `t1`, refined between steps."""
+
+    channel: str = eqx.field(static=True)
+    smooth: ClassVar[bool] = True
+    label: ClassVar[str] = "trough"
+    sign: ClassVar[int] = -1
+
+
+def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, Any]:
+    """Time and state near (t, y) at which the channel's rate vanishes, by Newton's method within one step."""
+    problem = end.problem
+
+    def slope(t: Values, y: Any) -> Values:
+        """The rate of 1/f for positive channels: through a spike it is nearly linear in time, unlike that of f."""
+        rate = channel_rate(channel, problem, t, y)
+        return rate / channel_value(channel, problem, t, y) ** 2 if channel in type(y).positive else rate
+
+    def newton(_: Any, delta: Values) -> Values:
+        there = end.flow(t, y, delta)
+        flow = problem.model.vector_field(t + delta, there, problem.stimulus)
+        rate, curvature = jax.jvp(slope, (t + delta, there), (jnp.ones_like(t), flow))
+        step = rate / jnp.where(curvature == 0, jnp.ones_like(curvature), curvature)
+        step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
+        return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
+
+    delta = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, jnp.zeros_like(t))
+    return t + delta, end.flow(t, y, delta)
+
+
+class _Maxima(NamedTuple):
+    """What finding maxima needs: how many so far, the last rate, and the lowest value since the last maximum."""
+
+    count: Values
+    rate: Values
+    low: Values
+
+
+def _see(maxima: _Maxima, point: Point, channel: str, threshold: float, prominence: float) -> tuple[_Maxima, Any]:
+    """The maxima after `point`, and whether one lies between the last point and this one."""
+    value, rate = point.channel(channel), point.rate(channel)
+    turned = (maxima.rate > 0) & (rate <= 0)
+    found = turned & (value >= threshold) & (value - maxima.low > prominence * jnp.abs(value))
+    low = jnp.where(found, value, jnp.minimum(maxima.low, value))
+    return _Maxima(jnp.where(found, maxima.count + 1, maxima.count), rate, low), found
+
+
+def _no_maxima(point: Point, channel: str) -> _Maxima:
+    return _Maxima(jnp.zeros_like(point.t), point.rate(channel), point.channel(channel))
+
+
+class SpikeCount(AbstractSingle):
+    """Number of maxima of a channel between `t0` and `t1`, as a float.
+
+    A maximum counts where its value is at least `threshold` and it rises above the lowest value since the last one by more
+    than `prominence`, relative to its own size: ringing that has died out doesn't count.
+    """
+
+    channel: str = eqx.field(static=True, default="r")
+    threshold: float = eqx.field(static=True, default=-float("inf"))
+    prominence: float = eqx.field(static=True, default=0.01)
+    smooth: ClassVar[bool] = False
+    label: ClassVar[str] = "number of maxima"
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        check_channel(self.channel, problem)
+        return {"": ("1", _named(self.label, self.channel))}
+
+    def init(self, point: Point) -> Any:
+        return _no_maxima(point, self.channel)
+
+    def update(self, state: Any, point: Point) -> Any:
+        return _see(state, point, self.channel, self.threshold, self.prominence)[0]
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        return {"": state.count + 0 * state.rate}  # NaN if the lane failed
+
+
+class Period(AbstractSingle):
+    """Mean time between maxima of a channel, (last − first)/(count − 1); NaN with fewer than two.
+
+    Maxima are those of `SpikeCount`; the first and the last time are refined to where the channel's rate vanishes.
+    """
+
+    channel: str = eqx.field(static=True, default="r")
+    threshold: float = eqx.field(static=True, default=-float("inf"))
+    prominence: float = eqx.field(static=True, default=0.01)
+    smooth: ClassVar[bool] = True
+    label: ClassVar[str] = "period"
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        check_channel(self.channel, problem)
+        return {"": ("time", _named(self.label, self.channel))}
+
+    def init(self, point: Point) -> Any:
+        here = (point.t, point.y)
+        return _no_maxima(point, self.channel), here, here
+
+    def update(self, state: Any, point: Point) -> Any:
+        before, first, last = state
+        maxima, found = _see(before, point, self.channel, self.threshold, self.prominence)
+        here = (point.t, point.y)
+        first = jax.tree.map(lambda new, old: jnp.where(found & (before.count == 0), new, old), here, first)
+        return maxima, first, jax.tree.map(lambda new, old: jnp.where(found, new, old), here, last)
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        (count, _, _), first, last = state
+        begin, _ = _turning_point(self.channel, *first, end)
+        stop, _ = _turning_point(self.channel, *last, end)
+        several = count >= 2
+        intervals = jnp.where(several, count - 1, jnp.ones_like(count))
+        return {"": jnp.where(several, (stop - begin) / intervals, jnp.full_like(stop, jnp.nan))}
+
+
+class LastFinite(AbstractObservable):
+    """The last time at which the state was finite: when a lane failed."""
+
+    smooth: ClassVar[bool] = False
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        return {"": ("time", "last time with a finite state")}
+
+    def init(self, point: Point) -> Any:
+        return point.t
+
+    def update(self, state: Any, point: Point) -> Any:
+        finite = jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(point.y)]).all()
+        return jnp.where(finite, point.t, state)
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        return {"": state}
+
+
+class Fold(AbstractObservable):
+    """An observable of your own: `init(point)`, `update(state, point)`, `finish(state, duration)` on floats.
+
+    A `point` has `t`, `y` (with `y.r`, `y.v`), `weight` (trapezoid weight for time integrals), `channel(name)` and `rate(name)`.
+    The accumulator is a pytree of float scalars. Example, the time spent above 1: `Fold(lambda p: 0 * p.t,
+    lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
+    """
+
+    first: Callable[[Point], Any] = eqx.field(static=True)
+    each: Callable[[Any, Point], Any] = eqx.field(static=True)
+    last: Callable[[Any, Values], Values] = eqx.field(static=True, default=lambda state, duration: state)
+    units: str = eqx.field(static=True, default="1")
+    long_name: str = eqx.field(static=True, default="user-defined observable")
+    smooth: ClassVar[bool] = False
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        return {"": (self.units, self.long_name)}
+
+    def init(self, point: Point) -> Any:
+        return self.first(point)
+
+    def update(self, state: Any, point: Point) -> Any:
+        return self.each(state, point)
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        return {"": self.last(state, end.t1 - end.t0)}

@@ -1,0 +1,398 @@
+"""Layer 5: a sweep as a plan: everything that can be known, checked and written down before anything is computed."""
+
+import dataclasses
+import hashlib
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import Parameter, as_array, as_number, describe, parameter_table, refuse_unknown, require
+from .._results import RESULTS
+from .._types import float_dtype
+from ..models.base import AbstractModel
+from ..models.mpr import MPR
+from ..models.stimulus import AbstractStimulus
+from ..solvers.mobius import MobiusSplitting
+from .channels import Problem
+from .convergence import converge, predicted_rates
+from .engine import Shape, Task, prepared, run
+from .folding import AbstractMethod, Times, Uniform
+from .noise import no_flow, noisy_stretch
+from .observables import AbstractObservable, Final, LastFinite, Samples
+from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
+from .splitting import offers_splitting, splitting_flow, splitting_stretch
+
+_MAX_STEPS = 2**22
+
+
+@dataclasses.dataclass(frozen=True)
+class Variable:
+    """One variable of a sweep's result: its dimensions beyond the sweep's own, their sizes, dtype and attributes."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attrs: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Build:
+    """Makes a lane's problem from the base problem and the lane's own values; `names` are dotted paths into the problem."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, base: Problem, values: Mapping[str, Any]) -> Problem:
+        paths = [_path(base, name) for name in self.names]
+        if not paths:
+            return base
+        where = lambda problem: [operator.attrgetter(path)(problem) for path in paths]  # noqa: E731
+        return eqx.tree_at(where, base, [values[name] for name in self.names])
+
+
+def _path(base: Problem, name: str) -> str:
+    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, or a state variable's initial value."""
+    if name in type(base.y0).units:
+        return f"y0.{name}"
+    if name == "noise":
+        return name
+    return name if name.startswith("stimulus.") else f"model.{name}"
+
+
+def sweepable(base: Problem) -> dict[str, Parameter]:
+    """Everything that `over` may name, with its declaration."""
+    table = {name: each for name, (each, _) in parameter_table(base.model).items() if each.ndim == 0}
+    if base.stimulus is not None and not hasattr(base.stimulus, "parts"):
+        inner = parameter_table(base.stimulus).items()
+        table |= {f"stimulus.{name}": each for name, (each, _) in inner if each.ndim == 0}
+    if base.noise is not None:
+        table["noise"] = Parameter("D", "1", "[0, inf)", "noise intensity", name="noise")
+    units = type(base.y0).units
+    positive = type(base.y0).positive
+    return table | {
+        name: Parameter(name, unit, "(0, inf)" if name in positive else "(-inf, inf)", f"initial {name}", name=name)
+        for name, unit in units.items()
+    }
+
+
+def _axes(base: Problem, over: Any) -> tuple[dict[str, int], dict[str, tuple[tuple[str, ...], np.ndarray]]]:
+    """Dimensions of the sweep and, per swept name, its dimension and values; refuses what can't be swept."""
+    require("over", over, "be a mapping from parameter names to values", hasattr(over, "keys"))
+    require("over", over, "name at least one parameter", len(over) > 0)
+    accepted = sweepable(base)
+    refuse_unknown(over, accepted, "swept names")
+    dims: dict[str, int] = {}
+    coords: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, given in over.items():
+        together = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)
+        dim, raw = given if together else (name, given)
+        require(name, given, "use a dimension that is no parameter's name", not together or dim not in accepted)
+        try:
+            values = np.asarray(raw, dtype=float_dtype())
+        except (TypeError, ValueError):
+            raise ValueError(f"Argument `{name}` must be an array of numbers, but got {raw!r}.") from None
+        rule = "have one axis with at least one value"
+        require(name, values, rule, values.ndim == 1 and values.size > 0)
+        require(name, values, "be finite, without NaN", bool(np.all(np.isfinite(values))))
+        require(name, values, f"be {accepted[name].rule}", accepted[name].allows(values))
+        known = dims.setdefault(dim, values.size)
+        require(name, values, f"have {known} values, like the others along `{dim}`", values.size == known)
+        coords[name] = ((dim,), values)
+    return dims, coords
+
+
+def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) -> Times:
+    t0, t1 = float(as_number("t0", t0, "[0, inf)")), float(as_number("t1", t1, "(0, inf)"))
+    require("t1", t1, f"be later than `t0` ({t0:g})", t1 > t0)
+    cuts = np.unique(np.concatenate([each.grid() for each in observe.values()] + [np.zeros(0)]))
+    inside = cuts.size == 0 or (cuts[0] >= t0 and cuts[-1] <= t1)
+    require("ts", cuts, f"lie between `t0` ({t0:g}) and `t1` ({t1:g})", inside)
+    return Times(0.0, t0, t1, tuple(cuts.tolist()))
+
+
+def _check_observables(observe: Any, base: Problem) -> dict[str, AbstractObservable]:
+    require("observe", observe, "be a mapping from names to observables", hasattr(observe, "items"))
+    require("observe", observe, "name at least one observable", len(observe) > 0)
+    for name, each in observe.items():
+        valid = isinstance(name, str) and name.isidentifier()
+        require("observe", name, "use names that are Python identifiers", valid)
+        require("observe", each, "hold observables such as `Peak('r')` or `Final()`", isinstance(each, AbstractObservable))
+        each.variables(base)
+    return dict(observe)
+
+
+def _message(code: Any) -> str:
+    return RESULTS[code] or "successful"
+
+
+MEANINGS = {
+    0: "successful",
+    1: "The tolerance was not met within the largest number of steps.",
+    2: _message(RESULTS.non_finite),
+    3: _message(RESULTS.rate_not_positive),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A checked sweep. `compute(lanes)` gives the results of any of its lanes, numbered in C order over `dims`."""
+
+    base: Problem
+    dims: dict[str, int]
+    swept: dict[str, tuple[tuple[str, ...], np.ndarray]]
+    observables: dict[str, AbstractObservable]
+    times: Times
+    method: AbstractMethod
+    method_name: str
+    rtol: float
+    atol: float
+    dt0: float | None
+    estimate: bool
+    key: Any = None
+    max_steps: int = _MAX_STEPS
+
+    meanings = MEANINGS
+
+    @property
+    def lanes(self) -> int:
+        return int(np.prod(list(self.dims.values())))
+
+    @property
+    def dtype(self) -> str:
+        return str(jax.tree.leaves(self.base.y0)[0].dtype)
+
+    @property
+    def coords(self) -> dict[str, tuple[tuple[str, ...], np.ndarray, dict[str, Any]]]:
+        """Swept parameters by value, and sample times: name → (dimensions, values, attributes)."""
+        declared = sweepable(self.base)
+        found = {
+            name: (dims, values, {"units": declared[name].unit, "long_name": declared[name].doc, "symbol": declared[name].symbol})
+            for name, (dims, values) in self.swept.items()
+        }
+        for name, each in self.observables.items():
+            if each.grid().size:
+                attrs = {"units": "time (that of tau)", "long_name": "time"}
+                found[f"{name}_time"] = ((f"{name}_time",), each.grid(), attrs)
+        return found
+
+    @property
+    def variables(self) -> dict[str, Variable]:
+        """The result's variables: the observables', then how every lane ended."""
+        found = {}
+        for name, each in self.observables.items():
+            size = each.grid().size
+            dims, shape = ((f"{name}_time",), (size,)) if size else ((), ())
+            for suffix, (units, long_name) in each.variables(self.base).items():
+                found[f"{name}{suffix}"] = Variable(dims, shape, self.dtype, {"units": units, "long_name": long_name})
+        flags = {"flag_values": list(MEANINGS), "flag_meanings": list(MEANINGS.values())}
+        own = {
+            "status": ("int16", {"long_name": "how the lane ended", **flags}),
+            "failure_time": (self.dtype, {"units": "time (that of tau)", "long_name": "when the lane failed"}),
+            "error": (self.dtype, {"units": "1", "long_name": "estimated relative error"}),
+            "steps": ("int32", {"units": "1", "long_name": "steps taken"}),
+        }
+        return found | {name: Variable((), (), dtype, attrs) for name, (dtype, attrs) in own.items()}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The call, as JSON: two sweeps with equal configurations have equal results."""
+        digests = {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() for name, (_, values) in self.swept.items()}
+        return {
+            "model": _written(self.base.model),
+            "stimulus": None if self.base.stimulus is None else _written(self.base.stimulus),
+            "y0": {name: float(getattr(self.base.y0, name)) for name in type(self.base.y0).units},
+            "over": {name: {"dim": dims[0], "size": values.size, "sha256": digests[name]} for name, (dims, values) in self.swept.items()},
+            "t0": self.times.t0,
+            "t1": self.times.t1,
+            "observe": {name: repr(each) for name, each in self.observables.items()},
+            "method": self.method_name,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "dt0": self.dt0,
+            "estimate": self.estimate,
+            "noise": None if self.base.noise is None else float(self.base.noise),
+            "seed": self.seed,
+            "dtype": self.dtype,
+        }
+
+    @property
+    def seed(self) -> list[int] | None:
+        """The words of the random key, None without noise."""
+        return None if self.key is None else np.asarray(jax.random.key_data(self.key)).tolist()
+
+    @property
+    def resolve(self) -> bool:
+        """Whether spikes must be seen, not only passed: some observable looks at every step."""
+        return any(not isinstance(each, (Final, Samples)) for each in self.observables.values())
+
+    @property
+    def lane_bytes(self) -> int:
+        """Memory per lane while computing: several copies of its results and values."""
+        item = np.dtype(self.dtype).itemsize
+        numbers = sum(int(np.prod(each.shape)) for each in self.variables.values()) + len(self.swept) + 8
+        return 8 * item * numbers
+
+    def values(self, lanes: np.ndarray) -> dict[str, np.ndarray]:
+        """The swept values of the given lanes, by name."""
+        lanes = np.asarray(lanes, dtype=np.int64)
+        index = dict(zip(self.dims, np.unravel_index(lanes, tuple(self.dims.values())), strict=True))
+        found = {name: values[index[dims[0]]] for name, (dims, values) in self.swept.items()}
+        return found if self.key is None else found | {"key": _lane_keys(self.key, lanes)}
+
+    def compute(self, lanes: Any, report: Callable[[int], None] | None = None) -> dict[str, np.ndarray]:
+        """Results of the flat lane numbers: name → array (len(lanes), …). `report(n)` hears of every n lanes done.
+
+        Equal lane numbers give equal bits. A lane that fails has NaN results, a code in `status` and its time in `failure_time`.
+        """
+        return _compute(self, self.values(lanes), report)
+
+
+def _lane_keys(key: Any, lanes: np.ndarray) -> np.ndarray:
+    """Two words per lane that depend on the sweep's key and the lane's number alone."""
+    folded = jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(jnp.asarray(lanes % 2**32, jnp.uint32))
+    return np.asarray(folded)
+
+
+def _written(module: Any) -> dict[str, Any]:
+    """A model or stimulus as JSON: class and every number in full precision."""
+    leaves = jax.tree.leaves(module)
+    arrays = [np.asarray(leaf, dtype=np.float64).tolist() for leaf in leaves]
+    return {"kind": describe(module), "structure": str(jax.tree.structure(module)), "values": arrays}
+
+
+def plan_sweep(
+    model: AbstractModel,
+    *,
+    over: Any,
+    y0: Any,
+    t1: Any,
+    observe: Any,
+    t0: Any = 0.0,
+    stimulus: AbstractStimulus | None = None,
+    method: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    dt0: Any = None,
+    estimate: bool = True,
+    noise: Any = None,
+    key: Any = None,
+) -> Plan:
+    """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
+    is_model = isinstance(model, AbstractModel)
+    require("model", type(model).__name__, "be a model such as `MPR()`", is_model)
+    fits = stimulus is None or isinstance(stimulus, AbstractStimulus)
+    require("stimulus", stimulus, "be None or a stimulus such as `Pulse`", fits)
+    over = dict(over) if hasattr(over, "keys") else over
+    noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
+    base = Problem(model, model.state(y0), stimulus, noise, words)
+    dims, swept = _axes(base, over)
+    observables = _check_observables(observe, base)
+    times = _check_times(t0, t1, observables)
+    default = 1e-6 if base.y0.r.dtype == jnp.float64 else 1e-4
+    rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
+    atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
+    dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
+    if noise is not None and dt0 is None:
+        dt0 = 0.01 * float(getattr(model, "tau", 1.0))
+    chosen, name = choose_method(base, method, rtol, atol, dt0)
+    return Plan(base, dims, swept, observables, times, chosen, name, rtol, atol, dt0, bool(estimate), key)
+
+
+def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
+    """Noise intensity, key and the key's words; all None without noise."""
+    if noise is None and not swept:
+        require("key", key, "be given together with `noise`", key is None)
+        return None, None, None
+    require("key", key, "be a random key such as `jax.random.key(0)` where there is noise", isinstance(key, jax.Array))
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    words = jax.random.key_data(key)
+    require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
+    return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
+
+
+def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
+    """The way to integrate: geometric splitting where the model offers it, else Runge–Kutta; adaptive unless `dt0` is given."""
+    pairs = jax.default_backend() == "cpu"
+    splitting = offers_splitting(base.model)
+    if method is None:
+        method = MobiusSplitting(4) if splitting else diffrax.Tsit5()
+    if base.noise is not None:
+        require("method", type(method).__name__, "be `MobiusSplitting(4)` or None where there is noise", isinstance(method, MobiusSplitting))
+        require("noise", base.noise, "be None for this model: noise needs a Riccati population without gap junctions and conductances", splitting)
+        return Uniform(noisy_stretch, no_flow, pairs, smooth=False), "Möbius splitting with noise, weak order 2"
+    if isinstance(method, MobiusSplitting):
+        require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
+        rule = "be a diffrax solver for this model (splitting takes neither gap junctions nor conductances in a sweep)"
+        require("method", method, rule, splitting)
+        return Uniform(splitting_stretch, splitting_flow, pairs), "processed Möbius splitting, order 4"
+    rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"
+    require("method", method, rule, is_explicit(method))
+    name = type(method).__name__
+    if dt0 is not None:
+        return Uniform(RKStretch(method), RKFlow(method), pairs=False), f"{name}, fixed steps"
+    return Adaptive(method, rtol, atol, _MAX_STEPS), f"{name}, adaptive"
+
+
+def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None) -> dict[str, np.ndarray]:
+    build = Build(tuple(values))
+    task = Task(build, plan.method, tuple(plan.observables.items()), plan.times)
+    n = next(iter(values.values())).size
+    shape = Shape.choose(n, plan.dtype)
+    adaptive = isinstance(plan.method, Adaptive)
+    resolve = (adaptive or plan.resolve) if isinstance(plan.base.model, MPR) else None
+    lengths, fast = jax.tree.map(np.asarray, prepared(build, plan.times, resolve)(plan.base, values))
+    state = tuple(type(plan.base.y0).units)
+    everyone = np.arange(n)
+    codes = np.zeros(n, np.int16)
+    failures, used = np.full(n, np.nan), np.zeros(n)
+
+    def solve(lanes: np.ndarray, rates: np.ndarray, task: Task = task, heard: Any = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        steps = jax.tree.map(lambda each: steps_of(each[lanes], rates), lengths)
+        some = {name: each[lanes] for name, each in values.items()}
+        out = run(task, shape, plan.base, some, steps, np.zeros(lanes.size, plan.dtype), rates, heard)
+        progress, y = out.pop(".progress"), out.pop(".y")
+        used[lanes] = rates
+        codes[lanes], failures[lanes] = progress.status, progress.failure_time
+        return out | {f".{name}": getattr(y, name) for name in state}, progress.steps
+
+    error, met = np.full(n, np.nan), np.ones(n, bool)
+    rates = predicted_rates(fast.astype(np.float64), plan.rtol, plan.estimate)
+    if adaptive:
+        results, steps = solve(everyone, fast.astype(np.float64), heard=report)  # rates only group like lanes here
+    elif plan.dt0 is not None:
+        results, steps = solve(everyone, np.full(n, 1 / plan.dt0), heard=report)
+    elif not plan.estimate:
+        results, steps = solve(everyone, rates, heard=report)
+    else:
+        smooth = {f".{name}": True for name in state}
+        for name, each in plan.observables.items():
+            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
+        results, error, met, steps = converge(solve, rates, smooth, plan.rtol, plan.atol / plan.rtol, plan.max_steps, report)
+    finite = np.all([np.isfinite(results[f".{name}"]) for name in state], axis=0)
+    positive = np.all([results[f".{name}"] > 0 for name in type(plan.base.y0).positive], axis=0) if finite.size else finite
+    status = np.where(codes > 0, codes, np.where(~finite, 2, np.where(~positive, 3, np.where(met, 0, 1))))
+    late = np.flatnonzero((status > 0) & np.isnan(failures) & ~finite)
+    if late.size:  # the hot loop doesn't watch for failures: the few lanes that failed run again with a watch
+        watch = dataclasses.replace(task, observables=(("t", LastFinite()),))
+        failures[late] = solve(late, used[late], watch)[0]["t"]
+    broken = status > 1
+    own = {"status": status, "failure_time": np.where(broken | (codes > 0), failures, np.nan), "error": error, "steps": steps}
+    found = {}
+    for name, variable in plan.variables.items():
+        each = (own if name in own else results)[name]
+        if name not in own:
+            each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
+        found[name] = each.astype(variable.dtype)
+    return found
+
+
+def steps_of(lengths: np.ndarray, rates: np.ndarray) -> np.ndarray:
+    """Numbers of steps of stretches of the given lengths at these rates; none in a stretch of no length."""
+    rates = rates.reshape((-1,) + (1,) * (lengths.ndim - 1))
+    return np.ceil(lengths * rates * (1 - 1e-12)).astype(np.int32)

@@ -1,0 +1,176 @@
+"""Layer 5: explicit Runge–Kutta for any model, from diffrax's own tableaus, stages unrolled, one loop per block of lanes.
+
+Steps equal those of `diffrax.diffeqsolve` to rounding (fixed steps), and the adaptive controller is diffrax's
+`PIDController` with its defaults (integral control). What differs is only how the loop is laid out: the stages
+are unrolled into one kernel over a block, every lane has its own time and step, and a block ends when its own slowest lane does.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Values
+from .channels import Point, Problem
+from .folding import AbstractMethod, Progress, Watch
+from .splitting import Stretch
+
+_SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
+
+
+def _combine(y: Any, h: Values, ks: list[Any], weights: Any) -> Any:
+    """y + h Σ w k, leaving out zero weights."""
+    used = [(float(w), k) for w, k in zip(np.asarray(weights), ks, strict=False) if w != 0]
+    total = jax.tree.map(lambda *each: sum(w * k for (w, _), k in zip(used, each, strict=True)), *(k for _, k in used))
+    return jax.tree.map(lambda y, k: y + h * k, y, total)
+
+
+def rk_step(solver: Any, problem: Problem, t: Values, h: Values, y: Any, k0: Any) -> tuple[Any, Any, Any]:
+    """(state at t + h, error estimate, last stage's slope) from the state at t and its slope there."""
+    tableau = solver.tableau
+    ks = [k0]
+    at = y
+    for row, c in zip(tableau.a_lower, tableau.c, strict=True):
+        at = _combine(y, h, ks, row)
+        ks.append(problem.model.vector_field(t + float(c) * h, at, problem.stimulus))
+    after = at if tableau.ssal else _combine(y, h, ks, tableau.b_sol)
+    zero = jax.tree.map(jnp.zeros_like, y)
+    return after, _combine(zero, h, ks, tableau.b_error), ks[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class RKStretch:
+    """Equal steps of `solver`, for `Uniform`."""
+
+    solver: Any
+
+    def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
+        h = (stop - start) / steps
+
+        def slope(t: Values, y: Any) -> Any:
+            return problem.model.vector_field(t, y, problem.stimulus)
+
+        def advance(i: Values, z: Any) -> Any:
+            y, k = z
+            t = start + i * h
+            after, _, last = rk_step(self.solver, problem, t, h, y, k)
+            return after, last if self.solver.tableau.fsal else slope(t + h, after)
+
+        return Stretch(lambda y: (y, slope(start, y)), advance, lambda i, z: z[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class RKFlow:
+    """One step of `solver` as the flow over short times."""
+
+    solver: Any
+
+    def __call__(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
+        def flow(t: Values, y: Any, delta: Values) -> Any:
+            k0 = problem.model.vector_field(t, y, problem.stimulus)
+            return rk_step(self.solver, problem, t, delta, y, k0)[0]
+
+        return flow
+
+
+def _norm(error: Any, y0: Any, y1: Any, rtol: float, atol: float) -> Values:
+    """Root mean square of the error over its tolerance, as diffrax has it."""
+
+    def share(e: Values, a: Values, b: Values) -> Values:
+        b = jnp.where(jnp.isnan(b), a, b)
+        return (e / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)))) ** 2
+
+    parts = jax.tree.leaves(jax.tree.map(share, error, y0, y1))
+    return jnp.sqrt(sum(parts[1:], parts[0]) / len(parts))
+
+
+class Adaptive(AbstractMethod):
+    """Adaptive Runge–Kutta: every lane its own steps; status 1 at `max_steps`, 2 or 3 where no step size helps."""
+
+    solver: Any = eqx.field(static=True)
+    rtol: float = eqx.field(static=True)
+    atol: float = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+
+    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
+        return RKFlow(self.solver)(problem)
+
+    def _first_step(self, problem: Problem, t: Values, y: Any, k: Any, order: int) -> Values:
+        """Hairer's choice, as diffrax makes it."""
+        zero = jax.tree.map(jnp.zeros_like, y)
+        d0 = _norm(y, y, y, self.rtol, self.atol)
+        d1 = _norm(k, y, y, self.rtol, self.atol)
+        tiny = (d0 < 1e-5) | (d1 < 1e-5)
+        h0 = jnp.where(tiny, 1e-6, 0.01 * d0 / jnp.where(tiny, jnp.ones_like(d1), d1)).astype(d0.dtype)
+        ahead = problem.model.vector_field(t + h0, jax.tree.map(lambda y, k: y + h0 * k, y, k), problem.stimulus)
+        change = jax.tree.map(lambda a, b, z: a - b + z, ahead, k, zero)
+        largest = jnp.maximum(d1, _norm(change, y, y, self.rtol, self.atol) / h0)
+        flat = largest <= 1e-15
+        h1 = jnp.where(flat, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / jnp.where(flat, 1.0, largest)) ** (1 / order))
+        return jnp.minimum(100 * h0, h1).astype(d0.dtype)
+
+    def run(
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: Watch, progress: Progress
+    ) -> tuple[Any, Any, Progress]:
+        del steps
+        order = self.solver.order(None)
+        positive = type(y).positive
+        k = problem.model.vector_field(start, y, problem.stimulus)
+        first = self._first_step(problem, start, y, k, order)
+        h = jnp.where(progress.h > 0, progress.h, first)
+        margin = 4 * jnp.finfo(start.dtype).eps
+
+        def unfinished(carry: Any) -> Any:
+            t, _, _, _, p = carry
+            return (t < stop) & (p.status == 0)
+
+        def body(carry: Any) -> Any:
+            t, h, state, seen, p = carry
+            y, k = state
+            left = stop - t
+            last = h * (1 + 1e-9) >= left
+            step = jnp.where(last, left, h)
+            after, error, slope = rk_step(self.solver, problem, t, step, y, k)
+            if not self.solver.tableau.fsal:
+                slope = problem.model.vector_field(t + step, after, problem.stimulus)
+            size = _norm(error, y, after, self.rtol, self.atol)
+            above = jnp.stack([getattr(after, name) > 0 for name in positive]).all() if positive else jnp.array(True)
+            finite = jnp.isfinite(size)
+            keep = finite & above & (size < 1)
+            safe = jnp.where(finite & (size > 0), size, jnp.ones_like(size))
+            factor = jnp.clip(
+                _SAFETY * safe ** (-1 / order), jnp.where(keep, 1.0, _SHRINK), jnp.where(keep, _GROW, _SAFETY)
+            ).astype(h.dtype)
+            factor = jnp.where(finite & above, jnp.where(size > 0, factor, _GROW), _SHRINK).astype(h.dtype)
+            stuck = ~keep & (step <= margin * (jnp.abs(t) + step))
+            count = p.steps + 1
+            status = jnp.where(stuck, jnp.where(finite, jnp.where(above, 1, 3), 2), jnp.where(count >= self.max_steps, 1, 0))
+            t_after = jnp.where(last, stop, t + step)
+            if observe.observables:
+                begin = Point(problem, t, y, step, step / 2, -1)
+                end = Point(problem, t_after, after, step, step / 2, 1)
+                states = seen
+                states_after = observe.update(observe.update(states, begin), end)
+                seen = jax.tree.map(lambda new, old: jnp.where(keep, new, old), states_after, states)
+            state = jax.tree.map(lambda new, old: jnp.where(keep, new, old), (after, slope), (y, k))
+            t_new = jnp.where(keep, t_after, t)
+            # The step that only fills the rest of the stretch says nothing about the next one's size.
+            h = jnp.where(last & keep, jnp.maximum(h, step * factor), step * factor)
+            failed = jnp.where(status > 0, t_new, p.failure_time)
+            unfinished_at_end = (status == 1) & (t_new >= stop)
+            status = jnp.where(unfinished_at_end, 0, status).astype(jnp.int32)
+            return t_new, h, state, seen, Progress(count, h, status, jnp.where(status > 0, failed, p.failure_time))
+
+        carry = (start, h, (y, k), observe.states, progress)
+        _, h, state, seen, p = jax.lax.while_loop(unfinished, body, carry)
+        return state[0], seen, Progress(p.steps, h, p.status, p.failure_time)
+
+
+def is_explicit(solver: Any) -> bool:
+    """Whether `solver` is a diffrax solver whose tableau can be unrolled here."""
+    return isinstance(solver, diffrax.AbstractERK) and hasattr(type(solver), "tableau")

@@ -1,0 +1,143 @@
+"""Layer 5: the processed Möbius splitting: order 4 with one Möbius map and one kick per step.
+
+Between the exact flow A of Ẇ = Δ + i(η − W²) and the kick B of v by f(R, t) = J R + c(t), the kernel
+
+    K = B̃(h/2) A(h) B̃(h/2),    B̃(h): v += h f + (h³/24)(4 R f ∂f/∂R − 2 f²) with R frozen
+
+is of order 2 only, but conjugate to one of order 4: Φ(h) = P⁻¹ K P with P = exp((h²/12)[A, B]) (processing; Rowlands 1991;
+Takahashi & Imada 1984; Blanes, Casas & Ros 1999). P is applied where a stretch of steps begins, P⁻¹ where it ends or is
+looked at. Here P is in closed form: [A, B] is the field (−2 R f, J Δ/π + ∂c/∂t − 2 v c), whose flow is a Möbius map of R and an
+affine map of v. All steps go forward in time, R > 0 for any step, and the error expands in h⁴, h⁶, ….
+
+The Möbius map in real numbers: with x = π R, y = v and m = x² + y², the numerator's and the denominator's real parts are affine
+in (x, y, m): the action of SL(2, C) on light-like four-vectors.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from .._types import Values
+from ..models.stimulus import input_at
+from ..solvers.mobius import force_gradient_step, mobius_flow
+from ..solvers.term import PopulationTerm
+from .channels import Problem
+
+
+class Stretch(NamedTuple):
+    """Equal steps from one time to another. `enter` maps a state to the integrator's own variables, `leave` back."""
+
+    enter: Callable[[Any], Any]
+    advance: Callable[[Values, Any], Any]
+    leave: Callable[[Values, Any], Any]
+
+
+class RealMap(NamedTuple):
+    """Coefficients of a Möbius map in real numbers."""
+
+    linear: Values
+    square: Values
+    constant: Values
+    cross: Values
+    voltage: tuple[Values, Values, Values]
+    under: tuple[Values, Values]
+
+
+def real_map(eta: Values, Delta: Values, h: Values) -> RealMap:
+    """The exact flow over h of the population without coupling, for `apply_map`."""
+    flow = mobius_flow(eta, Delta, h)
+    (cr, ci), (ar, ai), (sr, si) = flow.c, flow.s1, flow.s2
+    linear, square, constant, cross = flow.rate
+    product = ar * sr + ai * si  # Re s₁ s₂*
+    size = cr**2 + ci**2
+    voltage = (size + product, cr * sr + ci * si, ar * cr + ai * ci)
+    return RealMap(linear, square, constant, cross, voltage, (size, sr**2 + si**2))
+
+
+def apply_map(mobius: RealMap, x: Values, y: Values) -> tuple[Values, Values]:
+    """(x, y) = (π R, v) after the map."""
+    m = x * x + y * y
+    own, pull, push = mobius.voltage
+    size, growth = mobius.under
+    scale = 1 / (size + growth * m + 2 * (mobius.square * x - pull * y))
+    # Forward in time the source is Δ∫|ψ|² ≥ 0; the two bounds only catch rounding, and underflow of R to 0.
+    source = mobius.constant + mobius.square * m - mobius.cross * y
+    rate = (mobius.linear * x + jnp.where(source < 0, jnp.zeros_like(source), source)) * scale
+    smallest = jnp.asarray(2.0**24 * float(jnp.finfo(x.dtype).tiny), x.dtype)
+    return jnp.where(rate < smallest, smallest, rate), (own * y - pull * m - push - mobius.cross * x) * scale
+
+
+def offers_splitting(model: Any) -> bool:
+    """Whether the model is a Riccati population with linear drive, without gap junctions and conductances."""
+    if not (hasattr(model, "riccati") and hasattr(model, "drive")):
+        return False
+    riccati = model.riccati()
+    return riccati.g is None and riccati.k is None
+
+
+def splitting_stretch(problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None) -> Stretch:
+    """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal)."""
+    model, stimulus = problem.model, problem.stimulus
+    tau = model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
+    zero = jnp.zeros_like(tau)
+    _, J = jax.jvp(model.drive, (zero,), (zero + 1,))  # pyright: ignore[reportAttributeAccessIssue]
+    dt = (stop - start) / steps
+    h = dt / tau
+    # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
+    middle = input_at(stimulus, (start + stop) / 2)
+    mobius = real_map(riccati.eta + middle, riccati.Delta, h)
+    k = J / jnp.pi
+    linear, gradient = h * k, h**3 / 12 * k**2
+
+    def rest(t: Values) -> tuple[Values, Values]:
+        """What the input has beyond `middle`, and its slope per t/tau, taken within the stretch."""
+        # Jumps lie at the ends of a stretch and are right-continuous: look just inside.
+        margin = 8 * jnp.finfo(t.dtype).eps * (jnp.abs(start) + jnp.abs(stop))
+        inside = jnp.clip(t, start, stop - margin)
+        value, slope = jax.jvp(lambda t: input_at(stimulus, t), (inside,), (jnp.ones_like(inside),))
+        return value - middle, slope * tau
+
+    def kick(t: Values, x: Values, y: Values, share: float) -> Values:
+        y = y + share * x * (linear + gradient * x)
+        if stimulus is None:
+            return y
+        c, _ = rest(t)
+        # h f + (h³/24)(4 R f J − 2 f²) at f = J R + c
+        return y + share * (h * c - h**3 / 12 * c**2)
+
+    def process(t: Values, x: Values, y: Values, sign: int) -> tuple[Values, Values]:
+        s = sign * h**2 / 12
+        c, slope = (zero, zero) if stimulus is None else rest(t)
+        x = x * (1 - c * s) / (1 + c * s + 2 * k * s * x)
+        return x, (y * (1 - c * s) + s * (k * riccati.Delta + slope)) / (1 + c * s)
+
+    def enter(y: Any) -> Any:
+        x, v = process(start, jnp.pi * tau * y.r, y.v, 1)
+        return x, kick(start, x, v, -0.5)
+
+    def advance(i: Values, z: Any) -> Any:
+        x, v = z
+        return apply_map(mobius, x, kick(start + i * dt, x, v, 1.0))
+
+    def leave(i: Values, z: Any) -> Any:
+        t = start + i * dt
+        x, v = z
+        x, v = process(t, x, kick(t, x, v, 0.5), -1)
+        return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+
+    return Stretch(enter, advance, leave)
+
+
+def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
+    """(t, y, δ) ↦ the state at t + δ by one step of order 4, for |δ| within one step."""
+    term = PopulationTerm(problem.model, problem.stimulus)
+    tau = problem.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+
+    def flow(t: Values, y: Any, delta: Values) -> Any:
+        R, v = force_gradient_step(term, t, delta, tau * y.r, y.v)
+        return type(y)(r=R / tau, v=v)
+
+    return flow

@@ -1,0 +1,279 @@
+"""Layer 6: parameter sweeps as labelled data (extra `data`): in blocks, with progress, resumable, on one machine or many.
+
+`sweep` is what users call. `run_plan` computes a plan that is ready; it knows nothing of models.
+"""
+
+import collections
+import contextlib
+import json
+import math
+import os
+import pathlib
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ._parameter import require
+from .io import optional, versions
+from .progress import Progress
+from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
+
+_LARGEST = 65_536  # lanes in one chunk
+_CHUNKS = 32  # chunks of a stored sweep, where they don't get too small, so that a crash costs little
+_SMALLEST = {"cpu": 1024}  # lanes in one chunk below which a device works with less than its full strength
+_SMALLEST_ELSEWHERE = 16_384
+_LOADED = 2**30  # bytes of a stored result that are read into memory
+
+Index = tuple[int, ...]
+Computed = tuple[Index, dict[str, np.ndarray]]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a sweep with a store; says how much of it is finished."""
+
+
+def sweep(
+    model: Any,
+    *,
+    over: Mapping[str, Any],
+    y0: Any,
+    t1: Any,
+    observe: Mapping[str, Any],
+    t0: Any = 0.0,
+    stimulus: Any = None,
+    method: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    dt0: Any = None,
+    noise: Any = None,
+    key: Any = None,
+    gradient: Any = None,
+    store: str | os.PathLike[str] | None = None,
+    chunk: int | None = None,
+    cluster: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Simulate `model` at many parameter values and keep only what is observed, as an `xarray.Dataset`.
+
+    - `over`: parameter names with a 1-D array each (a grid), or with `("sample", values)` (samples that vary together)
+    - `y0`, `t0`, `t1`, `stimulus`: start, first and last time, and input of every lane
+    - `observe`: names with observables, such as `{"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}`
+    - `method`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step
+    - `noise`, `key`, `gradient`: intensity of noise with its random key; parameters by which observables are differentiated
+    - `store`: folder of a Zarr store. Chunks land in it as they finish, and the same call resumes after a crash, a full disk
+      or Ctrl-C with the same numbers. The result is then read from there: into memory up to 1 GiB (and a quarter of
+      what is free), else on demand
+    - `chunk`: the largest number of lanes (parameter sets) computed and stored together; by default by the memory at hand. A
+      store that exists keeps its own
+    - `cluster`: a `dask.distributed.Client` that computes the chunks; this process writes the store
+    - `progress`: whether to show lanes done, lanes/s and time left, and at the end how the unsuccessful lanes ended
+
+    Uses all local devices. `status` says how every lane ended; a lane that fails costs no other. Raises `ValueError` in one
+    sentence for wrong arguments, a store of another call and results that don't fit the memory; `OSError` if the store can't
+    be written (finished chunks are kept), and `BlockingIOError` if another process writes to it.
+    """
+    plan = plan_of(
+        model,
+        over=over,
+        y0=y0,
+        t1=t1,
+        observe=observe,
+        t0=t0,
+        stimulus=stimulus,
+        method=method,
+        rtol=rtol,
+        atol=atol,
+        dt0=dt0,
+        noise=noise,
+        key=key,
+        gradient=gradient,
+    )
+    data = run_plan(plan, store=store, chunk=chunk, cluster=cluster, progress=progress)
+    if progress and (summary := summarize(data["status"], plan.meanings)):
+        print(summary, file=sys.stderr, flush=True)
+    return data
+
+
+def plan_of(model: Any, **arguments: Any) -> Any:
+    """The plan of a sweep, checked; nothing is computed. Arguments as of `sweep`, those that are None left to the engine."""
+    from .ensemble.plan import plan_sweep
+
+    return plan_sweep(model, **{name: value for name, value in arguments.items() if value is not None})
+
+
+def run_plan(
+    plan: Any,
+    *,
+    store: str | os.PathLike[str] | None = None,
+    chunk: int | None = None,
+    cluster: Any = None,
+    progress: bool = True,
+) -> Any:
+    """Compute a plan block by block; arguments, result and errors are those of `sweep`."""
+    optional("xarray", "data")
+    is_path = isinstance(store, (str, os.PathLike)) and str(store) != "" and "://" not in str(store)
+    require("store", store, "be the path of a local folder", store is None or is_path)
+    is_count = chunk is None or (isinstance(chunk, int) and not isinstance(chunk, bool) and chunk >= 1)
+    require("chunk", chunk, "be a number of lanes ≥ 1", is_count)
+    require("progress", progress, "be True or False", isinstance(progress, bool))
+    site = _site(cluster, store is not None)
+    limit = _chunk_limit(plan, chunk, site)
+    shape = block_shape(tuple(plan.dims.values()), limit)
+    attributes = dataset_attributes(plan, site.device)
+    with contextlib.ExitStack() as stack:
+        if store is None:
+            sink: Any = _Memory(plan, shape, attributes)
+        else:
+            sink = stack.enter_context(open_store(pathlib.Path(store), plan, shape, attributes))
+            _warn_of_other_chunk(sink, shape, chunk)
+        _fill(sink, plan, site, progress)
+        return sink.dataset(_size(plan) <= min(_LOADED, available_memory() // 4))
+
+
+def summarize(status: Any, meanings: Mapping[int, str]) -> str:
+    """How the lanes ended that were not successful, in one line; empty if all were."""
+    counts = collections.Counter(np.asarray(status).ravel().tolist())
+    good = counts.pop(0, 0)
+    if not counts:
+        return ""
+    ends = "; ".join(f"{number} × {meanings.get(code, f'status {code}')}" for code, number in counts.most_common())
+    return f"sweep: {good} of {good + sum(counts.values())} lanes successful; {ends}"
+
+
+def dataset_attributes(plan: Any, device: str) -> dict[str, Any]:
+    """What a result says about where its numbers come from."""
+    return {
+        "model": plan.config["model"]["kind"],
+        "config": json.dumps(plan.config, sort_keys=True, ensure_ascii=False),
+        "dtype": plan.dtype,
+        "seed": "none" if plan.config.get("seed") is None else plan.config["seed"],
+        "device": device,
+        **{f"version_{name}": version for name, version in versions().items()},
+    }
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free for this process, by the system's account."""
+    sizes = []
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
+        sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    with contextlib.suppress(OSError, ValueError):  # the limit of a container; "max" where there is none
+        sizes.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
+    if not sizes:
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
+    return min(sizes, default=4 * 2**30)
+
+
+class _Local:
+    """This process with its devices."""
+
+    def __init__(self, stored: bool) -> None:
+        devices = jax.local_devices()
+        self.device = devices[0].device_kind
+        self.smallest = _SMALLEST.get(devices[0].platform, _SMALLEST_ELSEWHERE) * len(devices)
+        self.chunks = _CHUNKS if stored else 1
+        free = [stats["bytes_limit"] - stats["bytes_in_use"] for each in devices if (stats := _memory_of(each))]
+        self.memory = sum(free) if free else available_memory()
+
+    def compute(self, plan: Any, blocks: Blocks, pending: list[Index], report: Callable[[int], None]) -> Iterator[Computed]:
+        for index in pending:
+            yield index, plan.compute(blocks.lanes(index), report)
+
+
+def _memory_of(device: Any) -> dict[str, int]:
+    stats = device.memory_stats() or {}
+    return stats if {"bytes_limit", "bytes_in_use"} <= set(stats) else {}
+
+
+def _site(cluster: Any, stored: bool) -> Any:
+    """Where to compute: its `device`, its `memory` in bytes, the `smallest` chunk worth its while and how many `chunks`."""
+    if cluster is None:
+        return _Local(stored)
+    from .cluster import Cluster
+
+    return Cluster(cluster)
+
+
+def _chunk_limit(plan: Any, chunk: int | None, site: Any) -> int:
+    """The largest number of lanes in a chunk: the user's, or by memory and so that chunks finish now and then."""
+    fitting = max(1, int(site.memory / 2 / max(plan.lane_bytes, 1)))
+    if chunk is not None:
+        if chunk > fitting:
+            message = f"A chunk of {chunk} lanes doesn't fit the memory; using {fitting}, the most that does."
+            warnings.warn(message, stacklevel=4)
+        return min(chunk, fitting)
+    return min(max(site.smallest, -(-plan.lanes // site.chunks)), fitting, _LARGEST)
+
+
+def _warn_of_other_chunk(sink: SweepStore, shape: tuple[int, ...], chunk: int | None) -> None:
+    if chunk is not None and sink.blocks.shape != shape:
+        message = (
+            f"The store {str(sink.path)!r} keeps its chunks of {math.prod(sink.blocks.shape)} lanes; `chunk` is ignored."
+        )
+        warnings.warn(message, stacklevel=4)
+
+
+def _fill(sink: Any, plan: Any, site: Any, shown: bool) -> None:
+    pending = sink.pending()
+    if not pending:
+        return
+    already = plan.lanes - sum(math.prod(sink.blocks.extent(index)) for index in pending)
+    try:
+        with Progress(plan.lanes, already, shown) as bar:
+            computed = site.compute(plan, sink.blocks, pending, bar.report)
+            with contextlib.closing(computed):  # a cluster's outstanding tasks end with it
+                for index, values in computed:
+                    sink.write(index, values)
+                    bar.finish(math.prod(sink.blocks.extent(index)))
+    except KeyboardInterrupt:
+        if not isinstance(sink, SweepStore):
+            raise
+        done = f"{len(sink.finished)} of {len(sink.blocks)} chunks are finished in {str(sink.path)!r}"
+        raise Interrupted(f"Interrupted: {done}; the same call resumes.") from None
+
+
+def _size(plan: Any) -> int:
+    """Bytes of the whole result."""
+    each = (math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in plan.variables.values())
+    return plan.lanes * sum(each)
+
+
+class _Memory:
+    """Where a sweep without a store goes; the same methods as `SweepStore`."""
+
+    def __init__(self, plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]):
+        size, free = _size(plan), available_memory()
+        if size > 0.8 * free:
+            needed = f"{size / 2**30:.3g} GiB, but {free / 2**30:.3g} GiB of memory are free"
+            raise ValueError(f"Argument `store` must be given for a result of {needed}.")
+        self.blocks = Blocks(tuple(plan.dims.values()), shape)
+        self._plan, self._attributes = plan, attributes
+        sizes = self.blocks.sizes
+        self._values = {
+            name: np.full((*sizes, *each.shape), fill_value(each.dtype), each.dtype) for name, each in plan.variables.items()
+        }
+
+    def pending(self) -> list[Index]:
+        return self.blocks.indices()
+
+    def write(self, index: Index, values: dict[str, np.ndarray]) -> None:
+        region, extent = self.blocks.region(index), self.blocks.extent(index)
+        for name, variable in self._plan.variables.items():
+            self._values[name][region] = np.asarray(values[name]).reshape(extent + tuple(variable.shape))
+
+    def dataset(self, load: bool) -> Any:
+        plan = self._plan
+        return optional("xarray", "data").Dataset(
+            {
+                name: ((*plan.dims, *each.dims), self._values[name], plain(each.attrs))
+                for name, each in plan.variables.items()
+            },
+            coords={name: (dims, np.asarray(values), plain(attrs)) for name, (dims, values, attrs) in plan.coords.items()},
+            attrs=plain(self._attributes),
+        )

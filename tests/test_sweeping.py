@@ -1,0 +1,228 @@
+"""The door of sweeps: datasets, chunks and memory, progress, summaries, Ctrl-C, pictures; with plans that need no model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import xarray as xr
+from helpers_sweep import FakePlan
+
+import nmmjax as nmm
+from nmmjax import plot, progress, sweeping
+from nmmjax.ensemble import plan as engine
+from nmmjax.sweeping import run_plan, summarize
+from nmmjax.sweeping import sweep as nmm_sweep
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def test_dataset_is_labelled():
+    data = run_plan(FakePlan(failing=7), progress=False)
+    assert data["peak"].dims == ("eta", "J")
+    assert data["trace"].dims == ("eta", "J", "samples_time")
+    assert data["eta"].attrs["units"] == "1"
+    assert data["status"].dtype == "int16"
+    assert data["status"].attrs["flag_values"] == [0, 1, 7]
+    assert data["status"].attrs["flag_meanings"].split()[1] == "The_maximum_number_of_solver_steps_was_reached"
+    assert len(data["status"].attrs["flag_meanings"].split()) == 3
+    assert data.attrs["model"] == "Fake(Delta=1)"
+    np.testing.assert_array_equal(np.isnan(data["peak"]), data["status"] != 0)
+    assert json.loads(data.attrs["config"])["t1"] == 20.0
+    assert data.attrs["version_nmmjax"] == nmm.__version__
+    assert (data.attrs["seed"], data.attrs["dtype"], data.attrs["device"]) == (3, "float64", "cpu")
+    assert int(data["steps"][2, 3]) == 7 * 23
+
+
+def test_chunks_do_not_change_the_result():
+    whole = run_plan(FakePlan(failing=7), progress=False)
+    for chunk in (1, 4, 10, 35, 1000):
+        xr.testing.assert_identical(run_plan(FakePlan(failing=7), chunk=chunk, progress=False), whole)
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "rule"),
+    [
+        ("store", 3, "be the path of a local folder, but got 3"),
+        ("store", "", "be the path of a local folder, but got ''"),
+        ("store", "s3://bucket/s.zarr", "be the path of a local folder, but got 's3://bucket/s.zarr'"),
+        ("chunk", 0, "be a number of lanes ≥ 1, but got 0"),
+        ("chunk", 2.5, "be a number of lanes ≥ 1, but got 2.5"),
+        ("chunk", True, "be a number of lanes ≥ 1, but got True"),
+        ("progress", "no", "be True or False, but got 'no'"),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(argument, value, rule):
+    with pytest.raises(ValueError, match=rf"^Argument `{argument}` must {rule}\.$"):
+        run_plan(FakePlan(), **{argument: value})
+
+
+def test_chunk_follows_the_memory():
+    local, stored = sweeping._Local(False), sweeping._Local(True)
+    for site in (local, stored):
+        site.memory, site.smallest = 10**6, 16
+    plan = FakePlan(dims={"eta": 100, "J": 100}, lane_bytes=1000)
+    assert sweeping._chunk_limit(plan, None, stored) == 313  # 1/32 of all lanes
+    assert sweeping._chunk_limit(plan, None, local) == 500  # half of the memory
+    assert sweeping._chunk_limit(plan, 20, local) == 20
+    with pytest.warns(UserWarning, match="A chunk of 600 lanes doesn't fit the memory; using 500, the most that does"):
+        assert sweeping._chunk_limit(plan, 600, local) == 500
+    local.memory = stored.memory = 2**50
+    huge = FakePlan(dims={"sample": 10**8})
+    assert sweeping._chunk_limit(huge, None, local) == sweeping._chunk_limit(huge, None, stored) == 65_536
+    assert 2**20 < sweeping.available_memory() < 2**50
+
+
+def test_a_result_larger_than_the_memory_needs_a_store(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweeping, "available_memory", lambda: 1000)
+    with pytest.raises(ValueError, match=r"`store` must be given for a result of .* GiB, but .* GiB of memory are free"):
+        run_plan(FakePlan(), chunk=1, progress=False)
+    assert run_plan(FakePlan(lane_bytes=1), chunk=10, store=tmp_path / "s.zarr", progress=False).sizes["eta"] == 6
+
+
+def test_the_chunks_of_a_store_stay(tmp_path):
+    run_plan(FakePlan(), chunk=10, store=tmp_path / "s.zarr", progress=False)
+    with pytest.warns(UserWarning, match="keeps its chunks of 10 lanes; `chunk` is ignored"):
+        run_plan(FakePlan(), chunk=20, store=tmp_path / "s.zarr", progress=False)
+    run_plan(FakePlan(), store=tmp_path / "s.zarr", progress=False)
+
+
+def test_summary_counts_how_lanes_ended(capsys, monkeypatch):
+    assert summarize(np.zeros((2, 3)), {}) == ""
+    plan = FakePlan(failing=7)
+    words = "4 of 9 lanes successful; 3 × The maximum number of solver steps was reached.; 2 × status 5"
+    assert summarize([0, 0, 1, 1, 1, 5, 5, 0, 0], plan.meanings) == f"sweep: {words}"
+    monkeypatch.setattr(engine, "plan_sweep", lambda model, **arguments: model)
+    call = {"over": {}, "y0": {}, "t1": 1.0, "observe": {}}
+    nmm_sweep(plan, **call)
+    assert "51 of 60 lanes successful; 9 × The maximum" in capsys.readouterr().err
+    nmm_sweep(plan, progress=False, **call)
+    nmm_sweep(FakePlan(), **call)
+    captured = capsys.readouterr()
+    assert captured.err == captured.out == ""
+
+
+def test_plain_lines_say_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_INTERVAL", 0.0)
+    run_plan(FakePlan(), chunk=30)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 7  # two reports and the end of each of two chunks, and the last one
+    assert lines[0].startswith("sweep: 15 of 60 lanes, ")
+    assert lines[0].endswith(" left")
+    assert lines[-1].startswith("sweep: 60 of 60 lanes")
+
+
+def test_a_resumed_sweep_counts_only_what_it_computes_itself():
+    bar = progress.Progress(100, already=60, shown=False)
+    assert bar.left() == ""
+    bar.report(10)
+    bar.report(200)  # repeated work never counts beyond the total
+    assert bar.done == 100
+    bar.finish(20)
+    assert bar.done == 80
+    assert bar.rate > 0
+
+
+def test_a_terminal_gets_a_bar(monkeypatch, capfd):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert type(progress._bar()).__name__ == "Progress"
+    run_plan(FakePlan(pause=0.05), chunk=10)
+    monkeypatch.setitem(sys.modules, "rich.progress", None)
+    assert progress._bar() is None  # without rich: lines
+
+
+def test_ctrl_c_without_a_store_propagates():
+    class Stopped(FakePlan):
+        def compute(self, lanes, report=None):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run_plan(Stopped(), progress=False)
+    assert type(caught.value) is KeyboardInterrupt
+
+
+def test_ctrl_c_in_the_shell_keeps_finished_chunks(tmp_path):
+    script = """
+import sys
+from helpers_sweep import FakePlan
+from nmmjax.sweeping import run_plan
+run_plan(FakePlan(pause=0.2), store=sys.argv[1], chunk=5)
+"""
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    store = tmp_path / "s.zarr"
+    process = subprocess.Popen([sys.executable, "-c", script, store], stderr=subprocess.PIPE, text=True, env=environment)
+    deadline = time.monotonic() + 60
+    while len(list(store.glob(".nmmjax/chunks/*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "chunks are finished in" in err.splitlines()[-1]
+    assert "the same call resumes" in err.splitlines()[-1]
+    data = run_plan(FakePlan(), store=store, progress=False)
+    xr.testing.assert_identical(data, run_plan(FakePlan(), progress=False))
+
+
+def test_picture_of_a_grid_shows_failed_lanes_apart():
+    data = run_plan(FakePlan(failing=7), progress=False)
+    axes = plot.sweep(data)
+    assert axes.get_xlabel() == "parameter eta (dimensionless)"
+    assert axes.get_ylabel() == "parameter J (dimensionless)"
+    (image,) = axes.collections
+    np.testing.assert_array_equal(np.ma.getmaskarray(image.get_array()), (data["status"] != 0).T)
+    assert axes.patch.get_hatch()  # shows through where the image is masked
+    data["peak"][2, 3] = np.nan
+    image, white = plot.sweep(data).collections
+    assert (~np.ma.getmaskarray(white.get_array())).sum() == 1
+    assert axes.figure.axes[-1].get_ylabel() == "largest r (1/time)"
+
+
+def test_picture_of_a_line_and_of_samples():
+    line = run_plan(FakePlan(dims={"eta": 21}, failing=5), progress=False)
+    axes = plot.sweep(line, "peak")
+    assert axes.get_ylabel() == "largest r (1/time)"
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), line["peak"])
+    samples = run_plan(FakePlan(dims={"sample": 50}, failing=5), progress=False)
+    axes = plot.sweep(samples, "peak")
+    assert len(axes.collections[0].get_offsets()) == 40
+    assert axes.get_xlabel().startswith("parameter eta")
+    assert axes.get_ylabel().startswith("parameter J")
+
+
+def test_picture_of_unsorted_single_and_logarithmic_values():
+    data = run_plan(FakePlan(), progress=False)
+    shown = plot.sweep(data.isel(eta=[2, 0, 1])).collections[0].get_array()
+    np.testing.assert_array_equal(shown, plot.sweep(data.isel(eta=[0, 1, 2])).collections[0].get_array())
+    assert plot.sweep(data.isel(eta=[0])) is not None
+    axes = plot.sweep(data.assign_coords(eta=10.0 ** np.arange(6)))
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "linear")
+    line = run_plan(FakePlan(dims={"eta": 5}), progress=False)
+    assert plot.sweep(line.assign_coords(eta=2.0 ** np.arange(5))).get_xscale() == "log"
+
+
+def test_picture_of_the_status_and_of_what_cannot_be_drawn():
+    data = run_plan(FakePlan(failing=7), progress=False)
+    assert plot.sweep(data, "status") is not None
+    with pytest.raises(ValueError, match=r"`variable` must be one of the variables peak, trace, .*, but got 'nothing'"):
+        plot.sweep(data, "nothing")
+    with pytest.raises(ValueError, match=r"`variable` must have no dimensions beyond the sweep's .*isel"):
+        plot.sweep(data, "trace")
+    cube = run_plan(FakePlan(dims={"a": 3, "b": 4, "c": 5}), progress=False)
+    with pytest.raises(ValueError, match=r"`dataset` must be a sweep over one or two dimensions \(choose by `isel`\)"):
+        plot.sweep(cube)
+    assert plot.sweep(cube.isel(c=0)) is not None
+    with pytest.raises(ValueError, match="`dataset` must be the result of a sweep"):
+        plot.sweep(xr.Dataset())
