@@ -13,7 +13,7 @@ from nmmjax import MPR, Pulse, Sampled
 from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.engine import Task, compiled
 from nmmjax.ensemble.folding import Times, Uniform
-from nmmjax.ensemble.kernel import _agree, best_call, kernel_call, plain_call
+from nmmjax.ensemble.kernel import _agree, best_call, kernel_call
 from nmmjax.ensemble.observables import Final, Mean, Peak, Period, Samples, SpikeCount
 from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.runge_kutta import Adaptive, RKFlow, RKStretch
@@ -81,8 +81,9 @@ def check_equal(ours, theirs, dtype):
         assert np.mean(near) > (0.999 if dtype == "float64" else 0.98)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, "float64") for name in CASES), ("pulse, transient and samples", "float32")]
+)
 def test_kernel_equals_xla(name, dtype):
     task, args = arguments(name, 2, 40, dtype)
     # 40 lanes are no multiple of 32: each block takes two programs, the second one filled up.
@@ -91,15 +92,17 @@ def test_kernel_equals_xla(name, dtype):
 
 
 @pytest.mark.skipif(not hasattr(mosaic_gpu, "InterpretGPUParams"), reason="this JAX has no interpreter for Mosaic GPU")
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["pulse, transient and samples", "adaptive Runge-Kutta"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("transient", "float64"), ("transient", "float32"), ("adaptive Runge-Kutta", "float64")],
+)
 def test_mosaic_kernel_equals_xla(name, dtype):
     task, args = arguments(name, 2, 128, dtype)
     check_equal(kernel_call(task, 128, "mosaic", True)(*args), compiled(task, 2, "cpu")(*args), dtype)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["pulse, transient and samples", "fixed Runge-Kutta"])
 @pytest.mark.parametrize("backend", ["mosaic", "triton"])
 def test_kernel_translates_for_cuda(backend, name, dtype):
     """All operations have a translation: all that can be said without a GPU."""
@@ -143,8 +146,7 @@ def test_best_call_falls_back_with_reasons():
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     # The block with most steps has the same ones; the other one takes as many.
     np.testing.assert_allclose(ours["last_r"][1], theirs["last_r"][1], rtol=1e-10)
-    assert np.all(ours[".progress"].steps == theirs[".progress"].steps[1])
-    assert plain_call(task, "cpu") is call
+    assert np.all(np.asarray(ours[".progress"].steps) == np.asarray(theirs[".progress"].steps)[1])
 
 
 def test_wrong_kernels_are_found():

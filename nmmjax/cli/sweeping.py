@@ -273,7 +273,8 @@ def _over(document: Document, problem: Problem) -> dict[str, Any]:
     for name, each in (over | sampled).items():
         path: Path = ("over", name) if name in over else ("sample", "bounds", name)
         with document.at(path):
-            _probe(problem, {name: each})
+            random = {"noise": 0.0, "key": jax.random.key(0)} if name == "noise" else {}
+            _probe(problem, {name: each}, **random)
     return found
 
 

@@ -64,6 +64,12 @@ def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
     return jax.jvp(lambda t, y: channel_value(name, problem, t, y), (t, y), (jnp.ones_like(t), flow))[1]
 
 
+def just_inside(t: Values, start: Values, stop: Values) -> Values:
+    """`t` kept within [start, stop): stimuli jump at the ends of stretches and are right-continuous."""
+    margin = 8 * float(jnp.finfo(stop.dtype).eps) * (jnp.abs(start) + jnp.abs(stop))
+    return jnp.clip(t, start, stop - margin)
+
+
 def check_channel(name: str, problem: Problem) -> None:
     """Refuse, in one sentence, a channel that the problem lacks."""
     refuse_unknown([name], channel_units(problem), f"channels of {type(problem.model).__name__},")

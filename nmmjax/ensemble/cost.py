@@ -4,6 +4,8 @@ At constant input the energy never rises, so the initial energy bounds the peak 
 frequency that a splitting of the coupling must resolve. Lanes of like cost go into one block; none waits for another.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -18,7 +20,7 @@ _GRID, _HALVINGS = 64, 8
 
 
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
-    """An upper bound of R = τ r along the lane at the inputs seen at `times`, exact where Δ = 0 and the input is constant."""
+    """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
     model = problem.model
     assert isinstance(model, MPR)
     current = jnp.max(jax.vmap(lambda t: input_at(problem.stimulus, t))(times))
@@ -38,7 +40,7 @@ def peak_rate_bound(problem: Problem, times: Values) -> Values:
     first = jnp.where(closed.any(), jnp.argmax(closed), _GRID - 1)
     spacing = (jnp.log(ceiling) - jnp.log(R0)) / _GRID
 
-    def halve(_: int, bracket: tuple[Values, Values]) -> tuple[Values, Values]:
+    def halve(_: Any, bracket: tuple[Values, Values]) -> tuple[Values, Values]:
         low, high = bracket
         middle = (low + high) / 2
         inside = V(jnp.exp(middle)) <= energy

@@ -19,12 +19,13 @@ import numpy as np
 from .channels import Problem
 from .cost import stiffness
 from .folding import AbstractMethod, Times, bounds, fold
+from .gradient import with_derivatives
 from .observables import AbstractObservable
 
 # Bytes of one carried real array of a block: with the coefficients a block's step stays in a 32 KiB first-level cache.
 _BLOCK_BYTES = 2048
-# Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower). And it must
-# keep barriers, or every observable's kernel computes the step anew.
+# Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
+# And it must keep barriers, or every observable's kernel computes the step anew.
 _SKIPPED = "cpu-parallel-task-assigner,optimization-barrier-expander,cse_barrier_expander"
 _CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": _SKIPPED}
 
@@ -37,12 +38,19 @@ class Task:
     method: AbstractMethod
     observables: tuple[tuple[str, AbstractObservable], ...]
     times: Times
+    gradient: tuple[str, ...] = ()
 
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any, h: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""
-        problem = self.build(base, values)
-        results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps, h)
-        return results | {".y": y, ".progress": progress}
+
+        def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+            problem = self.build(base, values)
+            results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps, h)
+            return results, {".y": y, ".progress": progress}
+
+        differentiated = with_derivatives(plain, self.gradient, self.method.reverse) if self.gradient else plain
+        results, rest = differentiated(values)
+        return results | rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +68,16 @@ class Shape:
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
             return Shape(min(per_device, 2**18), 1, len(devices), devices)
-        threads = max(len(devices), os.process_cpu_count() if hasattr(os, "process_cpu_count") else len(os.sched_getaffinity(0)))
+        threads = max(len(devices), _cores())
         block = min(_BLOCK_BYTES // np.dtype(dtype).itemsize, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
         group = 2 ** int(np.log2(np.clip(blocks / (4 * threads), 1, 16)))
         return Shape(block, group, threads, devices)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _compile(task: Task, group: int, platform: str) -> Any:
@@ -98,8 +111,8 @@ def run(
 ) -> dict[str, Any]:
     """Results of all lanes as numpy arrays in their given order.
 
-    `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of numbers of steps (a block takes its largest); `h`
-    (n,) initial step sizes; `cost` (n,) decides which lanes share a block.
+    `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of numbers of steps (a block takes
+    its largest); `h` (n,) initial step sizes; `cost` (n,) decides which lanes share a block.
     """
     n = cost.size
     order = np.argsort(-cost, kind="stable")

@@ -15,19 +15,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from .channels import Point, Problem
+from .channels import Point, Problem, just_inside
+from .gradient import counted_loop
 from .observables import AbstractObservable, End
 from .packing import packer
 from .splitting import Stretch
 
 
 class Progress(eqx.Module):
-    """What a lane carries besides state and observables: steps taken, the next step size, result code, time of failure."""
+    """What a lane carries besides state and observables: steps taken, the next step size, result code, time of
+    failure, the longest step."""
 
-    steps: Values
+    steps: Any
     h: Values
-    status: Values
+    status: Any
     failure_time: Values
+    longest: Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +53,13 @@ class Times:
 
 
 class AbstractMethod(eqx.Module):
-    """How one stretch is integrated while observables look on."""
+    """How one stretch is integrated while observables look on; `reverse` if reverse mode shall run through it."""
+
+    reverse: eqx.AbstractVar[bool]
 
     @abc.abstractmethod
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: "Watch", progress: Progress
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress
     ) -> tuple[Any, Any, Progress]:
         """State, observables' accumulators and progress at `stop`."""
 
@@ -81,12 +86,13 @@ class Uniform(AbstractMethod):
     short: Callable[[Problem], Callable[[Values, Any, Values], Any]] = eqx.field(static=True)
     pairs: bool = eqx.field(static=True, default=True)
     smooth: bool = eqx.field(static=True, default=True)
+    reverse: bool = eqx.field(static=True, default=False)
 
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return self.short(problem)
 
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: Watch, progress: Progress
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         count = jnp.maximum(steps, 1).astype(start.dtype)
         dt = (stop - start) / count
@@ -95,14 +101,14 @@ class Uniform(AbstractMethod):
         watching = bool(observe.observables)
 
         def point(t: Values, y: Any, weight: Values, edge: int) -> Point:
-            return Point(problem, t, y, dt, weight, edge if self.smooth else 0)
+            return Point(problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0)
 
         states = observe.update(observe.states, point(start, y, dt / 2, -1))
         pack_state, unpack_state = packer(z, self.pairs)
         pack, unpack = packer(states, self.pairs)
         pack_point, unpack_point = packer(y, self.pairs)
 
-        def body(i: Values, carry: Any) -> Any:
+        def body(i: Any, carry: Any) -> Any:
             state, seen = carry
             moved = pack_state(stretch.advance(i.astype(start.dtype), unpack_state(state)))
             if not watching:
@@ -113,10 +119,11 @@ class Uniform(AbstractMethod):
             at = unpack_point(jax.lax.optimization_barrier(pack_point(stretch.leave(after, unpack_state(moved)))))
             return moved, pack(observe.update(unpack(seen), point(start + after * dt, at, dt, 0)))
 
-        state, seen = jax.lax.fori_loop(jnp.zeros_like(steps), steps, body, (pack_state(z), pack(states)))
+        state, seen = counted_loop(steps, body, (pack_state(z), pack(states)), self.reverse)
         y = stretch.leave(steps.astype(start.dtype), unpack_state(state))
         states = observe.update(unpack(seen), point(stop, y, -dt / 2, 1))
-        return y, states, eqx.tree_at(lambda p: p.steps, progress, progress.steps + steps)
+        longest = jnp.where(steps > 0, jnp.maximum(progress.longest, dt), progress.longest)
+        return y, states, eqx.tree_at(lambda p: (p.steps, p.longest), progress, (progress.steps + steps, longest))
 
 
 def bounds(problem: Problem, start: Values, stop: Values) -> Values:
@@ -128,7 +135,12 @@ def bounds(problem: Problem, start: Values, stop: Values) -> Values:
 
 
 def fold(
-    problem: Problem, method: AbstractMethod, observables: Mapping[str, AbstractObservable], times: Times, steps: Any, h: Values
+    problem: Problem,
+    method: AbstractMethod,
+    observables: Mapping[str, AbstractObservable],
+    times: Times,
+    steps: Any,
+    h: Values,
 ) -> tuple[dict[str, Any], Any, Progress]:
     """Results by name, final state and progress of one lane.
 
@@ -137,7 +149,8 @@ def fold(
     """
     dtype = jax.tree.leaves(problem.y0)[0].dtype
     zero = jnp.zeros((), dtype)
-    progress = Progress(jnp.zeros((), jnp.int32), h, jnp.zeros((), jnp.int32), jnp.full((), jnp.nan, dtype))
+    none = jnp.zeros((), jnp.int32)
+    progress = Progress(none, h, none, jnp.full((), jnp.nan, dtype), zero)
     transient, observed = steps
     y = problem.y0
     asarray = lambda t: jnp.asarray(t, dtype)  # noqa: E731
@@ -150,7 +163,7 @@ def fold(
         def one(carry: Any, now: Any) -> Any:
             y, states, progress = carry
             watch_now = Watch(watch.observables, states)
-            return method.run(problem, y, *now, watch_now, progress), None
+            return method.run(problem, y, now[0], now[1], now[2], watch_now, progress), None
 
         return jax.lax.scan(one, (y, watch.states, progress), (ends[:-1], ends[1:], steps))[0]
 
@@ -166,14 +179,13 @@ def fold(
 
         def one(carry: Any, now: Any) -> Any:
             y, states, progress = carry
-            y, states, progress = interval(y, *now, Watch(observables, states), progress)
+            y, states, progress = interval(y, now[0], now[1], now[2], Watch(observables, states), progress)
             return (y, states, progress), y
 
         carry, ys = jax.lax.scan(one, (y, watch.states, progress), (ends[:-1], ends[1:], observed))
         samples = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.y, ys)
         y, states, progress = carry
-    longest = progress.h if isinstance(observed, tuple) else (ends[1:] - ends[:-1]).max() / jnp.maximum(observed.min(), 1)
-    end = End(problem, ends[0], ends[-1], y, longest, method.flow(problem), samples, times.observed)
+    end = End(problem, ends[0], ends[-1], y, progress.longest, method.flow(problem), samples, times.observed)
     results = {
         f"{name}{suffix}": value
         for name, each in observables.items()

@@ -1,15 +1,15 @@
 """Layer 5: the GPU path: every time loop of a block of lanes as one fused kernel, with all else left to XLA.
 
-On a GPU, XLA launches several kernels per time step. Here the program of one block of lanes, `Task.lane` under `jax.vmap`, is
-traced once, and each of its time loops becomes one Pallas kernel on a grid of blocks: it loads the block's parameters, state
-and accumulators, takes all steps of the stretch in registers, and writes state and accumulators back. There is no second
-copy of the equations: the kernel's body is the traced loop's own. What comes before and after a loop (coefficients, cuts, the
-refinement of peaks) is a few elementwise operations per stretch and stays with XLA; so complex coefficients, jumps of the
-input and sample times need nothing special.
+On a GPU, XLA launches several kernels per time step. Here the program of one block of lanes, `Task.lane` under `jax.vmap`,
+is traced once, and each of its time loops becomes one Pallas kernel on a grid of blocks: it loads the block's parameters,
+state and accumulators, takes all steps of the stretch in registers, and writes state and accumulators back. There is no
+second copy of the equations: the kernel's body is the traced loop's own. What comes before and after a loop (coefficients,
+cuts, the refinement of peaks) is a few elementwise operations per stretch and stays with XLA; so complex coefficients, jumps
+of the input and sample times need nothing special.
 
-Back ends, in order: Pallas for Mosaic GPU (Hopper and newer), Pallas for Triton (deprecated since JAX 0.11), plain XLA. `best_call`
-takes the first that compiles on the device at hand and agrees there with XLA on one block; a loop whose body a kernel can't
-express (a look-up in a recorded input, say) so ends with XLA.
+Back ends, in order: Pallas for Mosaic GPU (Hopper and newer), Pallas for Triton (deprecated since JAX 0.11), plain XLA.
+`best_call` takes the first that compiles on the device at hand and agrees there with XLA on one block; a loop whose body a
+kernel can't express (a look-up in a recorded input, say) so ends with XLA.
 
 What has been run: the kernels in Pallas' interpreters on a CPU, against the XLA path, in float64 and float32; their
 translation for CUDA without a device, Mosaic and Triton. Not yet run on a GPU: `benchmarks/gpu_check.py` does that.
@@ -31,7 +31,7 @@ from .engine import Task, compiled
 # Lanes per program: one per thread of a warp group, so that a lane's numbers stay in its own thread's registers.
 WIDTH = 128
 BACKENDS = ("mosaic", "triton")
-# The first block of a task must agree with XLA in this share of its lanes, to this many times √ε: rounding may move a few further.
+# One block of a task must agree with XLA in this share of its lanes, to this many times √ε: rounding moves a few further.
 _SHARE, _CLOSE = 0.9, 100
 
 
@@ -49,11 +49,16 @@ def _root(x: Any) -> Any:
     return jnp.where((x == 0) | (x == jnp.inf), x, root + (x - root * root) * inverse / 2)
 
 
+def _some(x: Any, axes: Any = None) -> Any:
+    return jnp.max(jnp.where(x, 1.0, 0.0).astype(jnp.float32), axis=axes) > 0
+
+
 _Rules = Mapping[str, Callable[..., Any]]
 # Inside a kernel: what some back end lacks, made of what it has.
 _IN_TRITON: _Rules = {
     "optimization_barrier": lambda params, *each: list(each),
-    "reduce_or": lambda params, x: jnp.max(jnp.where(x, 1.0, 0.0).astype(jnp.float32), axis=params["axes"]) > 0,
+    "reduce_or": lambda params, x: _some(x, params["axes"]),
+    "reduce_and": lambda params, x: ~_some(~x, params["axes"]),
     "is_finite": lambda params, x: x - x == 0,
     "integer_pow": lambda params, x: _power(x, params["y"]),
 }
@@ -102,11 +107,20 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
         inside = _IN_MOSAIC if backend == "mosaic" else _IN_TRITON
 
         def steps(*operands: Any) -> list[Any]:
-            def go_on(carry: Any) -> Any:
+            def unfinished(carry: Any) -> Any:
                 return _evaluate(cond.jaxpr, cond.consts, [*operands[:first], *carry], inside)[0]
 
+            def go_on(carry: Any) -> Any:
+                open_lanes = unfinished(carry)
+                return _some(open_lanes) if open_lanes.shape else open_lanes
+
             def advance(carry: Any) -> Any:
-                return tuple(_evaluate(body.jaxpr, body.consts, [*operands[first:second], *carry], inside))
+                moved = _evaluate(body.jaxpr, body.consts, [*operands[first:second], *carry], inside)
+                if not cond.out_avals[0].shape:
+                    return tuple(moved)
+                # Lanes with conditions of their own: those that are done wait.
+                open_lanes = unfinished(carry)
+                return tuple(jnp.where(open_lanes, new, old) for new, old in zip(moved, carry, strict=True))
 
             return list(jax.lax.while_loop(go_on, advance, tuple(operands[second:])))
 
@@ -114,7 +128,9 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
 
         @call.def_vmap
         def _(blocks: int, batched: Sequence[bool], *operands: Any) -> Any:
-            full = [x if many else jnp.broadcast_to(x, (blocks, *x.shape)) for x, many in zip(operands, batched, strict=True)]
+            full = [
+                x if many else jnp.broadcast_to(x, (blocks, *x.shape)) for x, many in zip(operands, batched, strict=True)
+            ]
             out = _launch(steps, full, full[second:], backend, interpret)
             return out, [True] * len(out)
 
@@ -145,7 +161,7 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
 def _launch(
     steps: Callable[..., list[Any]], operands: Sequence[Any], like: Sequence[Any], backend: str, interpret: bool
 ) -> list[Any]:
-    """One kernel for a whole loop, one program per block; booleans, which kernels don't load or store, travel as integers."""
+    """One kernel for a whole loop, one program per block; booleans, which kernels don't store, travel as integers."""
     stored = lambda x: jnp.where(x, 1, 0).astype(jnp.int32) if x.dtype == jnp.bool_ else x  # noqa: E731
     truth = [each.dtype == jnp.bool_ for each in operands]
     inputs = [stored(x) for x in operands]
@@ -212,7 +228,7 @@ def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) 
 kernel_call = functools.lru_cache(maxsize=16)(_kernel_call)
 
 
-def _plain_call(task: Task, platform: str) -> Any:
+def plain_call(task: Task, platform: str) -> Any:
     """XLA's path with all blocks as one, whose steps are the largest of theirs: on a GPU, width is what counts."""
 
     def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
@@ -222,10 +238,7 @@ def _plain_call(task: Task, platform: str) -> Any:
         out = compiled(task, 1, platform)(base, values, steps, h)
         return jax.tree.map(lambda each: each.reshape((group, lanes, *each.shape[2:])), out)
 
-    return jax.jit(call)
-
-
-plain_call = functools.lru_cache(maxsize=16)(_plain_call)
+    return call
 
 
 def _agree(ours: Any, theirs: Any) -> bool:
@@ -235,7 +248,8 @@ def _agree(ours: Any, theirs: Any) -> bool:
         a, b = np.asarray(a), np.asarray(b)
         if not np.issubdtype(b.dtype, np.floating):
             return bool(np.mean(a == b) >= _SHARE)
-        close = np.isclose(a, b, rtol=_CLOSE * np.finfo(b.dtype).eps ** 0.5, atol=_CLOSE * np.finfo(b.dtype).eps, equal_nan=True)
+        eps = float(np.finfo(b.dtype).eps)
+        close = np.isclose(a, b, rtol=_CLOSE * eps**0.5, atol=_CLOSE * eps, equal_nan=True)
         return bool(np.mean(close) >= _SHARE)
 
     return all(jax.tree.leaves(jax.tree.map(near, ours, theirs)))
@@ -244,8 +258,8 @@ def _agree(ours: Any, theirs: Any) -> bool:
 def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | None = None) -> tuple[Any, str]:
     """The fastest way that works here to call `task`, as `engine.compiled` would, and its name: "mosaic", "triton" or "xla".
 
-    `example` are the arguments (base, values, steps, h) of one call, on the device; programs have `width` lanes, a multiple of
-    128 for Mosaic. Kernels are compiled, run on `example`, and one block compared with XLA. Warns, in one line, where none works.
+    `example` are the arguments (base, values, steps, h) of one call, on the device; programs have `width` lanes, a multiple
+    of 128 for Mosaic. A kernel is compiled, run on `example`, and one block compared with XLA. Warns where none works.
     """
     base, values, steps, h = example
     (device,) = h.devices()
@@ -267,5 +281,6 @@ def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | No
             reasons.append(f"{backend}: results differ from XLA's")
         except Exception as error:  # whatever a compiler raises
             reasons.append(f"{backend}: {(str(error).strip() or type(error).__name__).splitlines()[0][:120]}")
-    warnings.warn(f"No fused kernel for this sweep on {device.device_kind}, so plain XLA runs it ({'; '.join(reasons)}).", stacklevel=2)
+    why = "; ".join(reasons)
+    warnings.warn(f"No fused kernel for this sweep on {device.device_kind}, so plain XLA runs it ({why}).", stacklevel=2)
     return plain_call(task, device.platform), "xla"

@@ -2,9 +2,9 @@
 
     d(t/τ): dv = (…) + √(2D) dW        one step: v += ½h f + √(Dh) ξ₁;  exact Möbius map over h;  v += ½h f + √(Dh) ξ₂
 
-Weak order 2, R > 0 at any step. ξ₁ and ξ₂ come from one call of Threefry-2x32 (Salmon et al. 2011; the generator of `jax.random`) at
-the counter (step, 0) under the lane's own key, by Box and Muller: the same whatever the blocks, the threads or the devices, and elementwise,
-so that they are made in registers inside the time loop.
+Weak order 2, R > 0 at any step. ξ₁ and ξ₂ come from one call of Threefry-2x32 (Salmon et al. 2011; the generator of
+`jax.random`) at the counter (step, 0) under the lane's own key, by Box and Muller: the same whatever the blocks, the
+threads or the devices, and elementwise, so that they are made in registers inside the time loop.
 """
 
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from .._types import Values
 from ..models.stimulus import input_at
-from .channels import Problem
+from .channels import Problem, just_inside
 from .splitting import Stretch, apply_map, real_map
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -79,8 +79,7 @@ def noisy_stretch(problem: Problem, start: Values, stop: Values, steps: Values, 
         f = model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]
         if stimulus is None:
             return f
-        margin = 8 * jnp.finfo(t.dtype).eps * (jnp.abs(start) + jnp.abs(stop))
-        return f + input_at(stimulus, jnp.clip(t, start, stop - margin)) - middle
+        return f + input_at(stimulus, just_inside(t, start, stop)) - middle
 
     def enter(y: Any) -> Any:
         return jnp.pi * tau * y.r, y.v

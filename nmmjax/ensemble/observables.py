@@ -1,8 +1,9 @@
 """Layer 5: what a sweep keeps of every lane, folded while integrating; trajectories are never stored.
 
-An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point → accumulator) and
-`finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the sweep's `t0` (what lies
-before is the transient). Peaks, troughs and periods are refined between steps, so they are as exact as the solver.
+An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point →
+accumulator) and `finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the
+sweep's `t0` (what lies before is the transient). Peaks, troughs and periods are refined between steps, so they are as
+exact as the solver.
 """
 
 import abc
@@ -24,7 +25,8 @@ _NEWTON_STEPS = 4
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """What `finish` may use: the problem, the last state, the observed time, and the exact-to-order flow over short times."""
+    """What `finish` may use: the problem, the last state, the observed time, and the exact-to-order flow over short
+    times."""
 
     problem: Problem
     t0: Values
@@ -39,7 +41,7 @@ class End:
 class AbstractObservable(eqx.Module):
     """What is kept of a lane. `smooth` results are extrapolated over step sizes; the others come from the finest run."""
 
-    smooth: eqx.AbstractClassVar[bool]
+    smooth: ClassVar[bool]
 
     @abc.abstractmethod
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
@@ -136,7 +138,7 @@ class AbstractSingle(AbstractObservable):
     """Shared by observables of one channel with one result."""
 
     channel: eqx.AbstractVar[str]
-    label: eqx.AbstractClassVar[str]
+    label: ClassVar[str]
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         check_channel(self.channel, problem)
@@ -197,7 +199,9 @@ class Var(AbstractSingle):
 class AbstractExtremum(AbstractSingle):
     """The largest or smallest value of a channel: the best step, refined to where the channel's rate vanishes."""
 
-    sign: eqx.AbstractClassVar[int]
+    @abc.abstractmethod
+    def better(self, value: Values, best: Values) -> Any:
+        """Whether `value` beats the best so far."""
 
     def init(self, point: Point) -> Any:
         return point.channel(self.channel), point.t, point.y
@@ -205,14 +209,14 @@ class AbstractExtremum(AbstractSingle):
     def update(self, state: Any, point: Point) -> Any:
         best, t, y = state
         value = point.channel(self.channel)
-        better = self.sign * value > self.sign * best
+        better = self.better(value, best)
         keep = lambda new, old: jnp.where(better, new, old)  # noqa: E731
         return keep(value, best), keep(point.t, t), jax.tree.map(keep, point.y, y)
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
         best, t, y = state
         value = channel_value(self.channel, end.problem, *_turning_point(self.channel, t, y, end))
-        return {"": jnp.where(self.sign * value > self.sign * best, value, best)}
+        return {"": jnp.where(self.better(value, best), value, best)}
 
 
 class Peak(AbstractExtremum):
@@ -221,7 +225,9 @@ class Peak(AbstractExtremum):
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
     label: ClassVar[str] = "peak"
-    sign: ClassVar[int] = 1
+
+    def better(self, value: Values, best: Values) -> Any:
+        return value > best
 
 
 class Trough(AbstractExtremum):
@@ -230,7 +236,9 @@ class Trough(AbstractExtremum):
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
     label: ClassVar[str] = "trough"
-    sign: ClassVar[int] = -1
+
+    def better(self, value: Values, best: Values) -> Any:
+        return value < best
 
 
 def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, Any]:
@@ -257,7 +265,7 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
 class _Maxima(NamedTuple):
     """What finding maxima needs: how many so far, the last rate, and the lowest value since the last maximum."""
 
-    count: Values
+    number: Values
     rate: Values
     low: Values
 
@@ -268,7 +276,7 @@ def _see(maxima: _Maxima, point: Point, channel: str, threshold: float, prominen
     turned = (maxima.rate > 0) & (rate <= 0)
     found = turned & (value >= threshold) & (value - maxima.low > prominence * jnp.abs(value))
     low = jnp.where(found, value, jnp.minimum(maxima.low, value))
-    return _Maxima(jnp.where(found, maxima.count + 1, maxima.count), rate, low), found
+    return _Maxima(jnp.where(found, maxima.number + 1, maxima.number), rate, low), found
 
 
 def _no_maxima(point: Point, channel: str) -> _Maxima:
@@ -299,7 +307,7 @@ class SpikeCount(AbstractSingle):
         return _see(state, point, self.channel, self.threshold, self.prominence)[0]
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        return {"": state.count + 0 * state.rate}  # NaN if the lane failed
+        return {"": state.number + 0 * state.rate}  # NaN if the lane failed
 
 
 class Period(AbstractSingle):
@@ -326,13 +334,13 @@ class Period(AbstractSingle):
         before, first, last = state
         maxima, found = _see(before, point, self.channel, self.threshold, self.prominence)
         here = (point.t, point.y)
-        first = jax.tree.map(lambda new, old: jnp.where(found & (before.count == 0), new, old), here, first)
+        first = jax.tree.map(lambda new, old: jnp.where(found & (before.number == 0), new, old), here, first)
         return maxima, first, jax.tree.map(lambda new, old: jnp.where(found, new, old), here, last)
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
         (count, _, _), first, last = state
-        begin, _ = _turning_point(self.channel, *first, end)
-        stop, _ = _turning_point(self.channel, *last, end)
+        begin, _ = _turning_point(self.channel, first[0], first[1], end)
+        stop, _ = _turning_point(self.channel, last[0], last[1], end)
         several = count >= 2
         intervals = jnp.where(several, count - 1, jnp.ones_like(count))
         return {"": jnp.where(several, (stop - begin) / intervals, jnp.full_like(stop, jnp.nan))}
@@ -360,8 +368,8 @@ class LastFinite(AbstractObservable):
 class Fold(AbstractObservable):
     """An observable of your own: `init(point)`, `update(state, point)`, `finish(state, duration)` on floats.
 
-    A `point` has `t`, `y` (with `y.r`, `y.v`), `weight` (trapezoid weight for time integrals), `channel(name)` and `rate(name)`.
-    The accumulator is a pytree of float scalars. Example, the time spent above 1: `Fold(lambda p: 0 * p.t,
+    A `point` has `t`, `y` (with `y.r`, `y.v`), `weight` (trapezoid weight for time integrals), `channel(name)` and
+    `rate(name)`. The accumulator is a pytree of float scalars. Example, the time spent above 1: `Fold(lambda p: 0 * p.t,
     lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
     """
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import Parameter, as_array, as_number, describe, parameter_table, refuse_unknown, require
+from .._parameter import Parameter, as_number, describe, parameter_table, refuse_unknown, require
 from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel
@@ -23,6 +23,7 @@ from .channels import Problem
 from .convergence import converge, predicted_rates
 from .engine import Shape, Task, prepared, run
 from .folding import AbstractMethod, Times, Uniform
+from .gradient import FORWARD_LIMIT, derivative_name
 from .noise import no_flow, noisy_stretch
 from .observables import AbstractObservable, Final, LastFinite, Samples
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
@@ -56,10 +57,10 @@ class Build:
 
 
 def _path(base: Problem, name: str) -> str:
-    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, or a state variable's initial value."""
+    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …"""
     if name in type(base.y0).units:
         return f"y0.{name}"
-    if name == "noise":
+    if name in ("noise", "key"):
         return name
     return name if name.startswith("stimulus.") else f"model.{name}"
 
@@ -154,6 +155,7 @@ class Plan:
     dt0: float | None
     estimate: bool
     key: Any = None
+    gradient: tuple[str, ...] = ()
     max_steps: int = _MAX_STEPS
 
     meanings = MEANINGS
@@ -171,7 +173,11 @@ class Plan:
         """Swept parameters by value, and sample times: name → (dimensions, values, attributes)."""
         declared = sweepable(self.base)
         found = {
-            name: (dims, values, {"units": declared[name].unit, "long_name": declared[name].doc, "symbol": declared[name].symbol})
+            name: (
+                dims,
+                values,
+                {"units": declared[name].unit, "long_name": declared[name].doc, "symbol": declared[name].symbol},
+            )
             for name, (dims, values) in self.swept.items()
         }
         for name, each in self.observables.items():
@@ -189,6 +195,12 @@ class Plan:
             dims, shape = ((f"{name}_time",), (size,)) if size else ((), ())
             for suffix, (units, long_name) in each.variables(self.base).items():
                 found[f"{name}{suffix}"] = Variable(dims, shape, self.dtype, {"units": units, "long_name": long_name})
+        units = {name: each.unit for name, each in sweepable(self.base).items()}
+        for name, each in list(found.items()):
+            for parameter in self.gradient:
+                about = f"∂({each.attrs['long_name']})/∂{parameter}"
+                attrs = {"units": f"({each.attrs['units']})/({units[parameter]})", "long_name": about}
+                found[derivative_name(name, parameter)] = dataclasses.replace(each, attrs=attrs)
         flags = {"flag_values": list(MEANINGS), "flag_meanings": list(MEANINGS.values())}
         own = {
             "status": ("int16", {"long_name": "how the lane ended", **flags}),
@@ -201,12 +213,18 @@ class Plan:
     @property
     def config(self) -> dict[str, Any]:
         """The call, as JSON: two sweeps with equal configurations have equal results."""
-        digests = {name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest() for name, (_, values) in self.swept.items()}
+        digests = {
+            name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+            for name, (_, values) in self.swept.items()
+        }
         return {
             "model": _written(self.base.model),
             "stimulus": None if self.base.stimulus is None else _written(self.base.stimulus),
             "y0": {name: float(getattr(self.base.y0, name)) for name in type(self.base.y0).units},
-            "over": {name: {"dim": dims[0], "size": values.size, "sha256": digests[name]} for name, (dims, values) in self.swept.items()},
+            "over": {
+                name: {"dim": dims[0], "size": values.size, "sha256": digests[name]}
+                for name, (dims, values) in self.swept.items()
+            },
             "t0": self.times.t0,
             "t1": self.times.t1,
             "observe": {name: repr(each) for name, each in self.observables.items()},
@@ -217,6 +235,7 @@ class Plan:
             "estimate": self.estimate,
             "noise": None if self.base.noise is None else float(self.base.noise),
             "seed": self.seed,
+            "gradient": list(self.gradient),
             "dtype": self.dtype,
         }
 
@@ -242,19 +261,26 @@ class Plan:
         lanes = np.asarray(lanes, dtype=np.int64)
         index = dict(zip(self.dims, np.unravel_index(lanes, tuple(self.dims.values())), strict=True))
         found = {name: values[index[dims[0]]] for name, (dims, values) in self.swept.items()}
+        for name in self.gradient:
+            if name not in found:
+                held = np.asarray(operator.attrgetter(_path(self.base, name))(self.base))
+                found[name] = np.full(lanes.size, held, held.dtype)
         return found if self.key is None else found | {"key": _lane_keys(self.key, lanes)}
 
     def compute(self, lanes: Any, report: Callable[[int], None] | None = None) -> dict[str, np.ndarray]:
         """Results of the flat lane numbers: name → array (len(lanes), …). `report(n)` hears of every n lanes done.
 
-        Equal lane numbers give equal bits. A lane that fails has NaN results, a code in `status` and its time in `failure_time`.
+        Equal lane numbers give equal bits. A lane that fails has NaN results, a code in `status` and its time in
+        `failure_time`.
         """
         return _compute(self, self.values(lanes), report)
 
 
 def _lane_keys(key: Any, lanes: np.ndarray) -> np.ndarray:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
-    folded = jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(jnp.asarray(lanes % 2**32, jnp.uint32))
+    folded = jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(
+        jnp.asarray(lanes % 2**32, jnp.uint32)
+    )
     return np.asarray(folded)
 
 
@@ -281,6 +307,7 @@ def plan_sweep(
     estimate: bool = True,
     noise: Any = None,
     key: Any = None,
+    gradient: Any = None,
 ) -> Plan:
     """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
     is_model = isinstance(model, AbstractModel)
@@ -293,22 +320,38 @@ def plan_sweep(
     dims, swept = _axes(base, over)
     observables = _check_observables(observe, base)
     times = _check_times(t0, t1, observables)
-    default = 1e-6 if base.y0.r.dtype == jnp.float64 else 1e-4
+    default = 1e-6 if jax.tree.leaves(base.y0)[0].dtype == jnp.float64 else 1e-4
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
     atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
     dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
     if noise is not None and dt0 is None:
         dt0 = 0.01 * float(getattr(model, "tau", 1.0))
     chosen, name = choose_method(base, method, rtol, atol, dt0)
-    return Plan(base, dims, swept, observables, times, chosen, name, rtol, atol, dt0, bool(estimate), key)
+    gradient = _check_gradient(gradient, base)
+    if len(gradient) > FORWARD_LIMIT:
+        chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]
+    return Plan(base, dims, swept, observables, times, chosen, name, rtol, atol, dt0, bool(estimate), key, gradient)
+
+
+def _check_gradient(gradient: Any, base: Problem) -> tuple[str, ...]:
+    """Names of the parameters to differentiate by; refuses what can't be swept."""
+    names = () if gradient is None else (gradient,) if isinstance(gradient, str) else tuple(gradient)
+    refuse_unknown(names, sweepable(base), "names to differentiate by,")
+    require("gradient", names, "name each parameter once", len(set(names)) == len(names))
+    return names
 
 
 def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     """Noise intensity, key and the key's words; all None without noise."""
     if noise is None and not swept:
-        require("key", key, "be given together with `noise`", key is None)
+        require("key", type(key).__name__, "be given together with `noise`", key is None)
         return None, None, None
-    require("key", key, "be a random key such as `jax.random.key(0)` where there is noise", isinstance(key, jax.Array))
+    require(
+        "key",
+        type(key).__name__,
+        "be a random key such as `jax.random.key(0)` where there is noise",
+        isinstance(key, jax.Array),
+    )
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         key = jax.random.wrap_key_data(key)
     words = jax.random.key_data(key)
@@ -317,31 +360,34 @@ def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
 
 
 def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
-    """The way to integrate: geometric splitting where the model offers it, else Runge–Kutta; adaptive unless `dt0` is given."""
+    """The way to integrate: geometric splitting where offered, else Runge–Kutta; adaptive unless `dt0` is given."""
     pairs = jax.default_backend() == "cpu"
     splitting = offers_splitting(base.model)
     if method is None:
         method = MobiusSplitting(4) if splitting else diffrax.Tsit5()
     if base.noise is not None:
-        require("method", type(method).__name__, "be `MobiusSplitting(4)` or None where there is noise", isinstance(method, MobiusSplitting))
-        require("noise", base.noise, "be None for this model: noise needs a Riccati population without gap junctions and conductances", splitting)
-        return Uniform(noisy_stretch, no_flow, pairs, smooth=False), "Möbius splitting with noise, weak order 2"
+        rule = "be `MobiusSplitting(4)` or None where there is noise"
+        require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
+        rule = "be None for this model: noise needs a Riccati population without gap junctions and conductances"
+        require("noise", base.noise, rule, splitting)
+        noisy = Uniform(stretch=noisy_stretch, short=no_flow, pairs=pairs, smooth=False)
+        return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(method, MobiusSplitting):
         require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
         rule = "be a diffrax solver for this model (splitting takes neither gap junctions nor conductances in a sweep)"
         require("method", method, rule, splitting)
-        return Uniform(splitting_stretch, splitting_flow, pairs), "processed Möbius splitting, order 4"
+        return Uniform(stretch=splitting_stretch, short=splitting_flow, pairs=pairs), "processed Möbius splitting, order 4"
     rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"
     require("method", method, rule, is_explicit(method))
     name = type(method).__name__
     if dt0 is not None:
-        return Uniform(RKStretch(method), RKFlow(method), pairs=False), f"{name}, fixed steps"
-    return Adaptive(method, rtol, atol, _MAX_STEPS), f"{name}, adaptive"
+        return Uniform(stretch=RKStretch(method), short=RKFlow(method), pairs=False), f"{name}, fixed steps"
+    return Adaptive(solver=method, rtol=rtol, atol=atol, max_steps=_MAX_STEPS), f"{name}, adaptive"
 
 
 def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None) -> dict[str, np.ndarray]:
     build = Build(tuple(values))
-    task = Task(build, plan.method, tuple(plan.observables.items()), plan.times)
+    task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
     n = next(iter(values.values())).size
     shape = Shape.choose(n, plan.dtype)
     adaptive = isinstance(plan.method, Adaptive)
@@ -352,7 +398,9 @@ def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], 
     codes = np.zeros(n, np.int16)
     failures, used = np.full(n, np.nan), np.zeros(n)
 
-    def solve(lanes: np.ndarray, rates: np.ndarray, task: Task = task, heard: Any = None) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    def solve(
+        lanes: np.ndarray, rates: np.ndarray, task: Task = task, heard: Any = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
         steps = jax.tree.map(lambda each: steps_of(each[lanes], rates), lengths)
         some = {name: each[lanes] for name, each in values.items()}
         out = run(task, shape, plan.base, some, steps, np.zeros(lanes.size, plan.dtype), rates, heard)
@@ -373,16 +421,24 @@ def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], 
         smooth = {f".{name}": True for name in state}
         for name, each in plan.observables.items():
             smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
-        results, error, met, steps = converge(solve, rates, smooth, plan.rtol, plan.atol / plan.rtol, plan.max_steps, report)
+        derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
+        results, error, met, steps = converge(
+            solve, rates, smooth, derived, plan.rtol, plan.atol / plan.rtol, plan.max_steps, report
+        )
     finite = np.all([np.isfinite(results[f".{name}"]) for name in state], axis=0)
     positive = np.all([results[f".{name}"] > 0 for name in type(plan.base.y0).positive], axis=0) if finite.size else finite
     status = np.where(codes > 0, codes, np.where(~finite, 2, np.where(~positive, 3, np.where(met, 0, 1))))
     late = np.flatnonzero((status > 0) & np.isnan(failures) & ~finite)
     if late.size:  # the hot loop doesn't watch for failures: the few lanes that failed run again with a watch
-        watch = dataclasses.replace(task, observables=(("t", LastFinite()),))
+        watch = dataclasses.replace(task, observables=(("t", LastFinite()),), gradient=())
         failures[late] = solve(late, used[late], watch)[0]["t"]
-    broken = status > 1
-    own = {"status": status, "failure_time": np.where(broken | (codes > 0), failures, np.nan), "error": error, "steps": steps}
+    broken = status > (0 if adaptive else 1)  # a lane that stopped early has no results; one that missed its tolerance has
+    own = {
+        "status": status,
+        "failure_time": np.where(broken | (codes > 0), failures, np.nan),
+        "error": error,
+        "steps": steps,
+    }
     found = {}
     for name, variable in plan.variables.items():
         each = (own if name in own else results)[name]

@@ -2,7 +2,8 @@
 
 Steps equal those of `diffrax.diffeqsolve` to rounding (fixed steps), and the adaptive controller is diffrax's
 `PIDController` with its defaults (integral control). What differs is only how the loop is laid out: the stages
-are unrolled into one kernel over a block, every lane has its own time and step, and a block ends when its own slowest lane does.
+are unrolled into one kernel over a block, every lane has its own time and step, and a block ends when its own
+slowest lane does.
 """
 
 import dataclasses
@@ -11,13 +12,15 @@ from typing import Any
 
 import diffrax
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from .channels import Point, Problem
+from .channels import Point, Problem, just_inside
 from .folding import AbstractMethod, Progress, Watch
+from .gradient import CHECKPOINTS
 from .splitting import Stretch
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
@@ -30,14 +33,19 @@ def _combine(y: Any, h: Values, ks: list[Any], weights: Any) -> Any:
     return jax.tree.map(lambda y, k: y + h * k, y, total)
 
 
-def rk_step(solver: Any, problem: Problem, t: Values, h: Values, y: Any, k0: Any) -> tuple[Any, Any, Any]:
-    """(state at t + h, error estimate, last stage's slope) from the state at t and its slope there."""
+def rk_step(
+    solver: Any, problem: Problem, t: Values, h: Values, y: Any, k0: Any, inside: Callable[[Values], Values] = lambda t: t
+) -> tuple[Any, Any, Any]:
+    """(state at t + h, error estimate, last stage's slope) from the state at t and its slope there.
+
+    `inside` keeps times before the next jump of the input.
+    """
     tableau = solver.tableau
     ks = [k0]
     at = y
     for row, c in zip(tableau.a_lower, tableau.c, strict=True):
         at = _combine(y, h, ks, row)
-        ks.append(problem.model.vector_field(t + float(c) * h, at, problem.stimulus))
+        ks.append(problem.model.vector_field(inside(t + float(c) * h), at, problem.stimulus))
     after = at if tableau.ssal else _combine(y, h, ks, tableau.b_sol)
     zero = jax.tree.map(jnp.zeros_like, y)
     return after, _combine(zero, h, ks, tableau.b_error), ks[-1]
@@ -52,13 +60,16 @@ class RKStretch:
     def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
         h = (stop - start) / steps
 
+        def inside(t: Values) -> Values:
+            return just_inside(t, start, stop)
+
         def slope(t: Values, y: Any) -> Any:
-            return problem.model.vector_field(t, y, problem.stimulus)
+            return problem.model.vector_field(inside(t), y, problem.stimulus)
 
         def advance(i: Values, z: Any) -> Any:
             y, k = z
             t = start + i * h
-            after, _, last = rk_step(self.solver, problem, t, h, y, k)
+            after, _, last = rk_step(self.solver, problem, t, h, y, k, inside)
             return after, last if self.solver.tableau.fsal else slope(t + h, after)
 
         return Stretch(lambda y: (y, slope(start, y)), advance, lambda i, z: z[0])
@@ -96,6 +107,7 @@ class Adaptive(AbstractMethod):
     rtol: float = eqx.field(static=True)
     atol: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
+    reverse: bool = eqx.field(static=True, default=False)
 
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return RKFlow(self.solver)(problem)
@@ -115,7 +127,7 @@ class Adaptive(AbstractMethod):
         return jnp.minimum(100 * h0, h1).astype(d0.dtype)
 
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Values, observe: Watch, progress: Progress
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         del steps
         order = self.solver.order(None)
@@ -124,6 +136,9 @@ class Adaptive(AbstractMethod):
         first = self._first_step(problem, start, y, k, order)
         h = jnp.where(progress.h > 0, progress.h, first)
         margin = 4 * jnp.finfo(start.dtype).eps
+
+        def inside(t: Values) -> Values:
+            return just_inside(t, start, stop)
 
         def unfinished(carry: Any) -> Any:
             t, _, _, _, p = carry
@@ -135,9 +150,9 @@ class Adaptive(AbstractMethod):
             left = stop - t
             last = h * (1 + 1e-9) >= left
             step = jnp.where(last, left, h)
-            after, error, slope = rk_step(self.solver, problem, t, step, y, k)
+            after, error, slope = rk_step(self.solver, problem, t, step, y, k, inside)
             if not self.solver.tableau.fsal:
-                slope = problem.model.vector_field(t + step, after, problem.stimulus)
+                slope = problem.model.vector_field(inside(t + step), after, problem.stimulus)
             size = _norm(error, y, after, self.rtol, self.atol)
             above = jnp.stack([getattr(after, name) > 0 for name in positive]).all() if positive else jnp.array(True)
             finite = jnp.isfinite(size)
@@ -153,7 +168,7 @@ class Adaptive(AbstractMethod):
             t_after = jnp.where(last, stop, t + step)
             if observe.observables:
                 begin = Point(problem, t, y, step, step / 2, -1)
-                end = Point(problem, t_after, after, step, step / 2, 1)
+                end = Point(problem, inside(t_after), after, step, step / 2, 1)
                 states = seen
                 states_after = observe.update(observe.update(states, begin), end)
                 seen = jax.tree.map(lambda new, old: jnp.where(keep, new, old), states_after, states)
@@ -164,11 +179,17 @@ class Adaptive(AbstractMethod):
             failed = jnp.where(status > 0, t_new, p.failure_time)
             unfinished_at_end = (status == 1) & (t_new >= stop)
             status = jnp.where(unfinished_at_end, 0, status).astype(jnp.int32)
-            return t_new, h, state, seen, Progress(count, h, status, jnp.where(status > 0, failed, p.failure_time))
+            failure_time = jnp.where(status > 0, failed, p.failure_time)
+            longest = jnp.where(keep, jnp.maximum(p.longest, step), p.longest)
+            return t_new, h, state, seen, Progress(count, h, status, failure_time, longest)
 
         carry = (start, h, (y, k), observe.states, progress)
-        _, h, state, seen, p = jax.lax.while_loop(unfinished, body, carry)
-        return state[0], seen, Progress(p.steps, h, p.status, p.failure_time)
+        if self.reverse:
+            loop = eqxi.while_loop(unfinished, body, carry, kind="checkpointed", checkpoints=CHECKPOINTS)
+        else:
+            loop = jax.lax.while_loop(unfinished, body, carry)
+        _, h, state, seen, p = loop
+        return state[0], seen, eqx.tree_at(lambda p: p.h, p, h)
 
 
 def is_explicit(solver: Any) -> bool:

@@ -6,10 +6,10 @@ Between the exact flow A of Ẇ = Δ + i(η − W²) and the kick B of v by f(R,
 
 is of order 2 only, but conjugate to one of order 4: Φ(h) = P⁻¹ K P with P = exp((h²/12)[A, B]) (processing; Rowlands 1991;
 Takahashi & Imada 1984; Blanes, Casas & Ros 1999). P is applied where a stretch of steps begins, P⁻¹ where it ends or is
-looked at. Here P is in closed form: [A, B] is the field (−2 R f, J Δ/π + ∂c/∂t − 2 v c), whose flow is a Möbius map of R and an
-affine map of v. All steps go forward in time, R > 0 for any step, and the error expands in h⁴, h⁶, ….
+looked at. Here P is in closed form: [A, B] is the field (−2 R f, J Δ/π + ∂c/∂t − 2 v c), whose flow is a Möbius map of R
+and an affine map of v. All steps go forward in time, R > 0 for any step, and the error expands in h⁴, h⁶, ….
 
-The Möbius map in real numbers: with x = π R, y = v and m = x² + y², the numerator's and the denominator's real parts are affine
+The Möbius map in real numbers: with x = π R, y = v and m = x² + y², numerator and denominator are affine
 in (x, y, m): the action of SL(2, C) on light-like four-vectors.
 """
 
@@ -23,7 +23,7 @@ from .._types import Values
 from ..models.stimulus import input_at
 from ..solvers.mobius import force_gradient_step, mobius_flow
 from ..solvers.term import PopulationTerm
-from .channels import Problem
+from .channels import Problem, just_inside
 
 
 class Stretch(NamedTuple):
@@ -94,9 +94,7 @@ def splitting_stretch(problem: Problem, start: Values, stop: Values, steps: Valu
 
     def rest(t: Values) -> tuple[Values, Values]:
         """What the input has beyond `middle`, and its slope per t/tau, taken within the stretch."""
-        # Jumps lie at the ends of a stretch and are right-continuous: look just inside.
-        margin = 8 * jnp.finfo(t.dtype).eps * (jnp.abs(start) + jnp.abs(stop))
-        inside = jnp.clip(t, start, stop - margin)
+        inside = just_inside(t, start, stop)
         value, slope = jax.jvp(lambda t: input_at(stimulus, t), (inside,), (jnp.ones_like(inside),))
         return value - middle, slope * tau
 
