@@ -55,6 +55,11 @@ def sweep(problem: Ensemble, rtol: float) -> Run:
     return _final(problem, rtol=rtol)
 
 
+def predicted(problem: Ensemble, rtol: float) -> Run:
+    """Final states by one run of the splitting at the steps predicted from each lane's energy, without error estimate."""
+    return _final(problem, rtol=rtol, estimate=False)
+
+
 def adaptive(problem: Ensemble, tol: float, solver: str = "Tsit5") -> Run:
     """Final states by the path for any model: adaptive Runge–Kutta, atol = rtol/10."""
     import diffrax
@@ -64,7 +69,7 @@ def adaptive(problem: Ensemble, tol: float, solver: str = "Tsit5") -> Run:
 
 def fixed(problem: Ensemble, h: float) -> Run:
     """Final states by the splitting with steps h: the C loop's work."""
-    return _final(problem, method="splitting", dt0=h)
+    return _final(problem, method=nmm.MobiusSplitting(4), dt0=h)
 
 
 def gradient(problem: Ensemble, rtol: float) -> Run:

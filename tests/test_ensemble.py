@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmmjax import MPR, Final, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
+from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.convergence import converge
 from nmmjax.ensemble.packing import packer
 from nmmjax.ensemble.plan import steps_of
@@ -205,11 +206,11 @@ RUNGE_KUTTA = {
 runge_kutta = pytest.mark.parametrize(("solver", "name", "stimulus"), RUNGE_KUTTA.values(), ids=RUNGE_KUTTA)
 
 
-def solve_all(model, solver, stimulus, controller, dt0, y0):
-    """`diffrax.diffeqsolve` for every η: (final r, final v, number of steps)."""
+def solve_all(model, solver, stimulus, controller, first, y0):
+    """`diffrax.diffeqsolve` for every η with its `first` step: (final r, final v, number of steps)."""
 
     @eqx.filter_jit
-    def one(eta):
+    def one(eta, dt0):
         term = diffrax.ODETerm(lambda t, y, each: each.vector_field(t, y, stimulus))
         each = eqx.tree_at(lambda m: m.eta, model, eta)
         run = diffrax.diffeqsolve(
@@ -217,7 +218,21 @@ def solve_all(model, solver, stimulus, controller, dt0, y0):
         )
         return run.ys.r[-1], run.ys.v[-1], run.stats["num_steps"]
 
-    return np.array([one(jnp.asarray(eta)) for eta in ETAS]).T
+    return np.array([one(jnp.asarray(eta), jnp.asarray(dt0)) for eta, dt0 in zip(ETAS, first, strict=True)]).T
+
+
+def first_steps(plan, model, stimulus):
+    """Hairer's first step of every lane (diffrax, left to itself, starts with 0.01)."""
+    order, zero = plan.method.solver.order(None), jnp.asarray(0.0)
+
+    @eqx.filter_jit
+    def one(eta):
+        each = eqx.tree_at(lambda m: m.eta, model, eta)
+        y0 = each.state(Y0)
+        slope = each.vector_field(zero, y0, stimulus)
+        return plan.method._first_step(Problem(each, y0, stimulus), zero, y0, slope, order)
+
+    return [float(one(jnp.asarray(eta))) for eta in ETAS]
 
 
 @runge_kutta
@@ -227,7 +242,7 @@ def test_fixed_steps_are_those_of_diffrax(solver, name, stimulus):
         model, over={"eta": ETAS}, y0=Y0, t1=T1, observe={"last": Final()}, method=solver, dt0=0.01, stimulus=stimulus
     )
     found = compute(plan)
-    r, v, steps = solve_all(model, solver, stimulus, diffrax.ConstantStepSize(), 0.01, model.state(Y0))
+    r, v, steps = solve_all(model, solver, stimulus, diffrax.ConstantStepSize(), [0.01] * 3, model.state(Y0))
     np.testing.assert_allclose(final(found), np.stack([r, v], axis=1), rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(found["steps"], steps)
     assert np.all(np.isnan(found["error"]))
@@ -249,7 +264,9 @@ def test_adaptive_steps_are_those_of_diffrax(solver, name, stimulus):
         stimulus=stimulus,
     )
     found = compute(plan)
-    r, v, steps = solve_all(model, solver, stimulus, diffrax.PIDController(rtol, atol), None, model.state(Y0))
+    r, v, steps = solve_all(
+        model, solver, stimulus, diffrax.PIDController(rtol, atol), first_steps(plan, model, stimulus), model.state(Y0)
+    )
     np.testing.assert_array_equal(found["steps"], steps)
     np.testing.assert_allclose(final(found), np.stack([r, v], axis=1), rtol=1e-9, atol=1e-9)
 

@@ -65,9 +65,9 @@ def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
 
 
 def just_inside(t: Values, start: Values, stop: Values) -> Values:
-    """`t` kept within [start, stop): stimuli jump at the ends of stretches and are right-continuous."""
+    """`t` kept strictly between `start` and `stop`, where stimuli jump or have kinks."""
     margin = 8 * float(jnp.finfo(stop.dtype).eps) * (jnp.abs(start) + jnp.abs(stop))
-    return jnp.clip(t, start, stop - margin)
+    return jnp.clip(t, start + margin, stop - margin)
 
 
 def check_channel(name: str, problem: Problem) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 # The extrapolated error is about this times the 3/2 power of the estimate of the finer run (order 6 against order 4).
-_EXTRAPOLATED = 15.0
+_EXTRAPOLATED = 30.0
 _ORDER = 4
 # The second run has this many times the first one's steps; later ones what the estimate asks for, within these bounds.
 _LEAST_APART = 1.2
@@ -53,59 +53,71 @@ def _extrapolate(fine: np.ndarray, coarse: np.ndarray, ratio: np.ndarray) -> np.
     return (fine + (fine - coarse) * factor).astype(fine.dtype)
 
 
+def _ratios(fine: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest ratio of the steps of two runs over a lane's stretches, and whether all stretches have the same."""
+    ratios = np.where(coarse > 0, fine / np.maximum(coarse, 1), np.nan)
+    with np.errstate(invalid="ignore"):
+        least, most = np.nanmin(ratios, axis=1), np.nanmax(ratios, axis=1)
+    return least, most <= least * (1 + 1e-6)
+
+
 def converge(
-    solve: Callable[[np.ndarray, np.ndarray], tuple[dict[str, np.ndarray], np.ndarray]],
+    solve: Callable[..., tuple[dict[str, np.ndarray], np.ndarray]],
     rates: np.ndarray,
     smooth: Mapping[str, bool],
     derived: Mapping[str, bool],
-    rtol: float,
-    atol: float,
+    tolerances: tuple[float, float],
     max_steps: int,
+    several: bool,
     report: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
     """Results, error estimates, whether the tolerance was met, and steps spent, per lane.
 
-    `smooth` results are extrapolated and watched, `derived` ones (derivatives) extrapolated alike but not watched.
-
-    `solve(lanes, rates)` gives results by name and the numbers of steps of these lanes at these step rates; `rates`
-    are the first.
+    `solve(lanes, rates, multiple)` gives results by name and the steps per stretch of these lanes at `multiple` times the
+    steps of these rates. `smooth` results are extrapolated and watched, `derived` ones (derivatives) extrapolated alike
+    but not watched. Lanes of one stretch get the steps that their estimate asks for; where there are `several` stretches,
+    steps double, so that all stretches are refined alike; where they are not, nothing is extrapolated.
+    `tolerances` are relative, and the size below which values count as that size.
     """
+    rtol, size = tolerances
     extrapolated = {**smooth, **derived}
     n = rates.size
     everyone = np.arange(n)
     coarse, coarse_steps = solve(everyone, rates)
     results = {name: each.copy() for name, each in coarse.items()}
-    error, met, spent = np.full(n, np.inf), np.zeros(n, bool), coarse_steps.astype(np.int64)
+    error, met, spent = np.full(n, np.inf), np.zeros(n, bool), coarse_steps.sum(axis=1)
     # Rounding bounds what can be asked for; float32 lanes would otherwise never stop.
-    target = target_estimate(rtol)
     floor = 50 * np.finfo(next(iter(coarse.values())).dtype).eps if coarse else 0.0
-    open_lanes = everyone
-    rates = rates * _FIRST_RATIO
+    target = target_estimate(rtol)
+    open_lanes, multiple = everyone, 1
+    if not several:
+        rates = rates * _FIRST_RATIO
     while open_lanes.size:
-        fine, steps = solve(open_lanes, rates[open_lanes])
-        spent[open_lanes] += steps
+        multiple = 2 * multiple if several else 1
+        fine, steps = solve(open_lanes, rates[open_lanes], multiple)
+        spent[open_lanes] += steps.sum(axis=1)
+        ratio, alike = _ratios(steps, coarse_steps)
         # A lane may share its block with stiffer ones in one run and not in the other: then the two runs tell nothing.
-        apart = steps >= _LEAST_APART * coarse_steps
-        ratio = np.where(apart, steps / coarse_steps, _LARGEST_RATIO)
-        estimate = np.where(apart, _estimates(fine, coarse, ratio, smooth, atol), np.inf)
-        better = np.minimum(estimate, _EXTRAPOLATED * estimate**1.5)
+        apart = ratio >= _LEAST_APART
+        ratio = np.where(apart, ratio, _LARGEST_RATIO)
+        estimate = np.where(apart, _estimates(fine, coarse, ratio, smooth, size), np.inf)
+        better = np.where(alike, np.minimum(estimate, _EXTRAPOLATED * estimate**1.5), estimate)
         for name, each in fine.items():
             best = _extrapolate(each, coarse[name], ratio) if extrapolated.get(name, False) else each
-            usable = np.isfinite(best).reshape(n_lanes, -1).all(axis=1) if (n_lanes := steps.size) else np.zeros(0, bool)
             shape = (-1,) + (1,) * (each.ndim - 1)
+            usable = alike & apart & np.isfinite(best).reshape(open_lanes.size, -1).all(axis=1)
             results[name][open_lanes] = np.where(usable.reshape(shape), best, each)
         error[open_lanes] = better
         done = (better <= max(rtol, floor)) | (estimate <= floor)
         met[open_lanes] = done
-        if report is not None:
-            report(int(done.sum()))
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = _SAFETY * (estimate / target) ** (1 / _ORDER)
         ratio = np.clip(np.where(np.isfinite(ratio), ratio, _LARGEST_RATIO), _SMALLEST_RATIO, _LARGEST_RATIO)
-        rates[open_lanes] *= ratio
-        go_on = ~done & (ratio * steps <= max_steps)
+        if not several:
+            rates[open_lanes] *= ratio
+        go_on = ~done & (_LARGEST_RATIO * steps.sum(axis=1) <= max_steps)
         if report is not None:
-            report(int((~done & ~go_on).sum()))
+            report(int((~go_on).sum()))
         coarse = {name: each[go_on] for name, each in fine.items()}
         coarse_steps, open_lanes = steps[go_on], open_lanes[go_on]
     return results, error, met, spent

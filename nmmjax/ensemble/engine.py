@@ -9,6 +9,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,10 +25,9 @@ from .observables import AbstractObservable
 
 # Bytes of one carried real array of a block: with the coefficients a block's step stays in a 32 KiB first-level cache.
 _BLOCK_BYTES = 2048
+_GPU_BLOCK = 128
 # Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
-# And it must keep barriers, or every observable's kernel computes the step anew.
-_SKIPPED = "cpu-parallel-task-assigner,optimization-barrier-expander,cse_barrier_expander"
-_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": _SKIPPED}
+_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Shape:
         devices = tuple(jax.local_devices())
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
-            return Shape(min(per_device, 2**18), 1, len(devices), devices)
+            return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), _cores())
         block = min(_BLOCK_BYTES // np.dtype(dtype).itemsize, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
@@ -99,55 +99,75 @@ def _compile(task: Task, group: int, platform: str) -> Any:
 compiled = functools.lru_cache(maxsize=16)(_compile)
 
 
+class _Choice:
+    """The call of a task on an accelerator: a fused kernel where one works, chosen at the first use."""
+
+    def __init__(self, task: Task, block: int):
+        self._task, self._block, self._call, self._lock = task, block, None, threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Any:
+        from .kernel import best_call  # which imports this file
+
+        with self._lock:
+            if self._call is None:
+                self._call, _ = best_call(self._task, self._block, arguments)
+        return self._call(*arguments)
+
+
+_choice = functools.lru_cache(maxsize=16)(_Choice)
+
+
 def run(
     task: Task,
     shape: Shape,
+    pool: concurrent.futures.Executor,
     base: Any,
     values: Mapping[str, np.ndarray],
     steps: Any,
     h: np.ndarray,
     cost: np.ndarray,
+    apart: bool = False,
     report: Callable[[int], None] | None = None,
-) -> dict[str, Any]:
-    """Results of all lanes as numpy arrays in their given order.
+) -> tuple[dict[str, Any], np.ndarray]:
+    """Results of all lanes as numpy arrays in their given order, and the steps they took per stretch (n, stretches).
 
-    `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of numbers of steps (a block takes
-    its largest); `h` (n,) initial step sizes; `cost` (n,) decides which lanes share a block.
+    `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
+    numbers of steps (a block takes its largest); `h` (n,) initial step sizes; `cost` (n,) decides which lanes share a
+    block: like ones, and with `apart` only equal ones.
     """
-    n = cost.size
     order = np.argsort(-cost, kind="stable")
-    width = shape.block * shape.group
-    calls = [order[k : k + width] for k in range(0, n, width)]
-    call = compiled(task, shape.group, shape.devices[0].platform)
+    classes = np.split(order, np.flatnonzero(np.diff(cost[order])) + 1) if apart else [order]
+    blocks = [each[k : k + shape.block] for each in classes for k in range(0, each.size, shape.block)]
+    calls = [blocks[k : k + shape.group] for k in range(0, len(blocks), shape.group)]
+    on_cpu = shape.devices[0].platform == "cpu"
+    call = compiled(task, shape.group, "cpu") if on_cpu else _choice(task, shape.block)
 
-    def block_of(lanes: np.ndarray) -> Any:
-        """Arguments for these lanes, the last one repeated to fill the blocks; a block's steps are its largest."""
-        full = np.concatenate([lanes, np.full(width - lanes.size, lanes[-1])]).reshape(shape.group, shape.block)
-        real = np.concatenate([np.ones(lanes.size, bool), np.zeros(width - lanes.size, bool)]).reshape(full.shape)
+    def arguments(some: list[np.ndarray]) -> Any:
+        """Values, steps and h of these blocks; a block is filled by its last lane, a call by blocks without steps."""
+        full = np.stack([np.concatenate([lanes, np.full(shape.block - lanes.size, lanes[-1])]) for lanes in some])
+        full = np.concatenate([full, np.repeat(full[-1:], shape.group - len(some), axis=0)])
+        most = jax.tree.map(lambda each: each[full].max(axis=1), steps)
+        most = jax.tree.map(lambda each: np.concatenate([each[: len(some)], 0 * each[len(some) :]]), most)
+        return {name: each[full] for name, each in values.items()}, most, h[full]
 
-        def largest(each: np.ndarray) -> np.ndarray:
-            some = np.where(real.reshape(real.shape + (1,) * (each.ndim - 1)), each[full], 0)
-            return some.max(axis=1)
-
-        return {name: each[full] for name, each in values.items()}, jax.tree.map(largest, steps), h[full]
-
-    def work(number: int) -> tuple[np.ndarray, Any]:
-        lanes = calls[number]
-        device = shape.devices[number % len(shape.devices)]
-        out = call(*jax.device_put((base, *block_of(lanes)), device))
-        flat = jax.tree.map(lambda each: np.asarray(each).reshape((width, *each.shape[2:]))[: lanes.size], out)
+    def work(number: int) -> tuple[Any, np.ndarray]:
+        some = calls[number]
+        given = arguments(some)
+        out = call(*jax.device_put((base, *given), shape.devices[number % len(shape.devices)]))
+        real = np.concatenate([np.arange(lanes.size) + k * shape.block for k, lanes in enumerate(some)])
+        flat = jax.tree.map(lambda each: np.asarray(each).reshape((-1, *each.shape[2:]))[real], out)
+        taken = np.concatenate([each.reshape(shape.group, -1) for each in jax.tree.leaves(given[1])], axis=1)
         if report is not None:
-            report(lanes.size)
-        return lanes, flat
+            report(real.size)
+        return flat, np.repeat(taken[: len(some)], [lanes.size for lanes in some], axis=0)
 
-    with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
-        try:
-            parts = list(pool.map(work, range(len(calls))))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    back = np.argsort(np.concatenate([lanes for lanes, _ in parts]), kind="stable")
-    return jax.tree.map(lambda *each: np.concatenate(each)[back], *(flat for _, flat in parts))
+    try:
+        parts = list(pool.map(work, range(len(calls)))) if len(calls) > 1 else [work(0)]
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    back = np.argsort(np.concatenate(blocks), kind="stable")
+    return jax.tree.map(lambda *each: np.concatenate(each)[back], *parts)
 
 
 def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) -> Any:

@@ -1,5 +1,6 @@
 """Layer 5: a sweep as a plan: everything that can be known, checked and written down before anything is computed."""
 
+import concurrent.futures
 import dataclasses
 import hashlib
 import operator
@@ -139,6 +140,9 @@ MEANINGS = {
 }
 
 
+WORDS = ("successful", "tolerance_not_met", "non_finite", "rate_not_positive")  # the same, for file attributes
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A checked sweep. `compute(lanes)` gives the results of any of its lanes, numbered in C order over `dims`."""
@@ -201,7 +205,7 @@ class Plan:
                 about = f"∂({each.attrs['long_name']})/∂{parameter}"
                 attrs = {"units": f"({each.attrs['units']})/({units[parameter]})", "long_name": about}
                 found[derivative_name(name, parameter)] = dataclasses.replace(each, attrs=attrs)
-        flags = {"flag_values": list(MEANINGS), "flag_meanings": list(MEANINGS.values())}
+        flags = {"flag_values": list(MEANINGS), "flag_meanings": list(WORDS)}
         own = {
             "status": ("int16", {"long_name": "how the lane ended", **flags}),
             "failure_time": (self.dtype, {"units": "time (that of tau)", "long_name": "when the lane failed"}),
@@ -386,31 +390,44 @@ def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: flo
 
 
 def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None) -> dict[str, np.ndarray]:
+    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype)
+    with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
+        return _compute_with(plan, values, report, shape, pool)
+
+
+def _compute_with(
+    plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None, shape: Shape, pool: Any
+) -> dict[str, np.ndarray]:
     build = Build(tuple(values))
     task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
-    n = next(iter(values.values())).size
-    shape = Shape.choose(n, plan.dtype)
+    n = next(iter(values.values())).shape[0]
     adaptive = isinstance(plan.method, Adaptive)
     resolve = (adaptive or plan.resolve) if isinstance(plan.base.model, MPR) else None
     lengths, fast = jax.tree.map(np.asarray, prepared(build, plan.times, resolve)(plan.base, values))
     state = tuple(type(plan.base.y0).units)
     everyone = np.arange(n)
+    several = not adaptive and sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(lengths)) > 1
     codes = np.zeros(n, np.int16)
     failures, used = np.full(n, np.nan), np.zeros(n)
 
     def solve(
-        lanes: np.ndarray, rates: np.ndarray, task: Task = task, heard: Any = None
+        lanes: np.ndarray, rates: np.ndarray, multiple: int = 1, task: Task = task, heard: Any = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        steps = jax.tree.map(lambda each: steps_of(each[lanes], rates), lengths)
+        """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
+        steps = jax.tree.map(lambda each: multiple * steps_of(each[lanes], rates), lengths)
         some = {name: each[lanes] for name, each in values.items()}
-        out = run(task, shape, plan.base, some, steps, np.zeros(lanes.size, plan.dtype), rates, heard)
+        h = np.zeros(lanes.size, plan.dtype)
+        out, taken = run(task, shape, pool, plan.base, some, steps, h, rates, several, heard)
         progress, y = out.pop(".progress"), out.pop(".y")
-        used[lanes] = rates
-        codes[lanes], failures[lanes] = progress.status, progress.failure_time
-        return out | {f".{name}": getattr(y, name) for name in state}, progress.steps
+        used[lanes], codes[lanes], failures[lanes] = multiple * rates, progress.status, progress.failure_time
+        if adaptive:
+            taken = progress.steps[:, None]
+        return out | {f".{name}": getattr(y, name) for name in state}, taken
 
     error, met = np.full(n, np.nan), np.ones(n, bool)
     rates = predicted_rates(fast.astype(np.float64), plan.rtol, plan.estimate)
+    if several:  # few classes of lanes, so that all stretches of a lane are refined alike
+        rates = 2 ** (np.ceil(2 * np.log2(rates)) / 2)
     if adaptive:
         results, steps = solve(everyone, fast.astype(np.float64), heard=report)  # rates only group like lanes here
     elif plan.dt0 is not None:
@@ -422,22 +439,21 @@ def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], 
         for name, each in plan.observables.items():
             smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
         derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
-        results, error, met, steps = converge(
-            solve, rates, smooth, derived, plan.rtol, plan.atol / plan.rtol, plan.max_steps, report
-        )
+        tolerances = (plan.rtol, plan.atol / plan.rtol)
+        results, error, met, steps = converge(solve, rates, smooth, derived, tolerances, plan.max_steps, several, report)
     finite = np.all([np.isfinite(results[f".{name}"]) for name in state], axis=0)
     positive = np.all([results[f".{name}"] > 0 for name in type(plan.base.y0).positive], axis=0) if finite.size else finite
     status = np.where(codes > 0, codes, np.where(~finite, 2, np.where(~positive, 3, np.where(met, 0, 1))))
     late = np.flatnonzero((status > 0) & np.isnan(failures) & ~finite)
     if late.size:  # the hot loop doesn't watch for failures: the few lanes that failed run again with a watch
         watch = dataclasses.replace(task, observables=(("t", LastFinite()),), gradient=())
-        failures[late] = solve(late, used[late], watch)[0]["t"]
+        failures[late] = solve(late, used[late], task=watch)[0]["t"]
     broken = status > (0 if adaptive else 1)  # a lane that stopped early has no results; one that missed its tolerance has
     own = {
         "status": status,
         "failure_time": np.where(broken | (codes > 0), failures, np.nan),
         "error": error,
-        "steps": steps,
+        "steps": steps.reshape(n, -1).sum(axis=1),
     }
     found = {}
     for name, variable in plan.variables.items():

@@ -7,6 +7,8 @@ slowest lane does.
 """
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -154,7 +156,7 @@ class Adaptive(AbstractMethod):
             if not self.solver.tableau.fsal:
                 slope = problem.model.vector_field(inside(t + step), after, problem.stimulus)
             size = _norm(error, y, after, self.rtol, self.atol)
-            above = jnp.stack([getattr(after, name) > 0 for name in positive]).all() if positive else jnp.array(True)
+            above = functools.reduce(operator.and_, (getattr(after, name) > 0 for name in positive), jnp.array(True))
             finite = jnp.isfinite(size)
             keep = finite & above & (size < 1)
             safe = jnp.where(finite & (size > 0), size, jnp.ones_like(size))
