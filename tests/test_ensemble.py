@@ -483,23 +483,28 @@ def test_numbers_of_steps(length, rate):
     assert (steps == 0) == (length == 0 or length * rate < 1e-300)
 
 
-def test_convergence_of_a_known_series():
-    """Errors c h⁴ vanish by extrapolation; h⁶ is what stays; rough results are not extrapolated; NaN is no success."""
-    c = np.array([1.0, 30.0, 1000.0])
+def series(c):
+    """Runs whose errors are c (h⁴ + h⁶), beside a rough result."""
 
-    def solve(lanes, rates):
-        steps = np.ceil(rates).astype(np.int64)
+    def solve(lanes, rates, multiple=1):
+        steps = np.ceil(rates).astype(np.int64) * multiple
         h = 1 / steps
-        return {
-            "x": 2.0 + c[lanes] * (h**4 + h**6),
-            "n": np.floor(steps / 7.0),
-            "bad": np.where(lanes == 2, np.nan, 1.0) * h,
-        }, steps
+        return {"x": 2.0 + c[lanes] * (h**4 + h**6), "n": np.floor(steps / 7.0)}, steps[:, None]
 
-    smooth = {"x": True, "n": False, "bad": False}
-    found, error, met, spent = converge(solve, np.full(3, 4.0), smooth, {}, 1e-8, 0.1, 10**6)
+    return solve
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one stretch", "several"])
+def test_convergence_of_a_known_series(several):
+    """What is left after extrapolation is within the tolerance and the estimate; rough results are not extrapolated."""
+    solve = series(np.array([1.0, 30.0, 1000.0]))
+    found, error, met, spent = converge(solve, np.full(3, 4.0), {"x": True, "n": False}, {}, (1e-8, 0.1), 10**6, several)
     assert np.all(met) and np.all(error <= 1e-8)
     assert np.all(np.abs(found["x"] - 2) / 2.1 <= np.maximum(error, 1e-15))
     assert np.all(np.diff(spent) > 0) and np.all(found["n"] == np.floor(found["n"]))
-    _, _, met, _ = converge(solve, np.full(3, 4.0), {"x": True, "bad": True, "n": False}, {}, 1e-8, 0.1, 10**4)
-    assert met.tolist()[:2] == [False, False]
+
+
+def test_a_series_that_does_not_converge_is_no_success():
+    solve = lambda lanes, rates, multiple=1: ({"x": rates * multiple}, np.ceil(rates * multiple)[:, None].astype(int))  # noqa: E731
+    _, error, met, spent = converge(solve, np.full(2, 4.0), {"x": True}, {}, (1e-8, 0.1), 10**4, False)
+    assert not np.any(met) and np.all(error > 1e-8) and np.all(spent < 10**5)

@@ -25,7 +25,7 @@ from .convergence import converge, predicted_rates
 from .engine import Shape, Task, prepared, run
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT, derivative_name
-from .noise import no_flow, noisy_stretch
+from .noise import NoisyStretch, no_flow
 from .observables import AbstractObservable, Final, LastFinite, Samples
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
@@ -374,7 +374,7 @@ def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: flo
         require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
         rule = "be None for this model: noise needs a Riccati population without gap junctions and conductances"
         require("noise", base.noise, rule, splitting)
-        noisy = Uniform(stretch=noisy_stretch, short=no_flow, pairs=pairs, smooth=False)
+        noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(method, MobiusSplitting):
         require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
