@@ -15,11 +15,12 @@ def environment():
     return os.environ | {"NMMJAX_QUICK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "MPLBACKEND": "Agg"}
 
 
-def test_readme_blocks_run_in_order():
+def test_readme_blocks_run_in_order(tmp_path):
     """All python blocks of the README in one fresh process, in JAX's default precision."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 2
-    result = subprocess.run([sys.executable, "-c", "\n".join(blocks)], capture_output=True, text=True, env=environment())
+    command = [sys.executable, "-c", "\n".join(blocks)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "successful, 3001 of 3001 times" in result.stdout
 

@@ -15,6 +15,8 @@ _EXTRAPOLATED = 30.0
 _ORDER = 4
 # The second run has this many times the first one's steps; later ones what the estimate asks for, within these bounds.
 _LEAST_APART = 1.2
+# A lane whose estimate has not halved in this many runs gives up.
+_PATIENCE = 4
 _FIRST_RATIO, _SMALLEST_RATIO, _LARGEST_RATIO, _SAFETY = 2.0, 1.4, 2.0, 1.1
 
 
@@ -89,6 +91,7 @@ def converge(
     # Rounding bounds what can be asked for; float32 lanes would otherwise never stop.
     floor = 50 * np.finfo(next(iter(coarse.values())).dtype).eps if coarse else 0.0
     target = target_estimate(rtol)
+    best_estimate, stalled = np.full(n, np.inf), np.zeros(n, int)
     open_lanes, multiple = everyone, 1
     if not several:
         rates = rates * _FIRST_RATIO
@@ -115,7 +118,11 @@ def converge(
         ratio = np.clip(np.where(np.isfinite(ratio), ratio, _LARGEST_RATIO), _SMALLEST_RATIO, _LARGEST_RATIO)
         if not several:
             rates[open_lanes] *= ratio
-        go_on = ~done & (_LARGEST_RATIO * steps.sum(axis=1) <= max_steps)
+        # Where rounding rules (float32, lanes on a separatrix), smaller steps don't help any more.
+        falls = estimate < best_estimate[open_lanes] / 2
+        stalled[open_lanes] = np.where(falls, 0, stalled[open_lanes] + 1)
+        best_estimate[open_lanes] = np.minimum(best_estimate[open_lanes], estimate)
+        go_on = ~done & (stalled[open_lanes] < _PATIENCE) & (_LARGEST_RATIO * steps.sum(axis=1) <= max_steps)
         if report is not None:
             report(int((~go_on).sum()))
         coarse = {name: each[go_on] for name, each in fine.items()}

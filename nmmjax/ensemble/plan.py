@@ -134,7 +134,7 @@ def _message(code: Any) -> str:
 
 MEANINGS = {
     0: "successful",
-    1: "The tolerance was not met within the largest number of steps.",
+    1: "The tolerance was not met: rounding or the largest number of steps came first.",
     2: _message(RESULTS.non_finite),
     3: _message(RESULTS.rate_not_positive),
 }
@@ -406,9 +406,17 @@ def _compute_with(
     lengths, fast = jax.tree.map(np.asarray, prepared(build, plan.times, resolve)(plan.base, values))
     state = tuple(type(plan.base.y0).units)
     everyone = np.arange(n)
+    noisy = plan.base.noise is not None
     several = not adaptive and sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(lengths)) > 1
     codes = np.zeros(n, np.int16)
     failures, used = np.full(n, np.nan), np.zeros(n)
+
+    def groups(steps: Any, rates: np.ndarray) -> np.ndarray:
+        """Which lanes go together: those of like rates, under noise of equal steps, on which their paths depend."""
+        if not noisy:
+            return rates
+        rows = np.concatenate([each.reshape(rates.size, -1) for each in jax.tree.leaves(steps)], axis=1)
+        return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
 
     def solve(
         lanes: np.ndarray, rates: np.ndarray, multiple: int = 1, task: Task = task, heard: Any = None
@@ -417,7 +425,7 @@ def _compute_with(
         steps = jax.tree.map(lambda each: multiple * steps_of(each[lanes], rates), lengths)
         some = {name: each[lanes] for name, each in values.items()}
         h = np.zeros(lanes.size, plan.dtype)
-        out, taken = run(task, shape, pool, plan.base, some, steps, h, rates, several, heard)
+        out, taken = run(task, shape, pool, plan.base, some, steps, h, groups(steps, rates), several or noisy, heard)
         progress, y = out.pop(".progress"), out.pop(".y")
         used[lanes], codes[lanes], failures[lanes] = multiple * rates, progress.status, progress.failure_time
         if adaptive:
