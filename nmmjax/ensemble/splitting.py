@@ -9,8 +9,8 @@ Takahashi & Imada 1984; Blanes, Casas & Ros 1999). P is applied where a stretch 
 looked at. Here P is in closed form: [A, B] is the field (−2 R f, J Δ/π + ∂c/∂t − 2 v c), whose flow is a Möbius map of R
 and an affine map of v. All steps go forward in time, R > 0 for any step, and the error expands in h⁴, h⁶, ….
 
-The Möbius map in real numbers: with x = π R, y = v and m = x² + y², numerator and denominator are affine
-in (x, y, m): the action of SL(2, C) on light-like four-vectors.
+In real numbers, with x = π R, y = v and m = x² + y², numerator and |denominator|² of the Möbius map are affine in (x, y, m):
+the action of SL(2, C) on light-like four-vectors. So R comes out without subtracting large numbers.
 """
 
 from collections.abc import Callable
@@ -35,38 +35,45 @@ class Stretch(NamedTuple):
 
 
 class RealMap(NamedTuple):
-    """Coefficients of a Möbius map in real numbers."""
+    """Coefficients of the Möbius map W ↦ (a W + e)/(W + a), e = η − iΔ, in real numbers; few, since every step loads them."""
 
-    linear: Values
-    square: Values
-    constant: Values
-    cross: Values
-    voltage: tuple[Values, Values, Values]
-    under: tuple[Values, Values]
+    a: tuple[Values, Values]
+    rate: tuple[Values, Values]
+    voltage: tuple[Values, Values]
+    Delta: Values
 
 
 def real_map(eta: Values, Delta: Values, h: Values) -> RealMap:
     """The exact flow over h of the population without coupling, for `apply_map`."""
     flow = mobius_flow(eta, Delta, h)
     (cr, ci), (ar, ai), (sr, si) = flow.c, flow.s1, flow.s2
-    linear, square, constant, cross = flow.rate
-    product = ar * sr + ai * si  # Re s₁ s₂*
-    size = cr**2 + ci**2
-    voltage = (size + product, cr * sr + ci * si, ar * cr + ai * ci)
-    return RealMap(linear, square, constant, cross, voltage, (size, sr**2 + si**2))
+    linear, square, constant, _ = flow.rate
+    # Dividing by i s₂ leaves four of eight coefficients. Where a half-period is hit exactly, s₂ = 0 and a is only very large.
+    size = sr**2 + si**2
+    least = jnp.asarray(float(jnp.finfo(size.dtype).eps) ** 2, size.dtype)
+    scale = 1 / jnp.where(size < least, least, size)
+    own = cr**2 + ci**2 + ar * sr + ai * si
+    return RealMap(
+        a=(square * scale, -(cr * sr + ci * si) * scale),
+        rate=(linear * scale, constant * scale),
+        voltage=(own * scale, -(ar * cr + ai * ci) * scale),
+        Delta=Delta,
+    )
 
 
 def apply_map(mobius: RealMap, x: Values, y: Values) -> tuple[Values, Values]:
     """(x, y) = (π R, v) after the map."""
+    a_r, a_i = mobius.a
+    linear, constant = mobius.rate
+    own, push = mobius.voltage
     m = x * x + y * y
-    own, pull, push = mobius.voltage
-    size, growth = mobius.under
-    scale = 1 / (size + growth * m + 2 * (mobius.square * x - pull * y))
+    under_r, under_i = x + a_r, y + a_i
+    scale = 1 / (under_r * under_r + under_i * under_i)
     # Forward in time the source is Δ∫|ψ|² ≥ 0; the two bounds only catch rounding, and underflow of R to 0.
-    source = mobius.constant + mobius.square * m - mobius.cross * y
-    rate = (mobius.linear * x + jnp.where(source < 0, jnp.zeros_like(source), source)) * scale
+    source = constant + a_r * m - mobius.Delta * y
+    rate = (linear * x + jnp.where(source < 0, jnp.zeros_like(source), source)) * scale
     smallest = jnp.asarray(2.0**24 * float(jnp.finfo(x.dtype).tiny), x.dtype)
-    return jnp.where(rate < smallest, smallest, rate), (own * y - pull * m - push - mobius.cross * x) * scale
+    return jnp.where(rate < smallest, smallest, rate), (own * y + a_i * m + push - mobius.Delta * x) * scale
 
 
 def offers_splitting(model: Any) -> bool:
