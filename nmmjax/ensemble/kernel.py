@@ -183,7 +183,7 @@ def _mosaic(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, inter
     # The older name of this argument still works where both are accepted, but warns.
     options["out_type" if "out_type" in inspect.signature(mosaic_gpu.kernel).parameters else "out_shape"] = shapes
     if interpret:
-        options["interpret"] = mosaic_gpu.InterpretGPUParams()
+        options["interpret"] = mosaic_gpu.InterpretGPUParams()  # pyright: ignore[reportAttributeAccessIssue]
     return mosaic_gpu.kernel(lambda *refs: body(refs, jax.lax.axis_index("blocks")), **options)(*inputs)
 
 

@@ -1,6 +1,5 @@
 """Layer 5: a sweep as a plan: everything that can be known, checked and written down before anything is computed."""
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import operator
@@ -17,16 +16,14 @@ from .._parameter import Parameter, as_number, describe, parameter_table, refuse
 from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel
-from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
-from .convergence import converge, predicted_rates
-from .engine import Shape, Task, prepared, run
+from .computation import compute_lanes
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT, derivative_name
 from .noise import NoisyStretch, no_flow
-from .observables import AbstractObservable, Final, LastFinite, Samples
+from .observables import AbstractObservable
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 
@@ -249,11 +246,6 @@ class Plan:
         return None if self.key is None else np.asarray(jax.random.key_data(self.key)).tolist()
 
     @property
-    def resolve(self) -> bool:
-        """Whether spikes must be seen, not only passed: some observable looks at every step."""
-        return any(not isinstance(each, (Final, Samples)) for each in self.observables.values())
-
-    @property
     def lane_bytes(self) -> int:
         """Memory per lane while computing: several copies of its results and values."""
         item = np.dtype(self.dtype).itemsize
@@ -277,7 +269,8 @@ class Plan:
         Equal lane numbers give equal bits. A lane that fails has NaN results, a code in `status` and its time in
         `failure_time`.
         """
-        return _compute(self, self.values(lanes), report)
+        values = self.values(lanes)
+        return compute_lanes(self, Build(tuple(values)), values, report)
 
 
 def _lane_keys(key: Any, lanes: np.ndarray) -> np.ndarray:
@@ -387,92 +380,3 @@ def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: flo
     if dt0 is not None:
         return Uniform(stretch=RKStretch(method), short=RKFlow(method), pairs=False), f"{name}, fixed steps"
     return Adaptive(solver=method, rtol=rtol, atol=atol, max_steps=_MAX_STEPS), f"{name}, adaptive"
-
-
-def _compute(plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None) -> dict[str, np.ndarray]:
-    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype)
-    with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
-        return _compute_with(plan, values, report, shape, pool)
-
-
-def _compute_with(
-    plan: Plan, values: dict[str, np.ndarray], report: Callable[[int], None] | None, shape: Shape, pool: Any
-) -> dict[str, np.ndarray]:
-    build = Build(tuple(values))
-    task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
-    n = next(iter(values.values())).shape[0]
-    adaptive = isinstance(plan.method, Adaptive)
-    resolve = (adaptive or plan.resolve) if isinstance(plan.base.model, MPR) else None
-    lengths, fast = jax.tree.map(np.asarray, prepared(build, plan.times, resolve)(plan.base, values))
-    state = tuple(type(plan.base.y0).units)
-    everyone = np.arange(n)
-    noisy = plan.base.noise is not None
-    several = not adaptive and sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(lengths)) > 1
-    codes = np.zeros(n, np.int16)
-    failures, used = np.full(n, np.nan), np.zeros(n)
-
-    def groups(steps: Any, rates: np.ndarray) -> np.ndarray:
-        """Which lanes go together: those of like rates, under noise of equal steps, on which their paths depend."""
-        if not noisy:
-            return rates
-        rows = np.concatenate([each.reshape(rates.size, -1) for each in jax.tree.leaves(steps)], axis=1)
-        return np.unique(rows, axis=0, return_inverse=True)[1].ravel()
-
-    def solve(
-        lanes: np.ndarray, rates: np.ndarray, multiple: int = 1, task: Task = task, heard: Any = None
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
-        steps = jax.tree.map(lambda each: multiple * steps_of(each[lanes], rates), lengths)
-        some = {name: each[lanes] for name, each in values.items()}
-        h = np.zeros(lanes.size, plan.dtype)
-        out, taken = run(task, shape, pool, plan.base, some, steps, h, groups(steps, rates), several or noisy, heard)
-        progress, y = out.pop(".progress"), out.pop(".y")
-        used[lanes], codes[lanes], failures[lanes] = multiple * rates, progress.status, progress.failure_time
-        if adaptive:
-            taken = progress.steps[:, None]
-        return out | {f".{name}": getattr(y, name) for name in state}, taken
-
-    error, met = np.full(n, np.nan), np.ones(n, bool)
-    rates = predicted_rates(fast.astype(np.float64), plan.rtol, plan.estimate)
-    if several:  # few classes of lanes, so that all stretches of a lane are refined alike
-        rates = 2 ** (np.ceil(2 * np.log2(rates)) / 2)
-    if adaptive:
-        results, steps = solve(everyone, fast.astype(np.float64), heard=report)  # rates only group like lanes here
-    elif plan.dt0 is not None:
-        results, steps = solve(everyone, np.full(n, 1 / plan.dt0), heard=report)
-    elif not plan.estimate:
-        results, steps = solve(everyone, rates, heard=report)
-    else:
-        smooth = {f".{name}": True for name in state}
-        for name, each in plan.observables.items():
-            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
-        derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
-        tolerances = (plan.rtol, plan.atol / plan.rtol)
-        results, error, met, steps = converge(solve, rates, smooth, derived, tolerances, plan.max_steps, several, report)
-    finite = np.all([np.isfinite(results[f".{name}"]) for name in state], axis=0)
-    positive = np.all([results[f".{name}"] > 0 for name in type(plan.base.y0).positive], axis=0) if finite.size else finite
-    status = np.where(codes > 0, codes, np.where(~finite, 2, np.where(~positive, 3, np.where(met, 0, 1))))
-    late = np.flatnonzero((status > 0) & np.isnan(failures) & ~finite)
-    if late.size:  # the hot loop doesn't watch for failures: the few lanes that failed run again with a watch
-        watch = dataclasses.replace(task, observables=(("t", LastFinite()),), gradient=())
-        failures[late] = solve(late, used[late], task=watch)[0]["t"]
-    broken = status > (0 if adaptive else 1)  # a lane that stopped early has no results; one that missed its tolerance has
-    own = {
-        "status": status,
-        "failure_time": np.where(broken | (codes > 0), failures, np.nan),
-        "error": error,
-        "steps": steps.reshape(n, -1).sum(axis=1),
-    }
-    found = {}
-    for name, variable in plan.variables.items():
-        each = (own if name in own else results)[name]
-        if name not in own:
-            each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
-        found[name] = each.astype(variable.dtype)
-    return found
-
-
-def steps_of(lengths: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Numbers of steps of stretches of the given lengths at these rates; none in a stretch of no length."""
-    rates = rates.reshape((-1,) + (1,) * (lengths.ndim - 1))
-    return np.ceil(lengths * rates * (1 - 1e-12)).astype(np.int32)

@@ -35,7 +35,7 @@ class Stretch(NamedTuple):
 
 
 class RealMap(NamedTuple):
-    """Coefficients of the Möbius map W ↦ (a W + e)/(W + a), e = η − iΔ, in real numbers; few, since every step loads them."""
+    """The Möbius map W ↦ (a W + e)/(W + a), e = η − iΔ, in real numbers; few, since every step loads them."""
 
     a: tuple[Values, Values]
     rate: tuple[Values, Values]
@@ -48,7 +48,7 @@ def real_map(eta: Values, Delta: Values, h: Values) -> RealMap:
     flow = mobius_flow(eta, Delta, h)
     (cr, ci), (ar, ai), (sr, si) = flow.c, flow.s1, flow.s2
     linear, square, constant, _ = flow.rate
-    # Dividing by i s₂ leaves four of eight coefficients. Where a half-period is hit exactly, s₂ = 0 and a is only very large.
+    # Dividing by i s₂ halves the coefficients. Where a half-period is hit exactly, s₂ = 0, and a is only very large.
     size = sr**2 + si**2
     least = jnp.asarray(float(jnp.finfo(size.dtype).eps) ** 2, size.dtype)
     scale = 1 / jnp.where(size < least, least, size)

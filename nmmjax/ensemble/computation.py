@@ -1,0 +1,133 @@
+"""Layer 5: a plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
+
+import concurrent.futures
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from ..models.mpr import MPR
+from .convergence import converge, predicted_rates
+from .engine import Shape, Task, prepared, run
+from .gradient import derivative_name
+from .observables import Final, LastFinite, Samples
+from .runge_kutta import Adaptive
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+Report = Callable[[int], None] | None
+Solved = tuple[dict[str, np.ndarray], np.ndarray]
+
+
+def compute_lanes(plan: "Plan", build: Any, values: Mapping[str, np.ndarray], report: Report) -> dict[str, np.ndarray]:
+    """Results of the lanes with these swept values: every variable of the plan as an array (lanes, …)."""
+    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype)
+    with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
+        return _Lanes(plan, build, values, shape, pool).results(report)
+
+
+class _Lanes:
+    """The lanes of one call. Results of the last solve may be replaced by later, finer ones; codes are those of the last."""
+
+    def __init__(self, plan: "Plan", build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
+        self.plan, self.values, self.shape, self.pool = plan, values, shape, pool
+        self.task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
+        self.state = tuple(type(plan.base.y0).units)
+        self.size = next(iter(values.values())).shape[0]
+        self.adaptive = isinstance(plan.method, Adaptive)
+        # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
+        self.given = plan.dt0 is not None and not self.adaptive
+        looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
+        resolve = (self.adaptive or looks) if isinstance(plan.base.model, MPR) else None
+        prepare = prepared(build, plan.times, resolve)
+        self.lengths, stiffness = jax.tree.map(np.asarray, prepare(plan.base, dict(values)))
+        self.stiffness = stiffness.astype(np.float64)
+        stretches = sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(self.lengths))
+        self.several = stretches > 1 and not self.adaptive
+        self.codes, self.failures = np.zeros(self.size, np.int16), np.full(self.size, np.nan)
+        self.last: tuple[np.ndarray, np.ndarray] = np.zeros(self.size), np.ones(self.size, int)
+
+    def solve(
+        self, lanes: np.ndarray, rates: np.ndarray, multiple: Any = 1, task: Any = None, report: Report = None
+    ) -> Solved:
+        """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
+        steps = jax.tree.map(lambda each: _steps(each[lanes], rates, multiple), self.lengths)
+        some = {name: each[lanes] for name, each in self.values.items()}
+        h = np.zeros(lanes.size, self.plan.dtype)
+        groups, apart = (_classes(steps, lanes.size), True) if self.given else (rates, self.several)
+        task = self.task if task is None else task
+        out, taken = run(task, self.shape, self.pool, self.plan.base, some, steps, h, groups, apart, report)
+        progress, y = out.pop(".progress"), out.pop(".y")
+        self.last[0][lanes], self.last[1][lanes] = rates, multiple
+        self.codes[lanes], self.failures[lanes] = progress.status, progress.failure_time
+        finals = {f".{name}": getattr(y, name) for name in self.state}
+        return out | finals, progress.steps[:, None] if self.adaptive else taken
+
+    def refined(self, report: Report) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        """Solved by the plan's method: results, errors, whether the tolerance was met, and steps."""
+        plan, everyone = self.plan, np.arange(self.size)
+        if plan.estimate and not self.adaptive and not self.given:
+            return self._converged(report)
+        if self.adaptive:
+            rates = self.stiffness  # only groups like lanes here
+        elif plan.dt0 is not None:
+            rates = np.full(self.size, 1 / plan.dt0)
+        else:
+            rates = predicted_rates(self.stiffness, plan.rtol, False)
+        results, steps = self.solve(everyone, rates, report=report)
+        return results, np.full(self.size, np.nan), np.ones(self.size, bool), steps.sum(axis=1)
+
+    def _converged(self, report: Report) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
+        plan = self.plan
+        rates = predicted_rates(self.stiffness, plan.rtol, True)
+        if self.several:  # few classes of lanes, so that all stretches of a lane are refined alike
+            rates = 2 ** (np.ceil(2 * np.log2(rates)) / 2)
+        smooth = {f".{name}": True for name in self.state}
+        for name, each in plan.observables.items():
+            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
+        derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
+        tolerances = (plan.rtol, plan.atol / plan.rtol)
+        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report)
+
+    def results(self, report: Report) -> dict[str, np.ndarray]:
+        """All variables of the plan; failed lanes are NaN, with a code and a time."""
+        results, error, met, steps = self.refined(report)
+        finite = np.all([np.isfinite(results[f".{name}"]) for name in self.state], axis=0)
+        kept = np.ones(self.size, bool)
+        for name in type(self.plan.base.y0).positive:
+            kept &= results[f".{name}"] > 0
+        codes = np.where(self.codes > 0, self.codes, np.where(~finite, 2, np.where(~kept, 3, np.where(met, 0, 1))))
+        self._time_failures(np.flatnonzero(~finite & np.isnan(self.failures)))
+        # A lane that stopped early has no results; one that only missed its tolerance has.
+        broken = codes > (0 if self.adaptive else 1)
+        own = {"status": codes, "failure_time": np.where(broken, self.failures, np.nan), "error": error, "steps": steps}
+        found = {}
+        for name, variable in self.plan.variables.items():
+            each = own[name] if name in own else results[name]
+            if name not in own:
+                each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
+            found[name] = each.astype(variable.dtype)
+        return found
+
+    def _time_failures(self, lanes: np.ndarray) -> None:
+        """The hot loop doesn't watch for failures: the few lanes that failed run again, as before, with a watch."""
+        if lanes.size:
+            watch = dataclasses.replace(self.task, observables=(("t", LastFinite()),), gradient=())
+            rates, multiples = self.last[0][lanes], self.last[1][lanes]
+            self.failures[lanes] = self.solve(lanes, rates, multiples, watch)[0]["t"]
+
+
+def _steps(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
+    """Numbers of steps of stretches of these lengths: a multiple of those at these rates; none without length."""
+    shape = (-1,) + (1,) * (lengths.ndim - 1)
+    some = np.ceil(lengths * rates.reshape(shape) * (1 - 1e-12))
+    return (np.reshape(multiple, shape if np.ndim(multiple) else ()) * some).astype(np.int32)
+
+
+def _classes(steps: Any, size: int) -> np.ndarray:
+    """A number per lane, equal for lanes of equal steps."""
+    rows = np.concatenate([each.reshape(size, -1) for each in jax.tree.leaves(steps)], axis=1)
+    return np.unique(rows, axis=0, return_inverse=True)[1].ravel()

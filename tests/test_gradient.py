@@ -1,0 +1,83 @@
+"""Derivatives of observables: forward and reverse mode against each other, finite differences and diffrax."""
+
+import dataclasses
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import nmmjax as nmm
+
+J, ETA = np.array([2.0, 9.0]), 1.0
+T1, Y0 = 3.0, {"r": 0.3, "v": -0.5}
+PULSE = nmm.Pulse(amplitude=2.0, start=1.0, stop=2.0)
+METHODS = {
+    "splitting": {},
+    "adaptive": {"method": diffrax.Tsit5()},
+    "fixed": {"method": diffrax.Tsit5(), "dt0": 0.01},
+}
+
+
+def plan(gradient=None, eta=ETA, stimulus=PULSE, **options):
+    observe = {"last": nmm.Final("r"), "mean": nmm.Mean("energy"), "peak": nmm.Peak("r")}
+    model = nmm.MPR(eta=eta, Delta=0.4)
+    arguments = {"y0": Y0, "t1": T1, "observe": observe, "gradient": gradient, "stimulus": stimulus, "rtol": 1e-9}
+    return nmm.plan_sweep(model, over={"J": J}, **(arguments | options))
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_forward_against_differences_and_reverse(name):
+    """By a swept parameter, one that isn't swept, and a jump's time."""
+    by = ("J", "eta", "stimulus.start")
+    forward = plan(by, **METHODS[name])
+    found = forward.compute(np.arange(2))
+    step = 1e-5
+    high, low = (plan(eta=ETA + s * step, **METHODS[name]).compute(np.arange(2)) for s in (1, -1))
+    for variable in ("last", "mean", "peak"):
+        difference = (high[variable] - low[variable]) / (2 * step)
+        np.testing.assert_allclose(found[f"d_{variable}_d_eta"], difference, rtol=2e-4, atol=1e-6)
+        assert np.all(np.isfinite(found[f"d_{variable}_d_stimulus.start"]))
+    if name != "fixed":  # one compilation less: the loop is that of the splitting
+        backward = dataclasses.replace(forward, method=dataclasses.replace(forward.method, reverse=True))
+        other = backward.compute(np.arange(2))
+        for variable in forward.variables:
+            if variable.startswith("d_"):
+                np.testing.assert_allclose(found[variable], other[variable], rtol=1e-9, atol=1e-11)
+
+
+def test_against_diffrax():
+    """The final rate's gradient equals that of diffrax's reverse mode at tight tolerances."""
+
+    def final(J, eta):
+        model = nmm.MPR(eta=eta, J=J, Delta=jnp.asarray(0.4))
+        controller = diffrax.PIDController(rtol=1e-10, atol=1e-12)
+        solved = diffrax.diffeqsolve(
+            nmm.PopulationTerm(model),
+            diffrax.Dopri8(),
+            0.0,
+            T1,
+            None,
+            model.state(Y0),
+            stepsize_controller=controller,
+        )
+        return solved.ys.r[0]
+
+    true = jax.vmap(jax.grad(final, (0, 1)), (0, None))(jnp.asarray(J), jnp.asarray(ETA))
+    found = plan(("J", "eta"), stimulus=None).compute(np.arange(2))
+    np.testing.assert_allclose(found["d_last_d_J"], true[0], rtol=1e-7)
+    np.testing.assert_allclose(found["d_last_d_eta"], true[1], rtol=1e-7)
+
+
+def test_many_parameters_choose_reverse_mode():
+    names = ("J", "eta", "Delta", "tau", "r", "v", "stimulus.amplitude", "stimulus.start")
+    assert not plan(names).method.reverse
+    assert plan((*names, "stimulus.stop")).method.reverse
+
+
+def test_names_are_refused():
+    with pytest.raises(ValueError, match="must be one of the names to differentiate by"):
+        plan(("zeta",))
+    with pytest.raises(ValueError, match="must name each parameter once"):
+        plan(("J", "J"))
