@@ -43,7 +43,9 @@ class _Lanes:
         looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
         resolve = (self.adaptive or looks) if isinstance(plan.base.model, MPR) else None
         prepare = prepared(build, plan.times, resolve)
-        self.lengths, stiffness = jax.tree.map(np.asarray, prepare(plan.base, dict(values)))
+        parts = _parts(values, shape.threads)
+        done = pool.map(lambda part: jax.tree.map(np.asarray, prepare(plan.base, part)), parts)
+        self.lengths, stiffness = jax.tree.map(lambda *each: np.concatenate(each), *done)
         self.stiffness = stiffness.astype(np.float64)
         stretches = sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(self.lengths))
         self.several = stretches > 1 and not self.adaptive
@@ -118,6 +120,13 @@ class _Lanes:
             watch = dataclasses.replace(self.task, observables=(("t", LastFinite()),), gradient=())
             rates, multiples = self.last[0][lanes], self.last[1][lanes]
             self.failures[lanes] = self.solve(lanes, rates, multiples, watch)[0]["t"]
+
+
+def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.ndarray]]:
+    """The lanes' values in equal parts, one per thread where that is worth it (and possible: other shapes compile anew)."""
+    size = next(iter(values.values())).shape[0]
+    count = threads if size >= 4096 * threads and size % threads == 0 else 1
+    return [{name: each[k * size // count : (k + 1) * size // count] for name, each in values.items()} for k in range(count)]
 
 
 def _steps(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:

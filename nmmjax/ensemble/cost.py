@@ -16,38 +16,41 @@ from ..models.mpr import MPR
 from ..models.stimulus import input_at
 from .channels import Problem
 
-_GRID, _HALVINGS = 64, 8
+_GRID, _HALVINGS = 20, 6
 
 
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
     """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
     model = problem.model
     assert isinstance(model, MPR)
-    current = jnp.max(jax.vmap(lambda t: input_at(problem.stimulus, t))(times))
-    weakest = jnp.min(jax.vmap(lambda t: input_at(problem.stimulus, t))(times))
+    inputs = jax.vmap(lambda t: input_at(problem.stimulus, t))(times if problem.stimulus is not None else times[:1])
+    strongest, weakest = jnp.max(inputs), jnp.min(inputs)
 
     def V(R: Values) -> Values:
         return potential_energy(model, State(r=R / model.tau, v=jnp.zeros_like(R)), weakest)
 
     # The largest of the energies that the inputs give the initial state, against the lowest of the potentials.
-    energy = total_energy(model, problem.y0, current)
+    energy = total_energy(model, problem.y0, strongest)
     R0 = model.tau * problem.y0.r
-    drive = jnp.abs(model.J) + jnp.abs(model.eta) + jnp.abs(current) + jnp.abs(weakest) + 1
+    drive = jnp.abs(model.J) + jnp.abs(model.eta) + jnp.abs(strongest) + jnp.abs(weakest) + 1
     ceiling = jnp.maximum(drive + jnp.abs(energy), model.Delta) / 4 + R0
     # The first place above R0 that the energy doesn't reach: on a grid, then halved.
-    grid = jnp.log(R0) + (jnp.log(ceiling) - jnp.log(R0)) * jnp.arange(1, _GRID + 1, dtype=R0.dtype) / _GRID
-    closed = jax.vmap(V)(jnp.exp(grid)) > energy
-    first = jnp.where(closed.any(), jnp.argmax(closed), _GRID - 1)
     spacing = (jnp.log(ceiling) - jnp.log(R0)) / _GRID
+
+    def climb(k: Any, first: Values) -> Values:
+        place = (_GRID - k).astype(R0.dtype)
+        return jnp.where(V(R0 * jnp.exp(spacing * place)) > energy, place, first)
+
+    first = jax.lax.fori_loop(0, _GRID, climb, jnp.full_like(R0, _GRID))
 
     def halve(_: Any, bracket: tuple[Values, Values]) -> tuple[Values, Values]:
         low, high = bracket
         middle = (low + high) / 2
-        inside = V(jnp.exp(middle)) <= energy
+        inside = V(R0 * jnp.exp(spacing * middle)) <= energy
         return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
 
-    _, high = jax.lax.fori_loop(0, _HALVINGS, halve, (grid[first] - spacing, grid[first]))
-    return jnp.exp(high)
+    _, high = jax.lax.fori_loop(0, _HALVINGS, halve, (first - 1, first))
+    return R0 * jnp.exp(spacing * high)
 
 
 def stiffness(problem: Problem, times: Values, resolve: bool) -> Values:

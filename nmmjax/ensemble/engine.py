@@ -185,7 +185,8 @@ def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) 
         fast = jnp.zeros((), dtype) if resolve is None else stiffness(problem, looks, resolve)
         return ((first if times.transient else None), observed), fast
 
-    return jax.jit(jax.vmap(lane, in_axes=(None, 0)))
+    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
+    return jax.jit(jax.vmap(lane, in_axes=(None, 0)), compiler_options=options)
 
 
 prepared = functools.lru_cache(maxsize=16)(_prepare)
