@@ -103,9 +103,9 @@ def test_final_states_and_error_estimates(name, exact):
         found = compute(sweep_of(name, rtol=rtol))
         assert np.all(found["status"] == 0) and np.all(np.isnan(found["failure_time"]))
         errors = np.max(np.abs(final(found) - exact(name)) / (np.abs(exact(name)) + 0.1), axis=1)
-        assert np.all(errors <= 5 * rtol), errors
+        assert np.all(errors <= rtol), errors
         assert np.all(found["error"] <= rtol)
-        assert np.mean(errors <= 10 * found["error"] + 1e-11) >= 7 / 8
+        assert np.all(errors <= 3 * found["error"] + 1e-11), (errors, found["error"])
     if name in ("none", "pulse", "train"):  # piecewise constant input
         big = compute(sweep_of(name, dt0=0.9))
         np.testing.assert_allclose(final(big)[UNCOUPLED], exact(name)[UNCOUPLED], rtol=1e-11, atol=1e-11)
@@ -168,8 +168,8 @@ def test_estimates_bound_the_errors_of_a_wide_ensemble(wide):
     for rtol in (1e-4, 1e-6, 1e-8):
         assert np.all(found[rtol]["status"] == 0)
         error = np.max([np.abs(found[rtol][each] - true[each]) / (np.abs(true[each]) + 0.1) for each in names], axis=0)
-        assert np.mean(error <= 20 * found[rtol]["error"] + 1e-9) >= 0.9
-        assert np.mean(error <= rtol) >= 0.9 and np.mean(error <= 10 * rtol) >= 0.99
+        assert np.mean(error <= found[rtol]["error"] + 1e-10) >= 0.95
+        assert np.mean(error <= rtol) >= 0.97 and np.mean(error <= 10 * rtol) >= 0.99
 
 
 def test_the_finest_run_is_true(wide):

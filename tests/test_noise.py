@@ -12,7 +12,7 @@ from scipy.integrate import quad
 from scipy.stats import kstest
 
 from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Pulse, Samples, plan_sweep, simulate
-from nmmjax.ensemble import plan as plan_module
+from nmmjax.ensemble import computation
 from nmmjax.ensemble.engine import Shape
 from nmmjax.ensemble.noise import threefry, two_normals
 
@@ -117,14 +117,13 @@ def test_paths_do_not_depend_on_the_blocks(paths, block, monkeypatch):
     """Other subsets, orders and sizes of blocks, on one device or two: the same bits."""
     if block is not None:
         shape = Shape(block, 2 if block == 5 else 1, 2, tuple(jax.local_devices())[: 1 if block == 5 else 2])
-        monkeypatch.setattr(plan_module.Shape, "choose", staticmethod(lambda lanes, dtype: shape))
+        monkeypatch.setattr(computation.Shape, "choose", staticmethod(lambda lanes, dtype: shape))
     for lanes in ([3], np.arange(24)[::-1], [1, 9, 17, 20]):
         found = compute(noisy(), lanes)
         for name in ("last_r", "last_v", "mean", "steps"):
             np.testing.assert_array_equal(found[name], paths[name][lanes])
 
 
-@pytest.mark.xfail(reason="a block's lanes share its largest number of steps per stretch", strict=False)
 def test_paths_under_a_pulse_that_moves_from_lane_to_lane():
     """Stretches of their own length per lane: the path still depends on the lane alone."""
     over = {"stimulus.start": [0.5, 0.753, 1.1, 1.61]}
