@@ -181,7 +181,7 @@ def millions(number: float) -> str:
 def _sweep_tools() -> list[Tool]:
     return [
         Tool(OURS, "ours", "sweep", "rtol", tuple(float(f"{2 * each:.3g}") for each in half_decades(-2, -10.5))),
-        Tool(ONE_RUN, "ours", "predicted", "rtol", tuple(float(f"{1.3 * each:.3g}") for each in half_decades(-3, -9))),
+        Tool(ONE_RUN, "ours", "predicted", "rtol", tuple(float(f"{1.5 * each:.3g}") for each in half_decades(-3, -9))),
         Tool("diffrax Tsit5", "diffrax", "diffrax", "rtol", half_decades(-6, -8), {"solver": "Tsit5"}),
         Tool("diffrax Dopri8", "diffrax", "diffrax", "rtol", half_decades(-5.5, -10), {"solver": "Dopri8"}),
         Tool("heyoka", "heyoka", "heyoka", "tol", half_decades(-3, -12)),

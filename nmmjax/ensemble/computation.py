@@ -41,7 +41,7 @@ class _Lanes:
         # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
         self.given = plan.dt0 is not None and not self.adaptive
         looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
-        resolve = (self.adaptive or looks) if isinstance(plan.base.model, MPR) else None
+        resolve = (self.adaptive or looks) if isinstance(plan.base.model, MPR) and not self.given else None
         prepare = prepared(build, plan.times, resolve)
         parts = _parts(values, shape.threads)
         done = pool.map(lambda part: jax.tree.map(np.asarray, prepare(plan.base, part)), parts)
@@ -139,4 +139,6 @@ def _steps(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
 def _classes(steps: Any, size: int) -> np.ndarray:
     """A number per lane, equal for lanes of equal steps."""
     rows = np.concatenate([each.reshape(size, -1) for each in jax.tree.leaves(steps)], axis=1)
+    if (rows == rows[0]).all():
+        return np.zeros(size)
     return np.unique(rows, axis=0, return_inverse=True)[1].ravel()

@@ -261,7 +261,11 @@ class Plan:
             if name not in found:
                 held = np.asarray(operator.attrgetter(_path(self.base, name))(self.base))
                 found[name] = np.full(lanes.size, held, held.dtype)
-        return found if self.key is None else found | {"key": _lane_keys(self.key, lanes)}
+        return (
+            found
+            if self.key is None
+            else found | {"key": np.asarray(_lane_keys(self.key, (lanes % 2**32).astype(np.uint32)))}
+        )
 
     def compute(self, lanes: Any, report: Callable[[int], None] | None = None) -> dict[str, np.ndarray]:
         """Results of the flat lane numbers: name → array (len(lanes), …). `report(n)` hears of every n lanes done.
@@ -273,12 +277,10 @@ class Plan:
         return compute_lanes(self, Build(tuple(values)), values, report)
 
 
-def _lane_keys(key: Any, lanes: np.ndarray) -> np.ndarray:
+@jax.jit
+def _lane_keys(key: Any, lanes: Any) -> Any:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
-    folded = jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(
-        jnp.asarray(lanes % 2**32, jnp.uint32)
-    )
-    return np.asarray(folded)
+    return jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(lanes)
 
 
 def _written(module: Any) -> dict[str, Any]:
