@@ -56,7 +56,7 @@ class _Lanes:
         self, lanes: np.ndarray, rates: np.ndarray, multiple: Any = 1, task: Any = None, report: Report = None
     ) -> Solved:
         """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
-        steps = jax.tree.map(lambda each: _steps(each[lanes], rates, multiple), self.lengths)
+        steps = jax.tree.map(lambda each: steps_of(each[lanes], rates, multiple), self.lengths)
         some = {name: each[lanes] for name, each in self.values.items()}
         h = np.zeros(lanes.size, self.plan.dtype)
         groups, apart = (_classes(steps, lanes.size), True) if self.given else (rates, self.several)
@@ -129,7 +129,7 @@ def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.
     return [{name: each[k * size // count : (k + 1) * size // count] for name, each in values.items()} for k in range(count)]
 
 
-def _steps(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
+def steps_of(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
     """Numbers of steps of stretches of these lengths: a multiple of those at these rates; none without length."""
     shape = (-1,) + (1,) * (lengths.ndim - 1)
     some = np.ceil(lengths * rates.reshape(shape) * (1 - 1e-12))

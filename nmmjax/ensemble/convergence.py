@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# In 95 % of random lanes the extrapolated error lies below this times the 3/2 power of the estimate of the finer run
+# In nine of ten random lanes the extrapolated error lies below this times the 3/2 power of the estimate of the finer run
 # (order 6 against order 4); typically it is ten times smaller.
 _EXTRAPOLATED = 200.0
 _ORDER = 4
