@@ -64,7 +64,7 @@ def test_chunks_do_not_change_the_result():
         ("progress", "no", "be True or False, but got 'no'"),
     ],
 )
-def test_wrong_arguments_are_one_sentence(argument, value, rule):
+def test_wrong_arguments_are_one_sentence(argument, value, rule, unchecked):
     with pytest.raises(ValueError, match=rf"^Argument `{argument}` must {rule}\.$"):
         run_plan(FakePlan(), **{argument: value})
 

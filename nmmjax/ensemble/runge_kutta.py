@@ -135,7 +135,7 @@ class Adaptive(AbstractMethod):
         order = self.solver.order(None)
         positive = type(y).positive
         k = problem.model.vector_field(start, y, problem.stimulus)
-        first = self._first_step(problem, start, y, k, order)
+        first = jax.lax.stop_gradient(self._first_step(problem, start, y, k, order))
         h = jnp.where(progress.h > 0, progress.h, first)
         margin = 4 * jnp.finfo(start.dtype).eps
 
@@ -155,7 +155,8 @@ class Adaptive(AbstractMethod):
             after, error, slope = rk_step(self.solver, problem, t, step, y, k, inside)
             if not self.solver.tableau.fsal:
                 slope = problem.model.vector_field(inside(t + step), after, problem.stimulus)
-            size = _norm(error, y, after, self.rtol, self.atol)
+            # As in diffrax, derivatives take the steps as given: at zero error the norm has none.
+            size = jax.lax.stop_gradient(_norm(error, y, after, self.rtol, self.atol))
             above = functools.reduce(operator.and_, (getattr(after, name) > 0 for name in positive), jnp.array(True))
             finite = jnp.isfinite(size)
             keep = finite & above & (size < 1)
