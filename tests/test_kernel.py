@@ -81,8 +81,15 @@ def check_equal(ours, theirs, dtype):
         assert np.mean(near) > (0.999 if dtype == "float64" else 0.98)
 
 
+QUICK = ("transient", "fixed Runge-Kutta")
+
+
 @pytest.mark.parametrize(
-    ("name", "dtype"), [*((name, "float64") for name in CASES), ("pulse, transient and samples", "float32")]
+    ("name", "dtype"),
+    [
+        *(pytest.param(name, "float64", marks=[] if name in QUICK else pytest.mark.slow) for name in CASES),
+        pytest.param("pulse, transient and samples", "float32", marks=pytest.mark.slow),
+    ],
 )
 def test_kernel_equals_xla(name, dtype):
     task, args = arguments(name, 2, 40, dtype)
@@ -102,7 +109,7 @@ def test_mosaic_kernel_equals_xla(name, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("name", ["pulse, transient and samples", "fixed Runge-Kutta"])
+@pytest.mark.parametrize("name", ["fixed Runge-Kutta", pytest.param("pulse, transient and samples", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("backend", ["mosaic", "triton"])
 def test_kernel_translates_for_cuda(backend, name, dtype):
     """All operations have a translation: all that can be said without a GPU."""
