@@ -371,7 +371,7 @@ def noise(session: Session) -> None:
         best[tool.name] = max((row["h"] for row in good), default=None)
     if all(best.values()):
         reused = Tool("vbjax Heun, noise not drawn", "vbjax", "vbjax_noise", "h", (), {"draw": False})
-        size = lanes // 4, 50.0
+        size = lanes, 50.0
         runs = {
             OURS: lambda: session.ask(mine, best[OURS], problem, *size),
             heun.name: lambda: session.ask(heun, best[heun.name], problem, *size),
