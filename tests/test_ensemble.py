@@ -479,12 +479,12 @@ def test_packing_loses_nothing(numbers, pairs):
 
 
 @settings(max_examples=50, deadline=None)
-@given(length=st.floats(0, 1e4), rate=st.floats(1e-3, 1e3))
+@given(length=st.floats(0, 1e4, allow_subnormal=False), rate=st.floats(1e-3, 1e3))
 def test_numbers_of_steps(length, rate):
     """As many steps as the rate asks for, not one more from rounding, and none in no time."""
     (steps,) = steps_of(np.array([length]), np.array([rate]), 1)
     assert steps >= length * rate * (1 - 1e-9) and steps <= length * rate * (1 + 1e-9) + 1
-    assert (steps == 0) == (length == 0 or length * rate < 1e-300)
+    assert (steps == 0) == (length == 0)
 
 
 def series(c):
