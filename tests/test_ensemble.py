@@ -12,7 +12,7 @@ from helpers import MODELS, reference, slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmmjax import MPR, Final, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
+from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
 from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.computation import steps_of
 from nmmjax.ensemble.convergence import converge
@@ -379,6 +379,19 @@ def test_a_tolerance_that_is_not_met_is_said():
 # --- determinism --------------------------------------------------------------------------------------------------------
 
 
+def test_observables_of_ones_own_are_told_apart():
+    """A store must refuse another function, though all functions print alike; and know the same one again."""
+
+    def config(power, what=lambda s, p: s + p.weight * p.y.r):
+        mine = Fold(lambda p: 0 * p.t, what, lambda s, duration: s**power)
+        return grid(observe={"mine": mine}).config["observe"]["mine"]
+
+    assert config(2) == config(2)
+    assert (
+        len({config(2), config(3), config(2, lambda s, p: s + p.weight * p.y.v), config(2, lambda s, p: s - p.weight)}) == 4
+    )
+
+
 def test_equal_calls_have_equal_bits(wide):
     """A fixed part of a sweep is the same in every run: both devices, all threads, whichever ends first."""
     plan = wide[0][1e-6]
@@ -404,6 +417,7 @@ def grid(**arguments):
 
 
 SENTENCES = {
+    "tiny steps": ({"dt0": 1e-12}, r"Argument `dt0` must be at least"),
     "nothing swept": ({"over": {}}, r"Argument `over` must name at least one parameter"),
     "no mapping": ({"over": [1.0]}, r"Argument `over` must be a mapping"),
     "empty axis": ({"over": {"eta": []}}, r"Argument `eta` must have one axis with at least one value"),

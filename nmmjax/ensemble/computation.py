@@ -132,7 +132,7 @@ def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.
 def steps_of(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
     """Numbers of steps of stretches of these lengths: a multiple of those at these rates; none without length."""
     shape = (-1,) + (1,) * (lengths.ndim - 1)
-    some = np.ceil(lengths * rates.reshape(shape) * (1 - 1e-12))
+    some = np.minimum(np.ceil(lengths * rates.reshape(shape) * (1 - 1e-12)), 2**28)  # counted in 32 bits
     return (np.reshape(multiple, shape if np.ndim(multiple) else ()) * some).astype(np.int32)
 
 

@@ -28,6 +28,7 @@ from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 
 _MAX_STEPS = 2**22
+_MOST_STEPS = 2**30  # that are counted in 32 bits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +229,7 @@ class Plan:
             },
             "t0": self.times.t0,
             "t1": self.times.t1,
-            "observe": {name: repr(each) for name, each in self.observables.items()},
+            "observe": {name: _observable(each) for name, each in self.observables.items()},
             "method": self.method_name,
             "rtol": self.rtol,
             "atol": self.atol,
@@ -277,6 +278,25 @@ class Plan:
         return compute_lanes(self, Build(tuple(values)), values, report)
 
 
+def _observable(each: AbstractObservable) -> str:
+    """An observable in writing: user-made ones with a digest of their functions, which all print alike."""
+    functions = [value for value in vars(each).values() if hasattr(value, "__code__")]
+    digest = hashlib.sha256("".join(_code(function) for function in functions).encode()).hexdigest()[:16]
+    return f"{each!r} {digest}" if functions else repr(each)
+
+
+def _code(function: Any) -> str:
+    """What a Python function does, without addresses: its code, its defaults, and what it closes over."""
+
+    def of(code: Any) -> str:
+        constants = [of(each) if hasattr(each, "co_code") else repr(each) for each in code.co_consts]
+        return f"{code.co_code.hex()} {code.co_names} {constants}"
+
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    closed = [_code(each) if hasattr(each, "__code__") else repr(each) for each in cells]
+    return f"{of(function.__code__)} {function.__defaults__} {closed}"
+
+
 @jax.jit
 def _lane_keys(key: Any, lanes: Any) -> Any:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
@@ -323,6 +343,8 @@ def plan_sweep(
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
     atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
     dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
+    if dt0 is not None:
+        require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if noise is not None and dt0 is None:
         dt0 = 0.01 * float(getattr(model, "tau", 1.0))
     chosen, name = choose_method(base, method, rtol, atol, dt0)
