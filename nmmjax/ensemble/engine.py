@@ -6,9 +6,11 @@ predicted cost. No flag is set and nothing is global: all of it travels with the
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import os
+import pathlib
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,8 +25,8 @@ from .folding import AbstractMethod, Times, bounds, fold
 from .gradient import with_derivatives
 from .observables import AbstractObservable
 
-# Bytes of one carried real array of a block: with the coefficients a block's step stays in a 32 KiB first-level cache.
-_BLOCK_BYTES = 2048
+# Bytes of one real array of a block: with state and coefficients, a dozen of them, a step stays in the first-level cache.
+_BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
 _GPU_BLOCK = 128
 # Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
 _CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
@@ -69,7 +71,7 @@ class Shape:
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), _cores())
-        block = min(_BLOCK_BYTES // np.dtype(dtype).itemsize, max(8, -(-lanes // threads)))
+        block = min(_block_bytes() // np.dtype(dtype).itemsize, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
         group = 2 ** int(np.log2(np.clip(blocks / (2 * threads), 1, 16)))
         return Shape(block, group, threads, devices)
@@ -78,6 +80,16 @@ class Shape:
 def _cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _block_bytes() -> int:
+    """By the size of the first-level data cache, where Linux tells it."""
+    with contextlib.suppress(OSError, ValueError):
+        size = pathlib.Path("/sys/devices/system/cpu/cpu0/cache/index0/size").read_text().strip()
+        if int(size.removesuffix("K")) * 1024 >= _LARGER_CACHE:
+            return _LARGER_BLOCK_BYTES
+    return _BLOCK_BYTES
 
 
 def _compile(task: Task, group: int, platform: str) -> Any:
@@ -150,26 +162,37 @@ def run(
         most = jax.tree.map(lambda each: np.concatenate([each[: len(some)], 0 * each[len(some) :]]), most)
         return {name: each[full] for name, each in values.items()}, most, h[full]
 
-    def work(number: int) -> tuple[Any, np.ndarray]:
+    def work(number: int) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Lanes of a call, their results and their steps."""
         some = calls[number]
+        lanes = np.concatenate(some)
         given = arguments(some)
         if len(shape.devices) > 1:  # else the call moves its arguments itself, which is faster
             given = jax.device_put(given, shape.devices[number % len(shape.devices)])
-        out = call(base, *given)
-        real = np.concatenate([np.arange(lanes.size) + k * shape.block for k, lanes in enumerate(some)])
-        flat = jax.tree.map(lambda each: np.asarray(each).reshape((-1, *each.shape[2:]))[real], out)
+        flat = jax.tree.map(lambda each: np.asarray(each).reshape((-1, *each.shape[2:])), call(base, *given))
+        if lanes.size < shape.group * shape.block:
+            real = np.concatenate([np.arange(each.size) + k * shape.block for k, each in enumerate(some)])
+            flat = jax.tree.map(lambda each: each[real], flat)
         taken = np.concatenate([each.reshape(shape.group, -1) for each in jax.tree.leaves(given[1])], axis=1)
         if report is not None:
-            report(real.size)
-        return flat, np.repeat(taken[: len(some)], [lanes.size for lanes in some], axis=0)
+            report(lanes.size)
+        return lanes, flat, np.repeat(taken[: len(some)], [each.size for each in some], axis=0)
+
+    def gather(parts: Any) -> Any:
+        """Results in the given order, filled in while other calls compute."""
+        whole = None
+        for lanes, *part in parts:
+            if whole is None:
+                whole = jax.tree.map(lambda each: np.empty((order.size, *each.shape[1:]), each.dtype), part)
+            for all_lanes, some_lanes in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
+                all_lanes[lanes] = some_lanes
+        return tuple(whole)  # pyright: ignore[reportArgumentType]
 
     try:
-        parts = list(pool.map(work, range(len(calls)))) if len(calls) > 1 else [work(0)]
+        return gather(pool.map(work, range(len(calls))) if len(calls) > 1 else [work(0)])
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
-    back = np.argsort(np.concatenate(blocks), kind="stable")
-    return jax.tree.map(lambda *each: np.concatenate(each)[back], *parts)
 
 
 def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) -> Any:
