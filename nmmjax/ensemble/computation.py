@@ -58,10 +58,9 @@ class _Lanes:
         """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
         steps = jax.tree.map(lambda each: steps_of(each[lanes], rates, multiple), self.lengths)
         some = {name: each[lanes] for name, each in self.values.items()}
-        h = np.zeros(lanes.size, self.plan.dtype)
         groups, apart = (_classes(steps, lanes.size), True) if self.given else (rates, self.several)
         task = self.task if task is None else task
-        out, taken = run(task, self.shape, self.pool, self.plan.base, some, steps, h, groups, apart, report)
+        out, taken = run(task, self.shape, self.pool, self.plan.base, some, steps, groups, apart, report)
         progress, y = out.pop(".progress"), out.pop(".y")
         self.last[0][lanes], self.last[1][lanes] = rates, multiple
         self.codes[lanes], self.failures[lanes] = progress.status, progress.failure_time

@@ -1,6 +1,6 @@
 """Layer 5: many lanes on this machine's devices: blocks of like lanes, one compiled loop per block, all cores busy.
 
-What makes it fast on a CPU, each measured (benchmarks/ensemble.py): blocks so small that a loop's buffers stay in the first
+What makes it fast on a CPU, each measured (benchmarks/ensemble): blocks so small that a loop's buffers stay in the first
 cache, 512-bit vectors, two floats per complex loop carry, one thread per core dispatching to one device, lanes grouped by
 predicted cost. No flag is set and nothing is global: all of it travels with the call.
 """
@@ -42,12 +42,12 @@ class Task:
     times: Times
     gradient: tuple[str, ...] = ()
 
-    def lane(self, base: Any, values: Mapping[str, Any], steps: Any, h: Any) -> dict[str, Any]:
+    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""
 
         def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
             problem = self.build(base, values)
-            results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps, h)
+            results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps)
             return results, {".y": y, ".progress": progress}
 
         differentiated = with_derivatives(plain, self.gradient, self.method.reverse) if self.gradient else plain
@@ -96,14 +96,14 @@ def _compile(task: Task, group: int, platform: str) -> Any:
     """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
 
     def one(args: Any) -> Any:
-        base, values, steps, h = args
-        return jax.vmap(lambda values, h: task.lane(base, values, steps, h))(values, h)
+        base, values, steps = args
+        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
 
-    def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
+    def call(base: Any, values: Any, steps: Any) -> Any:
         if group == 1:
-            first = jax.tree.map(lambda each: each[0], (values, steps, h))
+            first = jax.tree.map(lambda each: each[0], (values, steps))
             return jax.tree.map(lambda each: each[None], one((base, *first)))
-        return jax.lax.map(lambda args: one((base, *args)), (values, steps, h))
+        return jax.lax.map(lambda args: one((base, *args)), (values, steps))
 
     return jax.jit(call, compiler_options=_CPU_OPTIONS if platform == "cpu" else None)
 
@@ -136,7 +136,6 @@ def run(
     base: Any,
     values: Mapping[str, np.ndarray],
     steps: Any,
-    h: np.ndarray,
     cost: np.ndarray,
     apart: bool = False,
     report: Callable[[int], None] | None = None,
@@ -144,8 +143,8 @@ def run(
     """Results of all lanes as numpy arrays in their given order, and the steps they took per stretch (n, stretches).
 
     `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
-    numbers of steps (a block takes its largest); `h` (n,) initial step sizes; `cost` (n,) decides which lanes share a
-    block: like ones, and with `apart` only equal ones.
+    numbers of steps (a block takes its largest); `cost` (n,) decides which lanes share a block: like ones, and with
+    `apart` only equal ones.
     """
     order = np.argsort(-cost, kind="stable")
     classes = np.split(order, np.flatnonzero(np.diff(cost[order])) + 1) if apart else [order]
@@ -155,12 +154,12 @@ def run(
     call = compiled(task, shape.group, "cpu") if on_cpu else _choice(task, shape.block)
 
     def arguments(some: list[np.ndarray]) -> Any:
-        """Values, steps and h of these blocks; a block is filled by its last lane, a call by blocks without steps."""
+        """Values and steps of these blocks; a block is filled by its last lane, a call by blocks without steps."""
         full = np.stack([np.concatenate([lanes, np.full(shape.block - lanes.size, lanes[-1])]) for lanes in some])
         full = np.concatenate([full, np.repeat(full[-1:], shape.group - len(some), axis=0)])
         most = jax.tree.map(lambda each: each[full].max(axis=1), steps)
         most = jax.tree.map(lambda each: np.concatenate([each[: len(some)], 0 * each[len(some) :]]), most)
-        return {name: each[full] for name, each in values.items()}, most, h[full]
+        return {name: each[full] for name, each in values.items()}, most
 
     def work(number: int) -> tuple[np.ndarray, Any, np.ndarray]:
         """Lanes of a call, their results and their steps."""

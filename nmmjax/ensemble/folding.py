@@ -23,8 +23,8 @@ from .splitting import Stretch
 
 
 class Progress(eqx.Module):
-    """What a lane carries besides state and observables: steps taken, the next step size, result code, time of
-    failure, the longest step."""
+    """What a lane carries besides state and observables: steps taken, an adaptive method's next step size (0 before its
+    first), result code, time of failure, the longest step."""
 
     steps: Any
     h: Values
@@ -140,17 +140,16 @@ def fold(
     observables: Mapping[str, AbstractObservable],
     times: Times,
     steps: Any,
-    h: Values,
 ) -> tuple[dict[str, Any], Any, Progress]:
     """Results by name, final state and progress of one lane.
 
     `steps` are the numbers of steps per stretch: (those of the transient (k,), those observed (intervals, k)); adaptive
-    methods start at step size `h` instead.
+    methods choose their own.
     """
     dtype = jax.tree.leaves(problem.y0)[0].dtype
     zero = jnp.zeros((), dtype)
     none = jnp.zeros((), jnp.int32)
-    progress = Progress(none, h, none, jnp.full((), jnp.nan, dtype), zero)
+    progress = Progress(none, zero, none, jnp.full((), jnp.nan, dtype), zero)
     transient, observed = steps
     y = problem.y0
     asarray = lambda t: jnp.asarray(t, dtype)  # noqa: E731

@@ -12,7 +12,7 @@ Back ends, in order: Pallas for Mosaic GPU (Hopper and newer), Pallas for Triton
 kernel can't express (a look-up in a recorded input, say) so ends with XLA.
 
 What has been run: the kernels in Pallas' interpreters on a CPU, against the XLA path, in float64 and float32; their
-translation for CUDA without a device, Mosaic and Triton. Not yet run on a GPU: `benchmarks/gpu_check.py` does that.
+translation for CUDA without a device, Mosaic and Triton. Not yet run on a GPU: `benchmarks/ensemble/gpu_check.py` does that.
 """
 
 import functools
@@ -205,21 +205,27 @@ def _triton(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, inter
     )(*inputs)
 
 
+def _blocks(values: Any) -> tuple[int, int]:
+    """Numbers of blocks and of lanes in each."""
+    group, lanes, *_ = jax.tree.leaves(values)[0].shape
+    return group, lanes
+
+
 def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) -> Any:
     """Like `engine.compiled(task, …)`, for any number of blocks of any size; programs of `width` lanes."""
 
-    def one(base: Any, values: Any, steps: Any, h: Any) -> Any:
-        return jax.vmap(lambda values, h: task.lane(base, values, steps, h))(values, h)
+    def one(base: Any, values: Any, steps: Any) -> Any:
+        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
 
-    def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
-        group, lanes = h.shape
+    def call(base: Any, values: Any, steps: Any) -> Any:
+        group, lanes = _blocks(values)
         programs = -(-lanes // width)
         # A block's last lane is repeated to fill its last program.
         which = np.minimum(np.arange(programs * width), lanes - 1)
         cut = lambda each: each[:, which].reshape((group * programs, width, *each.shape[2:]))  # noqa: E731
-        values, h = jax.tree.map(cut, (values, h))
+        values = jax.tree.map(cut, values)
         steps = jax.tree.map(lambda each: jnp.repeat(each, programs, axis=0), steps)
-        out = jax.vmap(fused(one, backend, interpret), in_axes=(None, 0, 0, 0))(base, values, steps, h)
+        out = jax.vmap(fused(one, backend, interpret), in_axes=(None, 0, 0))(base, values, steps)
         return jax.tree.map(lambda each: each.reshape((group, programs * width, *each.shape[2:]))[:, :lanes], out)
 
     return jax.jit(call)
@@ -231,11 +237,11 @@ kernel_call = functools.lru_cache(maxsize=16)(_kernel_call)
 def plain_call(task: Task, platform: str) -> Any:
     """XLA's path with all blocks as one, whose steps are the largest of theirs: on a GPU, width is what counts."""
 
-    def call(base: Any, values: Any, steps: Any, h: Any) -> Any:
-        group, lanes = h.shape
-        values, h = jax.tree.map(lambda each: each.reshape((1, group * lanes, *each.shape[2:])), (values, h))
+    def call(base: Any, values: Any, steps: Any) -> Any:
+        group, lanes = _blocks(values)
+        values = jax.tree.map(lambda each: each.reshape((1, group * lanes, *each.shape[2:])), values)
         steps = jax.tree.map(lambda each: each.max(axis=0, keepdims=True), steps)
-        out = compiled(task, 1, platform)(base, values, steps, h)
+        out = compiled(task, 1, platform)(base, values, steps)
         return jax.tree.map(lambda each: each.reshape((group, lanes, *each.shape[2:])), out)
 
     return call
@@ -258,15 +264,17 @@ def _agree(ours: Any, theirs: Any) -> bool:
 def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | None = None) -> tuple[Any, str]:
     """The fastest way that works here to call `task`, as `engine.compiled` would, and its name: "mosaic", "triton" or "xla".
 
-    `example` are the arguments (base, values, steps, h) of one call, on the device; programs have `width` lanes, a multiple
-    of 128 for Mosaic. A kernel is compiled, run on `example`, and one block compared with XLA. Warns where none works.
+    `example` are the arguments (base, values, steps) of one call, numpy arrays or on the device; programs have `width`
+    lanes, a multiple of 128 for Mosaic. A kernel is compiled, run on `example`, and one block compared with XLA. Warns
+    where none works.
     """
-    base, values, steps, h = example
-    (device,) = h.devices()
+    base, values, steps = example
+    group, _ = _blocks(values)
+    (device,) = jnp.asarray(jax.tree.leaves(values)[0]).devices()
     if device.platform == "cpu" and backends is None:
-        return compiled(task, h.shape[0], "cpu"), "xla"
+        return compiled(task, group, "cpu"), "xla"
     # The block with the fewest steps is the one to compare: blocks that only fill a call have none.
-    total = sum(np.asarray(each).reshape(h.shape[0], -1).sum(axis=1) for each in jax.tree.leaves(steps))
+    total = sum(np.asarray(each).reshape(group, -1).sum(axis=1) for each in jax.tree.leaves(steps))
     row = int(np.argmin(np.where(total > 0, total, np.inf)))
     pick = lambda tree: jax.tree.map(lambda each: each[row : row + 1], tree)  # noqa: E731
     reasons = []
@@ -276,7 +284,7 @@ def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | No
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 out = jax.block_until_ready(call(*example))
-            if _agree(pick(out), compiled(task, 1, device.platform)(base, *pick((values, steps, h)))):
+            if _agree(pick(out), compiled(task, 1, device.platform)(base, *pick((values, steps)))):
                 return call, backend
             reasons.append(f"{backend}: results differ from XLA's")
         except Exception as error:  # whatever a compiler raises

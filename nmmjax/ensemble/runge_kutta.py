@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -102,6 +102,34 @@ def _norm(error: Any, y0: Any, y1: Any, rtol: float, atol: float) -> Values:
     return jnp.sqrt(sum(parts[1:], parts[0]) / len(parts))
 
 
+def _positive(y: Any) -> Any:
+    """Whether the channels are positive that must be."""
+    return functools.reduce(operator.and_, (getattr(y, name) > 0 for name in type(y).positive), jnp.array(True))
+
+
+class Judgement(NamedTuple):
+    """Of one step: whether it counts, the next step over this one, and the code of a lane that no step helps (else 0)."""
+
+    keep: Any
+    factor: Values
+    code: Any
+
+
+def judge(size: Values, positive: Any, t: Values, step: Values, order: int) -> Judgement:
+    """The step-size controller, diffrax's `PIDController` with its defaults, of a step from `t`.
+
+    `size` is the error over its tolerance. A step to a state that isn't `positive` where it must be is refused too.
+    """
+    finite = jnp.isfinite(size)
+    keep = finite & positive & (size < 1)
+    safe = jnp.where(finite & (size > 0), size, jnp.ones_like(size))
+    least, most = jnp.where(keep, 1.0, _SHRINK), jnp.where(keep, _GROW, _SAFETY)
+    factor = jnp.clip(_SAFETY * safe ** (-1 / order), least, most).astype(step.dtype)
+    factor = jnp.where(finite & positive, jnp.where(size > 0, factor, _GROW), _SHRINK).astype(step.dtype)
+    stuck = ~keep & (step <= 4 * jnp.finfo(t.dtype).eps * (jnp.abs(t) + step))
+    return Judgement(keep, factor, jnp.where(stuck, jnp.where(finite, jnp.where(positive, 1, 3), 2), 0))
+
+
 class Adaptive(AbstractMethod):
     """Adaptive Runge–Kutta: every lane its own steps; status 1 at `max_steps`, 2 or 3 where no step size helps."""
 
@@ -128,16 +156,23 @@ class Adaptive(AbstractMethod):
         h1 = jnp.where(flat, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / jnp.where(flat, 1.0, largest)) ** (1 / order))
         return jnp.minimum(100 * h0, h1).astype(d0.dtype)
 
+    def _count(self, before: Progress, h: Values, judged: Judgement, t: Values, step: Values, done: Any) -> Progress:
+        """Progress after a step that leaves the lane at `t`; one that is `done` with its last permitted step is well."""
+        count = before.steps + 1
+        code = jnp.where(judged.code > 0, judged.code, jnp.where(count >= self.max_steps, 1, 0))
+        status = jnp.where((code == 1) & done, 0, code).astype(jnp.int32)
+        failure_time = jnp.where(status > 0, t, before.failure_time)
+        longest = jnp.where(judged.keep, jnp.maximum(before.longest, step), before.longest)
+        return Progress(count, h, status, failure_time, longest)
+
     def run(
         self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         del steps
         order = self.solver.order(None)
-        positive = type(y).positive
         k = problem.model.vector_field(start, y, problem.stimulus)
         first = jax.lax.stop_gradient(self._first_step(problem, start, y, k, order))
         h = jnp.where(progress.h > 0, progress.h, first)
-        margin = 4 * jnp.finfo(start.dtype).eps
 
         def inside(t: Values) -> Values:
             return just_inside(t, start, stop)
@@ -147,8 +182,7 @@ class Adaptive(AbstractMethod):
             return (t < stop) & (p.status == 0)
 
         def body(carry: Any) -> Any:
-            t, h, state, seen, p = carry
-            y, k = state
+            t, h, (y, k), states, p = carry
             left = stop - t
             last = h * (1 + 1e-9) >= left
             step = jnp.where(last, left, h)
@@ -157,34 +191,18 @@ class Adaptive(AbstractMethod):
                 slope = problem.model.vector_field(inside(t + step), after, problem.stimulus)
             # As in diffrax, derivatives take the steps as given: at zero error the norm has none.
             size = jax.lax.stop_gradient(_norm(error, y, after, self.rtol, self.atol))
-            above = functools.reduce(operator.and_, (getattr(after, name) > 0 for name in positive), jnp.array(True))
-            finite = jnp.isfinite(size)
-            keep = finite & above & (size < 1)
-            safe = jnp.where(finite & (size > 0), size, jnp.ones_like(size))
-            factor = jnp.clip(
-                _SAFETY * safe ** (-1 / order), jnp.where(keep, 1.0, _SHRINK), jnp.where(keep, _GROW, _SAFETY)
-            ).astype(h.dtype)
-            factor = jnp.where(finite & above, jnp.where(size > 0, factor, _GROW), _SHRINK).astype(h.dtype)
-            stuck = ~keep & (step <= margin * (jnp.abs(t) + step))
-            count = p.steps + 1
-            status = jnp.where(stuck, jnp.where(finite, jnp.where(above, 1, 3), 2), jnp.where(count >= self.max_steps, 1, 0))
+            judged = judge(size, _positive(after), t, step, order)
             t_after = jnp.where(last, stop, t + step)
+            seen = states
             if observe.observables:
                 begin = Point(problem, t, y, step, step / 2, -1)
                 end = Point(problem, inside(t_after), after, step, step / 2, 1)
-                states = seen
-                states_after = observe.update(observe.update(states, begin), end)
-                seen = jax.tree.map(lambda new, old: jnp.where(keep, new, old), states_after, states)
-            state = jax.tree.map(lambda new, old: jnp.where(keep, new, old), (after, slope), (y, k))
-            t_new = jnp.where(keep, t_after, t)
+                seen = observe.update(observe.update(states, begin), end)
+            new, old = (t_after, (after, slope), seen), (t, (y, k), states)
+            t, state, seen = jax.tree.map(lambda new, old: jnp.where(judged.keep, new, old), new, old)
             # The step that only fills the rest of the stretch says nothing about the next one's size.
-            h = jnp.where(last & keep, jnp.maximum(h, step * factor), step * factor)
-            failed = jnp.where(status > 0, t_new, p.failure_time)
-            unfinished_at_end = (status == 1) & (t_new >= stop)
-            status = jnp.where(unfinished_at_end, 0, status).astype(jnp.int32)
-            failure_time = jnp.where(status > 0, failed, p.failure_time)
-            longest = jnp.where(keep, jnp.maximum(p.longest, step), p.longest)
-            return t_new, h, state, seen, Progress(count, h, status, failure_time, longest)
+            h = jnp.where(last & judged.keep, jnp.maximum(h, step * judged.factor), step * judged.factor)
+            return t, h, state, seen, self._count(p, h, judged, t, step, t >= stop)
 
         carry = (start, h, (y, k), observe.states, progress)
         if self.reverse:
