@@ -1,4 +1,4 @@
-"""Run as `python -m benchmarks.NAME` or `python benchmarks/NAME.py`: their folder is on the path either way."""
+"""Run as `python -m benchmarks.NAME`, or by path: `python benchmarks/NAME.py`, `python benchmarks/ensemble`."""
 
 import pathlib
 import sys

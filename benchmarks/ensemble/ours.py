@@ -13,9 +13,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from reference import PARAMETERS, Ensemble, Noisy, ensemble
 
 import nmmjax as nmm
+
+from .reference import PARAMETERS, Ensemble, Noisy, ensemble
 
 Run = Callable[[], Any]
 
@@ -132,24 +133,17 @@ def memory(lanes: int) -> dict[str, float]:
     before = _peak_bytes()
     kinds = _observables()
     observe = {"last": kinds.Final(), "peak": kinds.Peak("r"), "mean": kinds.Mean("r"), "energy": kinds.Mean("energy")}
-    if hasattr(nmm, "sweep"):
 
-        def run():
-            return nmm.sweep(
-                nmm.MPR(),
-                over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
-                y0={"r": problem.r0, "v": problem.v0},
-                t1=problem.t1,
-                observe=observe,
-                rtol=1e-5,
-                progress=False,
-            )
-    else:
-
-        def run():
-            plan, chunk = _plan(problem, observe, rtol=1e-5), 65536
-            parts = [plan.compute(np.arange(k, min(k + chunk, lanes))) for k in range(0, lanes, chunk)]
-            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def run():
+        return nmm.sweep(
+            nmm.MPR(),
+            over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
+            y0={"r": problem.r0, "v": problem.v0},
+            t1=problem.t1,
+            observe=observe,
+            rtol=1e-5,
+            progress=False,
+        )
 
     seconds = []
     for _ in range(2):

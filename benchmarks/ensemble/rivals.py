@@ -22,7 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from reference import Ensemble, Noisy, taylor_system
+
+from .reference import Ensemble, Noisy, taylor_system
 
 Run = Callable[[], Any]
 CORES = os.cpu_count() or 1

@@ -2,6 +2,7 @@
 
 Every way runs the same lanes with the same numbers of steps (the splitting, order 4, with four observables); vmapped diffrax
 solves such problems adaptively for the final state alone. Throughput is in time units of all lanes together per second.
+Run as `python -m benchmarks.ensemble.gpu_check`.
 """
 
 import sys
@@ -10,10 +11,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from record import arguments, timed, write
-from reference import ensemble
 
 import nmmjax as nmm
+
+from ..record import arguments, timed, write
+from .reference import ensemble
 
 T1, H, BLOCK = 50.0, 0.02, 128
 
@@ -36,7 +38,7 @@ def prepare(lanes: int, dtype: str) -> tuple[Any, Any]:
     observables = {"last": Final(), "peak": Peak("r"), "mean": Mean("r"), "energy": Mean("energy")}
     method = Uniform(splitting_stretch, splitting_flow, pairs=False)
     task = Task(Build(tuple(values)), method, tuple(observables.items()), Times(0.0, 0.0, T1))
-    return task, jax.device_put((base, values, steps, np.zeros((group, BLOCK), dtype)), jax.devices()[0])
+    return task, jax.device_put((base, values, steps), jax.devices()[0])
 
 
 def difference(ours: Any, theirs: Any) -> dict[str, float]:
@@ -75,7 +77,7 @@ def measure(lanes: int, dtype: str, repeats: int) -> list[dict[str, Any]]:
 
 def rival(lanes: int, dtype: str, repeats: int) -> dict[str, Any]:
     """Vmapped diffrax, Tsit5 at rtol 1e-5, on the same device."""
-    import rivals
+    from . import rivals
 
     run = rivals.diffrax(ensemble(lanes, T1), 1e-5)
     row = timed(run, repeats)
