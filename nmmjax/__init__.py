@@ -37,12 +37,16 @@ from .mechanics.energy import kinetic_energy as kinetic_energy
 from .mechanics.energy import mechanical_residual as mechanical_residual
 from .mechanics.energy import port_power as port_power
 from .mechanics.energy import potential_energy as potential_energy
+from .mechanics.energy import slow_power as slow_power
 from .mechanics.energy import total_energy as total_energy
 from .mechanics.scaling import RescaledTime as RescaledTime
 from .mechanics.scaling import Scaling as Scaling
 from .mechanics.scaling import rescale as rescale
 from .mechanics.scaling import strong_coupling as strong_coupling
 from .mechanics.scaling import unit_heterogeneity as unit_heterogeneity
+from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
+from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
+from .models.adaptation import SynapticDepression as SynapticDepression
 from .models.base import State as State
 from .models.mpr import MPR as MPR
 from .models.mpr import ConductanceSynapse as ConductanceSynapse

@@ -192,13 +192,18 @@ def parameter_table(module: Any) -> dict[str, tuple[Parameter, Any]]:
 
 
 def describe(module: Any) -> str:
-    """A model or stimulus in one line: its class and the values of its parameters; the class alone while it is traced."""
+    """A model or stimulus in one line: its class and the values of its parameters, composed terms alike; the class alone
+    while it is traced."""
     if hasattr(module, "parts"):
         return " + ".join(describe(part) for part in module.parts)
-    table = {name: value for name, (_, value) in parameter_table(module).items()}
-    if not all(isinstance(value, (jax.Array, np.ndarray)) and is_concrete(value) for value in table.values()):
+    own = {name: getattr(module, name) for name in parameters(module)}
+    if not all(isinstance(value, (jax.Array, np.ndarray)) and is_concrete(value) for value in own.values()):
         return type(module).__name__
-    values = [f"{name}={'…' if value.ndim else f'{value:g}'}" for name, value in table.items()]
+    values = [f"{name}={'…' if value.ndim else f'{value:g}'}" for name, value in own.items()]
+    for field in dataclasses.fields(module):
+        part = getattr(module, field.name)
+        if isinstance(part, eqx.Module) and field.name not in own:
+            values.append(f"{field.name}={describe(part)}")
     static = [field for field in dataclasses.fields(module) if field.metadata.get("static", False)]
     values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
     return f"{type(module).__name__}({', '.join(values)})"

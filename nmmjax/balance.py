@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ._parameter import require
 from ._types import Scalar, Values, is_concrete
-from .mechanics.energy import heat_rate, port_power, total_energy
+from .mechanics.energy import heat_rate, port_power, slow_power, total_energy
 from .models.base import State
 from .models.mpr import MPR
 from .models.stimulus import AbstractStimulus, input_at
@@ -18,9 +18,11 @@ from .solvers.trajectory import Trajectory
 
 
 class EnergyBalance(eqx.Module):
-    """E(t) − E(t₀) = work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
+    """E(t) − E(t₀) = work + slow work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
 
-    - `energy`: E including the input, (η + I)/R + …; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I included
+    - `energy`: E in the instantaneous landscape, input included; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I
+      included
+    - `slow_work`: by name, the work of every slow variable as it moves the landscape, ∫ (∂V/∂s) ds; empty without any
     - `heat`: ∫ Γ q̇² dt/τ, never negative without gap junctions
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
     - `residual`: what is left, the run's own error; `relative`: its largest size over the largest of |E|, |work|, |heat|
@@ -31,6 +33,7 @@ class EnergyBalance(eqx.Module):
     work: Values
     heat: Values
     port_work: Values
+    slow_work: dict[str, Values]
     residual: Values
     relative: Scalar
 
@@ -38,9 +41,10 @@ class EnergyBalance(eqx.Module):
         if not isinstance(self.relative, jax.Array) or not is_concrete(self.relative) or self.relative.ndim:
             return f"EnergyBalance of shape {getattr(self.energy, 'shape', None)}"
         last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
+        slow = "".join(f" + work of {name} {each[last]:.6g}" for name, each in self.slow_work.items())
         return (
             f"EnergyBalance to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = "
-            f"+ work {self.work[last]:.6g} − heat {self.heat[last]:.6g}, relative residual {self.relative:.1e}"
+            f"+ work {self.work[last]:.6g}{slow} − heat {self.heat[last]:.6g}, relative residual {self.relative:.1e}"
         )
 
 
@@ -50,10 +54,11 @@ class _Ledger(eqx.Module):
     state: State
     work: Values
     heat: Values
+    slow_work: dict[str, Values]
 
 
 def energy_balance(run: Trajectory) -> EnergyBalance:
-    """Work, heat and residual of a run, for every parameter and stimulus (nmmjax theory notes §4).
+    """Work, heat and residual of a run, for every parameter, slow term and stimulus (nmmjax theory notes §4, §8).
 
     From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
     all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
@@ -76,17 +81,18 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     def rates(t: Any, y: _Ledger, args: Any) -> _Ledger:
         current = input_at(stimulus, jnp.asarray(t))
         flow = model.vector_field(jnp.asarray(t), y.state, stimulus)
-        return _Ledger(flow, port_power(model, y.state, current), heat_rate(model, y.state))
+        return _Ledger(flow, port_power(model, y.state, current), heat_rate(model, y.state), slow_power(model, y.state))
 
-    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values]:
+    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values, dict[str, Values]]:
         zero = jnp.zeros((), dtype)
+        nothing = dict.fromkeys(slow_power(model, y0), zero)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rates),
             diffrax.Tsit5(),
             t0,
             t1,
             None,
-            _Ledger(y0, zero, zero),
+            _Ledger(y0, zero, zero, nothing),
             stepsize_controller=controller,
             saveat=diffrax.SaveAt(t1=True),
             max_steps=10_000_000,
@@ -94,26 +100,26 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
         )
         ys: Any = solution.ys
         fine = solution.result == diffrax.RESULTS.successful
-        return jnp.where(fine, ys.work[0], jnp.nan), jnp.where(fine, ys.heat[0], jnp.nan)
+        return jax.tree.map(lambda each: jnp.where(fine, each[0], jnp.nan), (ys.work, ys.heat, ys.slow_work))
 
     # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
-    reached = jnp.isfinite(ys.r) & jnp.isfinite(ys.v)
+    reached = jnp.all(jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(ys)]), axis=0)
     whole = reached[1:] & reached[:-1]
-    starts = State(r=jnp.where(whole, ys.r[:-1], 1), v=jnp.where(whole, ys.v[:-1], 0))
-    work, heat = jax.vmap(interval)(ts[:-1], ts[1:], starts)
+    starts = jax.tree.map(lambda each: jnp.where(whole, each[:-1], 1), ys)
+    work, heat, slow_work = jax.vmap(interval)(ts[:-1], ts[1:], starts)
 
     def total(part: Values) -> Values:
         gathered = jnp.concatenate([jnp.zeros(1, dtype), jnp.cumsum(jnp.where(whole, part, 0))])
         return jnp.where(reached, gathered, jnp.nan)
 
-    port_work, heat = total(work), total(heat)
+    port_work, heat, slow_work = total(work), total(heat), jax.tree.map(total, slow_work)
     current = jax.vmap(lambda t: input_at(stimulus, t))(ts)
     energy = total_energy(model, ys, current)
     stored = current / (model.tau * ys.r)
     work = port_work + stored - stored[0]
-    residual = energy - energy[0] - work + heat
-    scale = jnp.max(jnp.stack([_largest(each) for each in (energy, work, heat)]))
-    return EnergyBalance(ts, energy, work, heat, port_work, residual, _largest(residual) / scale)
+    residual = energy - energy[0] - work - sum(slow_work.values(), jnp.zeros_like(work)) + heat
+    scale = jnp.max(jnp.stack([_largest(each) for each in (energy, work, heat, *slow_work.values())]))
+    return EnergyBalance(ts, energy, work, heat, port_work, slow_work, residual, _largest(residual) / scale)
 
 
 def _largest(x: Values) -> Values:

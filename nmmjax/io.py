@@ -5,10 +5,11 @@ import importlib
 import importlib.metadata
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
-from ._parameter import describe, parameter_table
+from ._parameter import describe
 from ._results import RESULTS
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
 from .models.mpr import MPR
@@ -40,13 +41,16 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
     if hasattr(module, "parts"):
         parts = [attributes_of(part, kind, f"{prefix}{k}.") for k, part in enumerate(module.parts)]
         return {name: value for part in parts for name, value in part.items()}
-    values = {f"{prefix}{name}": np.asarray(value).tolist() for name, (_, value) in parameter_table(module).items()}
-    static = {field.name for field in dataclasses.fields(module) if field.metadata.get("static", False)}
-    return {
-        f"{prefix}{kind}": type(module).__name__,
-        **values,
-        **{f"{prefix}{name}": getattr(module, name) for name in static},
-    }
+    found: dict[str, Any] = {f"{prefix}{kind}".removesuffix("."): type(module).__name__}
+    for field in dataclasses.fields(module):
+        value, name = getattr(module, field.name), f"{prefix}{field.name}"
+        if isinstance(value, eqx.Module):
+            found |= attributes_of(value, "", f"{name}.")
+        elif "parameter" in field.metadata:
+            found[name] = np.asarray(value).tolist()
+        elif field.metadata.get("static", False):
+            found[name] = value
+    return found
 
 
 def to_xarray(run: Trajectory) -> Any:
@@ -56,13 +60,9 @@ def to_xarray(run: Trajectory) -> Any:
     """
     xr = optional("xarray", "data")
     run.require_single("become a dataset")
-    state = type(run.ys)
     columns = {
-        field.name: (
-            np.asarray(getattr(run.ys, field.name)),
-            {"units": state.units[field.name], "long_name": _LONG[field.name]},
-        )
-        for field in dataclasses.fields(state)
+        name: (np.asarray(getattr(run.ys, name)), {"units": unit, "long_name": run.ys.meanings[name]})
+        for name, unit in run.ys.units.items()
     }
     current = run.input
     columns["I"] = (np.asarray(current), {"units": "1", "long_name": "input current"})
@@ -72,6 +72,11 @@ def to_xarray(run: Trajectory) -> Any:
         for name, value in energies.items():
             columns[f"{name}_energy"] = (np.asarray(value), {"units": "1", "long_name": f"{name} energy"})
         H = hamiltonian(run.model, run.ys, current)
+        if run.model.slow_terms:
+            fast = run.model.frozen(run.ys)
+            for name, value in (("eta", fast.eta), ("J", fast.J)):
+                about = {"units": "1", "long_name": f"{name} that the fast equations see"}
+                columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ts)), about)
         columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
     attributes = {
         **attributes_of(run.model, "model"),
@@ -95,6 +100,3 @@ def to_xarray(run: Trajectory) -> Any:
             attrs=attributes,
         )
     return xr.Dataset(data, coords={"t": time}, attrs=attributes)
-
-
-_LONG = {"r": "firing rate", "v": "mean voltage", "t": "physical time"}

@@ -86,6 +86,7 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
     rounding: 1e-7 at (E − E_min)/|E| = 1e-8. Rates outside 1e-6 … 1e6 per τ are not looked at. Use it for periods,
     amplitudes and shapes at weak damping.
     """
+    _require_fast(model)
     E, current = as_number("energy", energy), as_number("stimulus", stimulus)
     found = _orbit(model, E, _as_near(near), current)
     if is_concrete(found.period) and bool(jnp.isnan(found.period)):
@@ -100,6 +101,7 @@ def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimul
 
     NaN where no closed orbit has this energy, so that it can be scanned and mapped; `orbit` raises there.
     """
+    _require_fast(model)
     return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("stimulus", stimulus))
 
 
@@ -112,6 +114,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     state is captured by another well or rings no more. `r0` must be a peak, above the stable state around which the
     population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
     """
+    _require_fast(model)
     counts = isinstance(count, int) and not isinstance(count, bool) and count >= 1
     require("count", count, "be an integer ≥ 1", counts)
     start = as_number("r0", r0, "(0, inf)")
@@ -129,7 +132,13 @@ def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
     a cycle, pumping inside and losing outside, so it is stable. To first order in the damping: 0.3 % in the peak rate where
     the loss per cycle is small. `result` is `RESULTS.no_closed_orbit`, with NaN, where there is none. Differentiable.
     """
+    _require_fast(model)
     return _limit_cycle(model, as_number("stimulus", stimulus))
+
+
+def _require_fast(model: MPR) -> None:
+    rule = "be without slow terms, whose landscape moves; use `model.frozen(y)` or `predict_burst`"
+    require("model", model, rule, not model.slow_terms)
 
 
 class _Level(eqx.Module):

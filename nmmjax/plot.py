@@ -35,6 +35,10 @@ def _population(run: Trajectory) -> Any:
     return run.model.model if isinstance(run.model, RescaledTime) else run.model
 
 
+def _states(run: Trajectory) -> State:
+    return run.ys if isinstance(run.ys, State) else State(r=run.ys.r, v=run.ys.v)
+
+
 def _clock(run: Trajectory) -> str:
     return "rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (unit of τ)"
 
@@ -62,15 +66,17 @@ def shade_stimulus(run: Trajectory, axes: Any) -> None:
 
 
 def trajectory(run: Trajectory, axes: Any = None) -> Any:
-    """Firing rate, mean voltage and energy over time, the stimulus shaded; returns the three axes.
+    """Firing rate, mean voltage, energy and, if any, slow variables over time, the stimulus shaded; returns the axes.
 
-    The energy includes the input, so it steps where the input does.
+    The energy is that of the instantaneous landscape, input included, so it steps where the input does.
     """
-    axes = _axes(axes, 3, (8.0, 6.5))
+    slow = [name for name in run.ys.units if name not in ("r", "v", "t")]
+    rows = 4 if slow else 3
+    axes = _axes(axes, rows, (8.0, 2.2 * rows))
     ts = np.asarray(run.ts)
     current = run.input
     population = _population(run)
-    energy = total_energy(population, State(r=run.ys.r, v=run.ys.v), current) if isinstance(population, MPR) else None
+    energy = total_energy(population, _states(run), current) if isinstance(population, MPR) else None
     axes[0].plot(ts, run.ys.r, color=_BLUE)
     axes[0].set_ylabel("firing rate r\n(1/time)")
     axes[1].plot(ts, run.ys.v, color=_ORANGE)
@@ -78,6 +84,11 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     if energy is not None:
         axes[2].plot(ts, energy, color=_GREEN)
         axes[2].set_ylabel("energy E\n(dimensionless)")
+    for name, color in zip(slow, (_GREY, _BLUE, _ORANGE, _GREEN), strict=False):
+        axes[3].plot(ts, getattr(run.ys, name), color=color, label=f"{run.ys.meanings[name]} {name}")
+    if slow:
+        axes[3].set_ylabel("slow variables\n(dimensionless)")
+        axes[3].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     axes[-1].set_xlabel(_clock(run))
     shade_stimulus(run, axes)
     if run.stimulus is not None:
@@ -92,7 +103,7 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     rows = 1 if balance is None else 3
     axes = np.atleast_1d(_axes(axes, rows, (8.0, 2.6 * rows)))
     ts = np.asarray(run.ts)
-    population, states = _population(run), State(r=run.ys.r, v=run.ys.v)
+    population, states = _population(run), _states(run)
     kinetic = kinetic_energy(population, states)
     potential = potential_energy(population, states, run.input)
     axes[0].plot(ts, kinetic, color=_ORANGE, label="kinetic ½q̇²", linewidth=1)

@@ -113,6 +113,14 @@ def test_the_file_becomes_the_plan(tmp_path):
     assert "Pulse" in str(plan.config["stimulus"])
 
 
+def test_slow_terms_are_named_by_kind(tmp_path):
+    depressed = '[model.adaptation]\nkind = "SynapticDepression"\nalpha = 0.05\ntau = 10.0\nkernel = "exponential"\n'
+    plastic = "[model.plasticity]\ntau_d = 12.0\ntau_f = 90.0\nU0 = 0.2\n"
+    plan = plan_of(tmp_path, CONFIG.replace("[model.gap]\ng = 0.2\n", depressed + plastic))
+    assert "SynapticDepression(alpha=0.05, tau=10, kernel='exponential')" in plan.config["model"]["kind"]
+    assert plan.config["y0"] == {"r": 0.1, "v": -2.0, "A": 0.0, "x": 1.0, "u": 0.2}
+
+
 def test_logarithmic_ranges_sample_times_and_sums(tmp_path):
     text = CONFIG.replace("start = -8.0\nstop = 2.0\nnum = 4", "start = 0.01\nstop = 10.0\nnum = 4\nscale = 'log'")
     text = text.replace('last = {kind = "Final"}', 'course = {kind = "Samples", ts = {start = 0.0, stop = 5.0, num = 6}}')
@@ -162,6 +170,8 @@ MISTAKES = [  # (what stands in the file, what is written instead, the message)
     ("Delta = 1.0", "Delta = [1.0]", r"line 7: key `model.Delta` must be a number, but got \[1.0\]"),
     ('name = "MPR"', 'name = "MRP"', r"line 6: key `model.name` must be one of MPR, but got 'MRP'"),
     ("g = 0.2", "g = -0.2", r"line 10: Argument `g` must be ≥ 0, but got -0.2"),
+    ("[model.gap]\ng = 0.2", "[model.adaptation]\nalpha = 1.0", r"line 9: key `model.adaptation.kind` must be given"),
+    ("[model.gap]\ng = 0.2", "[model.adaptation]\nkind = 'STP'", r"line 10: key `model.adaptation.kind` must be one of Sp"),
     ("g = 0.2", "", r"line 9: key `model.gap.g` must be given"),
     ("r = 0.1", "r = 0.0", r"line 12: Argument `r` must be > 0, but got 0"),
     ("r = 0.1", "r = '0.1'", r"line 13: key `y0.r` must be a number, but got '0.1'"),

@@ -225,4 +225,4 @@ def test_vmap_over_models():
 def test_states_are_checked_by_the_model():
     y = MPR().state({"r": 1, "v": -2})
     assert isinstance(y, State) and y.r.dtype == y.v.dtype == jnp.float64
-    assert MPR().state(y) is not None and State.names() == ("r", "v")
+    assert MPR().state(y) is not None and MPR().state(y).names == ("r", "v")

@@ -18,8 +18,11 @@ from nmmjax import (
     PulseTrain,
     Ramp,
     Sampled,
+    ShortTermPlasticity,
     Sinusoid,
+    SpikeFrequencyAdaptation,
     State,
+    SynapticDepression,
     parameter_table,
     simulate,
 )
@@ -48,11 +51,15 @@ def test_declarations(cls, expected):
     assert all(p.doc and p.name == name for name, p in found.items())
 
 
-@pytest.mark.parametrize("cls", [MPR, GapJunction, ConductanceSynapse, Constant, Pulse, Ramp, Sinusoid, PulseTrain, Sampled])
+CLASSES = (MPR, GapJunction, ConductanceSynapse, SpikeFrequencyAdaptation, SynapticDepression, ShortTermPlasticity)
+CLASSES += (Constant, Pulse, Ramp, Sinusoid, PulseTrain, Sampled)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
 def test_every_parameter_is_declared(cls):
     """No array field without a declaration."""
     undeclared = {field.name for field in dataclasses.fields(cls)} - set(parameters(cls))
-    assert undeclared <= {"gap", "conductance", "count", "interpolation"}
+    assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "count", "interpolation", "kernel"}
 
 
 def test_parameter_table_names_the_composed_terms():
@@ -113,7 +120,7 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
 
 
 ARGUMENTS = [
-    (lambda: MPR(1.0, 2.0, 0.3, 1.0, None, None, 7.0), "Arguments of MPR must be at most 6, but got 7."),
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 4, 9.0), "Arguments of MPR must be at most 8, but got 9."),
     (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
     (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
     (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),

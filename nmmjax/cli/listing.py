@@ -4,7 +4,7 @@ from typing import Any
 
 from .._parameter import parameters
 from ..io import optional
-from ..models import mpr, stimulus
+from ..models import adaptation, mpr, stimulus
 
 
 def models() -> None:
@@ -16,6 +16,9 @@ def models() -> None:
     for each, kind in [
         (mpr.GapJunction, "term"),
         (mpr.ConductanceSynapse, "term"),
+        (adaptation.SpikeFrequencyAdaptation, "slow term"),
+        (adaptation.SynapticDepression, "slow term"),
+        (adaptation.ShortTermPlasticity, "slow term"),
         *((each, "stimulus") for each in stimuli),
     ]:
         first = (each.__doc__ or "").splitlines()[0]

@@ -18,13 +18,18 @@ from .._parameter import as_number, check, parameters
 from ..ensemble import observables
 from ..ensemble.channels import Problem
 from ..io import optional
-from ..models import mpr, stimulus
+from ..models import adaptation, mpr, stimulus
 from ..solvers.mobius import MobiusSplitting
 from ..sweeping import plan_of, run_plan
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
-_TERMS = {"gap": mpr.GapJunction, "conductance": mpr.ConductanceSynapse}
+_TERMS: dict[str, tuple[type, ...]] = {
+    "gap": (mpr.GapJunction,),
+    "conductance": (mpr.ConductanceSynapse,),
+    "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
+    "plasticity": (adaptation.ShortTermPlasticity,),
+}
 _STIMULI = {
     each.__name__: each
     for each in (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
@@ -182,10 +187,18 @@ def _model(document: Document, values: dict[str, Any]) -> Any:
     cls = _MODELS[name]
     terms = {field.name: _TERMS[field.name] for field in dataclasses.fields(cls) if field.name in _TERMS}
     document.table(("model",), values, ("name", *parameters(cls), *terms))
-    inner = {key: _build(document, ("model", key), terms[key], values[key]) for key in terms if key in values}
+    inner = {key: _term(document, key, values[key]) for key in terms if key in values}
     return _build(
         document, ("model",), cls, {key: each for key, each in values.items() if key not in terms}, ("name",), inner
     )
+
+
+def _term(document: Document, key: str, values: Any) -> Any:
+    kinds, path = {each.__name__: each for each in _TERMS[key]}, ("model", key)
+    if len(kinds) == 1:
+        return _build(document, path, _TERMS[key][0], values)
+    document.table(path, values, needed=("kind",))
+    return _build(document, path, kinds[document.text((*path, "kind"), values["kind"], kinds)], values, ("kind",))
 
 
 def _stimulus(document: Document, path: Path, values: Any) -> Any:

@@ -39,7 +39,7 @@ _ENERGIES: dict[str, Callable[..., Values]] = {
 
 def channel_units(problem: Problem) -> dict[str, str]:
     """Names of the channels that a problem has, with their units."""
-    units = dict(type(problem.y0).units) | {"input": "1"}
+    units = dict(problem.y0.units) | {"input": "1"}
     if isinstance(problem.model, MPR):
         units |= dict.fromkeys([*_ENERGIES, "kinetic_energy"], "1")
     return units
@@ -47,7 +47,7 @@ def channel_units(problem: Problem) -> dict[str, str]:
 
 def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The channel `name` at time `t` and state `y`."""
-    if name in type(y).units:
+    if name in y.units:
         return getattr(y, name)
     if name == "input":
         return input_at(problem.stimulus, t) + jnp.zeros_like(jax.tree.leaves(y)[0])
@@ -59,7 +59,7 @@ def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
 def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """d/dt of the channel along the motion."""
     flow = problem.model.vector_field(t, y, problem.stimulus)
-    if name in type(y).units:
+    if name in y.units:
         return getattr(flow, name)
     return jax.jvp(lambda t, y: channel_value(name, problem, t, y), (t, y), (jnp.ones_like(t), flow))[1]
 

@@ -35,7 +35,7 @@ class _Lanes:
     def __init__(self, plan: "Plan", build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
         self.plan, self.values, self.shape, self.pool = plan, values, shape, pool
         self.task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
-        self.state = tuple(type(plan.base.y0).units)
+        self.state = tuple(plan.base.y0.units)
         self.size = next(iter(values.values())).shape[0]
         self.adaptive = isinstance(plan.method, Adaptive)
         # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.

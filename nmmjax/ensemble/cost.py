@@ -21,8 +21,8 @@ _GRID, _HALVINGS = 20, 6
 
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
     """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
-    model = problem.model
-    assert isinstance(model, MPR)
+    assert isinstance(problem.model, MPR)
+    model = problem.model.frozen(problem.y0)
     inputs = jax.vmap(lambda t: input_at(problem.stimulus, t))(times if problem.stimulus is not None else times[:1])
     strongest, weakest = jnp.max(inputs), jnp.min(inputs)
 

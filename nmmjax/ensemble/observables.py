@@ -67,7 +67,7 @@ class AbstractObservable(eqx.Module):
 def _every(problem: Problem, channel: str | None) -> dict[str, str]:
     """Suffix → channel: the one asked for, or all state variables."""
     if channel is None:
-        return {f"_{name}": name for name in type(problem.y0).names()}
+        return {f"_{name}": name for name in problem.y0.units}
     check_channel(channel, problem)
     return {"": channel}
 

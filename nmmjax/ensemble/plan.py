@@ -57,7 +57,7 @@ class Build:
 
 def _path(base: Problem, name: str) -> str:
     """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …"""
-    if name in type(base.y0).units:
+    if name in base.y0.units:
         return f"y0.{name}"
     if name in ("noise", "key"):
         return name
@@ -72,7 +72,7 @@ def sweepable(base: Problem) -> dict[str, Parameter]:
         table |= {f"stimulus.{name}": each for name, (each, _) in inner if each.ndim == 0}
     if base.noise is not None:
         table["noise"] = Parameter("D", "1", "[0, inf)", "noise intensity", name="noise")
-    units = type(base.y0).units
+    units = base.y0.units
     positive = type(base.y0).positive
     return table | {
         name: Parameter(name, unit, "(0, inf)" if name in positive else "(-inf, inf)", f"initial {name}", name=name)
@@ -222,7 +222,7 @@ class Plan:
         return {
             "model": _written(self.base.model),
             "stimulus": None if self.base.stimulus is None else _written(self.base.stimulus),
-            "y0": {name: float(getattr(self.base.y0, name)) for name in type(self.base.y0).units},
+            "y0": {name: float(getattr(self.base.y0, name)) for name in self.base.y0.units},
             "over": {
                 name: {"dim": dims[0], "size": values.size, "sha256": digests[name]}
                 for name, (dims, values) in self.swept.items()
@@ -389,13 +389,13 @@ def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: flo
     if base.noise is not None:
         rule = "be `MobiusSplitting(4)` or None where there is noise"
         require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
-        rule = "be None for this model: noise needs a Riccati population without gap junctions and conductances"
+        rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
         require("noise", base.noise, rule, splitting)
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(method, MobiusSplitting):
         require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
-        rule = "be a diffrax solver for this model (splitting takes neither gap junctions nor conductances in a sweep)"
+        rule = "be a diffrax solver for this model (splitting takes no gap junctions, conductances or slow terms in a sweep)"
         require("method", method, rule, splitting)
         return Uniform(stretch=splitting_stretch, short=splitting_flow, pairs=pairs), "processed Möbius splitting, order 4"
     rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"

@@ -77,8 +77,8 @@ def apply_map(mobius: RealMap, x: Values, y: Values) -> tuple[Values, Values]:
 
 
 def offers_splitting(model: Any) -> bool:
-    """Whether the model is a Riccati population with linear drive, without gap junctions and conductances."""
-    if not (hasattr(model, "riccati") and hasattr(model, "drive")):
+    """Whether the model is a Riccati population with linear drive, without gap junctions, conductances and slow terms."""
+    if not (hasattr(model, "riccati") and hasattr(model, "drive")) or model.slow_terms:
         return False
     riccati = model.riccati()
     return riccati.g is None and riccati.k is None

@@ -2,16 +2,19 @@
 
 A model declares one potential U(q) and one damping Γ(q) (q = √(2/(τ r))); everything here follows from those two scalars
 and the vector field. Energies are dimensionless; they refer to time t/τ. `stimulus` is the input current I at the state's
-time: a number or an array of the state's shape.
+time: a number or an array of the state's shape. Slow variables (adaptation, plasticity) enter as η_eff and J_eff, so
+every energy is that in the instantaneous landscape of the state's own slow variables.
 
 Exact, for every parameter (nmmjax theory notes §4; Andrean & Pedersen, arXiv 2509.10428, for H at Δ = 0):
 
-    E = K + V,  K = ½ q̇²,  V = U(q) + I/(τ r),      τ dE/dt = −Γ(q) q̇² + τ (dI/dt)/(τ r)
+    E = K + V,  K = ½ q̇²,  V = U(q) + I/(τ r),
+    τ dE/dt = −Γ(q) q̇² + τ [(dI/dt + dη_eff/dt)/R − (dJ_eff/dt) ln R],  R = τ r
     dr/dt = r² ∂E/∂v,   dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r)
 """
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -37,7 +40,7 @@ def potential_energy(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
     """
     y = as_state(y)
-    return model.potential(_position(model, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (model.tau * y.r)
+    return model.frozen(y).potential(_position(model, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (model.tau * y.r)
 
 
 def total_energy(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
@@ -55,8 +58,8 @@ def hamiltonian(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     the exact energy with heterogeneity, gap junctions or conductances.
     """
     y = as_state(y)
-    R = model.tau * y.r
-    return (y.v**2 + model.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - model.J * jnp.log(R)
+    R, fast = model.tau * y.r, model.frozen(y)
+    return (y.v**2 + fast.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
 
 
 def damping(model: MPR, y: Any) -> Values:
@@ -77,22 +80,37 @@ def port_power(model: MPR, y: Any, stimulus: Real) -> Values:
     return jnp.asarray(stimulus, y.r.dtype) * rate / (model.tau * y.r**2)
 
 
+def slow_power(model: MPR, y: Any) -> dict[str, Values]:
+    """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
+
+    −(dA/dt)/R for spike-frequency adaptation, J (dA/dt) ln R for depression, −J u (dx/dt) ln R and −J x (du/dt) ln R for
+    short-term plasticity; B = τ_A dA/dt delivers none by itself.
+    """
+    y = as_state(y)
+    if not model.slow_terms:
+        return {}
+    slopes = _elementwise_grad(lambda each: potential_energy(model, each), y)
+    return {name: getattr(slopes, name) * rate for name, rate in model.slow_rates(y).items() if name != "B"}
+
+
 def force(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
     y = as_state(y)
     q = _position(model, y.r)
-    return -_elementwise_grad(model.potential, q) - jnp.asarray(stimulus, q.dtype) * q
+    return -_elementwise_grad(model.frozen(y).potential, q) - jnp.asarray(stimulus, q.dtype) * q
 
 
 def hamiltonian_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
     """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
-    dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r). Equal to `model.vector_field`, which tests check.
+    dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r), at frozen slow variables. Equal to `model.vector_field`, which
+    tests check.
     """
     y = as_state(y)
     dE = _elementwise_grad(lambda each: total_energy(model, each, stimulus), y)
     rate = y.r**2 * dE.v
-    return State(r=rate, v=-(y.r**2) * dE.r - damping(model, y) * rate / (2 * y.r))
+    v = -(y.r**2) * dE.r - damping(model, y) * rate / (2 * y.r)
+    return State(r=rate, v=v, **model.slow_rates(y))
 
 
 def conservative_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
@@ -107,7 +125,8 @@ def mechanical_residual(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     y = as_state(y)
     current = jnp.broadcast_to(jnp.asarray(stimulus, y.r.dtype), y.r.shape)
     flow = model.vector_field(jnp.zeros_like(y.r), y)
-    flow = State(r=flow.r * model.tau, v=flow.v * model.tau + current)
+    flow = jax.tree.map(lambda each: each * model.tau, flow)
+    flow = eqx.tree_at(lambda each: each.v, flow, flow.v + current)
     (_, qdot), (_, acceleration) = jax.jvp(lambda each: to_qqdot(model, each), (y,), (flow,))
     return acceleration + damping(model, y) * qdot - force(model, y, current)
 

@@ -5,7 +5,6 @@ With c = |J| (`strong_coupling`) only Δ̃ = Δ/J² is not Hamiltonian; with c =
 `RescaledTime` runs a population on the clock ds = r² dt in which (r, v) are canonical.
 """
 
-import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -58,6 +57,7 @@ class Scaling(eqx.Module):
 def rescale(model: MPR, factor: Real) -> Scaling:
     """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
     c = as_number("factor", factor, "(0, inf)")
+    _refuse_slow(model, "rescaled")
     gap, synapse = model.gap, model.conductance
     scaled = MPR(
         eta=model.eta / c**2,
@@ -68,6 +68,10 @@ def rescale(model: MPR, factor: Real) -> Scaling:
         conductance=None if synapse is None else ConductanceSynapse(synapse.k, synapse.E_s / c),
     )
     return Scaling(scaled, c)
+
+
+def _refuse_slow(model: MPR, what: str) -> None:
+    require("model", model, f"be without slow terms to be {what} (use `model.frozen(y)`)", not model.slow_terms)
 
 
 def strong_coupling(model: MPR) -> Scaling:
@@ -95,11 +99,8 @@ class ClockedState(eqx.Module):
     t: Values = eqx.field(converter=as_array)
 
     units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1", "t": "time"}
+    meanings: ClassVar[dict[str, str]] = {"r": "firing rate", "v": "mean voltage", "t": "physical time"}
     positive: ClassVar[tuple[str, ...]] = ("r",)
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        return tuple(field.name for field in dataclasses.fields(cls))
 
 
 class RescaledTime(AbstractModel):
@@ -115,6 +116,9 @@ class RescaledTime(AbstractModel):
     equations: ClassVar[str] = "dr/ds = r'/r²;  dv/ds = v'/r²;  dt/ds = 1/r²"
     source: ClassVar[str] = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
     own_clock: ClassVar[bool] = True
+
+    def __check_init__(self) -> None:
+        _refuse_slow(self.model, "run on another clock")
 
     def state(self, y: Any) -> ClockedState:
         if isinstance(y, ClockedState):

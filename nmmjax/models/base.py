@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -39,48 +40,87 @@ class AbstractModel(eqx.Module):
         """`y` (a state, or a mapping of the state's names to numbers) as this model's state; checked at the door."""
 
 
+def _variable(unit: str, doc: str, optional: bool = False) -> Any:
+    """A field of a state: an array, or None where the model lacks the variable."""
+    default = None if optional else dataclasses.MISSING
+    return eqx.field(converter=as_array, metadata={"unit": unit, "doc": doc}, default=default)
+
+
 class State(eqx.Module):
     """State of one population.
 
     - `r`: firing rate, per unit of time (r > 0)
     - `v`: mean voltage, dimensionless
+    - `A`, `B`: adaptation or depression and, with the alpha kernel, B = τ_A dA/dt; `x`, `u`: synaptic resources and
+      their utilization. None where the model has no such term
 
-    Both have the same shape: `()` for one state, `(n,)` along a trajectory.
+    All have the same shape: `()` for one state, `(n,)` along a trajectory.
     """
 
-    r: Values = eqx.field(converter=as_array)
-    v: Values = eqx.field(converter=as_array)
+    r: Values = _variable("1/time", "firing rate")
+    v: Values = _variable("1", "mean voltage")
+    A: Any = _variable("1", "adaptation", optional=True)
+    B: Any = _variable("1", "rate of adaptation", optional=True)
+    x: Any = _variable("1", "synaptic resources", optional=True)
+    u: Any = _variable("1", "utilization", optional=True)
 
-    units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1"}
     positive: ClassVar[tuple[str, ...]] = ("r",)
 
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        return tuple(field.name for field in dataclasses.fields(cls))
+    @property
+    def variables(self) -> dict[str, Values]:
+        """The variables that this state has, by name."""
+        return {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(self.variables)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Variables and their units."""
+        return {name: _FIELDS[name]["unit"] for name in self.names}
+
+    @property
+    def meanings(self) -> dict[str, str]:
+        """Variables and what they mean."""
+        return {name: _FIELDS[name]["doc"] for name in self.names}
+
+
+_FIELDS: dict[str, Any] = {field.name: field.metadata for field in dataclasses.fields(State)}
+FAST, SLOW = ("r", "v"), tuple(name for name in _FIELDS if name not in ("r", "v"))
 
 
 def as_state(y: Any, name: str = "y") -> State:
-    """A `State` from a state or a mapping with keys `r` and `v`; scalars become float arrays.
+    """A `State` from a state or a mapping with keys `r` and `v` (and slow variables); scalars become float arrays.
 
     Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
     """
-    get = {"r": y.r, "v": y.v} if isinstance(y, State) else dict(y) if hasattr(y, "keys") else None
+    get = y.variables if isinstance(y, State) else dict(y) if hasattr(y, "keys") else None
     require(name, y, "be a state or a mapping with the keys `r` and `v`", get is not None)
     assert get is not None
-    refuse_unknown(get, State.names(), "state names")
-    for each in State.names():
+    refuse_unknown(get, _FIELDS, "state names")
+    for each in FAST:
         require(name, sorted(get), f"have the key `{each}`", each in get)
     values = {each: as_array(value) for each, value in get.items()}
     for each, value in values.items():
         require(each, value, "be a number or an array of numbers", isinstance(value, jnp.ndarray))
-    require("v", values["v"], f"have the shape of `r`, {values['r'].shape}", values["r"].shape == values["v"].shape)
+    shape = values["r"].shape
+    for each, value in values.items():
+        require(each, value, f"have the shape of `r`, {shape}", value.shape == shape)
     return State(**values)
 
 
-def as_initial_state(y: Any) -> State:
-    """One initial state, checked: scalar, finite, r > 0."""
-    y0 = as_state(y, "y0")
-    for name, value in (("r", y0.r), ("v", y0.v)):
+def as_initial_state(y: Any, rest: Mapping[str, Any] | None = None) -> State:
+    """One initial state, checked: scalar, finite, r > 0; slow variables that are not given start at `rest`."""
+    rest = {} if rest is None else rest
+    given = y.variables if isinstance(y, State) else y
+    if hasattr(given, "keys"):
+        refuse_unknown(given, (*FAST, *rest), "state names")
+        given = {**{name: value for name, value in rest.items() if name not in given}, **dict(given)}
+    y0 = as_state(given, "y0")
+    for name in y0.names:
+        value = getattr(y0, name)
         require(name, value, "be a number (use `jax.vmap` over `simulate` for many initial states)", value.ndim == 0)
         if is_concrete(value):
             require(name, value, "be finite, without NaN", bool(np.isfinite(np.asarray(value))))

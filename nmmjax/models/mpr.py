@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .._parameter import check_parameters, declared, parameter, require
 from .._types import Scalar, Values
+from .adaptation import AbstractSlowTerm, ShortTermPlasticity, SpikeFrequencyAdaptation, SynapticDepression, rest_of
 from .base import AbstractModel, State, as_initial_state
 from .stimulus import AbstractStimulus, input_at
 
@@ -64,6 +65,9 @@ class MPR(AbstractModel):
     Phys. Rev. X 5:021028 (2015). Use it for one homogeneous or heterogeneous population; parameters are scalars, and
     `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
 
+    `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
+    J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above.
+
     Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names.
     """
 
@@ -73,6 +77,8 @@ class MPR(AbstractModel):
     tau: Scalar = parameter(1.0, symbol="τ", unit="time", bounds="(0, inf)", doc="membrane time constant")
     gap: GapJunction | None = None
     conductance: ConductanceSynapse | None = None
+    adaptation: SpikeFrequencyAdaptation | SynapticDepression | None = None
+    plasticity: ShortTermPlasticity | None = None
 
     equations: ClassVar[str] = (
         "τ r' = Δ/(πτ) + 2 r v − g r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
@@ -84,22 +90,58 @@ class MPR(AbstractModel):
         require("gap", self.gap, "be None or a `GapJunction`", is_gap)
         is_synapse = self.conductance is None or isinstance(self.conductance, ConductanceSynapse)
         require("conductance", self.conductance, "be None or a `ConductanceSynapse`", is_synapse)
+        adapts = self.adaptation is None or isinstance(self.adaptation, (SpikeFrequencyAdaptation, SynapticDepression))
+        rule = "be None, a `SpikeFrequencyAdaptation` or a `SynapticDepression`"
+        require("adaptation", self.adaptation, rule, adapts)
+        is_plastic = self.plasticity is None or isinstance(self.plasticity, ShortTermPlasticity)
+        require("plasticity", self.plasticity, "be None or a `ShortTermPlasticity`", is_plastic)
+
+    @property
+    def slow_terms(self) -> tuple[AbstractSlowTerm, ...]:
+        """The terms that add slow variables."""
+        return tuple(term for term in (self.adaptation, self.plasticity) if term is not None)
+
+    @property
+    def slow_names(self) -> tuple[str, ...]:
+        """The slow variables among the state's."""
+        return tuple(name for term in self.slow_terms for name in term.names)
 
     def state(self, y: Any) -> State:
-        return as_initial_state(y)
+        """`y` as a state; slow variables that it doesn't name start at rest."""
+        return as_initial_state(y, rest_of(self.slow_terms))
+
+    def frozen(self, y: State) -> "MPR":
+        """The population with its slow variables held at those of `y`: an MPR with η_eff and J_eff and no slow terms.
+
+        Parameters then have the shape of the state. Its energy landscape is the instantaneous one. The population itself
+        where it has no slow terms. Raises `ValueError` where `y` lacks a slow variable.
+        """
+        if not self.slow_terms:
+            return self
+        eta, J = self.eta, self.J
+        for term in self.slow_terms:
+            lacking = [name for name in term.names if getattr(y, name) is None]
+            require("y", y.names, f"have the slow variables {', '.join(map(repr, self.slow_names))}", not lacking)
+            eta, J = term.effective(eta, J, y)
+        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity)  # noqa: E731
+        return eqx.tree_at(parts, self, (eta, J, None, None), is_leaf=lambda each: each is None)
+
+    def slow_rates(self, y: State) -> dict[str, Values]:
+        """d/dt of every slow variable."""
+        return {name: rate for term in self.slow_terms for name, rate in term.rates(y).items()}
 
     def vector_field(self, t: Values, y: State, stimulus: AbstractStimulus | None = None) -> State:
-        """(dr/dt, dv/dt) by the class's equations."""
-        R, v = self.tau * y.r, y.v
+        """(dr/dt, dv/dt) by the class's equations, and the rates of the slow variables."""
+        R, v, fast = self.tau * y.r, y.v, self.frozen(y)
         dR = self.Delta / jnp.pi + 2 * R * v
-        dv = v**2 + self.eta + self.J * R - (jnp.pi * R) ** 2 + input_at(stimulus, t)
+        dv = v**2 + fast.eta + fast.J * R - (jnp.pi * R) ** 2 + input_at(stimulus, t)
         if self.gap is not None:
             dR = dR - self.gap.g * R
         if self.conductance is not None:
             k, E_s = self.conductance.k, self.conductance.E_s
             dR = dR - k * R**2
             dv = dv + k * R * (E_s - v)
-        return State(r=dR / self.tau**2, v=dv / self.tau)
+        return State(r=dR / self.tau**2, v=dv / self.tau, **self.slow_rates(y))
 
     def potential(self, q: Values) -> Values:
         """U(q) of the exact mechanical form q̈ + Γ(q) q̇ + U′(q) = −I q, with q = √(2/(τ r)) and time t/τ.

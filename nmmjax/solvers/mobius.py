@@ -96,8 +96,8 @@ def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
 
 def _step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
     model = term.model
-    offers = hasattr(model, "riccati") and hasattr(model, "drive")
-    rule = "be a Riccati population such as `MPR` for a Möbius solver; use `diffrax.Tsit5()`"
+    offers = hasattr(model, "riccati") and hasattr(model, "drive") and not model.slow_terms  # pyright: ignore[reportAttributeAccessIssue]
+    rule = "be a Riccati population such as `MPR` without slow terms for a Möbius solver; use `diffrax.Tsit5()`"
     require("model", type(model).__name__, rule, offers)
     return model.riccati(), model.drive, term.stimulus  # pyright: ignore[reportAttributeAccessIssue]
 
