@@ -143,10 +143,14 @@ class Scan:
                 return
             self.try_one(tool, float(f"{(min(coarser) * chosen['setting']) ** 0.5:.3g}"))
 
+    def good(self, tool: Tool, limit: float) -> list[dict[str, Any]]:
+        """The tool's settings whose 95th percentile meets the limit, the fastest first."""
+        rows = [row for row in self.rows if row["tool"] == tool.name and row["error_p95"] <= limit]
+        return sorted(rows, key=lambda row: row["seconds"])
+
     def cheapest(self, tool: Tool, limit: float) -> dict[str, Any] | None:
-        """The tool's fastest setting whose 95th percentile meets the limit."""
-        good = [row for row in self.rows if row["tool"] == tool.name and row["error_p95"] <= limit]
-        return min(good, key=lambda row: row["seconds"], default=None)
+        """The fastest of them."""
+        return next(iter(self.good(tool, limit)), None)
 
 
 def take_turns(session: Session, runs: dict[str, Callable[[], Answer | None]]) -> dict[str, dict[str, Any]]:
