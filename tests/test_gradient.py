@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
+from nmmjax.ensemble.engine import Shape
 
 J, ETA = np.array([2.0, 9.0]), 1.0
 T1, Y0 = 3.0, {"r": 0.3, "v": -0.5}
@@ -78,6 +79,14 @@ def test_many_parameters_choose_reverse_mode():
     names = ("J", "eta", "Delta", "tau", "r", "v", "stimulus.amplitude", "stimulus.start")
     assert not plan(names).method.reverse
     assert plan((*names, "stimulus.stop")).method.reverse
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tangents_make_blocks_smaller(dtype):
+    """A block's state and tangents fill the first cache together."""
+    without, several, most = (Shape.choose(10**6, dtype, tangents).block for tangents in (0, 3, 8))
+    assert several == without // 4 and 8 <= most <= without // 9
+    assert Shape.choose(1, dtype, 8).block == 8
 
 
 def test_names_are_refused():

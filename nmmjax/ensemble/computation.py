@@ -24,7 +24,8 @@ Solved = tuple[dict[str, np.ndarray], np.ndarray]
 
 def compute_lanes(plan: "Plan", build: Any, values: Mapping[str, np.ndarray], report: Report) -> dict[str, np.ndarray]:
     """Results of the lanes with these swept values: every variable of the plan as an array (lanes, …)."""
-    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype)
+    tangents = 0 if plan.method.reverse else len(plan.gradient)
+    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents)
     with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
         return _Lanes(plan, build, values, shape, pool).results(report)
 

@@ -65,13 +65,15 @@ class Shape:
     devices: tuple[Any, ...]
 
     @staticmethod
-    def choose(lanes: int, dtype: Any) -> "Shape":
+    def choose(lanes: int, dtype: Any, tangents: int = 0) -> "Shape":
+        """For so many lanes, each with so many tangents beside its state, which fill the first cache as well."""
         devices = tuple(jax.local_devices())
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), _cores())
-        block = min(_block_bytes() // np.dtype(dtype).itemsize, max(8, -(-lanes // threads)))
+        fitting = max(8, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents)) // 8 * 8)
+        block = min(fitting, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
         group = 2 ** int(np.log2(np.clip(blocks / (2 * threads), 1, 16)))
         return Shape(block, group, threads, devices)
