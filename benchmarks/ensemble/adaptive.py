@@ -5,7 +5,7 @@ from .reference import ensemble, quantiles, reference, relative_error
 from .session import OURS, Session, Tool, ratios, show, take_turns, without_value
 
 
-def adaptive(session: Session) -> None:
+def measure(session: Session) -> None:
     """The path for any model, adaptive Runge–Kutta, against the vmapped solver of the same name at the same tolerance."""
     problem = ensemble(512 if session.quick else 4096)
     exact = reference(problem)

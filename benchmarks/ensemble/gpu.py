@@ -9,7 +9,7 @@ from .reference import ensemble, reference, relative_error
 from .session import OURS, Scan, Session, Tool, half_decades, millions, ratios, take_turns
 
 
-def gpu(session: Session) -> None:
+def measure(session: Session) -> None:
     """On a GPU: final states at p95 ≤ 1e-5 against vmapped diffrax on the same GPU."""
     import jax
 

@@ -11,7 +11,7 @@ from .session import OURS, Scan, Session, Tool, half_decades, ratios, take_turns
 from .workers import Answer
 
 
-def gradient(session: Session) -> None:
+def measure(session: Session) -> None:
     """Final rate and its gradient in (η, J, Δ): against our forward solve, and against reverse mode at equal accuracy."""
     problem = ensemble(128 if session.quick else 1024)  # reverse mode through diffrax is slow
     exact, limit = reference_gradient(problem), 1e-4

@@ -12,7 +12,7 @@ from .session import ON_CPU, Session, show
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 
 
-def lanes(session: Session) -> None:
+def measure(session: Session) -> None:
     """Peak memory and time from 10³ to 10⁶ lanes with four observables, each size in a fresh process."""
     sizes = (1_000, 4_000) if session.quick else (1_000, 10_000, 100_000, 1_000_000)
     session.release()

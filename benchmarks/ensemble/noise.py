@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from .plots import work_precision
+from .plots import weak_errors
 from .reference import Noisy
 from .session import OURS, Session, Tool, millions, ratios, show, take_turns, without_value
 
 
-def noise(session: Session) -> None:
+def measure(session: Session) -> None:
     """SDE steps per second, and time units per second at equal weak error: bias of ⟨r⟩ against the exact Boltzmann law."""
     problem = Noisy()
     exact = problem.mean_rate()
@@ -27,10 +27,8 @@ def noise(session: Session) -> None:
             with np.errstate(all="ignore"):
                 bias, spread = abs(lane_means.mean() - exact) / exact, lane_means.std() / np.sqrt(lanes) / exact
             bias = float(bias) if np.isfinite(bias) else float("inf")
-            rows.append(
-                {"tool": tool.name, "h": h, "error": bias, "standard_error": float(spread), "seconds": answer.seconds}
-            )
-            rows[-1] |= {"time_units_per_second": lanes * t1 / answer.seconds, "error_p95": bias}
+            row = {"tool": tool.name, "h": h, "error": bias, "standard_error": float(spread), "seconds": answer.seconds}
+            rows.append(row | {"time_units_per_second": lanes * t1 / answer.seconds})
             show(rows[-1])
     turns: list[dict] = []
     best = {}
@@ -87,4 +85,5 @@ def noise(session: Session) -> None:
     path = session.write(
         "noise", rows, turns=turns, exact_mean_rate=exact, lanes=lanes, t1=t1, **dataclasses.asdict(problem)
     )
-    work_precision(path, rows, "noisy populations: time units/s against the bias of ⟨r⟩", error="bias of ⟨r⟩ (relative)")
+    if rows:
+        weak_errors(path, rows)

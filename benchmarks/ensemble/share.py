@@ -12,7 +12,7 @@ _CHECKED = 512
 _DTYPES = {"float64": "ours", "float32": "ours32"}
 
 
-def share(session: Session) -> None:
+def measure(session: Session) -> None:
     """Lane-steps per second of the splitting in equal steps, against the same scheme in C on all cores."""
     # What is set up once per lane (coefficients, sorting, gathering) is a part of a sweep that shrinks with its steps.
     sizes = ((1024, 0.0125), (2048, 0.00625)) if session.quick else ((16384, 0.0125), (65536, 0.00625))

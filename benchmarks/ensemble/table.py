@@ -6,23 +6,17 @@ from collections.abc import Callable, Sequence
 import benchmarks.ensemble as package
 
 from ..record import arguments, machine
-from .adaptive import adaptive
-from .gpu import gpu
-from .gradient import gradient
-from .lanes import lanes
-from .noise import noise
+from . import adaptive, gpu, gradient, lanes, noise, share, sweep
 from .session import Session
-from .share import share
-from .sweep import sweep
 
 ROWS: dict[str, Callable[[Session], None]] = {
-    "sweep": sweep,
-    "adaptive": adaptive,
-    "share": share,
-    "noise": noise,
-    "gradient": gradient,
-    "lanes": lanes,
-    "gpu": gpu,
+    "sweep": sweep.measure,
+    "adaptive": adaptive.measure,
+    "share": share.measure,
+    "noise": noise.measure,
+    "gradient": gradient.measure,
+    "lanes": lanes.measure,
+    "gpu": gpu.measure,
 }
 
 
