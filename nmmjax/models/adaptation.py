@@ -40,6 +40,14 @@ class AbstractSlowTerm(eqx.Module):
         """Derivative by time of each variable."""
 
     @abc.abstractmethod
+    def steady(self, r: Values) -> dict[str, Values]:
+        """Values to which the variables settle at a rate held at r."""
+
+    @abc.abstractmethod
+    def time_constants(self, r: Values) -> Values:
+        """Time constants of the variables at a rate held at r, shape (variables,)."""
+
+    @abc.abstractmethod
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         """(η_eff, J_eff) that the fast equations see."""
 
@@ -50,6 +58,10 @@ def _kernel_names(kernel: str) -> tuple[str, ...]:
 
 def _kernel_rest(kernel: str, like: Scalar) -> dict[str, Values]:
     return {name: jnp.zeros_like(like) for name in _kernel_names(kernel)}
+
+
+def _kernel_steady(kernel: str, alpha: Scalar, tau: Scalar, r: Values) -> dict[str, Values]:
+    return dict(zip(_kernel_names(kernel), (alpha * tau * r, jnp.zeros_like(r)), strict=False))
 
 
 def _kernel_rates(kernel: str, alpha: Scalar, tau: Scalar, y: State) -> dict[str, Values]:
@@ -93,6 +105,12 @@ class SpikeFrequencyAdaptation(AbstractSlowTerm):
     def rates(self, y: State) -> dict[str, Values]:
         return _kernel_rates(self.kernel, self.alpha, self.tau, y)
 
+    def steady(self, r: Values) -> dict[str, Values]:
+        return _kernel_steady(self.kernel, self.alpha, self.tau, r)
+
+    def time_constants(self, r: Values) -> Values:
+        return self.tau[None]
+
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta - y.A, J
 
@@ -122,6 +140,12 @@ class SynapticDepression(AbstractSlowTerm):
 
     def rates(self, y: State) -> dict[str, Values]:
         return _kernel_rates(self.kernel, self.alpha, self.tau, y)
+
+    def steady(self, r: Values) -> dict[str, Values]:
+        return _kernel_steady(self.kernel, self.alpha, self.tau, r)
+
+    def time_constants(self, r: Values) -> Values:
+        return self.tau[None]
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * (1 - y.A)
@@ -156,6 +180,14 @@ class ShortTermPlasticity(AbstractSlowTerm):
     def rates(self, y: State) -> dict[str, Values]:
         x = (1 - y.x) / self.tau_d - y.u * y.x * y.r
         return {"x": x, "u": (self.U0 - y.u) / self.tau_f + self.U0 * (1 - y.u) * y.r}
+
+    def steady(self, r: Values) -> dict[str, Values]:
+        u = self.U0 * (1 + self.tau_f * r) / (1 + self.U0 * self.tau_f * r)
+        return {"x": 1 / (1 + self.tau_d * u * r), "u": u}
+
+    def time_constants(self, r: Values) -> Values:
+        u = self.steady(r)["u"]
+        return 1 / jnp.stack([1 / self.tau_d + u * r, 1 / self.tau_f + self.U0 * r])
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * y.x * y.u

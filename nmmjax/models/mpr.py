@@ -130,6 +130,10 @@ class MPR(AbstractModel):
         """d/dt of every slow variable."""
         return {name: rate for term in self.slow_terms for name, rate in term.rates(y).items()}
 
+    def slow_steady(self, r: Values) -> dict[str, Values]:
+        """Values of the slow variables at a rate held at r."""
+        return {name: value for term in self.slow_terms for name, value in term.steady(r).items()}
+
     def vector_field(self, t: Values, y: State, stimulus: AbstractStimulus | None = None) -> State:
         """(dr/dt, dv/dt) by the class's equations, and the rates of the slow variables."""
         R, v, fast = self.tau * y.r, y.v, self.frozen(y)

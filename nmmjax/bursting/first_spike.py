@@ -1,0 +1,108 @@
+"""Layer 4: the first spike of a burst from the state at its onset, and the fall back past the saddle, by energy.
+
+A burst begins where the rate crosses the cusp rate upwards: there is no turning point before it, the population arrives with
+kinetic energy K. From there to the well K is marched in q,
+
+    dK/dq = F + Γ √(2K),    dt/dq = −1/√(2K),    ds/dq = g(q, s) dt/dq
+
+in a few Runge–Kutta steps; from the well to the peak q₁ it is a quadrature in u, q = q₁ + h (1 − u)², as in a half cycle.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from .._types import Values
+from .collocation import path
+from .half_cycle import Turn
+from .moving import Moving, Slow
+
+_LEAST = 1e-9
+
+
+def first_peak(land: Moving, q0: Values, speed: Values, s0: Slow, steps: int = 6) -> Turn:
+    """The peak after the onset at (q0, s0), crossed with dq/d(t/τ) = `speed` < 0."""
+    well = land.well(land.high_well(s0), s0, 4)
+    dq = (well - q0) / steps
+
+    def slopes(q: Values, y: Any) -> Any:
+        fast = jnp.sqrt(2 * jnp.maximum(y[0], _LEAST))
+        heat = land.damping(q) * fast
+        return (land.force(q, y[1]) + heat, {n: -r / fast for n, r in land.rates(q, y[1]).items()}, -1 / fast, -heat)
+
+    def after(y: Any, k: Any, share: float) -> Any:
+        return jax.tree.map(lambda a, b: a + share * dq * b, y, k)
+
+    def step(y: Any, i: Values) -> tuple[Any, None]:
+        q = q0 + i * dq
+        k1 = slopes(q, y)
+        k2 = slopes(q + dq / 2, after(y, k1, 0.5))
+        k3 = slopes(q + dq / 2, after(y, k2, 0.5))
+        k4 = slopes(q + dq, after(y, k3, 1.0))
+        return jax.tree.map(lambda a, b, c, d, e: a + dq / 6 * (b + 2 * c + 2 * d + e), y, k1, k2, k3, k4), None
+
+    zero = jnp.zeros_like(q0)
+    (K, s, time, heat), _ = jax.lax.scan(step, (speed**2 / 2, s0, zero, zero), jnp.arange(steps, dtype=q0.dtype))
+    last = _quarter_cycle(land, well, jnp.maximum(K, _LEAST), s)
+    return last._replace(time=last.time + time, heat=last.heat + heat, exists=last.exists & (K > 0) & (speed < 0))
+
+
+def _quarter_cycle(land: Moving, q0: Values, K0: Values, s0: Slow, nodes: int = 8, passes: int = 4) -> Turn:
+    """From the well, passed with kinetic energy K0, up to the peak of the rate."""
+    on = path(nodes, q0.dtype)
+    u = (1 - on.cos) / 2
+    rate, omega = land.oscillation(q0, s0)
+    q1 = q0 - 0.8 * jnp.sqrt(2 * K0) / omega * jnp.exp(-rate * jnp.pi / omega / 2)
+    q1 = jnp.maximum(q1, 0.1 * q0)
+    s = jax.tree.map(lambda each: each + 0 * u, s0)
+    S = K0 * (1 - u) + u * jnp.maximum(land.force(q1, s0) * (q0 - q1), 0.1 * K0)
+
+    def improve(path_so_far: tuple, share: Values) -> tuple[tuple, None]:
+        q1, S, s, *_ = path_so_far
+        h = q0 - q1
+        q = q1 + h * (1 - u) ** 2
+        push = -land.force(q, s) * h * (1 - u)
+        heat = land.damping(q) * (1 - u) ** 2 * h * jnp.sqrt(2 * S)
+        excess = K0 + on.total_sin(push - heat)
+        K = K0 + on.upto_sin(push - heat) - excess * u
+        S = (1 - share) * S + share * jnp.maximum(K / (1 - u) ** 2, 0.1 * S)
+        change = -excess / land.force(q1, jax.tree.map(lambda each: each[-1], s))
+        q1 = q1 + share * change
+        pace = (q0 - q1) / jnp.sqrt(2 * S)
+        s = {name: s0[name] + on.upto_sin(each * pace) for name, each in land.rates(q, s).items()}
+        return (q1, S, s, q, pace, heat, change), None
+
+    shares = jnp.asarray([1.0, *[0.8] * (passes - 1)], q0.dtype)
+    (q1, S, s, q, pace, heat, change), _ = jax.lax.scan(improve, (q1, S, s, u, u, u, q1), shares)
+    s1 = {name: s0[name] + on.total_sin(each * pace) for name, each in land.rates(q, s).items()}
+    exists = (land.force(q1, s1) > 0) & (jnp.abs(change) < 0.025 * q1) & (q1 < q0) & (q1 > 0)
+    return Turn(q1, s1, on.total_sin(pace), on.total_sin(heat), jnp.abs(change), exists)
+
+
+def fall(land: Moving, q0: Values, s0: Slow, nodes: int = 12, passes: int = 6) -> Turn:
+    """From a peak straight down to the cusp rate: exists where the swing has energy left to pass the saddle.
+
+    Strong bursts with weak damping end so (a saddle loop), and not by the fold.
+    """
+    on = path(nodes, q0.dtype)
+    u = (1 - on.cos) / 2
+    h = land.cusp() - q0
+    q = q0 + h * u * u
+    s = jax.tree.map(lambda each: each + 0 * u, s0)
+
+    def improve(path_so_far: tuple, _: None) -> tuple[tuple, None]:
+        S, s = path_so_far[:2]
+        heat = land.damping(q) * u * u * h * jnp.sqrt(2 * S)
+        push = land.force(q, s) * h * u - heat
+        K, left = on.upto_sin(push), on.total_sin(push)
+        S = jnp.maximum(K / u**2, 0.2 * S)
+        pace = h / jnp.sqrt(2 * S)
+        s = {name: s0[name] + on.upto_sin(each * pace) for name, each in land.rates(q, s).items()}
+        return (S, s, pace, heat, K, left), None
+
+    S = jnp.maximum(land.force(q0, s0) * h + 0 * u, _LEAST)
+    (S, s, pace, heat, K, left), _ = jax.lax.scan(improve, (S, s, u, u, u, h), None, length=passes)
+    s1 = {name: s0[name] + on.total_sin(each * pace) for name, each in land.rates(q, s).items()}
+    exists = (jnp.min(K) > 0) & (left > 0)
+    return Turn(q0 + h, s1, on.total_sin(pace), on.total_sin(heat), jnp.zeros_like(q0), exists)
