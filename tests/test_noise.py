@@ -117,7 +117,7 @@ def test_paths_do_not_depend_on_the_blocks(paths, block, monkeypatch):
     """Other subsets, orders and sizes of blocks, on one device or two: the same bits."""
     if block is not None:
         shape = Shape(block, 2 if block == 5 else 1, 2, tuple(jax.local_devices())[: 1 if block == 5 else 2])
-        monkeypatch.setattr(computation.Shape, "choose", staticmethod(lambda lanes, dtype: shape))
+        monkeypatch.setattr(computation.Shape, "choose", staticmethod(lambda *_: shape))
     for lanes in ([3], np.arange(24)[::-1], [1, 9, 17, 20]):
         found = compute(noisy(), lanes)
         for name in ("last_r", "last_v", "mean", "steps"):
