@@ -5,6 +5,11 @@ from ._parameter import parameter_table as parameter_table
 from ._results import RESULTS as RESULTS
 from .balance import EnergyBalance as EnergyBalance
 from .balance import energy_balance as energy_balance
+from .bursting.detection import find_bursts as find_bursts
+from .bursting.smooth import soft_spike_count as soft_spike_count
+from .bursting.smooth import spike_peaks as spike_peaks
+from .bursting.spikes import Spikes as Spikes
+from .bursting.spikes import find_spikes as find_spikes
 from .ensemble.observables import AbstractObservable as AbstractObservable
 from .ensemble.observables import Final as Final
 from .ensemble.observables import Fold as Fold

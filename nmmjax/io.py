@@ -11,6 +11,7 @@ import numpy as np
 
 from ._parameter import describe
 from ._results import RESULTS
+from .bursting.detection import Bursts
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
 from .models.mpr import MPR
 from .solvers.trajectory import Trajectory
@@ -53,6 +54,21 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def _attributes(run: Trajectory) -> dict[str, Any]:
+    """Model, stimulus, solver, outcome and versions of a run as flat attributes."""
+    return {
+        **attributes_of(run.model, "model"),
+        "stimulus": "none" if run.stimulus is None else describe(run.stimulus),
+        **({} if run.stimulus is None else attributes_of(run.stimulus, "kind", "stimulus.")),
+        "solver": run.method,
+        "dtype": str(run.ts.dtype),
+        "result": RESULTS[run.result] or "successful",
+        **{name: int(value) for name, value in run.stats.items() if np.ndim(value) == 0 and name.startswith("num_")},
+        **{f"version_{name}": version for name, version in versions().items()},
+        "device": next(iter(run.ts.devices())).device_kind if isinstance(run.ts, jax.Array) else "",
+    }
+
+
 def to_xarray(run: Trajectory) -> Any:
     """One run as an `xarray.Dataset`: state, input and energies over `t`, with units, parameters and versions.
 
@@ -78,17 +94,7 @@ def to_xarray(run: Trajectory) -> Any:
                 about = {"units": "1", "long_name": f"{name} that the fast equations see"}
                 columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ts)), about)
         columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
-    attributes = {
-        **attributes_of(run.model, "model"),
-        "stimulus": "none" if run.stimulus is None else describe(run.stimulus),
-        **({} if run.stimulus is None else attributes_of(run.stimulus, "kind", "stimulus.")),
-        "solver": run.method,
-        "dtype": str(run.ts.dtype),
-        "result": RESULTS[run.result] or "successful",
-        **{name: int(value) for name, value in run.stats.items() if np.ndim(value) == 0 and name.startswith("num_")},
-        **{f"version_{name}": version for name, version in versions().items()},
-        "device": next(iter(run.ts.devices())).device_kind if isinstance(run.ts, jax.Array) else "",
-    }
+    attributes = _attributes(run)
     data = {name: (("t",), values, attrs) for name, (values, attrs) in columns.items() if name != "t"}
     time = ("t", np.asarray(run.ts), {"units": "time (that of tau)", "long_name": "time"})
     if "t" in columns:  # a run on a rescaled clock carries the physical time as a state
@@ -100,3 +106,20 @@ def to_xarray(run: Trajectory) -> Any:
             attrs=attributes,
         )
     return xr.Dataset(data, coords={"t": time}, attrs=attributes)
+
+
+def bursts_to_xarray(run: Trajectory, bursts: Bursts) -> Any:
+    """Bursts of a run as an `xarray.Dataset` over `burst` and `spike`, with units, the run's attributes and the pattern."""
+    xr = optional("xarray", "data")
+    dims = ("burst", "spike")
+    data = {
+        name: (dims[: values.ndim], values, {"units": unit, "long_name": meaning})
+        for name, (values, unit, meaning) in bursts.columns.items()
+    }
+    shape = bursts.columns["spike_time"][0].shape
+    coordinates = {
+        name: (name, np.arange(1, size + 1), {"units": "1", "long_name": f"{name}, counted from 1"})
+        for name, size in zip(dims, shape, strict=True)
+    }
+    found = {name: getattr(bursts, name) for name in ("pattern", "gap", "prominence", "cusp_rate")}
+    return xr.Dataset(data, coords=coordinates, attrs={**_attributes(run), **found})

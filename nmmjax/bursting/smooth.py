@@ -1,0 +1,177 @@
+"""Layer 4: what to fit spikes with: peaks differentiable through the time at which ṙ = 0, and a soft count of spikes."""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optimistix as optx
+
+from .._parameter import as_array, as_number, require
+from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
+from ..models.base import State
+from ..models.mpr import MPR
+from ..models.stimulus import AbstractStimulus
+from ..solvers.simulation import simulate
+from ..solvers.trajectory import Trajectory
+from .spikes import Slope
+
+
+class SpikePeaks(eqx.Module):
+    """The first spikes of a solution, and the trough before each; arrays of shape `(count,)`, NaN after the last spike.
+
+    `time`, `state` at the peak; `trough_time`, `trough_state`, NaN for the first where the solution starts on the rise.
+    """
+
+    time: Values
+    state: State
+    trough_time: Values
+    trough_state: State
+
+
+class _Turned(eqx.Module):
+    """Falls through zero just after a maximum of r where `sign` is 1, and just after a minimum where it is −1.
+
+    The slope must exceed `margin`, so that a solution at rest doesn't turn by rounding.
+    """
+
+    slope: Slope
+    sign: Scalar
+    margin: Scalar
+
+    def __call__(self, t: Any, y: State, args: Any, **kwargs: Any) -> Values:
+        value = self.sign * self.slope(y) + self.margin
+        return value.astype(float_dtype())  # diffrax has it so
+
+
+class _Search(eqx.Module):
+    """Where a search has come to: spikes found, the lowest point since, and the highest that rose far enough from it."""
+
+    t: Scalar
+    y: State
+    sign: Scalar
+    going: Mask
+    found: Any
+    peaks: Values
+    troughs: Values
+    base: tuple[Scalar, Scalar]
+    top: tuple[Scalar, Scalar]
+
+
+def spike_peaks(
+    model: MPR,
+    y0: Any,
+    t1: Real,
+    count: int,
+    *,
+    stimulus: AbstractStimulus | None = None,
+    t0: Real = 0.0,
+    prominence: Real = 1e-3,
+    rtol: Real | None = None,
+    atol: Real | None = None,
+    adjoint: Any = None,
+) -> SpikePeaks:
+    """The first `count` spikes of the solution from `y0` at t0 to t1: times and states of peaks and troughs, with gradients.
+
+    Spikes are those of `find_spikes`. Events (ṙ = 0, in the right direction) locate them; the equations are then solved to
+    each trough and peak in turn, and one Newton step to ṙ = 0 carries the derivative of its time (implicit function
+    theorem): dt_peak/dp = −(∂ṙ/∂p)/r̈, dr_peak/dp = ∂r/∂p at fixed time. Number and choice of spikes have no derivative.
+
+    Works under `jax.jit`, `jax.grad` and `jax.vmap` (`adjoint=diffrax.ForwardMode()` for forward mode). `rtol` and `atol`
+    are 1e-10 and 1e-12 in float64, 1e-5 and 1e-6 in float32, where they are not given. Raises `ValueError` for wrong
+    input. Use it in losses, and `find_spikes` for a run at hand.
+    """
+    require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
+    counts = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+    require("count", count, "be an integer ≥ 1", counts)
+    dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
+    start = jax.tree.map(lambda leaf: leaf.astype(dtype), model.state(y0))
+    begin, end = (as_number(name, value).astype(dtype) for name, value in (("t0", t0), ("t1", t1)))
+    if is_concrete(begin) and is_concrete(end):
+        require("t1", end, f"be later than `t0` ({float(begin):g})", bool(end > begin))
+    least = as_number("prominence", prominence, "[0, inf)").astype(dtype)
+    tight = jnp.finfo(dtype).bits == 64
+    rtol = jnp.asarray((1e-10 if tight else 1e-5) if rtol is None else rtol, dtype)
+    atol = jnp.asarray((1e-12 if tight else 1e-6) if atol is None else atol, dtype)
+    options = {"rtol": rtol, "atol": atol, "solver": diffrax.Dopri8()}
+
+    hold = lambda each: jax.tree.map(lambda leaf: jnp.asarray(jax.lax.stop_gradient(leaf)), each)  # noqa: E731
+    problem = hold(model), hold(stimulus), hold(start), hold(begin), hold(end)
+    troughs, peaks = _locate(*problem, count, least, options)
+    slope = Slope(model)
+
+    def to_turn(carry: tuple[Scalar, State], at: Scalar) -> tuple[Any, Any]:
+        t, y = carry
+        known = jnp.isfinite(at)
+        at = jnp.where(known, at, jax.lax.stop_gradient(t))
+        y = simulate(model, y, jnp.stack([t, at]), stimulus=stimulus, adjoint=adjoint, **options).y_end
+        flow = model.vector_field(at, y, stimulus)
+        value, rate = jax.jvp(slope, (y,), (flow,))
+        shift = jnp.where(known, -value / jnp.where(known, rate, 1), 0)
+        t, y = at + shift, jax.tree.map(lambda leaf, rate: leaf + shift * rate, y, flow)
+        return (t, y), jax.tree.map(lambda leaf: jnp.where(known, leaf, jnp.nan), (t, y))
+
+    _, turns = jax.lax.scan(to_turn, (begin, start), jnp.stack([troughs, peaks], axis=1).ravel())
+    lows, tops = (jax.tree.map(lambda leaf, k=k: leaf[k::2], turns) for k in (0, 1))
+    return SpikePeaks(*tops, *lows)
+
+
+def _locate(
+    model: MPR, stimulus: Any, y0: State, t0: Scalar, t1: Scalar, count: int, prominence: Scalar, options: dict[str, Any]
+) -> tuple[Values, Values]:
+    """Times of the troughs and peaks of the first spikes, NaN after the last, by events one after another."""
+    slope = Slope(model)
+    nan, nothing = jnp.asarray(jnp.nan, t0.dtype), jnp.asarray(-jnp.inf, t0.dtype)
+    margin = 100 * options["rtol"]
+    finder = optx.Bisection(1e-9, 1e-9) if jnp.finfo(t0.dtype).bits == 64 else optx.Bisection(1e-5, 1e-5)
+
+    def body(s: _Search) -> _Search:
+        event = diffrax.Event(_Turned(slope, s.sign, margin), finder, direction=False)
+        run = simulate(model, s.y, jnp.stack([s.t, t1]), stimulus=stimulus, event=event, **options)
+        t, y, turned = run.t_end, run.y_end, run.event_mask
+        height = jnp.log(y.r)
+        low, none = s.sign < 0, s.top[1] == nothing  # the end of the run counts as a low point if r falls there
+        spike = low & ~none & (s.top[1] - height > prominence)
+        lowest = spike | (low & none & (height < s.base[1]))
+        highest = ~low & turned & jnp.where(none, height - s.base[1] > prominence, height > s.top[1])
+        pick = lambda which, new, old: jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)  # noqa: E731
+        found = s.found + spike.astype(s.found.dtype)
+        return _Search(
+            t=t,
+            y=y,
+            sign=-s.sign,
+            going=turned & (found < count) & (t < t1),
+            found=found,
+            peaks=jnp.where(spike, s.peaks.at[s.found].set(s.top[0]), s.peaks),
+            troughs=jnp.where(spike, s.troughs.at[s.found].set(s.base[0]), s.troughs),
+            base=pick(lowest, (t, height), s.base),
+            top=pick(spike, (nan, nothing), pick(highest, (t, height), s.top)),
+        )
+
+    blank = jnp.full(count, jnp.nan, t0.dtype)
+    one = jnp.ones_like(t0)
+    sign = jnp.where(slope(y0) > 0, one, -one)
+    start = _Search(t0, y0, sign, jnp.array(True), jnp.array(0), blank, blank, (nan, jnp.log(y0.r)), (nan, nothing))
+    done = jax.lax.while_loop(lambda s: s.going, body, start)
+    return done.troughs, done.peaks
+
+
+def soft_spike_count(rates: Any, threshold: Real, sharpness: Real = 20.0) -> Values:
+    """Half the total variation of σ(sharpness · ln(r/threshold)) along a run: a smooth count of spikes above `threshold`.
+
+    `rates` is a run, or rates r > 0 with times along the last axis. With growing sharpness it tends to half the number of
+    crossings of the threshold: the number of spikes above it that begin and end in the run. Spikes whose peaks or troughs
+    lie within a factor exp(±2/sharpness) of the threshold count in part, which is where the gradient is. Peaks between
+    samples are not seen. Rates that a run did not reach are left out. Raises `ValueError` for numbers ≤ 0 and what has no
+    rates.
+    """
+    r = rates.ys.r if isinstance(rates, Trajectory) else as_array(rates)
+    has_times = isinstance(r, jax.Array) and r.ndim >= 1
+    require("rates", rates, "be a run or an array of rates over time", has_times)
+    level = as_number("threshold", threshold, "(0, inf)").astype(r.dtype)
+    steep = as_number("sharpness", sharpness, "(0, inf)").astype(r.dtype)
+    known = jnp.isfinite(r) & (r > 0)
+    share = jax.nn.sigmoid(steep * jnp.log(jnp.where(known, r, level) / level))
+    steps = jnp.where(known[..., 1:] & known[..., :-1], jnp.diff(share, axis=-1), 0)
+    return jnp.sum(jnp.abs(steps), axis=-1) / 2
