@@ -123,3 +123,41 @@ def bursts_to_xarray(run: Trajectory, bursts: Bursts) -> Any:
     }
     found = {name: getattr(bursts, name) for name in ("pattern", "gap", "prominence", "cusp_rate")}
     return xr.Dataset(data, coords=coordinates, attrs={**_attributes(run), **found})
+
+
+def prediction_to_xarray(bursts: Any, columns: dict[str, Any], cycle: Any, attributes: dict[str, Any]) -> Any:
+    """Predicted spike peaks beside found ones over `burst` and `spike`, with relative errors; see `predict_burst`."""
+    xr = optional("xarray", "data")
+    dims, about = ("burst", "spike"), {"units": "1/time"}
+    names = {
+        "peak_from_trough": "peak from energy and slow variables at the trough before (first spike: at the onset)",
+        "peak_from_first": "peak from the burst's first peak",
+        "peak_from_cycle": "peak from the parameters alone",
+        "peak_undamped": "peak of the undamped level set",
+    }
+    found = np.asarray(bursts["peak"].values)
+    size = found.shape[1]
+    alone = np.full(size, np.nan)
+    spikes = np.asarray(cycle.spikes.peak)[: int(cycle.n_spikes)][:size]
+    alone[: spikes.size] = spikes
+    values = {name: np.asarray(each) for name, each in columns.items()}
+    values |= {name: np.full(found.shape, np.nan) for name in names if name not in values}
+    values["peak_from_cycle"] = np.where(np.isnan(found), np.nan, np.broadcast_to(alone, found.shape))
+    data: dict[str, Any] = {"peak": (dims, found, bursts["peak"].attrs)}
+    for name, meaning in names.items():
+        data[name] = (dims, values[name], about | {"long_name": meaning})
+        error = {"units": "1", "long_name": f"relative error of the {meaning}"}
+        data[name.replace("peak_", "error_")] = (dims, values[name] / found - 1, error)
+    for name, unit, meaning in (
+        ("time_from_first", "time (that of tau)", "predicted time since the first peak"),
+        ("loss_fraction", "1", "energy dissipated since the last peak over its energy above the well"),
+        ("error_estimate", "1", "estimated relative error of the peak from the first one"),
+    ):
+        each = values.get(name, np.full(found.shape, np.nan))
+        data[name] = (dims, each, {"units": unit, "long_name": meaning})
+    for name in ("period", "duration", "n_spikes"):
+        data[name] = bursts[name]
+        one = np.asarray(getattr(cycle, name))
+        data[f"{name}_from_cycle"] = ((), one, bursts[name].attrs | {"long_name": f"{name}, from the parameters alone"})
+    notes = {"slowness": float(cycle.slowness), "result": RESULTS[cycle.result] or "successful"}
+    return xr.Dataset(data, coords=bursts.coords, attrs={**attributes, **notes})

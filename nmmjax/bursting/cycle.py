@@ -1,7 +1,7 @@
 """Layer 4: a whole burst cycle from energy: onset, spikes, quiescence, onset again, as a map iterated to its fixed point.
 
-No fast equation is solved in time: spikes come from half cycles of energy (`half_cycle`), the first one from the energy at
-the onset (`first_spike`), and the time between bursts from the reduced flow along the slow variables (`quiescence`).
+No fast equation is solved in time: spikes come from half cycles of energy (`swings`), the first one from the energy at
+the onset (`first_spike`), and the time between bursts from the reduced flow along the slow variables (`slow_flow`).
 """
 
 from typing import Any
@@ -11,15 +11,15 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar, Values
-from .first_spike import fall, first_peak
-from .half_cycle import CYCLE, Turn, follow_turns
-from .moving import Moving, Slow, choose
-from .quiescence import Onset, quiescence
+from .first_spike import first_peak
+from .moving import Moving, Slow
+from .slow_flow import Onset, ascent, descent
+from .swings import CYCLE, Turn, follow_turns
 
 _PASSES = 2
 
 
-def last_turn(turns: Turn) -> tuple[Turn, Values]:
+def last_turn(turns: Turn) -> tuple[Turn, Any]:
     """The last turning point that exists, and how many there are."""
     count = jnp.sum(turns.exists)
     at = jnp.maximum(count - 1, 0)
@@ -31,15 +31,11 @@ def _burst(land: Moving, onset: Onset, most: int) -> Turn:
 
 
 def _rest(land: Moving, turns: Turn, fast: Values) -> Onset:
-    """From a burst's last turning point to the next onset: along the drifting well, or straight past the saddle."""
-    last, count = last_turn(turns)
-    before = turns.q[jnp.maximum(count - 2, 0)]
-    dropped = fall(land, last.q, last.s)
-    is_peak, rings = count % 2 == 1, (count < 2) | (before - last.q > 0.025 * last.q)
-    drops = dropped.exists & is_peak & rings
-    begin = choose(drops, (dropped.q, dropped.s, dropped.time), (last.q, last.s, jnp.zeros_like(last.q)))
-    onset = quiescence(land, begin[0], begin[1], fast, jnp.zeros_like(drops))
-    return onset._replace(time=onset.time + begin[2] + last.time)
+    """From a burst's last turning point to the next onset: down along the drifting well, and up through rest."""
+    last, _ = last_turn(turns)
+    q, s, down, arrives = descent(land, last, fast)
+    onset = ascent(land, q, s, fast, arrives)
+    return onset._replace(time=last.time + down + onset.time)
 
 
 class Cycle(eqx.Module):
@@ -67,6 +63,6 @@ def burst_map(land: Moving, start: Onset, fast: Values, most: int) -> Cycle:
 
 
 def first_onset(land: Moving, s: Slow, fast: Values) -> Onset:
-    """A first guess: quiescence that begins below the cusp rate with slow variables `s`."""
+    """A first guess: the onset after rest that begins below the cusp rate with slow variables `s`."""
     q = 1.3 * land.cusp()
-    return quiescence(land, q, s, fast, jnp.ones_like(q, bool))
+    return ascent(land, q, s, fast, jnp.ones_like(q, bool))

@@ -1,4 +1,4 @@
-"""Layer 4: the first spike of a burst from the state at its onset, and the fall back past the saddle, by energy.
+"""Layer 4: the first spike of a burst from the state at its onset, by energy.
 
 A burst begins where the rate crosses the cusp rate upwards: there is no turning point before it, the population arrives with
 kinetic energy K. From there to the well K is marched in q,
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from .._types import Values
 from .collocation import path
-from .half_cycle import Turn
 from .moving import Moving, Slow
+from .swings import Turn
 
 _LEAST = 1e-9
 
@@ -78,31 +78,3 @@ def _quarter_cycle(land: Moving, q0: Values, K0: Values, s0: Slow, nodes: int = 
     s1 = {name: s0[name] + on.total_sin(each * pace) for name, each in land.rates(q, s).items()}
     exists = (land.force(q1, s1) > 0) & (jnp.abs(change) < 0.025 * q1) & (q1 < q0) & (q1 > 0)
     return Turn(q1, s1, on.total_sin(pace), on.total_sin(heat), jnp.abs(change), exists)
-
-
-def fall(land: Moving, q0: Values, s0: Slow, nodes: int = 12, passes: int = 6) -> Turn:
-    """From a peak straight down to the cusp rate: exists where the swing has energy left to pass the saddle.
-
-    Strong bursts with weak damping end so (a saddle loop), and not by the fold.
-    """
-    on = path(nodes, q0.dtype)
-    u = (1 - on.cos) / 2
-    h = land.cusp() - q0
-    q = q0 + h * u * u
-    s = jax.tree.map(lambda each: each + 0 * u, s0)
-
-    def improve(path_so_far: tuple, _: None) -> tuple[tuple, None]:
-        S, s = path_so_far[:2]
-        heat = land.damping(q) * u * u * h * jnp.sqrt(2 * S)
-        push = land.force(q, s) * h * u - heat
-        K, left = on.upto_sin(push), on.total_sin(push)
-        S = jnp.maximum(K / u**2, 0.2 * S)
-        pace = h / jnp.sqrt(2 * S)
-        s = {name: s0[name] + on.upto_sin(each * pace) for name, each in land.rates(q, s).items()}
-        return (S, s, pace, heat, K, left), None
-
-    S = jnp.maximum(land.force(q0, s0) * h + 0 * u, _LEAST)
-    (S, s, pace, heat, K, left), _ = jax.lax.scan(improve, (S, s, u, u, u, h), None, length=passes)
-    s1 = {name: s0[name] + on.total_sin(each * pace) for name, each in land.rates(q, s).items()}
-    exists = (jnp.min(K) > 0) & (left > 0)
-    return Turn(q0 + h, s1, on.total_sin(pace), on.total_sin(heat), jnp.zeros_like(q0), exists)

@@ -21,8 +21,8 @@ from ..models.base import SLOW, State, as_state
 from ..models.mpr import MPR
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
-from .half_cycle import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 from .moving import Moving, Slow, choose
+from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 
 # Time constants shorter than this many periods of the fast oscillation are not slow.
 _SLOW_ENOUGH = 3.0
@@ -53,7 +53,7 @@ class PredictedSpikes(eqx.Module):
         return jnp.where(jnp.isnan(self.trough) & ~jnp.isnan(self.peak), jnp.inf, jnp.log(self.peak / self.trough))
 
     @property
-    def count(self) -> Values:
+    def count(self) -> Any:
         """Number of spikes: peaks that rise by more than 1e-3 in ln r."""
         return jnp.sum(self.prominence > PROMINENCE, axis=-1)
 
@@ -97,9 +97,9 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
 
     A map from the onset of a burst to the next: energy along each half cycle of the ringing, then the flow along the slow
     variables past both folds, iterated to its fixed point. Period within 0.5 % and peaks within 0.3 % on the published
-    sets of depression and adaptation, with the exact number of spikes. At most `max_spikes` are followed. Where rest and
-    bursting coexist, the burst cycle is found. Differentiable (the number of spikes is piecewise constant; the period
-    hardly jumps there) and made for `jax.vmap`.
+    sets of depression and adaptation, with the exact number of spikes (those that rise by 0.1 %; a burst's last one may be
+    at that edge). At most `max_spikes` are followed. Where rest and bursting coexist, the burst cycle is found.
+    Differentiable (the number of spikes is piecewise constant; the period hardly jumps there) and made for `jax.vmap`.
 
     Not valid where slow variables are not slow (a warning names the ratio), nor for gap junctions or conductances, which
     are refused with `ValueError`, as are models without slow terms and Δ = 0. Source: nmmjax theory notes §5.
@@ -107,7 +107,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
     _require_burster(model)
     counts = isinstance(max_spikes, int) and not isinstance(max_spikes, bool) and max_spikes >= 2
     require("max_spikes", max_spikes, "be an integer ≥ 2", counts)
-    found = _cycle(model, as_number("stimulus", stimulus), max_spikes)
+    found = _cycle(model, _current(model, stimulus), max_spikes)
     if is_concrete(found.slowness):
         _warn_if_fast(found.slowness)
     return found
@@ -120,8 +120,7 @@ def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes
     (dr/dt > 0) the kinetic energy counts too. Differentiable. See `burst_cycle` for limits and errors.
     """
     _require_burster(model)
-    y = as_state(y)
-    return _peak(model, y, as_number("stimulus", stimulus))
+    return _peak(model, _checked(model, y), _current(model, stimulus))
 
 
 def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
@@ -134,8 +133,7 @@ def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> P
     _require_burster(model)
     counts = isinstance(count, int) and not isinstance(count, bool) and count >= 2
     require("count", count, "be an integer ≥ 2", counts)
-    y = as_state(y)
-    return _spikes(model, y, as_number("stimulus", stimulus), count)
+    return _spikes(model, _checked(model, y), _current(model, stimulus), count)
 
 
 def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
@@ -154,7 +152,7 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))
     require("bursts", type(bursts).__name__, "be the result of `find_bursts`", is_found)
-    current = as_number("stimulus", stimulus)
+    current = _current(model, stimulus)
     cycle = burst_cycle(model, stimulus=current, max_spikes=max(32, 2 * bursts.sizes["spike"]))
     attributes = attributes_of(model, "model") | {"stimulus": float(current)}
     if bursts.sizes["burst"] == 0 or bursts.sizes["spike"] == 0:
@@ -206,6 +204,17 @@ def _require_burster(model: MPR) -> None:
     require("model", model if isinstance(model, MPR) else type(model).__name__, rule, fits)
     if is_concrete(model.Delta) and model.Delta.ndim == 0:
         require("Delta", model.Delta, "be > 0 for bursts, whose ringing must die out", float(model.Delta) > 0)
+
+
+def _current(model: MPR, stimulus: Real) -> Scalar:
+    return as_number("stimulus", stimulus).astype(model.eta.dtype)
+
+
+def _checked(model: MPR, y: Any) -> State:
+    """`y` as a state with all slow variables, in the model's precision."""
+    y = as_state(y)
+    model.frozen(y)  # refuses states that lack one
+    return jax.tree.map(lambda each: each.astype(model.eta.dtype), y)
 
 
 def _warn_if_fast(slowness: Scalar) -> None:
@@ -312,8 +321,9 @@ def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
     found = burst_map(land, start, fast, most)
     spikes = _spikes_of(land, found.turns)
     exists = start.exists & found.next_onset.exists & found.turns.exists[0]
-    well = land.well(land.high_well(found.onset.s), found.onset.s)
-    _, omega = land.oscillation(well, found.onset.s)
+    s = choose(exists, found.onset.s, {name: value for term in model.slow_terms for name, value in term.rest().items()})
+    well = land.well(land.high_well(s), s)
+    _, omega = land.oscillation(well, s)
 
     def known(value: Values) -> Values:
         return jnp.where(exists, value, jnp.nan)

@@ -67,7 +67,7 @@ class State(eqx.Module):
     positive: ClassVar[tuple[str, ...]] = ("r",)
 
     @property
-    def variables(self) -> dict[str, Values]:
+    def variables(self) -> dict[str, Any]:
         """The variables that this state has, by name."""
         return {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
 

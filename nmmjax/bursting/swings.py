@@ -11,7 +11,7 @@ around the well instead, as a forced harmonic oscillation (`small_swing`).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from .moving import Moving, Slow, choose, scan_while
 # Swings smaller than this relative to q are followed as a forced harmonic oscillation.
 SMALL = 0.075
 # Nodes and passes of a half cycle, of a small swing: as many as a burst cycle needs, and for single bursts.
-CYCLE, CAREFUL = ((6, 4), (10, 3)), ((12, 8), (14, 5))
+CYCLE, CAREFUL = ((6, 4), (10, 3)), ((12, 8), (20, 8))
 
 
 class Turn(NamedTuple):
@@ -175,7 +175,7 @@ def follow_turns(land: Moving, first: Turn, most: int, care: tuple[tuple[int, in
     count = jnp.sum(large.exists)
     place = jnp.arange(length)
 
-    def join(begin: Values, a: Values, b: Values) -> Values:
+    def join(begin: Any, a: Any, b: Any) -> Any:
         later = b[jnp.clip(place - count, 0, b.shape[0] - 1)]
         return jnp.concatenate([begin[None], jnp.where(place < count, a[:length], later)])
 
