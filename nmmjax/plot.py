@@ -7,6 +7,8 @@ import numpy as np
 
 from ._parameter import require
 from ._types import Real
+from .bursting.frozen import cusp_rate
+from .bursting.picture import SlowFast
 from .mechanics.energy import total_energy
 from .mechanics.scaling import RescaledTime
 from .models.base import State
@@ -192,6 +194,230 @@ def peaks(predicted: Any, simulated: Any = None, axes: Any = None) -> Any:
     axes[0].legend(frameon=False)
     axes[-1].set_xlabel("spike number")
     return _finish(axes)
+
+
+def slow_fast(picture: SlowFast, run: Trajectory | None = None, burst_slice: Any = None, axes: Any = None) -> Any:
+    """Equilibria of the fast equations over the slow variable, on the frozen landscape, with a burst; returns the axes.
+
+    Stable branches are solid, unstable ones dashed; dots are the folds, a full or empty diamond the stable or unstable
+    equilibrium of the full system, where the slow variable's nullcline (thin) crosses the branches. Shading is the
+    potential against that at the cusp rate, which lies between the wells: a burst runs in a dark valley and leaves it where
+    it ends. `burst_slice` says which part of `run` is drawn: a `slice` of its times or a pair (from, to) of times; by
+    default the last full burst cycle, or all of it.
+
+    Raises `ValueError` for a batch of pictures or runs and for a run without the picture's slow variable.
+    """
+    require("picture", type(picture).__name__, "be the result of `slow_fast`", isinstance(picture, SlowFast))
+    require("picture", f"one of shape {picture.r.shape}", "be a single one to draw it", picture.r.ndim == 1)
+    path = None if run is None else _slow_path(picture, run, burst_slice)
+    axes = _pyplot().subplots(figsize=(7.2, 5.0), layout="constrained")[1] if axes is None else axes
+    slow, rate = np.asarray(picture.slow), np.asarray(picture.r)
+    limits = np.array([picture.grid_slow[0], picture.grid_slow[-1], rate[0] / 1.2, 1.2 * rate[-1]])
+    if path is not None:
+        room = 0.06 * np.ptp(path[0])
+        limits[0], limits[1] = min(limits[0], path[0].min() - room), max(limits[1], path[0].max() + room)
+        limits[2], limits[3] = min(limits[2], path[1].min() / 1.2), max(limits[3], 1.2 * path[1].max())
+    _shade_landscape(picture, limits, axes)
+    growth = np.asarray(picture.eigenvalues.real).max(axis=1)
+    unstable = growth > 0
+    beside = unstable | np.append(unstable[1:], False) | np.append(False, unstable[:-1])
+    rates = np.geomspace(limits[2], limits[3], 401)
+    steady = picture.fast.steady(jnp.log(picture.model.tau * jnp.asarray(rates, picture.r.dtype)))
+    axes.plot(steady, rates, color=_GREEN, linewidth=1, label=f"nullcline of {_symbol(picture)}")
+    if unstable.any():
+        axes.plot(np.where(beside, slow, np.nan), rate, "--", color="black", linewidth=1.4, label="unstable branch")
+    axes.plot(np.where(unstable, np.nan, slow), rate, color="black", linewidth=2, label="stable branch")
+    if path is not None:
+        axes.plot(*path, color=_ORANGE, linewidth=1.4, label="simulation")
+        _arrows(axes, *path)
+    for name, style in (("fold", "o"), ("hopf", "s")):
+        x, y = np.asarray(getattr(picture, f"{name}_slow")), np.asarray(getattr(picture, f"{name}_r"))
+        seen = (x >= limits[0]) & (x <= limits[1]) & (y >= limits[2]) & (y <= limits[3])
+        if seen.any():
+            label = "folds" if name == "fold" else "Hopf points"
+            axes.plot(x[seen], y[seen], style, color="black", markersize=6, label=label)
+    _mark_equilibria(picture, axes)
+    axes.set_yscale("log")
+    axes.set_xlim(limits[:2])
+    axes.set_ylim(limits[2:])
+    series = np.ravel(np.array([1, 2, 5]) * 10.0 ** np.arange(-7, 8)[:, None])
+    ticks = series[(series >= limits[2]) & (series <= limits[3])]
+    axes.set_yticks(ticks, [f"{each:g}" for each in ticks])
+    axes.set_yticks([], minor=True)
+    axes.set_xlabel(f"{picture.meaning} (dimensionless)")
+    axes.set_ylabel("firing rate r (1/time)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
+    return axes
+
+
+def _symbol(picture: SlowFast) -> str:
+    return "A" if picture.variable == "A" else "x u"
+
+
+def _slow_path(picture: SlowFast, run: Trajectory, part: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Slow variable and rate along the part of the run that is drawn."""
+    run.require_single("draw it")
+    names = ["A"] if picture.variable == "A" else ["x", "u"]
+    require("run", sorted(run.ys.units), f"have the slow variables {names}", set(names) <= set(run.ys.units))
+    r, ts = np.asarray(run.ys.r), np.asarray(run.ts)
+    slow = np.prod([np.asarray(getattr(run.ys, name)) for name in names], axis=0)
+    if part is None:
+        level = float(cusp_rate(picture.model))
+        up = np.flatnonzero((r[:-1] < level) & (r[1:] >= level))
+        part = slice(up[-2], up[-1] + 2) if up.size >= 2 else slice(None)
+    elif not isinstance(part, slice):
+        is_pair = isinstance(part, (tuple, list, np.ndarray)) and len(part) == 2
+        require("burst_slice", part, "be None, a slice or a pair (from, to) of times", is_pair)
+        part = (ts >= float(part[0])) & (ts <= float(part[1]))
+    slow, r = slow[part], r[part]
+    finite = np.isfinite(slow) & np.isfinite(r)
+    require("burst_slice", part, "leave two states or more to draw", finite.sum() >= 2)
+    return slow[finite], r[finite]
+
+
+def _shade_landscape(picture: SlowFast, limits: np.ndarray, axes: Any) -> None:
+    """The potential against that at the cusp rate, which lies between the wells, on a scale that shows the barriers."""
+    slow, rate = np.linspace(limits[0], limits[1], 241), np.geomspace(limits[2], limits[3], 241)
+    level = float(cusp_rate(picture.model)) or float(np.sqrt(rate[0] * rate[-1]))
+    grid = np.meshgrid(np.append(rate, level), slow, indexing="ij")
+    V = np.asarray(picture.potential(*(jnp.asarray(each, picture.r.dtype) for each in grid)))
+    height = V[:-1] - V[-1]
+    top = max(float(-height.min()), 1e-6)
+    scale = lambda each: np.arcsinh(6 * each / top)  # noqa: E731
+    limit = float(scale(top))
+    shade = np.minimum(scale(height), limit)
+    options = {"cmap": "Blues_r", "vmin": -1.6 * limit, "vmax": 0.9 * limit, "rasterized": True, "zorder": -5}
+    mesh = axes.pcolormesh(slow, rate, shade, **options)
+    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30, boundaries=np.linspace(-limit, limit, 201))
+    ticks = top * np.array([-1, -0.4, -0.1, 0, 0.1, 0.4, 1])
+    bar.set_ticks(scale(ticks), labels=[f"{each:.2g}".replace("-", "−") for each in ticks[:-1]] + [f"≥ {top:.2g}"])
+    bar.set_label("potential V − V(cusp rate) (dimensionless)")
+
+
+def _arrows(axes: Any, slow: np.ndarray, rate: np.ndarray) -> None:
+    """Arrowheads along a path, at equal lengths of it as drawn."""
+    x, y = slow / np.ptp(slow), np.log(rate) / np.ptp(np.log(rate))
+    length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
+    for share in (0.08, 0.5, 0.75, 0.92):
+        k = min(int(np.searchsorted(length, share * length[-1])), slow.size - 2)
+        style = {"arrowstyle": "-|>", "color": _ORANGE, "lw": 0, "mutation_scale": 14}
+        axes.annotate("", (slow[k + 1], rate[k + 1]), (slow[k], rate[k]), arrowprops=style)
+
+
+def _mark_equilibria(picture: SlowFast, axes: Any) -> None:
+    found = picture.equilibria
+    rate, stable = np.asarray(found.state.r), np.asarray(found.stable)
+    slow = np.asarray(found.state.A if picture.variable == "A" else found.state.x * found.state.u)
+    for which, fill, name in ((stable, _GREEN, "stable"), (~stable & np.isfinite(rate), "white", "unstable")):
+        if which.any():
+            options = {"color": _GREEN, "mfc": fill, "markersize": 9, "markeredgewidth": 1.6}
+            axes.plot(slow[which], rate[which], "D", label=f"{name} equilibrium of the full system", **options)
+
+
+def atlas(dataset: Any, axes: Any = None) -> Any:
+    """Firing patterns over two parameters, as of `burst_atlas`; the more spikes per burst, the darker; returns the axes.
+
+    Blue where the population bursts, orange where it bursts or rests, grey where it rests, green where it fires tonically.
+    Raises `ValueError` for anything but an atlas over two parameters.
+    """
+    is_atlas = {"pattern", "spikes_per_burst"} <= set(getattr(dataset, "data_vars", ()))
+    require("dataset", type(dataset).__name__, "be the result of `burst_atlas`", is_atlas)
+    dims = dataset["pattern"].dims
+    require("dataset", dims, "have two dimensions (choose by `isel`)", len(dims) == 2)
+    axes = _pyplot().subplots(figsize=(7.4, 4.8), layout="constrained")[1] if axes is None else axes
+    dataset = dataset.sortby(list(dims))
+    x, y = (dataset[dim] for dim in dims)
+    names = dataset["pattern"].attrs["flag_meanings"]
+    pattern = np.asarray(dataset["pattern"]) - int(dataset["pattern"].attrs["flag_values"][0])
+    spikes = np.round(np.asarray(dataset["spikes_per_burst"]))
+    bursts = np.isin(pattern, [names.index(name) for name in _SHADED])
+    low, high = (f(spikes[bursts]) if bursts.any() else 1.0 for f in (np.min, np.max))
+    options = {"shading": "nearest", "rasterized": True}
+    shown, bars = [], []
+    for name in names:
+        here = np.ma.masked_where(pattern != names.index(name), spikes)
+        if here.mask.all():
+            continue
+        if name in _SHADED:  # the lighter half of the colour map is left to the eye
+            limits = {"vmin": low - 0.7 * (high - low) - 2, "vmax": high + 0.3 * (high - low) + 1}
+            mesh = axes.pcolormesh(x, y, here.T, cmap=_SHADED[name], **limits, **options)
+            bars.append(mesh)
+            color = mesh.cmap(mesh.norm((low + high) / 2))
+        else:
+            color = _PLAIN[name]
+            flat = np.ma.masked_array(np.zeros(here.shape), here.mask)
+            axes.pcolormesh(x, y, flat.T, cmap=_pyplot().matplotlib.colors.ListedColormap([color]), **options)
+        shown.append(axes.scatter([], [], marker="s", s=80, color=[color], label=name.replace("_", " ")))
+    step = max(1, int(np.ceil((high - low + 1) / 12)))
+    for k, mesh in enumerate(bars):  # the first one comes to lie outside
+        bar = axes.figure.colorbar(mesh, ax=axes, boundaries=np.arange(low - 0.5, high + 1), pad=0.02, aspect=30)
+        bar.set_ticks([] if k else np.arange(low, high + 1, step))
+        bar.ax.tick_params(length=0, which="both")
+        bar.set_label("" if k else "spikes per burst")
+    for scale, values in ((axes.set_xscale, x), (axes.set_yscale, y)):
+        scale("log" if _is_geometric(np.asarray(values)) else "linear")
+    axes.set_xlabel(_label(x))
+    axes.set_ylabel(_label(y))
+    axes.legend(handles=shown, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3, frameon=False, fontsize=8)
+    return axes
+
+
+_SHADED = {"bursting": "Blues", "rest_or_bursting": "Oranges"}
+_PLAIN = {"undecided": "white", "rest": "0.88", "tonic": "#9fd0ab", "rest_or_tonic": "#d8d38a"}
+
+
+def bursts(run: Trajectory, predicted: Any = None, axes: Any = None) -> Any:
+    """Bursts of a run over time with its slow variables and, from `predict_burst`, predicted peaks and their errors.
+
+    Returns the axes: rate, slow variables, and errors per spike of complete bursts where there is a prediction.
+    """
+    run.require_single("draw it")
+    rows = 2 if predicted is None else 3
+    if axes is None:
+        axes = _pyplot().subplots(rows, 1, figsize=(9.0, 2.5 * rows), layout="constrained")[1]
+        axes[0].sharex(axes[1])
+    ts = np.asarray(run.ts)
+    axes[0].plot(ts, run.ys.r, color=_BLUE, linewidth=0.9, label="simulated")
+    axes[0].set_ylabel("firing rate r\n(1/time)")
+    slow = [name for name in run.ys.names if name not in ("r", "v", "B")]
+    for name, color in zip(slow, (_GREY, _ORANGE, _GREEN), strict=False):
+        axes[1].plot(ts, getattr(run.ys, name), color=color, label=f"{run.ys.meanings[name]} {name}")
+    axes[1].set(ylabel="slow variables\n(dimensionless)", xlabel=_clock(run))
+    if slow:
+        axes[1].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    if predicted is not None:
+        _predicted_bursts(predicted, axes)
+    shade_stimulus(run, axes[:2])
+    return _finish(axes)
+
+
+_PREDICTIONS = {
+    "undamped": ("undamped level set", "s", _GREY),
+    "from_cycle": ("from the parameters alone", "^", _GREEN),
+    "from_first": ("from the first peak", "x", _ORANGE),
+    "from_trough": ("from each trough", "o", _BLUE),
+}
+
+
+def _predicted_bursts(predicted: Any, axes: Any) -> None:
+    times = np.asarray(predicted["spike_time"])
+    axes[0].plot(times.ravel(), np.asarray(predicted["peak_from_first"]).ravel(), "x", color=_ORANGE, markersize=5,
+                 label="predicted from the first peak")  # fmt: skip
+    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    whole = np.asarray(predicted["complete"])
+    number = np.arange(1, times.shape[1] + 1)
+    for kind, (label, marker, color) in _PREDICTIONS.items():
+        errors = 100 * np.abs(np.asarray(predicted[f"error_{kind}"])[whole])
+        shown = np.isfinite(errors).any(axis=0) & ((kind != "from_first") | (number > 1))  # the first one is given
+        errors, at = errors[:, shown], number[shown]
+        axes[2].fill_between(at, np.nanmin(errors, axis=0), np.nanmax(errors, axis=0), color=color, alpha=0.15, linewidth=0)
+        style = {"color": color, "mfc": "none", "markersize": 5, "label": label}
+        axes[2].semilogy(at, np.nanmedian(errors, axis=0), f"{marker}-", **style)
+    axes[2].set(xlabel="spike number in the burst", ylabel="error of the peak (%)")
+    axes[2].xaxis.get_major_locator().set_params(integer=True)
+    axes[2].legend(frameon=True, framealpha=0.8, edgecolor="none", fontsize=7.5, loc="upper right")
+    low, high = axes[2].get_ylim()
+    axes[2].set_ylim(low, high * (high / low) ** 0.7)  # room for the legend
 
 
 def sweep(dataset: Any, variable: str | None = None, axes: Any = None) -> Any:

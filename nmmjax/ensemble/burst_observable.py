@@ -1,0 +1,128 @@
+"""Layer 5: bursts counted while integrating: spikes per burst and burst period without a trajectory."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._parameter import require
+from .._types import Values
+from ..bursting.frozen import cusp_rate
+from ..models.mpr import MPR
+from .channels import Point, Problem
+from .observables import AbstractObservable, End, SpikeCount
+
+
+class _Seen(NamedTuple):
+    """What was seen so far; `first` and `last` are time and state just after the first and last onset."""
+
+    maxima: Any
+    level: Values
+    before: Values
+    onsets: Values
+    first: Any
+    last: Any
+    spikes_before_first: Values
+    spikes_before_last: Values
+    first_rise: Values
+    last_rise: Values
+
+
+class BurstCount(AbstractObservable):
+    """Bursts of a population: upward crossings of its cusp rate, and the spikes between the first and the last of them.
+
+    The cusp rate r_c = (3/4)^¼ √Δ/(π τ) (`nmmjax.cusp_rate`) lies between the folds of the fast equations for every η, J and
+    slow variable, so that a burst crosses it upward once, where it begins. Spikes are maxima of r that rise by more than
+    `prominence`, relative to their own size, above the lowest rate since the last one. Results, all floats:
+
+    - `<name>_spikes`, `<name>_onsets`: numbers of spikes and crossings between `t0` and `t1`
+    - `<name>_per_burst`: spikes between the first and last crossing, per interval; NaN with fewer than two crossings
+    - `<name>_period`: mean time between crossings, refined between steps; NaN with fewer than two
+    - `<name>_growth`: rise of the last spike relative to that of the first; below 1 where the population rings down; NaN
+      with fewer than two spikes
+
+    Where the rate falls below r_c between the spikes of a burst (strong coupling, small Δ) every spike counts as a burst.
+    Use `burst_atlas` for a classification; for a single run `find_bursts` sees more.
+    """
+
+    prominence: float = eqx.field(static=True, default=1e-3)
+    smooth: ClassVar[bool] = False
+
+    def __check_init__(self) -> None:
+        value = self.prominence
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        require("prominence", value, "be a number ≥ 0", is_number and value >= 0)
+
+    @property
+    def _counter(self) -> SpikeCount:
+        return SpikeCount(prominence=self.prominence)
+
+    def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
+        require("model", type(problem.model).__name__, "be an `MPR` to count bursts", isinstance(problem.model, MPR))
+        return {
+            "_spikes": ("1", "number of spikes"),
+            "_onsets": ("1", "number of upward crossings of the cusp rate"),
+            "_per_burst": ("1", "spikes per burst"),
+            "_period": ("time", "burst period"),
+            "_growth": ("1", "rise of the last spike relative to the first"),
+        }
+
+    def init(self, point: Point) -> Any:
+        model: Any = point.problem.model
+        r, zero = point.y.r, jnp.zeros_like(point.t)
+        here = (point.t, point.y)
+        level = cusp_rate(model)
+        return _Seen(self._counter.init(point), level, r, zero, here, here, zero, zero, zero, zero)
+
+    def update(self, state: Any, point: Point) -> Any:
+        r, count = point.y.r, state.maxima.number
+        maxima = self._counter.update(state.maxima, point)
+        spiked = maxima.number > count
+        rise = 1 - state.maxima.low / r
+        begins = (state.before < state.level) & (r >= state.level)
+        keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)  # noqa: E731
+        is_first = begins & (state.onsets == 0)
+        here = (point.t, point.y)
+        return _Seen(
+            maxima=maxima,
+            level=state.level,
+            before=r,
+            onsets=jnp.where(begins, state.onsets + 1, state.onsets),
+            first=keep(is_first, here, state.first),
+            last=keep(begins, here, state.last),
+            spikes_before_first=jnp.where(is_first, count, state.spikes_before_first),
+            spikes_before_last=jnp.where(begins, count, state.spikes_before_last),
+            first_rise=jnp.where(spiked & (count == 0), rise, state.first_rise),
+            last_rise=jnp.where(spiked, rise, state.last_rise),
+        )
+
+    def finish(self, state: Any, end: End) -> dict[str, Any]:
+        several, alive = state.onsets >= 2, 0 * state.before  # NaN if the lane failed
+        intervals = jnp.where(several, state.onsets - 1, jnp.ones_like(state.onsets))
+        spikes = state.spikes_before_last - state.spikes_before_first
+        duration = _onset(state.level, state.last, end) - _onset(state.level, state.first, end)
+        rings = state.maxima.number >= 2
+        growth = state.last_rise / jnp.where(rings, state.first_rise, jnp.ones_like(state.first_rise))
+        nan = jnp.full_like(alive, jnp.nan)
+        return {
+            "_spikes": state.maxima.number + alive,
+            "_onsets": state.onsets + alive,
+            "_per_burst": jnp.where(several, spikes / intervals, nan) + alive,
+            "_period": jnp.where(several, duration / intervals, nan) + alive,
+            "_growth": jnp.where(rings, growth, nan) + alive,
+        }
+
+
+def _onset(level: Values, here: Any, end: End) -> Values:
+    """The time near (t, y) at which r crosses `level`, by Newton's method within one step."""
+    problem, (t, y) = end.problem, here
+
+    def newton(_: Any, delta: Values) -> Values:
+        there = end.flow(t, y, delta)
+        rate = problem.model.vector_field(t + delta, there, problem.stimulus).r
+        step = (there.r - level) / jnp.where(rate == 0, jnp.ones_like(rate), rate)
+        step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
+        return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
+
+    return t + jax.lax.fori_loop(0, 4, newton, jnp.zeros_like(t))
