@@ -155,6 +155,8 @@ def prediction_to_xarray(bursts: Any, columns: dict[str, Any], cycle: Any, attri
     ):
         each = values.get(name, np.full(found.shape, np.nan))
         data[name] = (dims, each, {"units": unit, "long_name": meaning})
+    for name in ("spike_time", "complete"):
+        data[name] = bursts[name]
     for name in ("period", "duration", "n_spikes"):
         data[name] = bursts[name]
         one = np.asarray(getattr(cycle, name))

@@ -403,7 +403,7 @@ def _predicted_bursts(predicted: Any, axes: Any) -> None:
     times = np.asarray(predicted["spike_time"])
     axes[0].plot(times.ravel(), np.asarray(predicted["peak_from_first"]).ravel(), "x", color=_ORANGE, markersize=5,
                  label="predicted from the first peak")  # fmt: skip
-    axes[0].legend(frameon=False, fontsize=8, loc="upper right")
+    axes[0].legend(frameon=False, fontsize=8, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     whole = np.asarray(predicted["complete"])
     number = np.arange(1, times.shape[1] + 1)
     for kind, (label, marker, color) in _PREDICTIONS.items():

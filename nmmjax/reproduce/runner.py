@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
 from .prediction import bistability, limit_cycles, peaks
@@ -27,6 +28,20 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("peaks", "f", "Successive spike peaks follow from energy alone.", f"{_PAPER}; {_NOTES} §5", peaks),
     Claim("limit-cycle", "g", "The gap-junction limit cycle follows from the energy balance.", f"{_NOTES} §5", limit_cycles),
+    Claim(
+        "bursting",
+        "i",
+        "Energy and slow variables predict the amplitude of every spike within a burst.",
+        f"{_PAPER}; Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020)",
+        amplitudes,
+    ),
+    Claim(
+        "burst-cycle",
+        "j",
+        "Period and number of spikes of a burst cycle follow from energy and the averaged slow variables alone.",
+        f"{_NOTES} §5",
+        cycles,
+    ),
 )
 
 
