@@ -9,6 +9,7 @@ import numpy as np
 from .._types import Real
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
+from .frozen import cusp_rate
 from .spikes import (
     Course,
     Crossings,
@@ -107,7 +108,7 @@ def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:
         "period": (following - starts, "time", "from the first spike to that of the next burst"),
         "complete": (before & after & (pattern == "bursting"), "1", "seen from beginning to end"),
     }
-    cusp = cusp_rate(course.model)
+    cusp = _onset_rate(course.model)
     onsets = _onsets(course, time, first, cusp)
     onset_columns = {
         "onset_time": (onsets.t, "time", "time of the onset, the upward crossing of the cusp rate"),
@@ -145,11 +146,10 @@ def _per_spike(spikes: Spikes, first: np.ndarray) -> dict[str, tuple[Any, str, s
     }
 
 
-def cusp_rate(model: MPR) -> float:
-    """r_c = (3/4)^¼ √Δ/(π τ), where the folds of equilibria in η, J meet; NaN with gap junctions, conductance, Δ = 0."""
-    if model.gap is not None or model.conductance is not None or not float(model.Delta) > 0:
-        return float("nan")
-    return float(0.75**0.25 * np.sqrt(float(model.Delta)) / (np.pi * float(model.tau)))
+def _onset_rate(model: MPR) -> float:
+    """The cusp rate; NaN with gap junctions or conductances, and for Δ = 0."""
+    plain = model.gap is None and model.conductance is None and float(model.Delta) > 0
+    return float(cusp_rate(model)) if plain else float("nan")
 
 
 def _onsets(course: Course, time: np.ndarray, first: np.ndarray, cusp: float) -> Crossings:

@@ -20,6 +20,7 @@ import numpy as np
 from .._types import Mask, Scalar, Values
 from ..models.base import State
 from ..models.mpr import MPR
+from .frozen import cusp_rate
 
 Slow = dict[str, Values]
 
@@ -70,8 +71,8 @@ class Moving(eqx.Module):
         return rate, jnp.sqrt(jnp.maximum(self.stiffness(q, s) - rate**2, 1e-6))
 
     def cusp(self) -> Values:
-        """q at the cusp rate R_c = (3/4)^¼ √Δ/π, which lies between the folds of the fast equations at every η and J."""
-        return jnp.sqrt(2 * np.pi / (0.75**0.25 * jnp.sqrt(self.model.Delta)))
+        """q at the cusp rate, which lies between the folds of the fast equations at every η and J."""
+        return jnp.sqrt(2 / (self.model.tau * cusp_rate(self.model)))
 
     def high_well(self, s: Slow) -> Values:
         """A first guess of q at the stable state of high rate: π² R² = J R + η + I, without heterogeneity."""

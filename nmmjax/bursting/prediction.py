@@ -21,6 +21,7 @@ from ..models.base import SLOW, State, as_state
 from ..models.mpr import MPR
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
+from .frozen import cusp_rate
 from .moving import Moving, Slow, choose
 from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 
@@ -165,7 +166,7 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     at_peak = State(r=column("peak"), v=0 * column("peak"), **{name: column(f"{name}_peak") for name in names})
     trough = State(r=column("trough"), v=0 * column("peak"), **{name: column(f"{name}_trough") for name in names})
     v = column("onset_v")
-    onset = State(r=0 * v + _onset_rate(model), v=v, **{name: column(f"onset_{name}") for name in names})
+    onset = State(r=0 * v + cusp_rate(model), v=v, **{name: column(f"onset_{name}") for name in names})
     return prediction_to_xarray(bursts, _beside(model, current, at_peak, trough, onset), cycle, attributes)
 
 
@@ -236,10 +237,6 @@ def _speed(model: MPR, y: State) -> Values:
     q = _position(model, y)
     rate = model.tau**2 * model.vector_field(jnp.zeros_like(y.r), y).r
     return -(q**3) / 4 * rate
-
-
-def _onset_rate(model: MPR) -> Values:
-    return 2 / (model.tau * Moving(model, jnp.zeros_like(model.eta)).cusp() ** 2)
 
 
 def _rise(land: Moving, q: Values, s: Slow) -> Turn:
@@ -336,7 +333,7 @@ def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
         n_spikes=count,
         spikes=jax.tree.map(known, spikes),
         onset={name: known(value) for name, value in found.onset.s.items()},
-        r_onset=2 / (tau * land.cusp() ** 2),
+        r_onset=cusp_rate(model),
         r_min=known(2 / (tau * found.next_onset.deepest**2)),
         shift=known(found.shift),
         slowness=shortest(2 / (tau * well**2)) * omega / (2 * jnp.pi),

@@ -1,0 +1,80 @@
+"""Layer 6: what the pictures share: colours, axes, labels, and the shade of a stimulus."""
+
+from typing import Any
+
+import numpy as np
+
+from ..mechanics.scaling import RescaledTime
+from ..models.base import State
+from ..solvers.trajectory import Trajectory
+
+BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1651a", "#8a8a8a", "#2f8f4e"
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, or how to install it."""
+    from ..io import optional
+
+    return optional("matplotlib.pyplot", "plot")
+
+
+def finish(axes: Any) -> Any:
+    """Open frames and a faint grid."""
+    for each in np.ravel(axes):
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.25, linewidth=0.6)
+    return axes
+
+
+def population_of(run: Trajectory) -> Any:
+    """The model of a single run, without its clock."""
+    run.require_single("draw it")
+    return run.model.model if isinstance(run.model, RescaledTime) else run.model
+
+
+def states_of(run: Trajectory) -> State:
+    """The states of a run, without its clock."""
+    return run.ys if isinstance(run.ys, State) else State(r=run.ys.r, v=run.ys.v)
+
+
+def clock_label(run: Trajectory) -> str:
+    """The label of the time axis."""
+    return "rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (unit of τ)"
+
+
+def new_axes(axes: Any, rows: int, size: tuple[float, float], sharex: bool = True) -> Any:
+    """The given axes, or new ones, one below the other."""
+    if axes is not None:
+        return axes
+    _, axes = pyplot().subplots(rows, 1, figsize=size, sharex=sharex, layout="constrained")
+    return axes
+
+
+def label_of(array: Any) -> str:
+    """Meaning, symbol and unit, as far as they are known."""
+    symbol, unit = array.attrs.get("symbol"), array.attrs.get("units")
+    words = [str(array.attrs.get("long_name", array.name)).split(";")[0], *([str(symbol)] if symbol else [])]
+    return " ".join(words) + (f" ({'dimensionless' if unit == '1' else unit})" if unit else "")
+
+
+def is_geometric(values: np.ndarray) -> bool:
+    """Whether values increase by the same factor, and not by the same step."""
+    if values.size < 3 or np.any(values <= 0):
+        return False
+    steps, factors = np.diff(values), np.diff(np.log(values))
+    return bool(np.ptp(factors) < 1e-3 * np.abs(factors).max() and np.ptp(steps) > 1e-3 * np.abs(steps).max())
+
+
+def shade_stimulus(run: Trajectory, axes: Any) -> None:
+    """Grey bands where the stimulus is on, darker where it is stronger."""
+    current = np.asarray(run.input)
+    peak = np.max(np.abs(current)) if current.size else 0.0
+    if peak == 0:
+        return
+    ts = np.asarray(run.ts)
+    edges = np.concatenate([[ts[0]], (ts[1:] + ts[:-1]) / 2, [ts[-1]]])
+    for each in np.ravel(axes):
+        low, high = each.get_ylim()
+        image = np.abs(current)[None, :] / peak
+        each.pcolormesh(edges, [low, high], image, cmap="Greys", vmin=0, vmax=4, zorder=-5, rasterized=True)
+        each.set_ylim(low, high)

@@ -1,0 +1,83 @@
+"""Layer 6: pictures in the plane of rate and voltage, and peaks one after the other."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Real
+from ..mechanics.energy import total_energy
+from ..models.base import State
+from ..models.mpr import MPR
+from ..orbits import Orbit
+from ..solvers.trajectory import Trajectory
+from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
+
+
+def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
+    """Contours of the total energy over the (r, v) plane; `r` and `v` are the (low, high) ranges shown."""
+    axes = pyplot().subplots(figsize=(6, 4.6), layout="constrained")[1] if axes is None else axes
+    rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 301)
+    vs = np.linspace(v[0], v[1], 301)
+    R, V = np.meshgrid(rs, vs)
+    E = np.asarray(total_energy(model, State(r=jnp.asarray(R), v=jnp.asarray(V)), stimulus))
+    shown = np.quantile(E[np.isfinite(E)], np.linspace(0.001, 0.9, levels))
+    axes.contour(R, V, E, levels=np.unique(shown), cmap="Greys_r", linewidths=0.6)
+    axes.set_xlabel("firing rate r (1/time)")
+    axes.set_ylabel("mean voltage v (dimensionless)")
+    axes.set_xlim(rs[0], rs[-1])
+    axes.set_ylim(vs[0], vs[-1])
+    return axes
+
+
+def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None, axes: Any = None) -> Any:
+    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and a run; returns the axes."""
+    found = [found] if isinstance(found, Orbit) else list(found)
+    parts = [each.level_set for each in found] + ([run.ys] if run is not None else [])
+    r = np.concatenate([np.asarray(part.r) for part in parts])
+    v = np.concatenate([np.asarray(part.v) for part in parts])
+    r, v = r[np.isfinite(r)], v[np.isfinite(v)]
+    pad_r, pad_v = 0.12 * np.ptp(r), 0.12 * np.ptp(v)
+    limits_r, limits_v = (r.min() - pad_r, r.max() + pad_r), (v.min() - pad_v, v.max() + pad_v)
+    axes = energy_contours(model, limits_r, limits_v, axes=axes)
+    if run is not None:
+        axes.plot(run.ys.r, run.ys.v, color=GREEN, linewidth=0.9, label="simulation")
+    for k, each in enumerate(found):
+        ring = (
+            np.append(np.asarray(each.level_set.r), each.level_set.r[0]),
+            np.append(np.asarray(each.level_set.v), each.level_set.v[0]),
+        )
+        axes.plot(*ring, color=BLUE, label="level set of E" if k == 0 else None)
+        x, y = ellipse_points(each)
+        axes.plot(
+            x / (np.pi * float(model.tau)), y, "--", color=ORANGE, linewidth=1.2, label="best ellipse" if k == 0 else None
+        )
+    axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
+    return axes
+
+
+def ellipse_points(found: Orbit) -> tuple[np.ndarray, np.ndarray]:
+    """Points (πτr, v) of an orbit's best ellipse."""
+    phi = np.linspace(0, 2 * np.pi, 241)
+    shape = found.ellipse
+    a, b = (float(each) for each in shape.semi_axes)
+    cos, sin = np.cos(float(shape.angle)), np.sin(float(shape.angle))
+    x = float(shape.center[0]) + a * np.cos(phi) * cos - b * np.sin(phi) * sin
+    y = float(shape.center[1]) + a * np.cos(phi) * sin + b * np.sin(phi) * cos
+    return x, y
+
+
+def peaks(predicted: Any, simulated: Any = None, axes: Any = None) -> Any:
+    """Successive spike peaks predicted from energy, against those of a simulation; returns the two axes."""
+    axes = new_axes(axes, 2, (7.0, 5.0))
+    number = np.arange(1, len(predicted) + 1)
+    if simulated is not None:
+        axes[0].plot(number, simulated, "o", mfc="none", color=BLUE, label="simulated")
+        axes[1].plot(number, 100 * (np.asarray(predicted) / np.asarray(simulated) - 1), "o-", color=GREY)
+        axes[1].axhline(0, color="black", linewidth=0.6)
+        axes[1].set_ylabel("prediction error (%)")
+    axes[0].plot(number, predicted, "x", color=ORANGE, label="predicted from energy")
+    axes[0].set_ylabel("peak firing rate\n(1/time)")
+    axes[0].legend(frameon=False)
+    axes[-1].set_xlabel("spike number")
+    return finish(axes)

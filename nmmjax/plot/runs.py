@@ -1,0 +1,70 @@
+"""Layer 6: pictures of one run over time."""
+
+from typing import Any
+
+import numpy as np
+
+from ..mechanics.energy import total_energy
+from ..models.mpr import MPR
+from ..solvers.trajectory import Trajectory
+from .common import BLUE, GREEN, GREY, ORANGE, clock_label, finish, new_axes, population_of, shade_stimulus, states_of
+
+
+def trajectory(run: Trajectory, axes: Any = None) -> Any:
+    """Firing rate, mean voltage, energy and, if any, slow variables over time, the stimulus shaded; returns the axes.
+
+    The energy is that of the instantaneous landscape, input included, so it steps where the input does.
+    """
+    slow = [name for name in run.ys.units if name not in ("r", "v", "t")]
+    rows = 4 if slow else 3
+    axes = new_axes(axes, rows, (8.0, 2.2 * rows))
+    ts = np.asarray(run.ts)
+    current = run.input
+    population = population_of(run)
+    energy = total_energy(population, states_of(run), current) if isinstance(population, MPR) else None
+    axes[0].plot(ts, run.ys.r, color=BLUE)
+    axes[0].set_ylabel("firing rate r\n(1/time)")
+    axes[1].plot(ts, run.ys.v, color=ORANGE)
+    axes[1].set_ylabel("mean voltage v\n(dimensionless)")
+    if energy is not None:
+        axes[2].plot(ts, energy, color=GREEN)
+        axes[2].set_ylabel("energy E\n(dimensionless)")
+    for name, color in zip(slow, (GREY, BLUE, ORANGE, GREEN), strict=False):
+        axes[3].plot(ts, getattr(run.ys, name), color=color, label=f"{run.ys.meanings[name]} {name}")
+    if slow:
+        axes[3].set_ylabel("slow variables\n(dimensionless)")
+        axes[3].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    axes[-1].set_xlabel(clock_label(run))
+    shade_stimulus(run, axes)
+    if run.stimulus is not None:
+        axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=GREY, loc="right")
+    return finish(axes)
+
+
+def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
+    """Kinetic, potential and total energy over time; with an `EnergyBalance`, work, heat and residual below."""
+    from ..mechanics.energy import kinetic_energy, potential_energy
+
+    rows = 1 if balance is None else 3
+    axes = np.atleast_1d(new_axes(axes, rows, (8.0, 2.6 * rows)))
+    ts = np.asarray(run.ts)
+    population, states = population_of(run), states_of(run)
+    kinetic = kinetic_energy(population, states)
+    potential = potential_energy(population, states, run.input)
+    axes[0].plot(ts, kinetic, color=ORANGE, label="kinetic ½q̇²", linewidth=1)
+    axes[0].plot(ts, potential, color=BLUE, label="potential V(r)", linewidth=1)
+    axes[0].plot(ts, kinetic + potential, color=GREEN, label="total E")
+    axes[0].set_ylabel("energy\n(dimensionless)")
+    axes[0].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    if balance is not None:
+        axes[1].plot(ts, balance.work, color=BLUE, label="work by the stimulus")
+        axes[1].plot(ts, balance.heat, color=ORANGE, label="heat")
+        axes[1].plot(ts, balance.energy - balance.energy[0], color=GREEN, label="E − E(0)")
+        axes[1].set_ylabel("since t = 0\n(dimensionless)")
+        axes[1].legend(frameon=False, ncols=3, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+        residual = np.abs(balance.residual)
+        axes[2].semilogy(ts, np.where(residual > 0, residual, np.nan), color=GREY)
+        axes[2].set_ylabel("|residual|\n(dimensionless)")
+    axes[-1].set_xlabel(clock_label(run))
+    shade_stimulus(run, axes[: min(rows, 2)])
+    return finish(axes)
