@@ -22,6 +22,7 @@ from .sweeping import sweep
 
 PATTERNS = ("undecided", "rest", "tonic", "bursting", "rest_or_tonic", "rest_or_bursting")  # flag values −1, 0, 1, …
 _TRANSIENT, _OBSERVED = 20.0, 40.0  # in units of the longest slow time constant
+_TOLERANCE = {"float64": 1e-6, "float32": 1e-5}
 _LANES = 64  # whose equilibria are looked for together
 _DOUBLET = 1.5  # spikes per burst from which it is one
 _RINGING_DOWN = 0.8  # rise of the last spike relative to the first, below which they die out
@@ -46,8 +47,9 @@ def burst_atlas(
     - `over`: one or two parameter names with a 1-D array each, such as `{"eta": …, "adaptation.alpha": …}`
     - `stimulus`: a constant input (`"stimulus.amplitude"` can be swept, too)
     - `t0`, `t1`: where counting begins and ends; by default 20 and 60 of the longest slow time constant
-    - `prominence`: the least rise of a spike, relative to its peak
-    - `rtol`, `store`, `chunk`, `cluster`, `progress`: as of `sweep`
+    - `prominence`: the least rise and fall Δln r of a spike
+    - `rtol`: relative tolerance, by default 1e-6 (1e-5 in float32), on which the count of the smallest spikes depends
+    - `store`, `chunk`, `cluster`, `progress`: as of `sweep`
 
     Variables on the grid:
 
@@ -91,7 +93,7 @@ def burst_atlas(
         t1=end,
         stimulus=base.stimulus,
         observe={"burst": BurstCount(prominence)},
-        rtol=rtol,
+        rtol=_TOLERANCE[str(np.dtype(float_dtype()))] if rtol is None else rtol,
         store=store,
         chunk=chunk,
         cluster=cluster,

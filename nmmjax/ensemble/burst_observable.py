@@ -11,15 +11,27 @@ from .._types import Values
 from ..bursting.frozen import cusp_rate
 from ..models.mpr import MPR
 from .channels import Point, Problem
-from .observables import AbstractObservable, End, SpikeCount
+from .observables import AbstractObservable, End
+
+
+class _Swing(NamedTuple):
+    """Where the rate stands: time, x = ln r and dx/dt at the last point; the lowest x since the last spike; the highest
+    since it rose from there; whether it has risen (1 or 0)."""
+
+    t: Values
+    x: Values
+    slope: Values
+    low: Values
+    high: Values
+    risen: Values
 
 
 class _Seen(NamedTuple):
     """What was seen so far; `first` and `last` are time and state just after the first and last onset."""
 
-    maxima: Any
+    swing: _Swing
     level: Values
-    before: Values
+    spikes: Values
     onsets: Values
     first: Any
     last: Any
@@ -33,14 +45,14 @@ class BurstCount(AbstractObservable):
     """Bursts of a population: upward crossings of its cusp rate, and the spikes between the first and the last of them.
 
     The cusp rate r_c = (3/4)^¼ √Δ/(π τ) (`nmmjax.cusp_rate`) lies between the folds of the fast equations for every η, J and
-    slow variable, so that a burst crosses it upward once, where it begins. Spikes are maxima of r that rise by more than
-    `prominence`, relative to their own size, above the lowest rate since the last one. Results, all floats:
+    slow variable, so that a burst crosses it upward once, where it begins. Spikes are those of `find_spikes`: maxima from
+    which r falls, and to which it rises, by Δln r > `prominence`, interpolated between steps. Results, all floats:
 
     - `<name>_spikes`, `<name>_onsets`: numbers of spikes and crossings between `t0` and `t1`
     - `<name>_per_burst`: spikes between the first and last crossing, per interval; NaN with fewer than two crossings
     - `<name>_period`: mean time between crossings, refined between steps; NaN with fewer than two
-    - `<name>_growth`: rise of the last spike relative to that of the first; below 1 where the population rings down; NaN
-      with fewer than two spikes
+    - `<name>_growth`: rise Δln r of the last spike relative to that of the first; below 1 where the population rings down;
+      NaN with fewer than two spikes
 
     Where the rate falls below r_c between the spikes of a burst (strong coupling, small Δ) every spike counts as a burst.
     Use `burst_atlas` for a classification; for a single run `find_bursts` sees more.
@@ -54,10 +66,6 @@ class BurstCount(AbstractObservable):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         require("prominence", value, "be a number ≥ 0", is_number and value >= 0)
 
-    @property
-    def _counter(self) -> SpikeCount:
-        return SpikeCount(prominence=self.prominence)
-
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         require("model", type(problem.model).__name__, "be an `MPR` to count bursts", isinstance(problem.model, MPR))
         return {
@@ -70,24 +78,23 @@ class BurstCount(AbstractObservable):
 
     def init(self, point: Point) -> Any:
         model: Any = point.problem.model
-        r, zero = point.y.r, jnp.zeros_like(point.t)
-        here = (point.t, point.y)
-        level = cusp_rate(model)
-        return _Seen(self._counter.init(point), level, r, zero, here, here, zero, zero, zero, zero)
+        zero, here = jnp.zeros_like(point.t), (point.t, point.y)
+        x = jnp.log(point.y.r)
+        swing = _Swing(point.t, x, point.rate("r") / point.y.r, x, x, zero)
+        return _Seen(swing, cusp_rate(model), zero, zero, here, here, zero, zero, zero, zero)
 
     def update(self, state: Any, point: Point) -> Any:
-        r, count = point.y.r, state.maxima.number
-        maxima = self._counter.update(state.maxima, point)
-        spiked = maxima.number > count
-        rise = 1 - state.maxima.low / r
-        begins = (state.before < state.level) & (r >= state.level)
+        r, count, level = point.y.r, state.spikes, jnp.log(state.level)
+        swing, rise = _follow(state.swing, point.t, jnp.log(r), point.rate("r") / r, self.prominence)
+        spiked = rise > 0
+        begins = (state.swing.x < level) & (swing.x >= level)
         keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)  # noqa: E731
         is_first = begins & (state.onsets == 0)
         here = (point.t, point.y)
         return _Seen(
-            maxima=maxima,
+            swing=swing,
             level=state.level,
-            before=r,
+            spikes=jnp.where(spiked, count + 1, count),
             onsets=jnp.where(begins, state.onsets + 1, state.onsets),
             first=keep(is_first, here, state.first),
             last=keep(begins, here, state.last),
@@ -98,20 +105,42 @@ class BurstCount(AbstractObservable):
         )
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        several, alive = state.onsets >= 2, 0 * state.before  # NaN if the lane failed
+        several, alive = state.onsets >= 2, 0 * state.swing.x  # NaN if the lane failed
         intervals = jnp.where(several, state.onsets - 1, jnp.ones_like(state.onsets))
         spikes = state.spikes_before_last - state.spikes_before_first
         duration = _onset(state.level, state.last, end) - _onset(state.level, state.first, end)
-        rings = state.maxima.number >= 2
+        rings = state.spikes >= 2
         growth = state.last_rise / jnp.where(rings, state.first_rise, jnp.ones_like(state.first_rise))
         nan = jnp.full_like(alive, jnp.nan)
         return {
-            "_spikes": state.maxima.number + alive,
+            "_spikes": state.spikes + alive,
             "_onsets": state.onsets + alive,
             "_per_burst": jnp.where(several, spikes / intervals, nan) + alive,
             "_period": jnp.where(several, duration / intervals, nan) + alive,
             "_growth": jnp.where(rings, growth, nan) + alive,
         }
+
+
+def _follow(swing: _Swing, t: Values, x: Values, slope: Values, prominence: float) -> tuple[_Swing, Values]:
+    """The swing at the next point, and the rise of a spike from which x has now fallen far enough, else 0."""
+    h = t - swing.t
+    # The extremum between the points, by the cubic through both, where the slope changes sign.
+    bend = swing.slope - slope
+    s = jnp.clip(swing.slope / jnp.where(bend == 0, jnp.ones_like(bend), bend), 0, 1)
+    past, rest = s**2 * (3 - 2 * s), s * (1 - s)
+    between = swing.x + past * (x - swing.x) + h * rest * ((1 - s) * swing.slope - s * slope)
+    turns = swing.slope * slope < 0
+    top = jnp.where(turns & (bend > 0), between, x)
+    bottom = jnp.where(turns & (bend < 0), between, x)
+    risen = swing.risen > 0
+    high, low = jnp.maximum(swing.high, top), jnp.minimum(swing.low, bottom)
+    falls = risen & (x < high - prominence)
+    rises = ~risen & (x > low + prominence)
+    rise = jnp.where(falls, high - swing.low, jnp.zeros_like(x))
+    low = jnp.where(risen, jnp.where(falls, bottom, swing.low), low)
+    high = jnp.where(rises, top, jnp.where(risen, high, swing.high))
+    up = (risen & ~falls) | rises
+    return _Swing(t, x, slope, low, high, jnp.where(up, jnp.ones_like(x), jnp.zeros_like(x))), rise
 
 
 def _onset(level: Values, here: Any, end: End) -> Values:

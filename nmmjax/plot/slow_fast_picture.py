@@ -27,22 +27,21 @@ def slow_fast(picture: SlowFast, run: Trajectory | None = None, burst_slice: Any
     require("picture", f"one of shape {picture.r.shape}", "be a single one to draw it", picture.r.ndim == 1)
     path = None if run is None else _slow_path(picture, run, burst_slice)
     axes = pyplot().subplots(figsize=(7.2, 5.0), layout="constrained")[1] if axes is None else axes
-    slow, rate = np.asarray(picture.slow), np.asarray(picture.r)
-    limits = np.array([picture.grid_slow[0], picture.grid_slow[-1], rate[0] / 1.2, 1.2 * rate[-1]])
+    limits = np.array([picture.grid_slow[0], picture.grid_slow[-1], picture.r[0] / 1.2, 1.2 * picture.r[-1]])
     if path is not None:
         room = 0.06 * np.ptp(path[0])
         limits[0], limits[1] = min(limits[0], path[0].min() - room), max(limits[1], path[0].max() + room)
         limits[2], limits[3] = min(limits[2], path[1].min() / 1.2), max(limits[3], 1.2 * path[1].max())
     _shade_landscape(picture, limits, axes)
-    growth = np.asarray(picture.eigenvalues.real).max(axis=1)
-    unstable = growth > 0
+    rates = np.geomspace(limits[2], limits[3], 801)
+    x = jnp.log(picture.model.tau * jnp.asarray(rates, picture.r.dtype))
+    trace, determinant = picture.fast.trace_and_determinant(x)
+    slow, unstable = np.asarray(picture.fast.slow(x)), np.asarray((trace > 0) | (determinant < 0))
     beside = unstable | np.append(unstable[1:], False) | np.append(False, unstable[:-1])
-    rates = np.geomspace(limits[2], limits[3], 401)
-    steady = picture.fast.steady(jnp.log(picture.model.tau * jnp.asarray(rates, picture.r.dtype)))
-    axes.plot(steady, rates, color=GREEN, linewidth=1, label=f"nullcline of {_symbol(picture)}")
+    axes.plot(picture.fast.steady(x), rates, color=GREEN, linewidth=1, label=f"nullcline of {_symbol(picture)}")
     if unstable.any():
-        axes.plot(np.where(beside, slow, np.nan), rate, "--", color="black", linewidth=1.4, label="unstable branch")
-    axes.plot(np.where(unstable, np.nan, slow), rate, color="black", linewidth=2, label="stable branch")
+        axes.plot(np.where(beside, slow, np.nan), rates, "--", color="black", linewidth=1.4, label="unstable branch")
+    axes.plot(np.where(unstable, np.nan, slow), rates, color="black", linewidth=2, label="stable branch")
     if path is not None:
         axes.plot(*path, color=ORANGE, linewidth=1.4, label="simulation")
         _arrows(axes, *path)
