@@ -234,7 +234,7 @@ def test_outputs_are_labelled():
     run = simulate(model, {"r": 0.4, "v": -0.5}, [0.0, 0.5, 1.0])
     data = run.to_xarray()
     assert {"r", "v", "A", "B", "x", "u", "eta_eff", "J_eff"} <= set(data.data_vars)
-    assert data.A.attrs["long_name"] == "adaptation" and data.u.attrs["units"] == "1"
+    assert data.A.attrs["long_name"] == "adaptation or depression" and data.u.attrs["units"] == "1"
     assert data.attrs["adaptation"] == "SpikeFrequencyAdaptation" and data.attrs["adaptation.kernel"] == "alpha"
     assert data.attrs["plasticity.U0"] == 0.2
     assert "adaptation=SpikeFrequencyAdaptation(alpha=0.2, tau=8, kernel='alpha')" in repr(model)

@@ -146,7 +146,8 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     - `time_from_first`, `loss_fraction`, `error_estimate` of (ii); `error_…`: relative errors against `peak`
     - `period`, `duration`, `n_spikes` as found and, with the ending `_from_cycle`, predicted
 
-    Empty where `bursts` is. Errors and limits are those of `burst_cycle`. Needs the extra `data`.
+    `stimulus` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
+    limits are those of `burst_cycle`. Needs the extra `data`.
     """
     from ..io import attributes_of, prediction_to_xarray
 

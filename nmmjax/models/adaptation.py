@@ -11,7 +11,6 @@ A = α τ_A r. The Virtual Brain's models use A = α r at steady rate, so α_TVB
 
 import abc
 from collections.abc import Mapping
-from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -52,33 +51,43 @@ class AbstractSlowTerm(eqx.Module):
         """(η_eff, J_eff) that the fast equations see."""
 
 
-def _kernel_names(kernel: str) -> tuple[str, ...]:
-    return ("A", "B") if kernel == "alpha" else ("A",)
+class AbstractAdaptation(AbstractSlowTerm):
+    """A variable A that follows the rate r, by a kernel of time constant τ.
 
+    τ A′ = B,  τ B′ = α τ r − 2 B − A      kernel="alpha" (state A, B)
+    τ A′ = α τ r − A                       kernel="exponential" (state A)
+    """
 
-def _kernel_rest(kernel: str, like: Scalar) -> dict[str, Values]:
-    return {name: jnp.zeros_like(like) for name in _kernel_names(kernel)}
+    alpha: eqx.AbstractVar[Scalar]
+    tau: eqx.AbstractVar[Scalar]
+    kernel: eqx.AbstractVar[str]
 
+    def __check_init__(self) -> None:
+        check_parameters(self)
+        require("kernel", self.kernel, f"be one of {KERNELS}", self.kernel in KERNELS)
 
-def _kernel_steady(kernel: str, alpha: Scalar, tau: Scalar, r: Values) -> dict[str, Values]:
-    return dict(zip(_kernel_names(kernel), (alpha * tau * r, jnp.zeros_like(r)), strict=False))
+    @property
+    def names(self) -> tuple[str, ...]:
+        return ("A", "B") if self.kernel == "alpha" else ("A",)
 
+    def rest(self) -> dict[str, Values]:
+        return {name: jnp.zeros_like(self.tau) for name in self.names}
 
-def _kernel_rates(kernel: str, alpha: Scalar, tau: Scalar, y: State) -> dict[str, Values]:
-    """τ A′ = B, τ B′ = α τ r − 2 B − A (alpha kernel); τ A′ = α τ r − A (exponential)."""
-    gain = alpha * tau * y.r
-    if kernel == "exponential":
-        return {"A": (gain - y.A) / tau}
-    return {"A": y.B / tau, "B": (gain - 2 * y.B - y.A) / tau}
+    def rates(self, y: State) -> dict[str, Values]:
+        gain = self.alpha * self.tau * y.r
+        if self.kernel == "exponential":
+            return {"A": (gain - y.A) / self.tau}
+        return {"A": y.B / self.tau, "B": (gain - 2 * y.B - y.A) / self.tau}
 
+    def steady(self, r: Values) -> dict[str, Values]:
+        return dict(zip(self.names, (self.alpha * self.tau * r, jnp.zeros_like(r)), strict=False))
 
-def _check_kernel(term: "SpikeFrequencyAdaptation | SynapticDepression") -> None:
-    check_parameters(term)
-    require("kernel", term.kernel, f"be one of {KERNELS}", term.kernel in KERNELS)
+    def time_constants(self, r: Values) -> Values:
+        return self.tau[None]
 
 
 @declared
-class SpikeFrequencyAdaptation(AbstractSlowTerm):
+class SpikeFrequencyAdaptation(AbstractAdaptation):
     """An adaptation current that follows the rate: η_eff = η − A.
 
         τ_A A′ = B,  τ_A B′ = α τ_A r − 2 B − A      kernel="alpha" (state A, B)
@@ -92,31 +101,12 @@ class SpikeFrequencyAdaptation(AbstractSlowTerm):
     tau: Scalar = parameter(symbol="τ_A", unit="time", bounds="(0, inf)", doc="time constant of adaptation")
     kernel: str = eqx.field(static=True, default="alpha")
 
-    def __check_init__(self) -> None:
-        _check_kernel(self)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return _kernel_names(self.kernel)
-
-    def rest(self) -> dict[str, Values]:
-        return _kernel_rest(self.kernel, self.tau)
-
-    def rates(self, y: State) -> dict[str, Values]:
-        return _kernel_rates(self.kernel, self.alpha, self.tau, y)
-
-    def steady(self, r: Values) -> dict[str, Values]:
-        return _kernel_steady(self.kernel, self.alpha, self.tau, r)
-
-    def time_constants(self, r: Values) -> Values:
-        return self.tau[None]
-
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta - y.A, J
 
 
 @declared
-class SynapticDepression(AbstractSlowTerm):
+class SynapticDepression(AbstractAdaptation):
     """Coupling that weakens with activity: J_eff = J (1 − A), with A as in `SpikeFrequencyAdaptation`.
 
     A is not clipped at 1: a depression beyond 1 would turn excitation into inhibition, which tells that α τ_A r is too
@@ -127,25 +117,6 @@ class SynapticDepression(AbstractSlowTerm):
     alpha: Scalar = parameter(symbol="α", bounds="[0, inf)", doc="depression gain; a steady rate gives A = α τ_A r")
     tau: Scalar = parameter(symbol="τ_A", unit="time", bounds="(0, inf)", doc="time constant of depression")
     kernel: str = eqx.field(static=True, default="alpha")
-
-    def __check_init__(self) -> None:
-        _check_kernel(self)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return _kernel_names(self.kernel)
-
-    def rest(self) -> dict[str, Values]:
-        return _kernel_rest(self.kernel, self.tau)
-
-    def rates(self, y: State) -> dict[str, Values]:
-        return _kernel_rates(self.kernel, self.alpha, self.tau, y)
-
-    def steady(self, r: Values) -> dict[str, Values]:
-        return _kernel_steady(self.kernel, self.alpha, self.tau, r)
-
-    def time_constants(self, r: Values) -> Values:
-        return self.tau[None]
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * (1 - y.A)
@@ -165,14 +136,12 @@ class ShortTermPlasticity(AbstractSlowTerm):
     tau_f: Scalar = parameter(symbol="τ_f", unit="time", bounds="(0, inf)", doc="decay time of facilitation")
     U0: Scalar = parameter(symbol="U_0", bounds="(0, 1]", doc="utilization at rest")
 
-    variables: ClassVar[tuple[str, ...]] = ("x", "u")
-
     def __check_init__(self) -> None:
         check_parameters(self)
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self.variables
+        return "x", "u"
 
     def rest(self) -> dict[str, Values]:
         return {"x": jnp.ones_like(self.U0), "u": self.U0}

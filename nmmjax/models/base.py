@@ -59,7 +59,7 @@ class State(eqx.Module):
 
     r: Values = _variable("1/time", "firing rate")
     v: Values = _variable("1", "mean voltage")
-    A: Any = _variable("1", "adaptation", optional=True)
+    A: Any = _variable("1", "adaptation or depression", optional=True)
     B: Any = _variable("1", "rate of adaptation", optional=True)
     x: Any = _variable("1", "synaptic resources", optional=True)
     u: Any = _variable("1", "utilization", optional=True)

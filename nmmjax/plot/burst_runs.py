@@ -51,6 +51,8 @@ def _predicted_bursts(predicted: Any, axes: Any) -> None:
         errors = 100 * np.abs(np.asarray(predicted[f"error_{kind}"])[whole])
         shown = np.isfinite(errors).any(axis=0) & ((kind != "from_first") | (number > 1))  # the first one is given
         errors, at = errors[:, shown], number[shown]
+        if not shown.any():
+            continue
         axes[2].fill_between(at, np.nanmin(errors, axis=0), np.nanmax(errors, axis=0), color=color, alpha=0.15, linewidth=0)
         style = {"color": color, "mfc": "none", "markersize": 5, "label": label}
         axes[2].semilogy(at, np.nanmedian(errors, axis=0), f"{marker}-", **style)
@@ -58,4 +60,4 @@ def _predicted_bursts(predicted: Any, axes: Any) -> None:
     axes[2].xaxis.get_major_locator().set_params(integer=True)
     axes[2].legend(frameon=True, framealpha=0.8, edgecolor="none", fontsize=7.5, loc="upper right")
     low, high = axes[2].get_ylim()
-    axes[2].set_ylim(low, high * (high / low) ** 0.7)  # room for the legend
+    axes[2].set_ylim(low, high * (high / low) ** 0.5)  # room for the legend
