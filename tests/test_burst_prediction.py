@@ -1,5 +1,6 @@
 """Bursts from energy: half cycles against simulated turning points, whole cycles against runs, gradients, limits."""
 
+import functools
 import warnings
 
 import jax
@@ -27,19 +28,18 @@ PEAKS = {  # simulated
         *(1.95236, 1.89325, 1.84056, 1.79219, 1.74655, 1.70239, 1.65874, 1.61490),
     ],
 }
-sets = pytest.mark.parametrize("name", SETS)
+# Every other model compiles anew.
+names = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("adaptation") else name for name in SETS]
+sets = pytest.mark.parametrize("name", names)
 
 
-@pytest.fixture(scope="module")
-def found():
-    """Bursts of every set after the transient, and the prediction beside them; made once."""
-    made = {}
-    for name, (model, period, _) in SETS.items():
-        y0 = {"r": 0.2, "v": -1.0}
-        run = nmm.simulate(model, y0, jnp.linspace(0.0, 4.5 * period, 6001), rtol=1e-10, atol=1e-12)
-        bursts = nmm.find_bursts(run)
-        made[name] = bursts, nmm.predict_burst(model, bursts)
-    return made
+@functools.cache
+def found(name):
+    """Bursts of a set after the transient, and the prediction beside them."""
+    model, period, _ = SETS[name]
+    run = nmm.simulate(model, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 4.5 * period, 6001), rtol=1e-10, atol=1e-12)
+    bursts = nmm.find_bursts(run)
+    return bursts, nmm.predict_burst(model, bursts)
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
@@ -135,9 +135,9 @@ def test_scan_while_stops_and_can_be_differentiated():
 
 
 @sets
-def test_each_peak_from_its_trough(found, name):
+def test_each_peak_from_its_trough(name):
     """(i): the median error of a spike, and that of the first spike from the state at the burst's onset."""
-    bursts, predicted = found[name]
+    bursts, predicted = found(name)
     error = np.abs(predicted["error_from_trough"].values[1:-1])
     np.testing.assert_allclose(bursts.peak.values[-2, : len(PEAKS[name])], PEAKS[name], rtol=1e-4)
     assert np.isfinite(error).sum() >= 2 * SETS[name][2]
@@ -147,9 +147,9 @@ def test_each_peak_from_its_trough(found, name):
 
 
 @sets
-def test_all_peaks_from_the_first(found, name):
+def test_all_peaks_from_the_first(name):
     """(ii): every later peak, its time, and where the burst ends."""
-    bursts, predicted = found[name]
+    bursts, predicted = found(name)
     error = np.abs(predicted["error_from_first"].values[1:-1])
     assert np.nanmedian(error) < 1e-4 and np.nanmax(error) < 3e-4
     np.testing.assert_array_equal(
@@ -164,10 +164,10 @@ def test_all_peaks_from_the_first(found, name):
 
 
 @sets
-def test_whole_cycle_from_parameters(found, name):
+def test_whole_cycle_from_parameters(name):
     """(iii): period, exact number of spikes, duration and envelope without any run."""
     model, period, count = SETS[name]
-    bursts, predicted = found[name]
+    bursts, predicted = found(name)
     cycle = nmm.burst_cycle(model)
     assert cycle.result == RESULTS.successful and int(cycle.n_spikes) == count
     np.testing.assert_allclose(cycle.period, period, rtol=5e-3)
@@ -199,7 +199,8 @@ def test_range_of_bursting():
     np.testing.assert_array_equal(count[2:6], [7, 6, 6, 5])
 
 
-@pytest.mark.parametrize("cls", [SynapticDepression, pytest.param(SpikeFrequencyAdaptation, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", [SynapticDepression, SpikeFrequencyAdaptation])
 def test_exponential_kernel_and_time_constant(cls):
     """Other kernels and τ ≠ 1: against a run."""
     alpha, eta, tau = (0.05, -5.4, 10.0) if cls is SynapticDepression else (1.0, -1.5, 10.0)
@@ -214,9 +215,9 @@ def test_exponential_kernel_and_time_constant(cls):
     assert int(cycle.n_spikes) == int(bursts.n_spikes.values[-2])
 
 
-def test_single_steps_and_plasticity(found):
+def test_single_steps_and_plasticity():
     """`predict_peak` and `predict_spikes` from states, for short-term plasticity too (a decaying ring-down)."""
-    bursts, _ = found["depression -5.5"]
+    bursts, _ = found("depression -5.5")
     model = SETS["depression -5.5"][0]
     at = {name: float(bursts[f"{name}_trough"].values[2, 3]) for name in ("A", "B")}
     r = float(bursts.trough.values[2, 3])

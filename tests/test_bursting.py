@@ -376,6 +376,7 @@ def test_spike_peaks_are_the_spikes():
     np.testing.assert_allclose(found.trough_time[1:5], exact.trough_time[1:], rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_spike_peaks_have_gradients():
     exact = {"rtol": 1e-12, "atol": 1e-14}
     numeric = central_difference(jax.jit(lambda eta: features(eta, **exact)), -5.5, 1e-3)
