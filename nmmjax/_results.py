@@ -12,3 +12,10 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     no_closed_orbit = (
         "No closed orbit was found: the energy lies below the well, above its barrier, or nothing sustains a cycle."
     )
+    bounds_reached = "The branch reached the bounds of the parameter."
+    closed_branch = "The branch closed on itself."
+    max_points_reached = "The branch ended after `max_points` points; raise `max_points` or `max_step` to follow it further."
+    newton_failed = "Newton's method did not converge, however small the step; what was found before is kept."
+    no_branch = "No branch: no fixed point was found to start from."
+    cycle_shrank = "The cycle shrank to a point: another Hopf point was reached."
+    period_reached = "The cycle's period reached `max_period`: a homoclinic or heteroclinic orbit may be near."
