@@ -6,6 +6,11 @@ from ._results import RESULTS as RESULTS
 from .atlas import burst_atlas as burst_atlas
 from .balance import EnergyBalance as EnergyBalance
 from .balance import energy_balance as energy_balance
+from .branches.branch import Branch as Branch
+from .branches.branch import SpecialPoints as SpecialPoints
+from .branches.fixed_points import continue_branch as continue_branch
+from .branches.points import find_fold as find_fold
+from .branches.points import find_hopf as find_hopf
 from .bursting.detection import find_bursts as find_bursts
 from .bursting.frozen import cusp_rate as cusp_rate
 from .bursting.picture import SlowFast as SlowFast
@@ -45,6 +50,7 @@ from .mechanics.coordinates import to_riccati as to_riccati
 from .mechanics.coordinates import to_wv as to_wv
 from .mechanics.energy import conservative_field as conservative_field
 from .mechanics.energy import damping as damping
+from .mechanics.energy import exchange_power as exchange_power
 from .mechanics.energy import force as force
 from .mechanics.energy import hamiltonian as hamiltonian
 from .mechanics.energy import hamiltonian_field as hamiltonian_field
@@ -53,6 +59,7 @@ from .mechanics.energy import kinetic_energy as kinetic_energy
 from .mechanics.energy import mechanical_residual as mechanical_residual
 from .mechanics.energy import port_power as port_power
 from .mechanics.energy import potential_energy as potential_energy
+from .mechanics.energy import received_power as received_power
 from .mechanics.energy import slow_power as slow_power
 from .mechanics.energy import total_energy as total_energy
 from .mechanics.scaling import RescaledTime as RescaledTime
@@ -67,6 +74,11 @@ from .models.base import State as State
 from .models.mpr import MPR as MPR
 from .models.mpr import ConductanceSynapse as ConductanceSynapse
 from .models.mpr import GapJunction as GapJunction
+from .models.network import Network as Network
+from .models.network import Targeted as Targeted
+from .models.network import excitatory_inhibitory as excitatory_inhibitory
+from .models.network import mutual_inhibition as mutual_inhibition
+from .models.network import per_node as per_node
 from .models.stimulus import Constant as Constant
 from .models.stimulus import Pulse as Pulse
 from .models.stimulus import PulseTrain as PulseTrain

@@ -9,20 +9,24 @@ import jax.numpy as jnp
 
 from ._parameter import require
 from ._types import Scalar, Values, is_concrete
-from .mechanics.energy import heat_rate, port_power, slow_power, total_energy
+from .mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
 from .models.base import State
 from .models.mpr import MPR
+from .models.network import Network
 from .models.stimulus import AbstractStimulus, input_at
 from .solvers.simulation import default_tolerances, jump_times
 from .solvers.trajectory import Trajectory
 
 
 class EnergyBalance(eqx.Module):
-    """E(t) − E(t₀) = work + slow work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
+    """E(t) − E(t₀) = work + exchange + slow work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
+
+    For a network arrays have the shape `(n, nodes)`: the balance of every population in its instantaneous landscape.
 
     - `energy`: E in the instantaneous landscape, input included; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I
       included
     - `slow_work`: by name, the work of every slow variable as it moves the landscape, ∫ (∂V/∂s) ds; empty without any
+    - `exchange`: work that a network's other populations deliver, ∫ Σ_j (1/R_i) d(G W_ij R_j); None for one population
     - `heat`: ∫ Γ q̇² dt/τ, never negative without gap junctions
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
     - `residual`: what is left, the run's own error; `relative`: its largest size over the largest of |E|, |work|, |heat|
@@ -34,12 +38,15 @@ class EnergyBalance(eqx.Module):
     heat: Values
     port_work: Values
     slow_work: dict[str, Values]
+    exchange: Values | None
     residual: Values
     relative: Scalar
 
     def __repr__(self) -> str:
         if not isinstance(self.relative, jax.Array) or not is_concrete(self.relative) or self.relative.ndim:
             return f"EnergyBalance of shape {getattr(self.energy, 'shape', None)}"
+        if self.energy.ndim > 1:
+            return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}"
         last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
         slow = "".join(f" + work of {name} {each[last]:.6g}" for name, each in self.slow_work.items())
         return (
@@ -55,6 +62,7 @@ class _Ledger(eqx.Module):
     work: Values
     heat: Values
     slow_work: dict[str, Values]
+    exchange: Values | None
 
 
 def energy_balance(run: Trajectory) -> EnergyBalance:
@@ -62,16 +70,17 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
 
     From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
     all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
-    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR`.
+    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR` and `Network`.
     """
-    require("run", type(run).__name__, "be a run of an `MPR` population", isinstance(run, Trajectory))
+    rule = "be a run of an `MPR` population or a `Network`"
+    require("run", type(run).__name__, rule, isinstance(run, Trajectory))
     run.require_single("balance its energy")
-    require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
+    require("run", type(run.model).__name__, rule, isinstance(run.model, (MPR, Network)))
     return _balance(run.model, run.stimulus, run.ts, run.ys)  # no more, lest it recompile for the run's solver
 
 
 @eqx.filter_jit
-def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
+def _balance(model: MPR | Network, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
     dtype = ts.dtype
     rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)
     controller: Any = diffrax.PIDController(rtol=jnp.asarray(rtol, dtype), atol=jnp.asarray(atol, dtype))
@@ -81,10 +90,13 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     def rates(t: Any, y: _Ledger, args: Any) -> _Ledger:
         current = input_at(stimulus, jnp.asarray(t))
         flow = model.vector_field(jnp.asarray(t), y.state, stimulus)
-        return _Ledger(flow, port_power(model, y.state, current), heat_rate(model, y.state), slow_power(model, y.state))
+        current = jnp.broadcast_to(current, y.state.r.shape)
+        exchange = received_power(model, y.state) if isinstance(model, Network) else None
+        power = port_power(model, y.state, current)
+        return _Ledger(flow, power, heat_rate(model, y.state), slow_power(model, y.state), exchange)
 
-    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values, dict[str, Values]]:
-        zero = jnp.zeros((), dtype)
+    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values, dict[str, Values], Values | None]:
+        zero = jnp.zeros_like(y0.r)
         nothing = dict.fromkeys(slow_power(model, y0), zero)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rates),
@@ -92,7 +104,7 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
             t0,
             t1,
             None,
-            _Ledger(y0, zero, zero, nothing),
+            _Ledger(y0, zero, zero, nothing, zero if isinstance(model, Network) else None),
             stepsize_controller=controller,
             saveat=diffrax.SaveAt(t1=True),
             max_steps=10_000_000,
@@ -100,26 +112,28 @@ def _balance(model: MPR, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
         )
         ys: Any = solution.ys
         fine = solution.result == diffrax.RESULTS.successful
-        return jax.tree.map(lambda each: jnp.where(fine, each[0], jnp.nan), (ys.work, ys.heat, ys.slow_work))
+        return jax.tree.map(lambda each: jnp.where(fine, each[0], jnp.nan), (ys.work, ys.heat, ys.slow_work, ys.exchange))
 
     # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
-    reached = jnp.all(jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(ys)]), axis=0)
+    finite = jnp.all(jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(ys)]), axis=0)
+    reached = jnp.broadcast_to(jnp.all(finite, axis=tuple(range(1, finite.ndim)), keepdims=True), finite.shape)
     whole = reached[1:] & reached[:-1]
     starts = jax.tree.map(lambda each: jnp.where(whole, each[:-1], 1), ys)
-    work, heat, slow_work = jax.vmap(interval)(ts[:-1], ts[1:], starts)
+    parts = jax.vmap(interval)(ts[:-1], ts[1:], starts)
 
     def total(part: Values) -> Values:
-        gathered = jnp.concatenate([jnp.zeros(1, dtype), jnp.cumsum(jnp.where(whole, part, 0))])
-        return jnp.where(reached, gathered, jnp.nan)
+        gathered = jnp.cumsum(jnp.where(whole, part, 0), axis=0)
+        return jnp.where(reached, jnp.concatenate([jnp.zeros_like(gathered[:1]), gathered]), jnp.nan)
 
-    port_work, heat, slow_work = total(work), total(heat), jax.tree.map(total, slow_work)
-    current = jax.vmap(lambda t: input_at(stimulus, t))(ts)
+    port_work, heat, slow_work, exchange = jax.tree.map(total, parts)
+    current = jax.vmap(lambda t: jnp.broadcast_to(input_at(stimulus, t), ys.r.shape[1:]))(ts)
     energy = total_energy(model, ys, current)
-    stored = current / (model.tau * ys.r)
-    work = port_work + stored - stored[0]
-    residual = energy - energy[0] - work - sum(slow_work.values(), jnp.zeros_like(work)) + heat
-    scale = jnp.max(jnp.stack([_largest(each) for each in (energy, work, heat, *slow_work.values())]))
-    return EnergyBalance(ts, energy, work, heat, port_work, slow_work, residual, _largest(residual) / scale)
+    stored = current / (model.frozen(ys).tau * ys.r)
+    work = port_work + stored - jnp.broadcast_to(stored[0], stored.shape)
+    given = [work, *slow_work.values(), *([] if exchange is None else [exchange])]
+    residual = energy - jnp.broadcast_to(energy[0], energy.shape) - sum(given[1:], start=given[0]) + heat
+    scale = jnp.max(jnp.stack([_largest(each) for each in (energy, heat, *given)]))
+    return EnergyBalance(ts, energy, work, heat, port_work, slow_work, exchange, residual, _largest(residual) / scale)
 
 
 def _largest(x: Values) -> Values:

@@ -14,6 +14,7 @@ from ._results import RESULTS
 from .bursting.detection import Bursts
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
 from .models.mpr import MPR
+from .models.network import Network
 from .solvers.trajectory import Trajectory
 
 
@@ -49,6 +50,9 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
             found |= attributes_of(value, "", f"{name}.")
         elif "parameter" in field.metadata:
             found[name] = np.asarray(value).tolist()
+        elif field.name == "weights":
+            dense = value.todense() if hasattr(value, "todense") else value
+            found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis
         elif field.metadata.get("static", False):
             found[name] = value
     return found
@@ -72,7 +76,8 @@ def _attributes(run: Trajectory) -> dict[str, Any]:
 def to_xarray(run: Trajectory) -> Any:
     """One run as an `xarray.Dataset`: state, input and energies over `t`, with units, parameters and versions.
 
-    Values not reached are NaN, and the attribute `result` says why. Raises `ValueError` for a batch of runs.
+    A network's run has the dimension `node` besides. Values not reached are NaN, and the attribute `result` says why.
+    Raises `ValueError` for a batch of runs.
     """
     xr = optional("xarray", "data")
     run.require_single("become a dataset")
@@ -82,20 +87,20 @@ def to_xarray(run: Trajectory) -> Any:
     }
     current = run.input
     columns["I"] = (np.asarray(current), {"units": "1", "long_name": "input current"})
-    if isinstance(run.model, MPR):
+    if isinstance(run.model, (MPR, Network)):
         kinetic, potential = kinetic_energy(run.model, run.ys), potential_energy(run.model, run.ys, current)
         energies = {"kinetic": kinetic, "potential": potential, "total": kinetic + potential}
         for name, value in energies.items():
             columns[f"{name}_energy"] = (np.asarray(value), {"units": "1", "long_name": f"{name} energy"})
         H = hamiltonian(run.model, run.ys, current)
-        if run.model.slow_terms:
+        if run.model.slow_terms or isinstance(run.model, Network):
             fast = run.model.frozen(run.ys)
             for name, value in (("eta", fast.eta), ("J", fast.J)):
                 about = {"units": "1", "long_name": f"{name} that the fast equations see"}
-                columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ts)), about)
+                columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ys.r)), about)
         columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
     attributes = _attributes(run)
-    data = {name: (("t",), values, attrs) for name, (values, attrs) in columns.items() if name != "t"}
+    data = {name: (("t", "node")[: values.ndim], values, attrs) for name, (values, attrs) in columns.items() if name != "t"}
     time = ("t", np.asarray(run.ts), {"units": "time (that of tau)", "long_name": "time"})
     if "t" in columns:  # a run on a rescaled clock carries the physical time as a state
         data = {name: (("s",), values, attrs) for name, (_, values, attrs) in data.items()}
@@ -105,7 +110,8 @@ def to_xarray(run: Trajectory) -> Any:
             coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})},
             attrs=attributes,
         )
-    return xr.Dataset(data, coords={"t": time}, attrs=attributes)
+    nodes = {"node": ("node", np.arange(run.model.size))} if isinstance(run.model, Network) else {}
+    return xr.Dataset(data, coords={"t": time, **nodes}, attrs=attributes)
 
 
 def bursts_to_xarray(run: Trajectory, bursts: Bursts) -> Any:

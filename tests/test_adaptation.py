@@ -274,7 +274,7 @@ BAD = [
     (lambda: nmm.RescaledTime(MODELS["adaptation"]), r"Argument `model` must be without slow terms to be run"),
     (
         lambda: simulate(MODELS["adaptation"], {"r": 1.0, "v": 0.0}, [0.0, 1.0], solver=nmm.MobiusSplitting(4), dt0=0.1),
-        r"Argument `model` must be a Riccati population such as `MPR` without slow terms",
+        r"Argument `model` must be an `MPR` or a `Network` without slow terms",
     ),
 ]
 

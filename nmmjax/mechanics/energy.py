@@ -5,6 +5,10 @@ and the vector field. Energies are dimensionless; they refer to time t/τ. `stim
 time: a number or an array of the state's shape. Slow variables (adaptation, plasticity) enter as η_eff and J_eff, so
 every energy is that in the instantaneous landscape of the state's own slow variables.
 
+Every function takes a network as well: arrays then end in its nodes, and each population's energy refers to its
+instantaneous landscape, that of η_i + I_i + Σ_{j≠i} G W_ij R_j and J_i + G W_ii (`Network.frozen`). What the others
+deliver to it is `exchange_power`.
+
 Exact, for every parameter (nmmjax theory notes §4; Andrean & Pedersen, arXiv 2509.10428, for H at Δ = 0):
 
     E = K + V,  K = ½ q̇²,  V = U(q) + I/(τ r),
@@ -21,6 +25,7 @@ import jax.numpy as jnp
 from .._types import Real, Values
 from ..models.base import State, as_state
 from ..models.mpr import MPR
+from ..models.network import Network
 from .coordinates import to_qqdot
 
 
@@ -28,22 +33,29 @@ def _position(model: MPR, r: Values) -> Values:
     return jnp.sqrt(2 / (model.tau * r))
 
 
-def kinetic_energy(model: MPR, y: Any) -> Values:
+def _fast(model: MPR | Network, y: State) -> MPR:
+    """The population, or a network's one by one, with all that is slow or comes from others frozen as it is at `y`."""
+    return model.frozen(y)
+
+
+def kinetic_energy(model: MPR | Network, y: Any) -> Values:
     """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R where Δ = g = k = 0. Zero at every peak and trough of r."""
-    _, qdot = to_qqdot(model, y)
+    y = as_state(y)
+    _, qdot = to_qqdot(_fast(model, y), y)
     return qdot**2 / 2
 
 
-def potential_energy(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
+def potential_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """V(r) = U(q) + I/R; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
     At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
     """
     y = as_state(y)
-    return model.frozen(y).potential(_position(model, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (model.tau * y.r)
+    fast = _fast(model, y)
+    return fast.potential(_position(fast, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (fast.tau * y.r)
 
 
-def total_energy(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
+def total_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H where Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
@@ -51,36 +63,42 @@ def total_energy(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     return kinetic_energy(model, y) + potential_energy(model, y, stimulus)
 
 
-def hamiltonian(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
+def hamiltonian(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
 
     Conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy` for
     the exact energy with heterogeneity, gap junctions or conductances.
     """
     y = as_state(y)
-    R, fast = model.tau * y.r, model.frozen(y)
+    fast = _fast(model, y)
+    R = fast.tau * y.r
     return (y.v**2 + fast.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
 
 
-def damping(model: MPR, y: Any) -> Values:
+def damping(model: MPR | Network, y: Any) -> Values:
     """Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R, per unit of t/τ; negative where gap junctions pump energy in."""
-    return model.damping(_position(model, as_state(y).r))
+    y = as_state(y)
+    fast = _fast(model, y)
+    return fast.damping(_position(fast, y.r))
 
 
-def heat_rate(model: MPR, y: Any) -> Values:
+def heat_rate(model: MPR | Network, y: Any) -> Values:
     """Energy lost per unit of time, Γ q̇²/τ."""
-    _, qdot = to_qqdot(model, y)
-    return damping(model, y) * qdot**2 / model.tau
+    y = as_state(y)
+    fast = _fast(model, y)
+    _, qdot = to_qqdot(fast, y)
+    return damping(fast, y) * qdot**2 / fast.tau
 
 
-def port_power(model: MPR, y: Any, stimulus: Real) -> Values:
+def port_power(model: MPR | Network, y: Any, stimulus: Real) -> Values:
     """Power that an input delivers to the population, −I d(1/R)/dt = I Ṙ/R²; the port through which it is passive."""
     y = as_state(y)
-    rate = model.vector_field(jnp.zeros_like(y.r), y).r
-    return jnp.asarray(stimulus, y.r.dtype) * rate / (model.tau * y.r**2)
+    fast = _fast(model, y)
+    rate = fast.vector_field(jnp.zeros_like(y.r), y).r
+    return jnp.asarray(stimulus, y.r.dtype) * rate / (fast.tau * y.r**2)
 
 
-def slow_power(model: MPR, y: Any) -> dict[str, Values]:
+def slow_power(model: MPR | Network, y: Any) -> dict[str, Values]:
     """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
 
     −(dA/dt)/R for spike-frequency adaptation, J (dA/dt) ln R for depression, −J u (dx/dt) ln R and −J x (du/dt) ln R for
@@ -89,8 +107,49 @@ def slow_power(model: MPR, y: Any) -> dict[str, Values]:
     y = as_state(y)
     if not model.slow_terms:
         return {}
-    slopes = _elementwise_grad(lambda each: potential_energy(model, each), y)
+
+    def landscape(each: State) -> Values:
+        fast = model.frozen(each) if isinstance(model, MPR) else model.alone(each)
+        return fast.potential(_position(fast, each.r))
+
+    slopes = _elementwise_grad(landscape, y)
     return {name: getattr(slopes, name) * rate for name, rate in model.slow_rates(y).items() if name != "B"}
+
+
+def exchange_power(network: Network, y: Any) -> Values:
+    """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
+
+    Shape (…, n, n), receiver first, per unit of time. Together with the stimulus's power (dI_i/dt)/R_i and the work of slow
+    variables it balances the energy in the instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, each
+    population by itself, and their sum by the sums. Not symmetric: what j gives to i, i need not give back to j. Source:
+    nmmjax theory notes §8.
+    """
+    y = as_state(y)
+    sent_rate = _rate_of_sent(network, y)
+    weights = network.gain * (network.weights.todense() if network.is_sparse else network.weights)
+    weights = weights * (1 - jnp.eye(network.size, dtype=weights.dtype))
+    R = network.nodes(y.r.shape[:-1]).tau * y.r
+    ratio = jnp.expand_dims(1 / R, -1) * jnp.expand_dims(sent_rate, -2)
+    return jnp.broadcast_to(weights, ratio.shape) * ratio
+
+
+def received_power(network: Network, y: Any) -> Values:
+    """Power that every population of a network receives from all others, the row sums of `exchange_power`; shape (…, n).
+
+    Use it where n is large: no (n, n) array is made.
+    """
+    y = as_state(y)
+    sent_rate = _rate_of_sent(network, y)
+    own = jnp.broadcast_to(network.self_weights(), sent_rate.shape) * sent_rate
+    return (network.apply(sent_rate) - own) / (network.nodes(y.r.shape[:-1]).tau * y.r)
+
+
+def _rate_of_sent(network: Network, y: State) -> Values:
+    """d/dt of what every node sends: of its rate, and of what depression and plasticity leave of its synapses."""
+    fast = network.frozen(y)
+    rate = fast.vector_field(jnp.zeros_like(y.r), y).r
+    flow = State(r=rate, v=jnp.zeros_like(rate), **network.slow_rates(y))
+    return jax.jvp(network.sent, (y,), (flow,))[1]
 
 
 def force(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:

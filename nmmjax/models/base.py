@@ -54,7 +54,7 @@ class State(eqx.Module):
     - `A`, `B`: adaptation or depression and, with the alpha kernel, B = τ_A dA/dt; `x`, `u`: synaptic resources and
       their utilization. None where the model has no such term
 
-    All have the same shape: `()` for one state, `(n,)` along a trajectory.
+    All have the same shape: `()` for one population, `(n,)` for a network of n; a trajectory has time as an axis in front.
     """
 
     r: Values = _variable("1/time", "firing rate")
@@ -111,19 +111,34 @@ def as_state(y: Any, name: str = "y") -> State:
     return State(**values)
 
 
-def as_initial_state(y: Any, rest: Mapping[str, Any] | None = None) -> State:
-    """One initial state, checked: scalar, finite, r > 0; slow variables that are not given start at `rest`."""
+def as_initial_state(y: Any, rest: Mapping[str, Any] | None = None, shape: tuple[int, ...] = ()) -> State:
+    """One initial state, checked: finite, r > 0; slow variables that are not given start at `rest`.
+
+    Values have the given shape, `()` for one population and `(n,)` for a network, where a number stands for all nodes.
+    """
     rest = {} if rest is None else rest
     given = y.variables if isinstance(y, State) else y
     if hasattr(given, "keys"):
         refuse_unknown(given, (*FAST, *rest), "state names")
         given = {**{name: value for name, value in rest.items() if name not in given}, **dict(given)}
+        if shape:
+            given = {name: _spread(name, value, shape) for name, value in given.items()}
     y0 = as_state(given, "y0")
+    one = "be a number (use `jax.vmap` over `simulate` for many initial states)"
     for name in y0.names:
         value = getattr(y0, name)
-        require(name, value, "be a number (use `jax.vmap` over `simulate` for many initial states)", value.ndim == 0)
+        require(name, value, one, value.ndim == len(shape))
         if is_concrete(value):
-            require(name, value, "be finite, without NaN", bool(np.isfinite(np.asarray(value))))
+            require(name, value, "be finite, without NaN", bool(np.all(np.isfinite(np.asarray(value)))))
     if is_concrete(y0.r):
-        require("r", y0.r, "be > 0", bool(np.asarray(y0.r) > 0))
+        require("r", y0.r, "be > 0", bool(np.all(np.asarray(y0.r) > 0)))
     return y0
+
+
+def _spread(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+    """`value` of the given shape; a number stands for all nodes."""
+    array = as_array(value)
+    if not isinstance(array, jnp.ndarray):
+        return value
+    require(name, value, f"be a number or an array of shape {shape}", array.shape in ((), shape))
+    return jnp.broadcast_to(array, shape)

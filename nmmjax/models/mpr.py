@@ -44,13 +44,15 @@ class Riccati(eqx.Module):
     """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
 
     Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
+
+    Numbers for one population, arrays `(n,)` for a network.
     """
 
-    eta: Scalar
-    Delta: Scalar
-    g: Scalar | None
-    k: Scalar | None
-    E_s: Scalar | None
+    eta: Values
+    Delta: Values
+    g: Values | None
+    k: Values | None
+    E_s: Values | None
 
 
 @declared

@@ -7,6 +7,8 @@ every step size, conserve the energy at Δ = 0 without drift, and do not stiffen
     order 2   B(h/2) A(h) B(h/2)
     order 4   B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6),   B̃: v += (2h/3) f + (h³/36)(2 R f f′ − f²)
 
+For a network f_i = J_i R_i + Σ_j W_ij R_j, and R f f′ becomes Σ_j (∂f_i/∂R_j) R_j f_j, with h in units of each node's τ.
+
 B̃ is the force-gradient kick, so all steps are forward in time. The input of the step's midpoint belongs to A: a piecewise
 constant stimulus is exact too. Gap junctions enter as a shift of v and a linear kick, conductances as an exact
 contraction; for those, order 4 and higher come from extrapolating the order-2 map in (ln r, v).
@@ -97,7 +99,7 @@ def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
 def _step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
     model = term.model
     offers = hasattr(model, "riccati") and hasattr(model, "drive") and not model.slow_terms  # pyright: ignore[reportAttributeAccessIssue]
-    rule = "be a Riccati population such as `MPR` without slow terms for a Möbius solver; use `diffrax.Tsit5()`"
+    rule = "be an `MPR` or a `Network` without slow terms for a Möbius solver; use `diffrax.Tsit5()`"
     require("model", type(model).__name__, rule, offers)
     return model.riccati(), model.drive, term.stimulus  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -112,8 +114,8 @@ def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v
     v = v + step / 6 * (drive(R) + (input_at(stimulus, t) - middle))
     R, v = half(R, v)
     f = drive(R)
-    _, slope = jax.jvp(drive, (R,), (R * f,))
-    v = v + 2 * step / 3 * f + step**3 / 36 * (2 * slope - f**2)
+    _, slope = jax.jvp(drive, (R,), (R * f * step**2,))  # nodes of a network may differ in τ, so in their steps
+    v = v + 2 * step / 3 * f + step / 36 * (2 * slope - (step * f) ** 2)
     R, v = half(R, v)
     return R, v + step / 6 * (drive(R) + (input_at(stimulus, t + h) - middle))
 

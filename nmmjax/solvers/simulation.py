@@ -62,9 +62,10 @@ def simulate(
     known = stimulus is None or isinstance(stimulus, AbstractStimulus)
     require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
     start = model.state(y0)
-    dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
+    dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     times = check_times(ts, dtype)
-    model, stimulus, start = jax.tree.map(lambda leaf: leaf.astype(dtype), (model, stimulus, start))
+    as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731 (sparse weights have indices)
+    model, stimulus, start = jax.tree.map(as_dtype, (model, stimulus, start))
     if stimulus is not None:
         _check_stimulus(stimulus, model, times)
     solver = diffrax.Tsit5() if solver is None else solver

@@ -16,7 +16,8 @@ from ..models.stimulus import AbstractStimulus, input_at
 class Trajectory(eqx.Module):
     """States of a model at the requested times.
 
-    - `ts`: times, shape `(n,)`; `ys`: the model's state with arrays of shape `(n,)`, NaN at times that were not reached
+    - `ts`: times, shape `(n,)`; `ys`: the model's state with arrays of shape `(n,)`, or `(n, nodes)` for a network, NaN at
+      times that were not reached
     - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` have finite states
     - `t_end`, `y_end`: the last time and state, also where an event or a failure stopped the run early
     - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
@@ -41,15 +42,17 @@ class Trajectory(eqx.Module):
     @property
     def reached(self) -> Any:
         """How many of the requested times were computed, with finite states; one number per run of a batch."""
-        finite = [jnp.isfinite(leaf) for leaf in jax.tree.leaves(self.ys)]
-        return jnp.sum(jnp.all(jnp.stack(finite), axis=0), axis=-1)
+        finite = jnp.all(jnp.stack([jnp.isfinite(leaf) for leaf in jax.tree.leaves(self.ys)]), axis=0)
+        return jnp.sum(jnp.all(finite, axis=tuple(range(self.ts.ndim, finite.ndim))), axis=-1)
 
     @property
     def input(self) -> Values:
-        """The stimulus I(t) at `ts`; zeros without one."""
+        """The stimulus I(t) at `ts`; zeros without one. Of the state's shape: `(n,)`, or `(n, nodes)` for a network."""
         self.require_single("read the input")
         times = self.model.physical_time(self.ts, self.ys)
-        return jax.vmap(lambda t: input_at(self.stimulus, t))(times)
+        current = jax.vmap(lambda t: input_at(self.stimulus, t))(times)
+        missing = jax.tree.leaves(self.ys)[0].ndim - current.ndim
+        return jnp.broadcast_to(current.reshape(current.shape + (1,) * missing), jax.tree.leaves(self.ys)[0].shape)
 
     def require_single(self, purpose: str) -> None:
         """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for what looks at one run."""
