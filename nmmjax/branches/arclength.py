@@ -1,0 +1,235 @@
+"""Layer 4: pseudo-arclength continuation of any curve given by m equations in m + 1 unknowns; pure JAX, fixed sizes.
+
+From a point x with unit tangent t, a step of length s predicts x + s t, and Newton's method solves the equations together
+with t·(x − prediction) = 0, which stays regular where the curve turns back. Lengths are those of x / scale. Steps grow
+while the curve is straight and shrink where it bends or where Newton's method fails. Source: Keller, in: Applications of
+Bifurcation Theory (1977); Kuznetsov, Elements of Applied Bifurcation Theory, §10.2.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._results import RESULTS
+from .._types import Scalar, Values
+
+_NEWTON = 10  # iterations of Newton's method at most; it takes two to four
+_BEND = 0.2, 0.06  # angles between tangents (radians): more is refused, less lets the step grow
+
+
+class AbstractCurve(eqx.Module):
+    """m equations in m + 1 unknowns. `anchor` is what equations remember of the last point (phase, mesh); often None."""
+
+    @abc.abstractmethod
+    def residual(self, x: Values, anchor: Any) -> Values:
+        """The m equations' left sides."""
+
+    def refresh(self, x: Values, tangent: Values, anchor: Any) -> tuple[Values, Values, Any]:
+        """Point, direction and anchor with which to go on from an accepted point."""
+        return x, tangent, anchor
+
+    def ends(self, x: Values, before: Values) -> RESULTS:
+        """Why the curve is to end between the two points, or `successful` to go on."""
+        return RESULTS.successful
+
+
+class Limits(NamedTuple):
+    """Where to stop: the box `lower` ≤ x ≤ `upper`, and the lengths of steps in units of `scale`."""
+
+    lower: Values
+    upper: Values
+    scale: Values
+    first: Scalar
+    longest: Scalar
+
+
+class Walk(eqx.Module):
+    """Points on a curve in the order in which they were reached, the first of them the start; NaN beyond `count`."""
+
+    x: Values
+    tangent: Values
+    anchor: Any
+    count: Any
+    result: RESULTS
+
+
+def tolerance(dtype: Any) -> float:
+    """The relative size of a last Newton step: 1e-11 in float64."""
+    return float(jnp.finfo(dtype).eps) ** 0.7
+
+
+def newton(function: Callable[[Values], Values], x: Values, scale: Values) -> tuple[Values, Any, Any]:
+    """A zero of `function` near x, whether the iteration converged, and after how many steps."""
+    small = tolerance(x.dtype)
+
+    def more(state: tuple[Values, Any, Any]) -> Any:
+        _, size, k = state
+        return (size > small) & (k < _NEWTON) & jnp.isfinite(size)
+
+    def improve(state: tuple[Values, Any, Any]) -> tuple[Values, Any, Any]:
+        x, _, k = state
+        matrix = jax.jacfwd(function)(x) * scale[None]
+        step = jnp.linalg.solve(matrix, function(x))
+        return x - step * scale, jnp.max(jnp.abs(step) / (1 + jnp.abs(x / scale))), k + 1
+
+    first = x, jnp.ones((), x.dtype), jnp.zeros((), jnp.int32)
+    x, size, k = jax.lax.while_loop(more, improve, first)
+    return x, size <= 10 * small, k
+
+
+def polish(function: Callable[[Values], Values], x: Values) -> Values:
+    """Newton steps that carry first and second derivatives of a zero, found without them, in what `function` depends on."""
+
+    def improve(x: Values, _: Any) -> tuple[Values, None]:
+        return x - jnp.linalg.solve(jax.jacfwd(function)(x), function(x)), None
+
+    return jax.lax.scan(improve, jax.lax.stop_gradient(x), None, length=2)[0]
+
+
+def on_plane(curve: AbstractCurve, guess: Values, normal: Values, anchor: Any, scale: Values) -> tuple[Values, Any, Any]:
+    """The point of the curve in the plane through `guess` with this normal (in units of scale), by Newton's method."""
+
+    def equations(x: Values) -> Values:
+        return jnp.append(curve.residual(x, anchor), normal @ ((x - guess) / scale))
+
+    return newton(equations, guess, scale)
+
+
+def bordered(curve: AbstractCurve, x: Values, row: Values, anchor: Any, scale: Values) -> Values:
+    """The Jacobian in units of scale with one more row."""
+    return jnp.concatenate([jax.jacfwd(curve.residual)(x, anchor) * scale[None], row[None]])
+
+
+def tangent_at(curve: AbstractCurve, x: Values, along: Values, anchor: Any, scale: Values) -> Values:
+    """The unit tangent at x, in units of scale, that points along a given direction."""
+    right = jnp.zeros_like(x).at[-1].set(1.0)
+    tangent = jnp.linalg.solve(bordered(curve, x, along, anchor, scale), right)
+    return tangent / jnp.linalg.norm(tangent)
+
+
+def first_tangent(curve: AbstractCurve, x: Values, anchor: Any, scale: Values) -> Values:
+    """A unit tangent at x, in units of scale; towards larger values of the last unknown."""
+    tangent = jnp.linalg.svd(jax.jacfwd(curve.residual)(x, anchor) * scale[None])[2][-1]
+    return tangent * jnp.where(tangent[-1] < 0, -1.0, 1.0).astype(x.dtype)
+
+
+def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limits, points: int) -> Walk:
+    """The curve from x0 on it, in the direction t0, to the first reason to stop; at most `points` points."""
+    scale = limits.scale
+    store = lambda start: jnp.full((points, *start.shape), jnp.nan, start.dtype).at[0].set(start)  # noqa: E731
+    xs, ts, anchors = store(x0), store(t0), jax.tree.map(store, anchor)
+
+    def go_on(state: dict[str, Any]) -> Any:
+        return (state["result"] == RESULTS.successful) & (state["count"] < points)
+
+    def step(state: dict[str, Any]) -> dict[str, Any]:
+        x, t, anchor, size, k = (state[name] for name in ("x", "t", "anchor", "size", "count"))
+        new, converged, iterations = on_plane(curve, x + size * t * scale, t, anchor, scale)
+        tangent = tangent_at(curve, new, t, anchor, scale)
+        angle = jnp.arccos(jnp.clip(t @ tangent, -1, 1))
+        good = converged & (angle < _BEND[0]) & jnp.all(jnp.isfinite(tangent))
+        grow = jnp.where((angle < _BEND[1]) & (iterations < 5), 1.5, 1.0)
+        size = jnp.where(good, jnp.minimum(size * grow, limits.longest), size / 2).astype(x.dtype)
+        stop = RESULTS.where(
+            jnp.any((new < limits.lower) | (new > limits.upper)), RESULTS.bounds_reached, curve.ends(new, x)
+        )
+        stop = RESULTS.where(_passes(x0 / scale, t0, x / scale, new / scale, t, k), RESULTS.closed_branch, stop)
+        lost = RESULTS.where(size < 1e-5 * limits.first, RESULTS.newton_failed, RESULTS.successful)
+        keep = good & (stop == RESULTS.successful)
+        go = curve.refresh(new, tangent, anchor)
+        pick = lambda a, b: jax.tree.map(lambda u, v: jnp.where(keep, u, v), a, b)  # noqa: E731
+        at = jnp.where(keep, k, points)  # one beyond the end is dropped
+        put = lambda many, one: many.at[at].set(one, mode="drop")  # noqa: E731
+        return {
+            **dict(zip(("x", "t", "anchor"), pick(go, (x, t, anchor)), strict=True)),
+            "size": size,
+            "count": k + keep.astype(jnp.int32),
+            "over": jnp.where(good, new, x),
+            "result": RESULTS.where(good, stop, lost),
+            "xs": put(state["xs"], go[0]),
+            "ts": put(state["ts"], go[1]),
+            "anchors": jax.tree.map(put, state["anchors"], go[2]),
+        }
+
+    state = {"x": x0, "t": t0, "anchor": anchor, "size": limits.first, "count": jnp.ones((), jnp.int32), "over": x0}
+    state |= {"result": RESULTS.successful, "xs": xs, "ts": ts, "anchors": anchors}
+    state = jax.lax.while_loop(go_on, step, state)
+    result = RESULTS.where(state["result"] == RESULTS.successful, RESULTS.max_points_reached, state["result"])
+    return _finish(curve, state, result, x0, t0, anchor, limits)
+
+
+def _passes(start: Values, t0: Values, x: Values, new: Values, t: Values, k: Any) -> Any:
+    """Whether the start of the walk lies between two points of it, in the same direction."""
+    step, to_start = new - x, start - x
+    length = jnp.linalg.norm(step)
+    along = (to_start @ step) / length
+    beside = jnp.linalg.norm(to_start - along * step / length)
+    return (k > 3) & (along > 0) & (along <= length) & (beside < 0.1 * length) & (t @ t0 > 0.9)
+
+
+def _finish(curve: AbstractCurve, state: Any, result: RESULTS, x0: Values, t0: Values, anchor: Any, limits: Limits) -> Walk:
+    """The last point: exactly on the bound, or the start where the curve closes."""
+    x, t, over, k, scale = state["x"], state["t"], state["over"], state["count"], limits.scale
+    bound = jnp.where(over > limits.upper, limits.upper, limits.lower)
+    is_out = (over < limits.lower) | (over > limits.upper)
+    share = jnp.where(is_out, (bound - x) / jnp.where(is_out, over - x, 1.0).astype(x.dtype), jnp.inf)
+    which = jnp.argmin(share)  # of the bounds, the one met first
+    guess = x + jnp.where(jnp.isfinite(share[which]), share[which], 0.0).astype(x.dtype) * (over - x)
+    guess = guess.at[which].set(jnp.where(is_out[which], bound[which], guess[which]))
+    normal = jnp.zeros_like(x).at[which].set(1.0)
+    last, converged, _ = on_plane(curve, guess, normal, state["anchor"], scale)
+    tangent = tangent_at(curve, last, t, state["anchor"], scale)
+    moved = jnp.linalg.norm((last - x) / scale) > 1e-6 * limits.first
+    lands = (result == RESULTS.bounds_reached) & converged & moved
+    closes = result == RESULTS.closed_branch
+    at = jnp.where((lands | closes) & (k < state["xs"].shape[0]), k, state["xs"].shape[0])
+    put = lambda many, one, other: many.at[at].set(jnp.where(closes, one, other), mode="drop")  # noqa: E731
+    return Walk(
+        x=put(state["xs"], x0, last),
+        tangent=put(state["ts"], t0, tangent),
+        anchor=jax.tree.map(put, state["anchors"], anchor, state["anchor"]),
+        count=jnp.where(at < state["xs"].shape[0], k + 1, k),
+        result=result,
+    )
+
+
+def locate(
+    curve: AbstractCurve,
+    test: Callable[[Values, Values, Any], Scalar],
+    ends: Values,
+    tangent: Values,
+    values: Values,
+    anchor: Any,
+    scale: Values,
+    small: float,
+) -> Values:
+    """The point between two neighbours at which `test(x, tangent, anchor)` changes sign, by false position.
+
+    `ends`: the two, `(2, m + 1)`; `tangent`: that of the first; `values`: of the test at both. `small`: accuracy, relative
+    to their distance.
+    """
+
+    def more(state: Any) -> Any:
+        (a, _), (b, _), _, fc, _, k = state
+        return (k < 60) & (jnp.abs(b - a) > small) & (jnp.abs(fc) > small * size)
+
+    def improve(state: Any) -> Any:
+        (a, fa), (b, fb), side, _, _, k = state
+        c = jnp.clip((a * fb - b * fa) / (fb - fa), jnp.minimum(a, b), jnp.maximum(a, b))
+        c = jnp.where(k % 3 == 2, (a + b) / 2, c)  # halves the bracket where false position is slow
+        x, _, _ = on_plane(curve, ends[0] + c * (ends[1] - ends[0]), tangent, anchor, scale)
+        fc = test(x, tangent_at(curve, x, tangent, anchor, scale), anchor)
+        left = (fc < 0) == (fa < 0)  # the zero lies right of c
+        fb = jnp.where(left & (side == 1), fb / 2, fb)  # Illinois
+        fa = jnp.where(~left & (side == -1), fa / 2, fa)
+        first, second = jax.tree.map(lambda u, v: jnp.where(left, u, v), ((c, fc), (b, fb)), ((a, fa), (c, fc)))
+        return first, second, jnp.where(left, 1, -1).astype(jnp.int32), fc, x, k + 1
+
+    fa, fb = values
+    size, none = jnp.maximum(jnp.abs(fa), jnp.abs(fb)), jnp.zeros((), jnp.int32)
+    first, second = (jnp.zeros_like(size), fa), (jnp.ones_like(size), fb)
+    return jax.lax.while_loop(more, improve, (first, second, none, size, ends[0], none))[4]

@@ -1,0 +1,257 @@
+"""Layer 4: branches of fixed points over one parameter, with stability and special points."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from .._parameter import as_number, require
+from .._results import RESULTS
+from .._types import Values, is_concrete
+from ..models.mpr import MPR
+from .arclength import AbstractCurve, Limits, Walk, first_tangent, on_plane, walk
+from .branch import LABELS, Branch
+from .events import MAX_EVENTS, eigenvalues_at, find_events, special_points, unstable_of, without_known
+from .rates import rest_states
+from .system import System, as_bounds, as_system
+
+_SEED_VALUES = 7  # values of the parameter at which a single population's fixed points are looked for
+
+
+class FixedPoints(AbstractCurve):
+    """f(u, p) = 0 in the unknowns x = (u, p)."""
+
+    system: System
+
+    def residual(self, x: Values, anchor: Any) -> Values:
+        return self.system(x[:-1], x[-1:])
+
+
+class Options(NamedTuple):
+    """What `continue_branch` leaves to the user; static."""
+
+    crossing: bool
+    max_points: int
+    max_branches: int
+
+
+def continue_branch(
+    model: Any,
+    parameter: str,
+    bounds: Any,
+    y0: Any = None,
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    crossing: bool = False,
+    max_step: Any = 0.02,
+    max_points: int = 400,
+    max_branches: int = 8,
+) -> Branch:
+    """Branches of fixed points f(y, p) = 0 over a parameter p, by pseudo-arclength continuation, with their stability.
+
+    - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
+    - `parameter`: its name, dotted as in `parameter_table` ("eta", "adaptation.alpha"), or a key of `parameters`
+    - `bounds`: (from, to); branches end there, exactly
+    - `y0`: a state near a fixed point at the model's own value of the parameter; the branch through it is followed both
+      ways. A single `MPR` population needs none: all its fixed points within the bounds are on the branches
+    - `parameters`: names and values, for a function only
+    - `crossing`: also follow branches that cross at branch points, such as those of a pitchfork
+    - `max_step`: longest step, in units of the bounds' width and of the state at the start (or 1)
+    - `max_points`: most points in each direction; `max_branches`: most branches
+
+    Returns a `Branch`: states, eigenvalues, folds, Hopf points (frequency, first Lyapunov coefficient) and branch points,
+    located by Newton's method on equations of their own, to rounding. `jax.vmap` over a third parameter gives families;
+    `branch.special` is differentiable in the model's other parameters. What stopped a branch is a code in `branch.ends`,
+    and what was found is kept. Not seen: two special points of one kind within one step, and branch points at which an
+    even number of eigenvalues vanish (networks of more than two equal nodes). Use it to see where states appear, vanish or
+    begin to oscillate; `continue_cycle`, `continue_fold` and `continue_hopf` go on from its special points.
+
+    Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `y0`.
+    """
+    is_population = isinstance(model, MPR)
+    require("y0", y0, "be given, unless `model` is a single `MPR` population", y0 is not None or is_population)
+    start = {"r": 1.0, "v": 0.0} if y0 is None else y0
+    system = as_system(model, parameter, start, parameters)
+    bounds = as_bounds("bounds", bounds, system.value().dtype)
+    value = system.value()
+    if y0 is not None and is_concrete(value) and is_concrete(bounds):
+        inside = bool(bounds[0] <= value <= bounds[1])
+        require(parameter, value, f"start within the bounds, ({bounds[0]:g}, {bounds[1]:g})", inside)
+    max_step = as_number("max_step", max_step, "(0, 1]")
+    for name, number, least in (("max_points", max_points, 2), ("max_branches", max_branches, 1)):
+        require(name, number, f"be an integer ≥ {least}", isinstance(number, int) and number >= least)
+    options = Options(bool(crossing), max_points, max_branches)
+    return _continue(system, bounds, max_step, y0 is None, options)
+
+
+@eqx.filter_jit
+def _continue(system: System, bounds: Values, max_step: Values, from_rest: bool, options: Options) -> Branch:
+    still, bounds = jax.lax.stop_gradient((system, bounds))
+    seeds = _seeds(still, bounds, from_rest)
+    found = _trace(still, seeds, bounds, max_step, options)
+    special = special_points(system, *(jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), found["special"])))
+    x = found["x"]
+    return Branch(
+        system=system,
+        parameter=x[..., -1],
+        state=still.states(x[..., :-1]),
+        tangent=found["tangent"][..., -1],
+        eigenvalues=found["eigenvalues"],
+        unstable=unstable_of(found["eigenvalues"]),
+        count=found["count"],
+        ends=found["ends"],
+        special=special,
+    )
+
+
+def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
+    """Fixed points x = (u, p) to start from, NaN where Newton's method doesn't find one."""
+    curve = FixedPoints(system)
+    if from_rest:
+        between = jnp.linspace(bounds[0], bounds[1], _SEED_VALUES)
+        p = jnp.concatenate([bounds, jnp.clip(system.value(), bounds[0], bounds[1])[None], between[1:-1]])
+        u = jax.vmap(lambda p: rest_states(system.at(p[None])))(p)
+        guesses = jnp.concatenate([u, jnp.broadcast_to(p[:, None, None], (*u.shape[:2], 1))], axis=-1)
+        guesses = guesses.reshape(-1, guesses.shape[-1])
+    else:
+        p = system.value()
+        guesses = jnp.append(settle_down(system, ravel_pytree(system.like)[0], p[None]), p)[None]
+
+    def settle(guess: Values) -> Values:
+        fixed = jnp.zeros_like(guess).at[-1].set(1.0)
+        known = jnp.all(jnp.isfinite(guess))
+        safe = jnp.where(known, guess, jnp.ones_like(guess))
+        x, converged, _ = on_plane(curve, safe, fixed, None, jnp.maximum(jnp.abs(safe), 1.0))
+        return jnp.where(known & converged, x.at[-1].set(guess[-1]), jnp.nan)
+
+    return jax.vmap(settle)(guesses)
+
+
+def settle_down(system: System, u: Values, p: Values) -> Values:
+    """A state near a fixed point, by implicit Euler steps from u that grow as the state comes to rest."""
+    identity = jnp.eye(u.size, dtype=u.dtype)
+
+    def step(state: tuple[Values, Values, Any]) -> tuple[Values, Values, Any]:
+        u, h, k = state
+        f = system(u, p)
+        new = u + jnp.linalg.solve(identity / h - system.jacobian(u, p), f)
+        before, after = jnp.linalg.norm(f), jnp.linalg.norm(system(new, p))
+        good = after < 2 * before
+        h = jnp.where(good, h * jnp.clip(before / after, 0.5, 10.0), h / 4)
+        return jnp.where(good, new, u), h, k + 1
+
+    def more(state: tuple[Values, Values, Any]) -> Any:
+        u, _, k = state
+        return (k < 200) & (jnp.linalg.norm(system(u, p)) > 1e-6)
+
+    first = jnp.full((), 0.1, u.dtype) / (1 + jnp.linalg.norm(system.jacobian(u, p)))
+    return jax.lax.while_loop(more, step, (u, first, jnp.zeros((), jnp.int32)))[0]
+
+
+def _trace(system: System, seeds: Values, bounds: Values, max_step: Values, options: Options) -> dict[str, Any]:
+    """Walk along one branch after another, from the first seed, or branch point, that lies on none of those before."""
+    n, slots = seeds.shape[1] - 1, options.max_branches
+    size = jnp.sqrt(jnp.asarray(max(n, 2) / 2, seeds.dtype)) * jnp.nanmax(jnp.abs(seeds[:, :-1]), axis=0, initial=1.0)
+    scale = jnp.append(size, bounds[1] - bounds[0])
+    infinite = jnp.full((n,), jnp.inf, seeds.dtype)
+    limits = Limits(jnp.append(-infinite, bounds[0]), jnp.append(infinite, bounds[1]), scale, max_step / 4, max_step)
+    empty = _nothing(n, 2 * options.max_points - 1, seeds.dtype)
+    found = jax.tree.map(lambda each: jnp.stack([each] * slots), empty)
+    nowhere = jnp.full_like(seeds, jnp.nan)
+
+    def slot(found: dict[str, Any], k: Any) -> tuple[dict[str, Any], None]:
+        kind, x = found["special"][0].reshape(-1), found["special"][1]
+        x = jnp.concatenate([x[..., :n], x[..., -1:]], axis=-1).reshape(-1, n + 1)
+        crossing = found["crossing"].reshape(-1, n + 1)
+        follow = (kind == LABELS.index("BP")) & options.crossing
+        starts = jnp.concatenate([seeds, jnp.where(follow[:, None], x, jnp.nan)])
+        directions = jnp.concatenate([nowhere, crossing])
+        new = jax.lax.map(lambda each: _is_new(*each, found, scale, max_step), (starts, directions))
+        which = jnp.argmax(new)
+        walked = jax.lax.cond(
+            jnp.any(new), lambda: _one(system, starts[which], directions[which], limits, options, k), lambda: empty
+        )
+        walked = without_known(walked, found, scale)
+        return jax.tree.map(lambda many, one: many.at[k].set(one), found, walked), None
+
+    return jax.lax.scan(slot, found, jnp.arange(slots, dtype=jnp.int32))[0]
+
+
+def _nothing(n: int, points: int, dtype: Any) -> dict[str, Any]:
+    """A branch that isn't there."""
+    nan = lambda *shape: jnp.full(shape, jnp.nan, dtype)  # noqa: E731
+    none = jnp.zeros((MAX_EVENTS,), jnp.int32)
+    return {
+        "x": nan(points, n + 1),
+        "tangent": nan(points, n + 1),
+        "eigenvalues": jax.lax.complex(nan(points, n), nan(points, n)),
+        "count": jnp.zeros((), jnp.int32),
+        "ends": jax.tree.map(lambda code: jnp.stack([jnp.asarray(code)] * 2), RESULTS.no_branch),
+        "special": (none, nan(MAX_EVENTS, 2 * n + 2), nan(MAX_EVENTS, n), none, none),
+        "crossing": nan(MAX_EVENTS, n + 1),
+    }
+
+
+def _is_new(start: Values, direction: Values, found: dict[str, Any], scale: Values, max_step: Values) -> Any:
+    """Whether a start exists and lies on no branch found before, in its direction if it has one."""
+    known, has_direction = jnp.all(jnp.isfinite(start)), jnp.all(jnp.isfinite(direction))
+    direction = jnp.where(has_direction, direction, 0.0)
+
+    def passes(x: Values) -> Any:
+        z = x / scale[None]
+        step, to_start = z[1:] - z[:-1], (start / scale)[None] - z[:-1]
+        length = jnp.linalg.norm(step, axis=-1)
+        share = jnp.clip(jnp.sum(to_start * step, axis=-1) / length**2, 0, 1)
+        distance = jnp.linalg.norm(to_start - share[:, None] * step, axis=-1)
+        near = distance < jnp.minimum(0.1 * length, 0.05 * max_step) + 1e-7
+        along = jnp.abs(step @ direction) > 0.7 * length
+        return jnp.any(near & (along | ~has_direction))
+
+    return known & ~jnp.any(jax.vmap(passes)(found["x"]))
+
+
+def _one(system: System, start: Values, direction: Values, limits: Limits, options: Options, k: Any) -> dict[str, Any]:
+    """The k-th branch: through `start` both ways, with stability and special points."""
+    curve = FixedPoints(system)
+    has_direction = jnp.all(jnp.isfinite(direction))
+    t0 = jnp.where(has_direction, direction, first_tangent(curve, start, None, limits.scale))
+    walks = jax.vmap(lambda sign: walk(curve, start, sign * t0, None, limits, options.max_points))(
+        jnp.asarray([-1.0, 1.0], start.dtype)
+    )
+    x, tangent, count = join(walks)
+    eigenvalues = jax.lax.map(lambda x: eigenvalues_at(system, x), x)
+    special, crossing = find_events(curve, x, tangent, eigenvalues, limits.scale, k)
+    closed = has_closed(walks)
+    return {
+        "x": x,
+        "tangent": tangent,
+        "eigenvalues": eigenvalues,
+        "count": count,
+        "ends": jax.vmap(lambda result: RESULTS.where(closed, RESULTS.closed_branch, result))(walks.result),
+        "special": special,
+        "crossing": crossing,
+    }
+
+
+def join(walks: Walk) -> tuple[Values, Values, Any]:
+    """Two walks from one start in opposite directions as one, points, tangents and number; the second alone if it closed."""
+    size = walks.x.shape[1]
+    back = jnp.where(has_closed(walks), 0, walks.count[0] - 1)
+    place = jnp.arange(2 * size - 1, dtype=jnp.int32) - back
+    count = back + walks.count[1]
+    exists = (jnp.arange(2 * size - 1, dtype=jnp.int32) < count)[:, None]
+
+    def both(each: Values, sign: float) -> Values:
+        from_back = sign * each[0][jnp.clip(-place, 0, size - 1)]
+        joined = jnp.where((place < 0)[:, None], from_back, each[1][jnp.clip(place, 0, size - 1)])
+        return jnp.where(exists, joined, jnp.nan)
+
+    return both(walks.x, 1.0), both(walks.tangent, -1.0), count
+
+
+def has_closed(walks: Walk) -> Any:
+    """Whether the second of two walks came back to its start."""
+    return jax.vmap(lambda result: result == RESULTS.closed_branch)(walks.result)[1]

@@ -1,0 +1,44 @@
+"""Layer 4: one fold or Hopf point near a guess, differentiable in all other parameters."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from .branch import LABELS, SpecialPoints
+from .events import special_points
+from .special import solve_special
+from .system import System, as_system
+
+
+def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
+    """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
+
+    The guess is the state `y0` and the model's own value of `parameter`, both within a few percent; arguments as for
+    `continue_branch`, which finds all folds without a guess. Returns one special point with `parameter` and `state`; NaN
+    and `kind` 0 where Newton's method doesn't converge. Differentiable in the model's other parameters (implicit function
+    theorem), so its location can be fitted. Raises `ValueError` as `continue_branch` does.
+    """
+    return _find("LP", as_system(model, parameter, y0, parameters))
+
+
+def find_hopf(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
+    """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
+
+    As `find_fold`, with the angular frequency `omega` and the first Lyapunov coefficient `lyapunov`: negative where stable
+    cycles are born (supercritical). `continue_cycle` starts from it.
+    """
+    return _find("HB", as_system(model, parameter, y0, parameters))
+
+
+@eqx.filter_jit
+def _find(label: str, system: System) -> SpecialPoints:
+    still = jax.lax.stop_gradient(system)
+    z, phase = solve_special(label, still, ravel_pytree(still.like)[0], still.value()[None])
+    kind = jnp.where(jnp.isfinite(z[0]), LABELS.index(label), 0).astype(jnp.int32)
+    none = jnp.zeros_like(kind)
+    found = special_points(system, *(jax.tree.map(lambda each: each[None], (kind, z, phase, none, none))))
+    return found[0]

@@ -1,0 +1,138 @@
+"""Layer 4: what is continued: a model or a user's vector field as du/dt = f(u, p), u a flat state, p free parameters."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._parameter import as_array, parameter_table, require
+from .._types import Values, float_dtype, is_concrete
+from ..models.base import AbstractModel
+
+
+class UserField(eqx.Module):
+    """A user's dy/dt = function(y, parameters) behind the interface of a model."""
+
+    function: Callable = eqx.field(static=True)
+    parameters: dict[str, Any]
+
+    def vector_field(self, t: Values, y: Values) -> Values:
+        return self.function(y, self.parameters)
+
+
+class System(eqx.Module):
+    """f(u, p) = du/dt, with the parameters `names` of `model` at the values p; `like` is a state of the model's kind.
+
+    An array of parameters, such as those of a network's nodes, takes one value for all its entries.
+    """
+
+    model: Any
+    like: Any
+    names: tuple[str, ...] = eqx.field(static=True)
+
+    def __call__(self, u: Values, p: Values) -> Values:
+        flow = self.at(p).vector_field(jnp.zeros((), u.dtype), self.state(u))
+        return ravel_pytree(flow)[0]
+
+    def at(self, p: Values) -> Any:
+        """The model at the parameter values p, shape `(len(names),)`."""
+        model = self.model
+        for k, name in enumerate(self.names):
+            model = with_value(model, name, p[k])
+        return model
+
+    def state(self, u: Values) -> Any:
+        """The flat state u as the model's."""
+        return ravel_pytree(self.like)[1](u)
+
+    def states(self, u: Values) -> Any:
+        """Many flat states, `(..., n)`, as one state with arrays of shape `(..., )` + that of one."""
+        flat = jax.vmap(self.state)(u.reshape(-1, u.shape[-1]))
+        return jax.tree.map(lambda each: each.reshape(*u.shape[:-1], *each.shape[1:]), flat)
+
+    def value(self, k: int = 0) -> Values:
+        """The value that the model itself gives the k-th free parameter."""
+        return jnp.ravel(value_of(self.model, self.names[k]))[0]
+
+    def jacobian(self, u: Values, p: Values) -> Values:
+        """∂f/∂u."""
+        return jax.jacfwd(self)(u, p)
+
+    def also(self, name: str) -> "System":
+        """The system with one more free parameter."""
+        check_name(self.model, name, "second")
+        require("second", name, f"differ from the first parameter, `{self.names[0]}`", name not in self.names)
+        return System(self.model, self.like, (*self.names, name))
+
+
+def value_of(model: Any, name: str) -> Any:
+    """The parameter with a dotted name."""
+    if isinstance(model, UserField):
+        return model.parameters[name]
+    for part in name.split("."):
+        model = getattr(model, part)
+    return model
+
+
+def with_value(model: Any, name: str, value: Values) -> Any:
+    """The model with one parameter changed; arrays are filled with the value."""
+    return eqx.tree_at(lambda each: value_of(each, name), model, jnp.broadcast_to(value, value_of(model, name).shape))
+
+
+def check_name(model: Any, name: Any, argument: str = "parameter") -> None:
+    """Refuse, in one sentence, what is no parameter with one value."""
+    known = model.parameters if isinstance(model, UserField) else parameter_table(model)
+    require(argument, name, "be the name of a parameter", isinstance(name, str))
+    require(argument, name, f"be one of {', '.join(f'`{each}`' for each in known)}", name in known)
+    value = value_of(model, name)
+    if is_concrete(value):
+        values = np.ravel(np.asarray(value))
+        require(name, value, "have the same value in all entries to be continued", bool(np.all(values == values[0])))
+
+
+def as_system(model: Any, parameter: Any, y0: Any, parameters: Mapping[str, Any] | None) -> System:
+    """The system of a model, or of `field(y, parameters)`; checked at the door. `y0` may be None for a model with rest."""
+    if isinstance(model, AbstractModel):
+        require("parameters", parameters, "be None for a model, which has its own", parameters is None)
+        require("model", type(model).__name__, "run on physical time", not model.own_clock)
+        check_name(model, parameter)
+        return System(model, model.state(y0), (parameter,))
+    require("model", model, "be a model or a function `field(y, parameters)`", callable(model))
+    require("parameters", parameters, "be a mapping of names to numbers", isinstance(parameters, Mapping))
+    assert isinstance(parameters, Mapping)
+    field = UserField(model, {name: _number(name, value) for name, value in parameters.items()})
+    check_name(field, parameter)
+    y0 = as_array(y0)
+    is_vector = hasattr(y0, "ndim") and y0.ndim == 1 and y0.dtype == float_dtype()
+    require("y0", y0, "be a vector of numbers", is_vector)
+    finite = not is_concrete(y0) or bool(np.all(np.isfinite(np.asarray(y0))))
+    require("y0", y0, "be finite, without NaN", finite)
+    flow = jax.eval_shape(field.vector_field, y0[0], y0)
+    same = hasattr(flow, "shape") and flow.shape == y0.shape
+    require("y0", y0, f"have the shape of what the field returns, {getattr(flow, 'shape', flow)}", same)
+    return System(field, y0, (parameter,))
+
+
+def _number(name: str, value: Any) -> Any:
+    value = as_array(value)
+    is_number = isinstance(value, jax.Array) and value.ndim == 0
+    require(name, value, "be a number", is_number)
+    if is_concrete(value):
+        require(name, value, "be finite, without NaN", bool(np.isfinite(np.asarray(value))))
+    return value
+
+
+def as_bounds(argument: str, bounds: Any, dtype: Any) -> Values:
+    """Two finite numbers, the first the smaller, as an array of shape `(2,)`."""
+    pair = as_array(bounds)
+    is_pair = isinstance(pair, jax.Array) and pair.shape == (2,)
+    require(argument, bounds, "be a pair of numbers (from, to)", is_pair)
+    if is_concrete(pair):
+        low, high = np.asarray(pair)
+        require(argument, pair, "be finite, without NaN", bool(np.isfinite(low) and np.isfinite(high)))
+        require(argument, pair, "increase", bool(low < high))
+    return pair.astype(dtype)
