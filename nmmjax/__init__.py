@@ -97,5 +97,8 @@ from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
 from .sweeping import sweep as sweep
+from .transitions.pulses import SwitchingPulse as SwitchingPulse
+from .transitions.pulses import best_node as best_node
+from .transitions.pulses import minimal_pulse as minimal_pulse
 
 __version__ = "0.1.0"

@@ -19,3 +19,5 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     no_branch = "No branch: no fixed point was found to start from."
     cycle_shrank = "The cycle shrank to a point: another Hopf point was reached."
     period_reached = "The cycle's period reached `max_period`: a homoclinic or heteroclinic orbit may be near."
+    not_reachable = "No pulse up to the bound of the amplitude switches."
+    outcome_unknown = "A run beside the threshold didn't settle at a known state in time; raise `settle` or name `others`."

@@ -1,0 +1,126 @@
+"""Layer 4: the smallest strength at which a stimulus switches: a coarse scan, then brackets refined, all in batches.
+
+Outcomes need not be monotone in the strength (a pulse that is too strong may carry the state over and back), so the scan
+looks at many strengths and the *first* that switches is refined, again by many strengths at a time. A window of
+strengths that switch but is narrower than the scan's spacing can be missed; raise `scan` to see it.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import as_number, require
+from .._types import Real, Values
+from ..models.base import AbstractModel, State
+from ..models.network import Targeted
+from ..models.stimulus import Constant
+from .attractors import Attractors
+from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
+
+END = 1  # `start` and `end` are attractors 0 and 1 everywhere
+_ROUNDS = 40
+
+
+class Rows(eqx.Module):
+    """K searches at a time: at strength x in (0, 1] the pulse has amplitude x·`amplitude` and lasts `duration`.
+
+    Where `scales_time`, it has amplitude `amplitude` and lasts x·`duration` instead. `gains` are those of every node,
+    `(K, n)`, or None for one population.
+    """
+
+    amplitude: Values
+    duration: Values
+    gains: Values | None
+    scales_time: bool = eqx.field(static=True, default=False)
+
+
+class Brackets(eqx.Module):
+    """Per search: `lower` doesn't switch, `upper` does (both 1 where nothing does); `decided` is False where the outcome
+    at `lower` is unknown. NumPy arrays `(K,)`."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    found: np.ndarray
+    decided: np.ndarray
+
+
+@eqx.filter_jit
+def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors: Attractors, accuracy: Accuracy) -> Any:
+    """Attractor reached at strengths `x`, shape `(K, M)`."""
+
+    def lane(amplitude: Any, duration: Any, gains: Any, x: Any) -> Any:
+        amplitude, duration = (amplitude, x * duration) if rows.scales_time else (x * amplitude, duration)
+        current = Constant(amplitude)
+        stimulus = current if gains is None else Targeted(current, gains)
+        return outcome(model, y0, stimulus, duration, attractors, accuracy)
+
+    def row(amplitude: Any, duration: Any, gains: Any, xs: Values) -> Any:
+        return jax.vmap(lambda x: lane(amplitude, duration, gains, x))(xs)
+
+    return jax.vmap(row)(rows.amplitude, rows.duration, rows.gains, x)
+
+
+def brackets_of(labels: Any, count: int, rtol: float, scan: int, dtype: Any, x0: float = 0.0) -> Brackets:
+    """The first strength in (x0, 1] at which each of `count` searches switches, to `rtol`; `labels` maps `(K, M)` strengths
+    to outcomes. Strengths are closer together where they are small."""
+    low = np.full(count, x0)
+    grid = x0 + (1 - x0) * (np.arange(1, scan + 1) / scan) ** 2
+    x = np.broadcast_to(grid, (count, scan))
+    brackets = _first(labels, x, Brackets(low, np.ones(count), np.zeros(count, bool), np.ones(count, bool)), dtype)
+    between = np.arange(1, scan + 1) / (scan + 1)
+    eps = float(jnp.finfo(dtype).eps)
+    for _ in range(_ROUNDS):
+        width = brackets.upper - brackets.lower
+        if np.all((width <= max(rtol, 4 * eps) * brackets.upper) | ~brackets.found):
+            break
+        brackets = _first(labels, brackets.lower[:, None] + width[:, None] * between, brackets, dtype)
+    return brackets
+
+
+def _first(labels: Any, x: np.ndarray, old: Brackets, dtype: Any) -> Brackets:
+    """Narrower brackets around the first of the strengths `x`, `(K, M)` ascending, that switches."""
+    x = np.asarray(jnp.asarray(x, dtype), float)  # as the solver sees them
+    seen = np.asarray(labels(jnp.asarray(x, dtype)))
+    hit = seen == END
+    some, first = hit.any(axis=1), np.where(hit.any(axis=1), hit.argmax(axis=1), x.shape[1])
+    rows = np.arange(len(x))
+    upper = np.where(some, x[rows, np.minimum(first, x.shape[1] - 1)], old.upper)
+    lower = np.where(first > 0, x[rows, first - 1], old.lower)
+    known = np.where(first > 0, ~np.isin(seen[rows, first - 1], (UNDECIDED, FAILED)), old.decided)
+    found = old.found | some
+    return Brackets(np.where(found, lower, old.lower), np.where(found, upper, 1.0), found, known)
+
+
+def as_count(name: str, value: Any) -> int:
+    """An integer ≥ 2."""
+    require(name, value, "be an integer ≥ 2", isinstance(value, int) and not isinstance(value, bool) and value >= 2)
+    return value
+
+
+def as_positive(name: str, value: Real) -> float:
+    """A finite number > 0."""
+    return float(as_number(name, value, "(0, inf)"))
+
+
+def as_sign(value: Any) -> tuple[int, ...]:
+    """The signs to try: one, or both for None."""
+    require("sign", value, "be 1, −1 or None for both", value is None or (value in (1, -1) and not isinstance(value, bool)))
+    return (1, -1) if value is None else (int(value),)
+
+
+def gains_of(model: Any, node: Any) -> Any:
+    """The gain of every node of a network, `(n,)`, for a node, several or None for all; None for one population."""
+    if not hasattr(model, "target"):
+        require("node", node, "be None for one population", node is None)
+        return None
+    if node is None:
+        return np.ones(model.size)
+    return np.asarray(model.target(Constant(0.0), node).gains)
+
+
+def aimed(model: Any, stimulus: Any, node: Any) -> Any:
+    """The stimulus at a node or several, or at all where `node` is None."""
+    return stimulus if node is None else model.target(stimulus, node)
