@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import central_difference
 
 import nmmjax as nmm
 
@@ -182,31 +181,40 @@ def test_find_hopf_of_gap_junctions(g, J, Delta, eta, omega2):
 
 
 def test_find_fold_differentiates_twice():
-    """dη/dJ = −r at a fold (η = π²r² − Jr − Δ²/4π²r² with ∂η/∂r = 0); the second derivative by finite differences."""
+    """At a fold, dη/dJ = −r and d²η/dJ² = −dr/dJ, with J = 2π²r + 1/(2π²r³)."""
 
     def fold(J):
-        return nmm.find_fold(nmm.MPR(eta=-3.1, J=J), "eta", {"r": 0.16, "v": -1.0})
+        point = nmm.find_fold(nmm.MPR(eta=-3.1, J=J), "eta", {"r": 0.16, "v": -1.0})
+        return point.parameter, point.state.r
 
-    J = jnp.asarray(15.0)
-    point = fold(J)
-    slope = jax.grad(lambda J: fold(J).parameter)
-    assert float(slope(J)) == pytest.approx(-float(point.state.r), rel=1e-10)
-    curvature = jax.jacfwd(slope)(J)
-    assert float(curvature) == pytest.approx(
-        central_difference(lambda J: float(slope(jnp.asarray(J))), 15.0, 1e-3), rel=1e-6
-    )
+    def slope(J):
+        (slope, _), (_, r) = jax.jacrev(fold)(J), fold(J)
+        return slope, r
+
+    (curvature, _), (slope_there, r) = jax.jacfwd(slope)(jnp.asarray(15.0)), slope(jnp.asarray(15.0))
+    assert float(r) == pytest.approx(0.16256980, abs=1e-8)
+    assert float(slope_there) == pytest.approx(-float(r), rel=1e-10)
+    assert float(curvature) == pytest.approx(-1 / (2 * np.pi**2 - 3 / (2 * np.pi**2 * float(r) ** 4)), rel=1e-8)
 
 
-def test_family_over_a_third_parameter_and_gradient_of_its_folds():
+def family(J):
+    return nmm.continue_branch(nmm.MPR(J=J), "eta", (-9.0, 0.0)).folds
+
+
+def test_family_over_a_third_parameter():
     """`vmap` over J: each lane has its own folds, on the curve J = 2π²r + Δ²/(2π²r³); none below the cusp at J = 7.796."""
     Js = jnp.asarray([7.0, 10.0, 15.0])
-    family = lambda J: nmm.continue_branch(nmm.MPR(J=J), "eta", (-9.0, 0.0))  # noqa: E731
-    folds = jax.vmap(family)(Js).folds
+    folds = jax.vmap(family)(Js)
     np.testing.assert_array_equal(folds.count, [0, 2, 2])
     r = np.asarray(folds.state.r)[1:, :2]
     np.testing.assert_allclose(2 * np.pi**2 * r + 1 / (2 * np.pi**2 * r**3), np.repeat(Js[1:, None], 2, axis=1), rtol=1e-12)
-    slopes = jax.grad(lambda J: jnp.sum(family(J).folds.parameter[:2]))(Js[2])
-    assert float(slopes) == pytest.approx(-r[1].sum(), rel=1e-9)
+
+
+@pytest.mark.slow
+def test_gradient_of_the_folds_of_a_family():
+    """dη/dJ = −r at every fold, through the whole continuation."""
+    slopes = jax.vmap(jax.grad(lambda J: family(J).parameter[1]))(jnp.asarray([10.0, 15.0]))
+    np.testing.assert_allclose(slopes, [-family(J).state.r[1] for J in (10.0, 15.0)], rtol=1e-9)
 
 
 def test_normal_form_of_hopf_gives_its_lyapunov_coefficient():
@@ -257,9 +265,9 @@ def test_mistakes_are_answered_in_one_sentence(arguments, words, unchecked):
 
 def test_what_was_found_is_kept():
     """Too few points: the branch ends in the middle and says so."""
-    branch = nmm.continue_branch(nmm.MPR(), "eta", (-8.0, 0.0), max_points=20)
+    branch = nmm.continue_branch(nmm.MPR(eta=-5.0, J=15.0), "eta", (-8.0, 0.0), max_step=0.001)
     assert code(branch.ends, 0, 1).startswith("The branch ended after `max_points` points")
-    assert int(branch.count[0]) == 20 and np.all(np.isfinite(np.asarray(branch.parameter[0, :20])))
+    assert int(branch.count[0]) == 400 and np.all(np.isfinite(np.asarray(branch.parameter[0, :400])))
 
 
 def test_print_names_ends_stability_and_special_points():

@@ -81,13 +81,19 @@ def newton(function: Callable[[Values], Values], x: Values, scale: Values) -> tu
     return x, size <= 10 * small, k
 
 
-def polish(function: Callable[[Values], Values], x: Values) -> Values:
-    """Newton steps that carry first and second derivatives of a zero, found without them, in what `function` depends on."""
+def root(function: Callable[[Values], Values], x: Values) -> tuple[Values, Any]:
+    """A zero of `function` near x and whether Newton's method converged, in 12 steps.
 
-    def improve(x: Values, _: Any) -> tuple[Values, None]:
-        return x - jnp.linalg.solve(jax.jacfwd(function)(x), function(x)), None
+    The last two carry first and second derivatives in what `function` depends on (implicit function theorem).
+    """
 
-    return jax.lax.scan(improve, jax.lax.stop_gradient(x), None, length=2)[0]
+    def improve(x: Values, free: Any) -> tuple[Values, Scalar]:
+        x = jnp.where(free, x, jax.lax.stop_gradient(x))
+        step = jnp.linalg.solve(jax.jacfwd(function)(x), function(x))
+        return x - step, jnp.max(jnp.abs(step) / (1 + jnp.abs(x)))
+
+    x, sizes = jax.lax.scan(improve, jax.lax.stop_gradient(x), jnp.arange(_NEWTON + 2) >= _NEWTON)
+    return x, sizes[-1] <= 10 * tolerance(x.dtype)
 
 
 def on_plane(curve: AbstractCurve, guess: Values, normal: Values, anchor: Any, scale: Values) -> tuple[Values, Any, Any]:
@@ -118,48 +124,83 @@ def first_tangent(curve: AbstractCurve, x: Values, anchor: Any, scale: Values) -
 
 
 def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limits, points: int) -> Walk:
-    """The curve from x0 on it, in the direction t0, to the first reason to stop; at most `points` points."""
-    scale = limits.scale
+    """The curve from x0 on it, in the direction t0, to the first reason to stop; at most `points` points.
+
+    Where a step leaves the box, the next one lands on its bound: there the plane is that of the bound.
+    """
     store = lambda start: jnp.full((points, *start.shape), jnp.nan, start.dtype).at[0].set(start)  # noqa: E731
-    xs, ts, anchors = store(x0), store(t0), jax.tree.map(store, anchor)
+    state = {
+        "x": x0,
+        "t": t0,
+        "anchor": anchor,
+        "size": limits.first,
+        "count": jnp.ones((), jnp.int32),
+        "xs": store(x0),
+        "ts": store(t0),
+        "anchors": jax.tree.map(store, anchor),
+        "landing": jnp.zeros((), bool),
+        "over": x0,
+        "result": RESULTS.successful,
+    }
 
     def go_on(state: dict[str, Any]) -> Any:
         return (state["result"] == RESULTS.successful) & (state["count"] < points)
 
-    def step(state: dict[str, Any]) -> dict[str, Any]:
-        x, t, anchor, size, k = (state[name] for name in ("x", "t", "anchor", "size", "count"))
-        new, converged, iterations = on_plane(curve, x + size * t * scale, t, anchor, scale)
-        tangent = tangent_at(curve, new, t, anchor, scale)
-        angle = jnp.arccos(jnp.clip(t @ tangent, -1, 1))
-        good = converged & (angle < _BEND[0]) & jnp.all(jnp.isfinite(tangent))
-        grow = jnp.where((angle < _BEND[1]) & (iterations < 5), 1.5, 1.0)
-        size = jnp.where(good, jnp.minimum(size * grow, limits.longest), size / 2).astype(x.dtype)
-        stop = RESULTS.where(
-            jnp.any((new < limits.lower) | (new > limits.upper)), RESULTS.bounds_reached, curve.ends(new, x)
-        )
-        stop = RESULTS.where(_passes(x0 / scale, t0, x / scale, new / scale, t, k), RESULTS.closed_branch, stop)
-        lost = RESULTS.where(size < 1e-5 * limits.first, RESULTS.newton_failed, RESULTS.successful)
-        keep = good & (stop == RESULTS.successful)
-        go = curve.refresh(new, tangent, anchor)
-        pick = lambda a, b: jax.tree.map(lambda u, v: jnp.where(keep, u, v), a, b)  # noqa: E731
-        at = jnp.where(keep, k, points)  # one beyond the end is dropped
-        put = lambda many, one: many.at[at].set(one, mode="drop")  # noqa: E731
-        return {
-            **dict(zip(("x", "t", "anchor"), pick(go, (x, t, anchor)), strict=True)),
-            "size": size,
-            "count": k + keep.astype(jnp.int32),
-            "over": jnp.where(good, new, x),
-            "result": RESULTS.where(good, stop, lost),
-            "xs": put(state["xs"], go[0]),
-            "ts": put(state["ts"], go[1]),
-            "anchors": jax.tree.map(put, state["anchors"], go[2]),
-        }
-
-    state = {"x": x0, "t": t0, "anchor": anchor, "size": limits.first, "count": jnp.ones((), jnp.int32), "over": x0}
-    state |= {"result": RESULTS.successful, "xs": xs, "ts": ts, "anchors": anchors}
-    state = jax.lax.while_loop(go_on, step, state)
+    state = jax.lax.while_loop(go_on, lambda state: _step(curve, state, (x0, t0), limits), state)
     result = RESULTS.where(state["result"] == RESULTS.successful, RESULTS.max_points_reached, state["result"])
-    return _finish(curve, state, result, x0, t0, anchor, limits)
+    return Walk(state["xs"], state["ts"], state["anchors"], state["count"], result)
+
+
+def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Values], limits: Limits) -> dict[str, Any]:
+    """One attempt: accepted, refused with a shorter step to follow, or the last."""
+    x, t, anchor, size, landing, k = (state[name] for name in ("x", "t", "anchor", "size", "landing", "count"))
+    scale = limits.scale
+    on_bound, bound_normal = _crossing(x, state["over"], limits)
+    guess = jnp.where(landing, on_bound, x + size * t * scale)
+    new, converged, iterations = on_plane(curve, guess, jnp.where(landing, bound_normal, t), anchor, scale)
+    tangent = tangent_at(curve, new, t, anchor, scale)
+    angle = jnp.arccos(jnp.clip(t @ tangent, -1, 1))
+    good = converged & jnp.all(jnp.isfinite(tangent)) & (landing | (angle < _BEND[0]))
+    grow = jnp.where((angle < _BEND[1]) & (iterations < 5), 1.5, 1.0)
+    size = jnp.where(good, jnp.minimum(size * grow, limits.longest), size / 2).astype(x.dtype)
+    outside = jnp.any((new < limits.lower) | (new > limits.upper)) & ~landing
+    stop = RESULTS.where(
+        _passes(start[0] / scale, start[1], x / scale, new / scale, t, k), RESULTS.closed_branch, curve.ends(new, x)
+    )
+    stop = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.where(outside, RESULTS.successful, stop))
+    lost = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.successful)
+    lost = RESULTS.where(size < 1e-5 * limits.first, RESULTS.newton_failed, lost)
+    closes = stop == RESULTS.closed_branch
+    moved = jnp.linalg.norm((new - x) / scale) > 1e-6 * limits.first
+    keep = good & ~outside & moved & ((stop == RESULTS.successful) | landing | closes)
+    go = jax.tree.map(lambda a, b: jnp.where(closes, a, b), (*start, anchor), curve.refresh(new, tangent, anchor))
+    at = jnp.where(keep, k, state["xs"].shape[0])  # one beyond the end is dropped
+    put = lambda many, one: many.at[at].set(one, mode="drop")  # noqa: E731
+    x, t, anchor = jax.tree.map(lambda a, b: jnp.where(keep, a, b), go, (x, t, anchor))
+    return {
+        "x": x,
+        "t": t,
+        "anchor": anchor,
+        "size": size,
+        "count": k + keep.astype(jnp.int32),
+        "xs": put(state["xs"], go[0]),
+        "ts": put(state["ts"], go[1]),
+        "anchors": jax.tree.map(put, state["anchors"], go[2]),
+        "landing": good & outside,
+        "over": new,
+        "result": RESULTS.where(good, stop, lost),
+    }
+
+
+def _crossing(x: Values, over: Values, limits: Limits) -> tuple[Values, Values]:
+    """Where the way from x to a point outside the box meets a bound first, and the normal of that bound."""
+    bound = jnp.where(over > limits.upper, limits.upper, limits.lower)
+    is_out = (over < limits.lower) | (over > limits.upper)
+    bound, way = jnp.where(is_out, bound, x), jnp.where(is_out, over - x, jnp.ones_like(x))
+    share = jnp.where(is_out, (bound - x) / way, jnp.ones_like(x))
+    which = jnp.argmin(share)
+    guess = x + share[which] * (over - x)
+    return guess.at[which].set(jnp.where(is_out[which], bound[which], guess[which])), jnp.zeros_like(x).at[which].set(1.0)
 
 
 def _passes(start: Values, t0: Values, x: Values, new: Values, t: Values, k: Any) -> Any:
@@ -169,32 +210,6 @@ def _passes(start: Values, t0: Values, x: Values, new: Values, t: Values, k: Any
     along = (to_start @ step) / length
     beside = jnp.linalg.norm(to_start - along * step / length)
     return (k > 3) & (along > 0) & (along <= length) & (beside < 0.1 * length) & (t @ t0 > 0.9)
-
-
-def _finish(curve: AbstractCurve, state: Any, result: RESULTS, x0: Values, t0: Values, anchor: Any, limits: Limits) -> Walk:
-    """The last point: exactly on the bound, or the start where the curve closes."""
-    x, t, over, k, scale = state["x"], state["t"], state["over"], state["count"], limits.scale
-    bound = jnp.where(over > limits.upper, limits.upper, limits.lower)
-    is_out = (over < limits.lower) | (over > limits.upper)
-    share = jnp.where(is_out, (bound - x) / jnp.where(is_out, over - x, 1.0).astype(x.dtype), jnp.inf)
-    which = jnp.argmin(share)  # of the bounds, the one met first
-    guess = x + jnp.where(jnp.isfinite(share[which]), share[which], 0.0).astype(x.dtype) * (over - x)
-    guess = guess.at[which].set(jnp.where(is_out[which], bound[which], guess[which]))
-    normal = jnp.zeros_like(x).at[which].set(1.0)
-    last, converged, _ = on_plane(curve, guess, normal, state["anchor"], scale)
-    tangent = tangent_at(curve, last, t, state["anchor"], scale)
-    moved = jnp.linalg.norm((last - x) / scale) > 1e-6 * limits.first
-    lands = (result == RESULTS.bounds_reached) & converged & moved
-    closes = result == RESULTS.closed_branch
-    at = jnp.where((lands | closes) & (k < state["xs"].shape[0]), k, state["xs"].shape[0])
-    put = lambda many, one, other: many.at[at].set(jnp.where(closes, one, other), mode="drop")  # noqa: E731
-    return Walk(
-        x=put(state["xs"], x0, last),
-        tangent=put(state["ts"], t0, tangent),
-        anchor=jax.tree.map(put, state["anchors"], anchor, state["anchor"]),
-        count=jnp.where(at < state["xs"].shape[0], k + 1, k),
-        result=result,
-    )
 
 
 def locate(

@@ -71,7 +71,7 @@ class SpecialPoints(eqx.Module):
         def choose(inner: tuple[Any, ...]) -> tuple[Any, ...]:
             order = jnp.argsort(inner[0] != code, stable=True)
             chosen = inner[0][order] == code
-            return jax.tree.map(lambda each: _where(chosen, each[order]), inner)
+            return jax.tree.map(lambda each: where_chosen(chosen, each[order]), inner)
 
         for _ in range(self.kind.ndim - 1):
             choose = jax.vmap(choose)
@@ -94,7 +94,7 @@ class SpecialPoints(eqx.Module):
         return str(self)
 
 
-def _where(chosen: Any, values: Any) -> Any:
+def where_chosen(chosen: Any, values: Any) -> Any:
     """The values that were chosen, else NaN or 0."""
     mask = chosen.reshape(chosen.shape + (1,) * (values.ndim - chosen.ndim))
     return jnp.where(mask, values, jnp.nan if jnp.issubdtype(values.dtype, jnp.floating) else jnp.zeros_like(values))

@@ -13,8 +13,8 @@ from .._results import RESULTS
 from .._types import Values, is_concrete
 from ..models.mpr import MPR
 from .arclength import AbstractCurve, Limits, Walk, first_tangent, on_plane, walk
-from .branch import LABELS, Branch
-from .events import MAX_EVENTS, eigenvalues_at, find_events, special_points, unstable_of, without_known
+from .branch import Branch
+from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_points, unstable_of
 from .rates import rest_states
 from .system import System, as_bounds, as_system
 
@@ -91,8 +91,11 @@ def continue_branch(
 def _continue(system: System, bounds: Values, max_step: Values, from_rest: bool, options: Options) -> Branch:
     still, bounds = jax.lax.stop_gradient((system, bounds))
     seeds = _seeds(still, bounds, from_rest)
-    found = _trace(still, seeds, bounds, max_step, options)
-    special = special_points(system, *(jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), found["special"])))
+    n = seeds.shape[1] - 1
+    size = jnp.sqrt(jnp.asarray(max(n, 2) / 2, seeds.dtype)) * jnp.nanmax(jnp.abs(seeds[:, :-1]), axis=0, initial=1.0)
+    scale, infinite = jnp.append(size, bounds[1] - bounds[0]), jnp.full((n,), jnp.inf, seeds.dtype)
+    limits = Limits(jnp.append(-infinite, bounds[0]), jnp.append(infinite, bounds[1]), scale, max_step / 4, max_step)
+    found = _trace(still, seeds, limits, options)
     x = found["x"]
     return Branch(
         system=system,
@@ -103,7 +106,7 @@ def _continue(system: System, bounds: Values, max_step: Values, from_rest: bool,
         unstable=unstable_of(found["eigenvalues"]),
         count=found["count"],
         ends=found["ends"],
-        special=special,
+        special=special_points(system, found["events"], scale),
     )
 
 
@@ -151,70 +154,61 @@ def settle_down(system: System, u: Values, p: Values) -> Values:
     return jax.lax.while_loop(more, step, (u, first, jnp.zeros((), jnp.int32)))[0]
 
 
-def _trace(system: System, seeds: Values, bounds: Values, max_step: Values, options: Options) -> dict[str, Any]:
+def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> dict[str, Any]:
     """Walk along one branch after another, from the first seed, or branch point, that lies on none of those before."""
     n, slots = seeds.shape[1] - 1, options.max_branches
-    size = jnp.sqrt(jnp.asarray(max(n, 2) / 2, seeds.dtype)) * jnp.nanmax(jnp.abs(seeds[:, :-1]), axis=0, initial=1.0)
-    scale = jnp.append(size, bounds[1] - bounds[0])
-    infinite = jnp.full((n,), jnp.inf, seeds.dtype)
-    limits = Limits(jnp.append(-infinite, bounds[0]), jnp.append(infinite, bounds[1]), scale, max_step / 4, max_step)
     empty = _nothing(n, 2 * options.max_points - 1, seeds.dtype)
     found = jax.tree.map(lambda each: jnp.stack([each] * slots), empty)
-    nowhere = jnp.full_like(seeds, jnp.nan)
 
     def slot(found: dict[str, Any], k: Any) -> tuple[dict[str, Any], None]:
-        kind, x = found["special"][0].reshape(-1), found["special"][1]
-        x = jnp.concatenate([x[..., :n], x[..., -1:]], axis=-1).reshape(-1, n + 1)
-        crossing = found["crossing"].reshape(-1, n + 1)
-        follow = (kind == LABELS.index("BP")) & options.crossing
-        starts = jnp.concatenate([seeds, jnp.where(follow[:, None], x, jnp.nan)])
-        directions = jnp.concatenate([nowhere, crossing])
-        new = jax.lax.map(lambda each: _is_new(*each, found, scale, max_step), (starts, directions))
+        starts, directions = seeds, jnp.full_like(seeds, jnp.nan)
+        if options.crossing:
+            x, crossing = (each.reshape(-1, n + 1) for each in (found["events"].x, found["events"].crossing))
+            follow = jnp.isfinite(crossing[:, :1])
+            starts = jnp.concatenate([starts, jnp.where(follow, x, jnp.nan)])
+            directions = jnp.concatenate([directions, crossing])
+        new = jax.lax.map(lambda each: _is_new(*each, found["x"], limits), (starts, directions))
         which = jnp.argmax(new)
-        walked = jax.lax.cond(
-            jnp.any(new), lambda: _one(system, starts[which], directions[which], limits, options, k), lambda: empty
-        )
-        walked = without_known(walked, found, scale)
+        one = lambda: _one(system, starts[which], directions[which], limits, options)  # noqa: E731
+        walked = jax.lax.cond(jnp.any(new), one, lambda: empty)
         return jax.tree.map(lambda many, one: many.at[k].set(one), found, walked), None
 
-    return jax.lax.scan(slot, found, jnp.arange(slots, dtype=jnp.int32))[0]
+    return jax.lax.scan(slot, found, jnp.arange(slots))[0]
 
 
 def _nothing(n: int, points: int, dtype: Any) -> dict[str, Any]:
     """A branch that isn't there."""
     nan = lambda *shape: jnp.full(shape, jnp.nan, dtype)  # noqa: E731
-    none = jnp.zeros((MAX_EVENTS,), jnp.int32)
     return {
         "x": nan(points, n + 1),
         "tangent": nan(points, n + 1),
         "eigenvalues": jax.lax.complex(nan(points, n), nan(points, n)),
         "count": jnp.zeros((), jnp.int32),
         "ends": jax.tree.map(lambda code: jnp.stack([jnp.asarray(code)] * 2), RESULTS.no_branch),
-        "special": (none, nan(MAX_EVENTS, 2 * n + 2), nan(MAX_EVENTS, n), none, none),
-        "crossing": nan(MAX_EVENTS, n + 1),
+        "events": no_events(n + 1, MAX_EVENTS, dtype),
     }
 
 
-def _is_new(start: Values, direction: Values, found: dict[str, Any], scale: Values, max_step: Values) -> Any:
+def _is_new(start: Values, direction: Values, branches: Values, limits: Limits) -> Any:
     """Whether a start exists and lies on no branch found before, in its direction if it has one."""
     known, has_direction = jnp.all(jnp.isfinite(start)), jnp.all(jnp.isfinite(direction))
     direction = jnp.where(has_direction, direction, 0.0)
 
     def passes(x: Values) -> Any:
-        z = x / scale[None]
-        step, to_start = z[1:] - z[:-1], (start / scale)[None] - z[:-1]
+        z = x / limits.scale[None]
+        step, to_start = z[1:] - z[:-1], (start / limits.scale)[None] - z[:-1]
         length = jnp.linalg.norm(step, axis=-1)
         share = jnp.clip(jnp.sum(to_start * step, axis=-1) / length**2, 0, 1)
         distance = jnp.linalg.norm(to_start - share[:, None] * step, axis=-1)
-        near = distance < jnp.minimum(0.1 * length, 0.05 * max_step) + 1e-7
+        near = distance < jnp.minimum(0.1 * length, 0.05 * limits.longest) + 1e-7
         along = jnp.abs(step @ direction) > 0.7 * length
         return jnp.any(near & (along | ~has_direction))
 
-    return known & ~jnp.any(jax.vmap(passes)(found["x"]))
+    return known & ~jnp.any(jax.vmap(passes)(branches))
 
 
-def _one(system: System, start: Values, direction: Values, limits: Limits, options: Options, k: Any) -> dict[str, Any]:
-    """The k-th branch: through `start` both ways, with stability and special points."""
+def _one(system: System, start: Values, direction: Values, limits: Limits, options: Options) -> dict[str, Any]:
+    """The branch through `start` both ways, with stability and special points."""
     curve = FixedPoints(system)
     has_direction = jnp.all(jnp.isfinite(direction))
     t0 = jnp.where(has_direction, direction, first_tangent(curve, start, None, limits.scale))
@@ -223,7 +217,6 @@ def _one(system: System, start: Values, direction: Values, limits: Limits, optio
     )
     x, tangent, count = join(walks)
     eigenvalues = jax.lax.map(lambda x: eigenvalues_at(system, x), x)
-    special, crossing = find_events(curve, x, tangent, eigenvalues, limits.scale, k)
     closed = has_closed(walks)
     return {
         "x": x,
@@ -231,8 +224,7 @@ def _one(system: System, start: Values, direction: Values, limits: Limits, optio
         "eigenvalues": eigenvalues,
         "count": count,
         "ends": jax.vmap(lambda result: RESULTS.where(closed, RESULTS.closed_branch, result))(walks.result),
-        "special": special,
-        "crossing": crossing,
+        "events": find_events(curve, x, tangent, eigenvalues, limits.scale, options.crossing),
     }
 
 

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .branch import LABELS, SpecialPoints
-from .events import special_points
+from .events import frequency_and_lyapunov
 from .special import solve_special
 from .system import System, as_system
 
@@ -36,9 +35,11 @@ def find_hopf(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any]
 
 @eqx.filter_jit
 def _find(label: str, system: System) -> SpecialPoints:
-    still = jax.lax.stop_gradient(system)
-    z, phase = solve_special(label, still, ravel_pytree(still.like)[0], still.value()[None])
-    kind = jnp.where(jnp.isfinite(z[0]), LABELS.index(label), 0).astype(jnp.int32)
+    start, p = ravel_pytree(system.like)[0], system.value()[None]
+    u, p, kappa = solve_special(label, system, start, p)
+    kind = jnp.where(jnp.isfinite(kappa), LABELS.index(label), 0).astype(jnp.int32)
+    omega = lyapunov = jnp.full_like(kappa, jnp.nan)
+    if label == "HB":
+        omega, lyapunov = frequency_and_lyapunov(system, kind, u, p, kappa)
     none = jnp.zeros_like(kind)
-    found = special_points(system, *(jax.tree.map(lambda each: each[None], (kind, z, phase, none, none))))
-    return found[0]
+    return SpecialPoints(system, kind, p, system.state(u), omega, lyapunov, none, none)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Scalar, Values
-from .arclength import newton, polish
+from .arclength import root
 from .system import System
 
 
@@ -77,34 +77,24 @@ KINDS: dict[str, tuple[Callable[..., Values], Callable[[Values], tuple[Values, S
 }
 
 
-def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Values, Values]:
-    """The unknowns x at the special point near (u, p), and the phase; NaN where there is none."""
+def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Values, Values, Scalar]:
+    """(u, p, κ) of the special point near (u, p), NaN where there is none. Differentiable in what `system` depends on."""
     equations, guess = KINDS[kind]
-    matrix = system.jacobian(u, p)
-    phi, kappa, phase = guess(matrix)
+    still, u, p = jax.lax.stop_gradient((system, u, p))
+    phi, kappa, phase = guess(still.jacobian(u, p))
     x = jnp.concatenate([u, phi, kappa[None], p])
     known = jnp.all(jnp.isfinite(x))
-    x = jnp.where(known, x, jnp.ones_like(x))
-    x, converged, _ = newton(lambda x: equations(system, x, phase), x, jnp.maximum(jnp.abs(x), 1.0))
-    good = known & converged
+    x, good = root(lambda x: equations(system, x, phase), jnp.where(known, x, jnp.ones_like(x)))
+    good = good & known
     u, phi, kappa, p = parts(system, x)
     if kind == "HB":
         good &= kappa > 0
     if kind == "LP":  # at a fold the branch isn't crossed by another one
-        psi = jnp.linalg.svd(system.jacobian(u, p))[0][:, -1]
-        slope = jax.jacfwd(system, argnums=1)(u, p)[:, 0]
+        fixed = jax.lax.stop_gradient((u, p))
+        psi = jnp.linalg.svd(still.jacobian(*fixed))[0][:, -1]
+        slope = jax.jacfwd(still, argnums=1)(*fixed)[:, 0]
         good &= jnp.abs(psi @ slope) > 1e-5 * jnp.linalg.norm(slope)
-    return jnp.where(good, x, jnp.nan), phase
-
-
-def polish_special(kind: str, system: System, x: Values, phase: Values) -> Values:
-    """The unknowns x of `solve_special` with derivatives in what `system` depends on (implicit function theorem)."""
-    known = jnp.all(jnp.isfinite(x))
-    safe = jnp.where(known, x, jnp.ones_like(x))
-    equations = KINDS[kind][0]
-    return jax.lax.cond(
-        known, lambda: polish(lambda x: equations(system, x, phase), safe), lambda: jnp.full_like(x, jnp.nan)
-    )
+    return jnp.where(good, u, jnp.nan), jnp.where(good, p, jnp.nan), jnp.where(good, kappa, jnp.nan)
 
 
 def crossing_tangent(system: System, x: Values, tangent: Values, scale: Values) -> Values:

@@ -1,0 +1,145 @@
+"""Layer 4: periodic orbits as polynomials on a mesh that satisfy the equations at Gauss points (orthogonal collocation).
+
+Time is scaled to s = t/T ∈ [0, 1]. On each of N intervals the orbit is a polynomial of degree m through m + 1 equally spaced
+nodes, of which neighbours share the ends and the last interval closes on the first: values `(N m, n)`. At the m Gauss points
+of each interval u′(s) = T f(u, p). Errors at the mesh points are of order 2m in the intervals' lengths. Source: de Boor &
+Swartz, SIAM J. Numer. Anal. 10:582 (1973); Doedel, Keller & Kernévez, Int. J. Bifurcation Chaos 1:745 (1991).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Scalar, Values
+from .system import System
+
+
+class Basis(NamedTuple):
+    """Values and slopes of the Lagrange polynomials, `(Gauss points, nodes)`, weights of quadrature, highest derivatives."""
+
+    value: Values
+    slope: Values
+    weight: Values
+    highest: Values
+
+
+def coefficients(degree: int) -> np.ndarray:
+    """The Lagrange polynomials through degree + 1 equally spaced nodes on [0, 1]: row k, powers ascending."""
+    nodes = np.linspace(0, 1, degree + 1)
+    return np.linalg.inv(np.vander(nodes, increasing=True)).T
+
+
+def basis(degree: int, dtype: Any) -> Basis:
+    """The basis of a degree at its Gauss points."""
+    rows = coefficients(degree)
+    points, weights = np.polynomial.legendre.leggauss(degree)
+    powers = np.vander((points + 1) / 2, degree + 1, increasing=True)
+    slopes = np.zeros_like(powers)
+    slopes[:, 1:] = powers[:, :-1] * np.arange(1, degree + 1)
+    arrays = powers @ rows.T, slopes @ rows.T, weights / 2, rows[:, -1] * float(np.prod(np.arange(1, degree + 1)))
+    return Basis(*(jnp.asarray(each, dtype) for each in arrays))
+
+
+def pieces(values: Values, degree: int) -> Values:
+    """Nodes of every interval, `(N, m + 1, n)`, of a closed orbit's `(N m, n)`."""
+    blocks = values.reshape(-1, degree, values.shape[-1])
+    return jnp.concatenate([blocks, jnp.roll(blocks, -1, axis=0)[:, :1]], axis=1)
+
+
+def defects(system: System, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
+    """u′ − T f at all Gauss points, times the intervals' lengths: `(N, m, n)`."""
+    degree = values.shape[0] // (mesh.size - 1)
+    at = basis(degree, values.dtype)
+    nodes = pieces(values, degree)
+    u, slope = jnp.einsum("ik,jkn->jin", at.value, nodes), jnp.einsum("ik,jkn->jin", at.slope, nodes)
+    flow = jax.vmap(jax.vmap(lambda u: system(u, p)))(u)
+    return slope - period * jnp.diff(mesh)[:, None, None] * flow
+
+
+def phase_slope(values: Values, mesh: Values) -> Values:
+    """du/ds at the Gauss points with the weights of quadrature, scaled to be of order one: the phase condition's row."""
+    degree = values.shape[0] // (mesh.size - 1)
+    at = basis(degree, values.dtype)
+    slope = jnp.einsum("ik,jkn->jin", at.slope, pieces(values, degree)) * at.weight[None, :, None]
+    return slope / jnp.maximum(jnp.linalg.norm(slope), jnp.finfo(slope.dtype).tiny)
+
+
+def phase(values: Values, slope: Values) -> Scalar:
+    """∫ u·u_ref′ ds up to a factor: zero where the orbit isn't shifted along itself."""
+    degree = slope.shape[1]
+    u = jnp.einsum("ik,jkn->jin", basis(degree, values.dtype).value, pieces(values, degree))
+    return jnp.sum(u * slope)
+
+
+def orbit_at(values: Values, mesh: Values, s: Values) -> Values:
+    """The orbit at scaled times s, `(k, n)`."""
+    degree = values.shape[0] // (mesh.size - 1)
+    which = jnp.clip(jnp.searchsorted(mesh, s, side="right") - 1, 0, mesh.size - 2)
+    x = (s - mesh[which]) / (mesh[which + 1] - mesh[which])
+    powers = jnp.stack([x**k for k in range(degree + 1)], axis=1)
+    weights = powers @ jnp.asarray(coefficients(degree), values.dtype).T
+    return jnp.einsum("sk,skn->sn", weights, pieces(values, degree)[which])
+
+
+def node_times(mesh: Values, degree: int) -> Values:
+    """The scaled times of all nodes, `(N m,)`."""
+    inside = jnp.arange(degree, dtype=mesh.dtype) / degree
+    return (mesh[:-1, None] + jnp.diff(mesh)[:, None] * inside[None]).reshape(-1)
+
+
+def better_mesh(values: Values, mesh: Values) -> Values:
+    """The mesh on which the estimated error is the same in all intervals: |d^{m+1}u/ds^{m+1}|^{1/(m+1)} equidistributed.
+
+    That derivative is read off the jumps of the m-th between intervals.
+    """
+    degree = values.shape[0] // (mesh.size - 1)
+    width = jnp.diff(mesh)
+    highest = jnp.einsum("k,jkn->jn", basis(degree, values.dtype).highest, pieces(values, degree))
+    highest = highest / width[:, None] ** degree
+    jump = jnp.linalg.norm(highest - jnp.roll(highest, 1, axis=0), axis=1) / ((width + jnp.roll(width, 1)) / 2)
+    density = ((jump + jnp.roll(jump, -1)) / 2) ** (1 / (degree + 1))
+    density = density + 0.2 * jnp.sum(density * width)  # no interval becomes more than six times the mean
+    total = jnp.concatenate([jnp.zeros((1,), mesh.dtype), jnp.cumsum(density * width)])
+    even = jnp.linspace(0, 1, mesh.size, dtype=mesh.dtype) * total[-1]
+    new = jnp.interp(even, total, mesh)
+    return jnp.where(jnp.isfinite(total[-1]) & (total[-1] > 0), new, mesh)
+
+
+def monodromy(system: System, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
+    """The derivative of the state after one period by that before: product of the intervals' transfer matrices."""
+    degree, n = values.shape[0] // (mesh.size - 1), values.shape[1]
+    at = basis(degree, values.dtype)
+    nodes = pieces(values, degree)
+    identity = jnp.eye(n, dtype=values.dtype)
+
+    def transfer(nodes: Values, width: Scalar) -> Values:
+        matrices = jax.vmap(lambda u: system.jacobian(u, p))(at.value @ nodes)
+        flow = period * width * jnp.einsum("iab,ik->iakb", matrices, at.value)
+        block = jnp.einsum("ik,ab->iakb", at.slope, identity) - flow
+        size = degree * n
+        right = -block[:, :, 0].reshape(size, n)
+        return jnp.linalg.solve(block[:, :, 1:].reshape(size, size), right)[-n:]
+
+    transfers = jax.vmap(transfer)(nodes, jnp.diff(mesh))
+    return jax.lax.scan(lambda product, each: (each @ product, None), identity, transfers)[0]
+
+
+def extremes(values: Values, mesh: Values) -> tuple[Values, Values]:
+    """Largest and smallest value of every variable along the orbit, by parabolas through samples, `(n,)` each."""
+    degree = values.shape[0] // (mesh.size - 1)
+    s = node_times(mesh, 4 * degree)
+    u = orbit_at(values, mesh, s)
+    before, after = jnp.roll(u, 1, axis=0), jnp.roll(u, -1, axis=0)
+    h1, h2 = s - jnp.roll(s, 1), jnp.roll(s, -1) - s
+    h1, h2 = (jnp.where(h < 0, h + 1, h)[:, None] for h in (h1, h2))
+    slope1, slope2 = (u - before) / h1, (after - u) / h2
+    bend = (slope2 - slope1) / (h1 + h2)
+    slope = (slope1 * h2 + slope2 * h1) / (h1 + h2)
+    safe = jnp.where(bend == 0, 1.0, bend).astype(u.dtype)
+    shift = jnp.where(bend == 0, 0.0, -slope / (2 * safe))
+    near = (shift >= -h1) & (shift <= h2)
+    tip = u + jnp.where(near, slope * shift + bend * shift**2, 0.0).astype(u.dtype)
+    highest = jnp.max(jnp.where(bend < 0, tip, u), axis=0)
+    return highest, jnp.min(jnp.where(bend > 0, tip, u), axis=0)
