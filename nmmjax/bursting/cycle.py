@@ -16,8 +16,6 @@ from .moving import Moving, Slow
 from .slow_flow import Onset, ascent, descent
 from .swings import CYCLE, Turn, follow_turns
 
-_PASSES = 2
-
 
 def last_turn(turns: Turn) -> tuple[Turn, Any]:
     """The last turning point that exists, and how many there are."""
@@ -48,16 +46,14 @@ class Cycle(eqx.Module):
 
 
 def burst_map(land: Moving, start: Onset, fast: Values, most: int) -> Cycle:
-    """The burst cycle from one iteration to the next, `_PASSES` times: contraction is strong."""
-
-    def once(onset: Onset, _: Any) -> tuple[Onset, tuple[Turn, Onset]]:
-        turns = _burst(land, onset, most)
-        following = _rest(land, turns, fast)
-        following = following._replace(exists=following.exists & turns.exists[0])
-        return following, (turns, onset)
-
-    after, (turns, onsets) = jax.lax.scan(once, start, None, length=_PASSES)
-    turns, onset = jax.tree.map(lambda each: each[-1], (turns, onsets))
+    """The burst cycle after a first one without ringing, along the well: contraction is strong."""
+    zero = jnp.zeros_like(start.q)
+    well = land.well(land.high_well(start.s), start.s, 4)
+    q, s, _, arrives = descent(land, Turn(well, start.s, zero, zero, zero, start.exists), fast)
+    onset = ascent(land, q, s, fast, arrives)
+    turns = _burst(land, onset, most)
+    after = _rest(land, turns, fast)
+    after = after._replace(exists=after.exists & turns.exists[0])
     moved = [jnp.abs(after.s[name] - onset.s[name]) / (jnp.abs(onset.s[name]) + 1e-3) for name in after.s]
     return Cycle(turns, onset, after, jnp.max(jnp.stack(moved)))
 

@@ -26,26 +26,45 @@ Slow = dict[str, Values]
 
 
 class Moving(eqx.Module):
-    """Force, damping and slow rates of a population with slow terms, at constant input; all elementwise."""
+    """Force, damping and slow rates of a population with slow terms, at constant input; all elementwise.
+
+    Closed forms of `MPR.potential` without gap junctions and conductances, which the predictions refuse.
+    """
 
     model: MPR
     current: Scalar
 
-    def state(self, q: Values, s: Slow) -> State:
-        """The state at q with slow variables `s` (its voltage is not used)."""
-        return State(r=2 / (self.model.tau * q**2), v=jnp.zeros_like(q), **s)
+    def drives(self, s: Slow) -> tuple[Values, Values]:
+        """η_eff + I and J_eff, which slow variables `s` leave."""
+        eta, J = self.model.eta + self.current, self.model.J
+        state = self._state(self.model.tau, s)
+        for term in self.model.slow_terms:
+            eta, J = term.effective(eta, J, state)
+        return eta, J
 
     def potential(self, q: Values, s: Slow) -> Values:
         """U(q) + ½ I q² in the landscape of `s`."""
-        return self.model.frozen(self.state(q, s)).potential(q) + self.current * q**2 / 2
+        eta, J = self.drives(s)
+        R = 2 / q**2
+        return eta / R + np.pi**2 * R - J * jnp.log(R) + self.model.Delta**2 / (12 * np.pi**2 * R**3)
 
     def force(self, q: Values, s: Slow) -> Values:
         """F = −∂U/∂q − I q."""
-        return -jax.jvp(lambda q: self.potential(q, s), (q,), (jnp.ones_like(q),))[1]
+        eta, J = self.drives(s)
+        R = 2 / q**2
+        return -q * (eta + R * (J - np.pi**2 * R) + self._wall * q**4)
 
     def stiffness(self, q: Values, s: Slow) -> Values:
         """−∂F/∂q."""
-        return -jax.jvp(lambda q: self.force(q, s), (q,), (jnp.ones_like(q),))[1]
+        eta, J = self.drives(s)
+        R = 2 / q**2
+        return eta + R * (3 * np.pi**2 * R - J) + 5 * self._wall * q**4
+
+    def pull(self, R: Values, s: Slow) -> Values:
+        """−∂/∂R of U + ½ I q², the force along R."""
+        eta, J = self.drives(s)
+        w = 1 / R
+        return w * (w * (eta + 4 * self._wall * w**2) + J) - np.pi**2
 
     def damping(self, q: Values) -> Values:
         """Γ(q)."""
@@ -53,7 +72,21 @@ class Moving(eqx.Module):
 
     def rates(self, q: Values, s: Slow) -> Slow:
         """ds/d(t/τ)."""
-        return {name: self.model.tau * rate for name, rate in self.model.slow_rates(self.state(q, s)).items()}
+        return self.rates_at(2 / q**2, s)
+
+    def rates_at(self, R: Values, s: Slow) -> Slow:
+        """ds/d(t/τ) at R."""
+        state = self._state(R / self.model.tau, s)
+        return {name: self.model.tau * rate for name, rate in self.model.slow_rates(state).items()}
+
+    @property
+    def _wall(self) -> Values:
+        """Of the term of heterogeneity in U, Δ²/(12π²R³)."""
+        return self.model.Delta**2 / (16 * np.pi**2)
+
+    def _state(self, r: Values, s: Slow) -> State:
+        """The state at rate r with slow variables `s` (its voltage is not used)."""
+        return State(r=r, v=r, **s)
 
     def drift(self, q: Values, s: Slow) -> Values:
         """Σ (∂F/∂s) ṡ: how the moving slow variables change the force."""
@@ -76,9 +109,9 @@ class Moving(eqx.Module):
 
     def high_well(self, s: Slow) -> Values:
         """A first guess of q at the stable state of high rate: π² R² = J R + η + I, without heterogeneity."""
-        fast = self.model.frozen(self.state(self.cusp(), s))
-        square = fast.J**2 + 4 * np.pi**2 * (fast.eta + self.current)
-        R = (fast.J + jnp.sqrt(jnp.maximum(square, 0.04 * fast.J**2))) / (2 * np.pi**2)
+        eta, J = self.drives(s)
+        square = J**2 + 4 * np.pi**2 * eta
+        R = (J + jnp.sqrt(jnp.maximum(square, 0.04 * J**2))) / (2 * np.pi**2)
         return jnp.sqrt(2 / jnp.maximum(R, 1.05 * 2 / self.cusp() ** 2))
 
 

@@ -50,32 +50,27 @@ def half_cycle(
     R1 = R_well * jnp.exp(up * 2 * jnp.abs(jnp.log(well / q0)) * jnp.exp(-rate * jnp.pi / omega))
     S = zero + (omega**2 + rate**2) / (4 * R_well**2)
     s = jax.tree.map(lambda each: zero + each, s0)
-
-    def pull(R: Values, s: Slow) -> Values:
-        """−∂V/∂R."""
-        q = jnp.sqrt(2 / R)
-        return -land.force(q, s) * q**3 / 4
+    friction = 2 * land.model.Delta / np.pi  # Γ = 2Δ/(πR)
 
     def improve(path_so_far: tuple, share: Values) -> tuple[tuple, None]:
         R1, S, s, *_ = path_so_far
         half = (R1 - R0) / 2
         R = (R0 + R1) / 2 - half * on.cos
-        q = jnp.sqrt(2 / R)
-        push = pull(R, s) * half
-        heat = land.damping(q) * (half * on.sin / R) ** 2 * jnp.sqrt(S)
+        push = land.pull(R, s) * half
+        heat = friction * (half * on.sin) ** 2 * jnp.sqrt(S) / R**3
         excess = on.total_sin(push) - on.total(heat)  # kinetic energy left at the far end: it must vanish
         K = on.upto_sin(push) - on.upto(heat) - excess * (1 - on.cos) / 2
         S = (1 - share) * S + share * jnp.maximum(K * R / (half * on.sin) ** 2, 0.05 * S)
         pace = 1 / (2 * R * jnp.sqrt(S))
-        change = -excess / pull(R1, jax.tree.map(lambda each: each[-1], s))
-        s = {name: s0[name] + on.upto(each * pace) for name, each in land.rates(q, s).items()}
-        return (jnp.maximum(R1 + share * change, 0.05 * R1), S, s, q, pace, K, heat, change), None
+        change = -excess / land.pull(R1, jax.tree.map(lambda each: each[-1], s))
+        s = {name: s0[name] + on.upto(each * pace) for name, each in land.rates_at(R, s).items()}
+        return (jnp.maximum(R1 + share * change, 0.05 * R1), S, s, R, pace, K, heat, change), None
 
     shares = jnp.asarray([1.0, *[relax] * (passes - 1)], q0.dtype)
     start = (R1, S, s, zero, zero, zero, zero, R1)
-    (R1, S, s, q, pace, K, heat, change), _ = jax.lax.scan(improve, start, shares)
-    s1 = {name: s0[name] + on.total(each * pace) for name, each in land.rates(q, s).items()}
-    exists = (up * pull(R1, s1) < 0) & (jnp.abs(change) < 0.05 * R1) & (jnp.min(K) > 0)
+    (R1, _, s, R, pace, K, heat, change), _ = jax.lax.scan(improve, start, shares)
+    s1 = {name: s0[name] + on.total(each * pace) for name, each in land.rates_at(R, s).items()}
+    exists = (up * land.pull(R1, s1) < 0) & (jnp.abs(change) < 0.05 * R1) & (jnp.min(K) > 0)
     q1 = jnp.sqrt(2 / R1)
     return Turn(q1, s1, on.total(pace), on.total(heat), jnp.abs(change) * q1 / (2 * R1), exists)
 
@@ -133,10 +128,16 @@ def _first_return(land: Moving, up: Values, moves: tuple, heat: Values, change: 
         return values[left], values[left + 1], slopes[left] * step, slopes[left + 1] * step
 
     y0, y1, d0, d1 = ends(speed, pull)
-    share = y0 / jnp.where(y0 == y1, jnp.ones_like(y0), y0 - y1)
-    for _ in range(3):
+    # Newton's method kept between its brackets: where a turn is about to vanish, the cubic hardly crosses zero, and a step
+    # along its slope would leave for anywhere.
+    low, high = jnp.zeros_like(y0), jnp.ones_like(y0)
+    share = jnp.where(jnp.any(turned), y0 / jnp.where(y0 == y1, jnp.ones_like(y0), y0 - y1), low)
+    for _ in range(4):
         value, slope = jax.jvp(lambda x: hermite(x, y0, y1, d0, d1), (share,), (jnp.ones_like(share),))
-        share = share - value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
+        early = up * value < 0
+        low, high = jnp.where(early, share, low), jnp.where(early, high, share)
+        newton = share - value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
+        share = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
     q1 = hermite(share, *ends(q, speed))
     s1 = {name: hermite(share, *ends(s[name], rates[name])) for name in s}
     lost = heat[left] + share * (heat[left + 1] - heat[left])
