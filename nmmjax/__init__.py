@@ -8,11 +8,15 @@ from .balance import EnergyBalance as EnergyBalance
 from .balance import energy_balance as energy_balance
 from .branches.branch import Branch as Branch
 from .branches.branch import SpecialPoints as SpecialPoints
+from .branches.curves import BifurcationCurve as BifurcationCurve
+from .branches.curves import continue_fold as continue_fold
+from .branches.curves import continue_hopf as continue_hopf
+from .branches.cycles import CycleBranch as CycleBranch
+from .branches.cycles import continue_cycle as continue_cycle
 from .branches.fixed_points import continue_branch as continue_branch
 from .branches.points import find_fold as find_fold
 from .branches.points import find_hopf as find_hopf
 from .bursting.detection import find_bursts as find_bursts
-from .bursting.frozen import cusp_rate as cusp_rate
 from .bursting.picture import SlowFast as SlowFast
 from .bursting.picture import slow_fast as slow_fast
 from .bursting.prediction import BurstCycle as BurstCycle
@@ -38,6 +42,12 @@ from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
 from .ensemble.plan import plan_sweep as plan_sweep
+from .landscape.network import NetworkLandscape as NetworkLandscape
+from .landscape.points import FixedPoints as FixedPoints
+from .landscape.population import PopulationLandscape as PopulationLandscape
+from .landscape.potential import network_potential as network_potential
+from .landscape.survey import energy_landscape as energy_landscape
+from .landscape.survey import find_fixed_point as find_fixed_point
 from .mechanics.coordinates import from_kuramoto as from_kuramoto
 from .mechanics.coordinates import from_qp as from_qp
 from .mechanics.coordinates import from_qqdot as from_qqdot
@@ -62,6 +72,7 @@ from .mechanics.energy import potential_energy as potential_energy
 from .mechanics.energy import received_power as received_power
 from .mechanics.energy import slow_power as slow_power
 from .mechanics.energy import total_energy as total_energy
+from .mechanics.fixed_rates import cusp_rate as cusp_rate
 from .mechanics.scaling import RescaledTime as RescaledTime
 from .mechanics.scaling import Scaling as Scaling
 from .mechanics.scaling import rescale as rescale

@@ -9,7 +9,7 @@ import numpy as np
 from .._types import Real
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
-from .frozen import cusp_rate
+from ..mechanics.fixed_rates import cusp_rate
 from .spikes import (
     Course,
     Crossings,

@@ -1,4 +1,4 @@
-"""Layer 4: the fast equations of a population while a slow variable is frozen: equilibria, folds, the cusp rate.
+"""Layer 4: the fast equations of a population while a slow variable is frozen: equilibria and folds.
 
 With slow variables frozen, R = τ r and the voltage at which the rate stands still, v₀ = ½(−Δ/(πR) + g + kR), the fast
 equations keep one function f of the rate, the slope of v; the frozen potential obeys dV/d(ln R) = −f/R:
@@ -20,6 +20,7 @@ import numpy as np
 
 from .._types import ComplexValues, Mask, Real, Scalar, Values
 from ..mechanics.energy import potential_energy
+from ..mechanics.fixed_rates import cusp_rate, solve_between
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
@@ -39,29 +40,6 @@ class Equilibria(eqx.Module):
     state: State
     eigenvalues: ComplexValues
     stable: Mask
-
-
-def cusp_rate(model: MPR) -> Scalar:
-    """The rate at which both folds of the fast equations meet in a cusp, (3/4)^¼ √Δ/(π τ) for the MPR model.
-
-    It depends neither on η and J nor on slow variables, and lies between the two folds wherever there are two: a burst
-    crosses it upward where it starts and downward where it ends. With gap junctions and conductances it is where
-    ∂²f/∂R² = 0, that is 3Δ²/(2π²) = (Δ g/π) R + (2π² + ½k²) R⁴. Differentiable; 0 for Δ = 0.
-    """
-    plain = 0.75**0.25 * jnp.sqrt(model.Delta) / jnp.pi
-    if model.gap is None and model.conductance is None:
-        return plain / model.tau
-    g = jnp.zeros_like(plain) if model.gap is None else model.gap.g
-    k = jnp.zeros_like(plain) if model.conductance is None else model.conductance.k
-    Delta = model.Delta
-
-    def newton(_: Any, R: Scalar) -> Scalar:
-        # Convex and growing, so that Newton's method comes down from the right.
-        value = Delta * g / jnp.pi * R + (2 * jnp.pi**2 + k**2 / 2) * R**4 - 3 * Delta**2 / (2 * jnp.pi**2)
-        slope = Delta * g / jnp.pi + 4 * (2 * jnp.pi**2 + k**2 / 2) * R**3
-        return R - value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
-
-    return jax.lax.fori_loop(0, 32, newton, plain) / model.tau
 
 
 @eqx.filter_jit
@@ -244,31 +222,6 @@ class Fast(eqx.Module):
         """The nullcline: the value to which the slow variable settles."""
         y = _steady_state(self.model, x)
         return y.A if self.variable == "A" else y.x * y.u
-
-
-def solve_between(function: Callable[[Any, Values], Values], args: Any, lower: Values, upper: Values) -> Values:
-    """The zero of `function(args, x)` between bounds, elementwise; NaN where its signs are equal there.
-
-    Bisection, then two Newton steps outside `stop_gradient`, which carry first and second derivatives in `args`.
-    """
-    frozen, lower, upper = jax.lax.stop_gradient((args, lower, upper))
-    rising = function(frozen, lower) < 0
-    exists = rising != (function(frozen, upper) < 0)
-
-    def halve(_: Any, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
-        middle = (bounds[0] + bounds[1]) / 2
-        before = (function(frozen, middle) < 0) == rising
-        return jnp.where(before, middle, bounds[0]), jnp.where(before, bounds[1], middle)
-
-    bounds = jax.lax.fori_loop(0, jnp.finfo(lower.dtype).nmant + 4, halve, (lower, upper))
-
-    def newton(x: Values, _: Any) -> tuple[Values, None]:
-        value, slope = jax.jvp(lambda x: function(args, x), (x,), (jnp.ones_like(x),))
-        step = value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
-        return x - jnp.clip(step, -0.01, 0.01), None
-
-    x, _ = jax.lax.scan(newton, jax.lax.stop_gradient((bounds[0] + bounds[1]) / 2), None, length=2)
-    return jnp.where(exists, x, jnp.nan)
 
 
 def roots(function: Callable[[Any, Values], Values], args: Any, count: int) -> Values:

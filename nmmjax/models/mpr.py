@@ -163,6 +163,42 @@ class MPR(AbstractModel):
             U = U + k**2 / (2 * q**2) + 2 * k * E_s * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
         return U
 
+    def rate_potential(self, R: Values) -> Values:
+        """Ψ(R) = −∫ f dR over the dimensionless rate R = τ r, f the slope of v where dr/dt = 0; see `force_at_rate`.
+
+            Ψ = π² R³/3 − η R − J R²/2 + Δ²/(4π² R) + (Δg/2π) ln R − g² R/4 + k² R³/12 − k E_s R²/2
+
+        It has the same critical points as U, and adds up over the populations of a network with symmetric weights.
+        """
+        Psi = jnp.pi**2 * R**3 / 3 - self.eta * R - self.J * R**2 / 2 + self.Delta**2 / (4 * jnp.pi**2 * R)
+        if self.gap is not None:
+            g = self.gap.g
+            Psi = Psi + self.Delta * g / (2 * jnp.pi) * jnp.log(R) - g**2 * R / 4
+        if self.conductance is not None:
+            k, E_s = self.conductance.k, self.conductance.E_s
+            Psi = Psi + k**2 * R**3 / 12 - k * E_s * R**2 / 2
+        return Psi
+
+    def force_at_rate(self, R: Values) -> Values:
+        """f(R) = −Ψ′(R): τ dv/dt at the voltage where the rate R stands still; zero at every fixed point.
+
+        f = v₀² + η + J R − π² R² + k R (E_s − v₀),      v₀ = ½(−Δ/(πR) + g + k R)
+        """
+        v = self.voltage_at_rate(R)
+        f = v**2 + self.eta + self.J * R - (jnp.pi * R) ** 2
+        if self.conductance is not None:
+            f = f + self.conductance.k * R * (self.conductance.E_s - v)
+        return f
+
+    def voltage_at_rate(self, R: Values) -> Values:
+        """v₀ = ½(−Δ/(πR) + g + k R), at which dr/dt = 0."""
+        v = -self.Delta / (2 * jnp.pi * R)
+        if self.gap is not None:
+            v = v + self.gap.g / 2
+        if self.conductance is not None:
+            v = v + self.conductance.k * R / 2
+        return v
+
     def damping(self, q: Values) -> Values:
         """Γ(q) = (Δ/π) q² − g + 2k/q² of the exact mechanical form, per unit of t/τ."""
         Gamma = self.Delta / jnp.pi * q**2

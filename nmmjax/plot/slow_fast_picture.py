@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._parameter import require
-from ..bursting.frozen import cusp_rate
+from ..mechanics.fixed_rates import cusp_rate
 from ..bursting.picture import SlowFast
 from ..solvers.trajectory import Trajectory
 from .common import GREEN, ORANGE, pyplot

@@ -1,0 +1,192 @@
+"""Layer 4: the energy landscape of a network: attractors, passes, barriers and how they hang together."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import describe, require
+from .._types import Values
+from ..models.base import State
+from ..models.network import Network
+from .descent import descend, heights, in_pieces, settle
+from .points import FixedPoints
+from .potential import eigenvalues_at, network_potential, state_at, why_no_landscape, with_input
+from .saddles import find_saddles
+from .search import Catalogue, box, explore
+from .tree import Tree, disconnectivity
+
+_EIGENVALUE_WORK = 4e8  # operations spent on eigenvalues of Jacobians: k points cost 10 k (2n)³
+
+
+class NetworkLandscape(eqx.Module):
+    """The states of a network and the landscape Ψ that connects them; made by `energy_landscape`.
+
+    - `minima`: all attractors found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first; `others`: further
+      fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable (large networks)
+    - `links` (s, 2): the two minima on either side of each saddle, −1 if unknown
+    - `complete`: whether the search ran out of places to try before its budget; `tries`: descents made
+    - `checked`, `agreeing`: points whose Morse index was compared with the unstable eigenvalues, and of those equal
+    - `reason`: why there is no Ψ (asymmetric weights), else None. Energies and barriers are NaN then, `minima` are the
+      stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
+    """
+
+    network: Network
+    stimulus: Values
+    minima: FixedPoints
+    saddles: FixedPoints
+    others: FixedPoints
+    links: Any
+    complete: bool = eqx.field(static=True)
+    tries: int = eqx.field(static=True)
+    checked: int = eqx.field(static=True)
+    agreeing: int = eqx.field(static=True)
+    reason: str | None = eqx.field(static=True)
+
+    @property
+    def tree(self) -> Tree:
+        """The disconnectivity tree. Raises `ValueError` without a landscape."""
+        require("network", type(self.network).__name__, f"have a landscape, but {self.reason}", self.reason is None)
+        return disconnectivity(np.asarray(self.minima.energy), np.asarray(self.links), np.asarray(self.saddles.energy))
+
+    def basin_sizes(self, key: Any, samples: int = 4096) -> tuple[Values, Values]:
+        """(share, unknown): the share of random states that flow down to each minimum (k,), and to minima not in the list.
+
+        Starts are uniform in ln r within the box that contains every fixed point; the way is that of the steepest descent
+        solver, without inertia (`basin_map` follows the dynamics). `key` is a random key. A large `unknown` says that the
+        search should have more `starts`.
+        """
+        tilted = with_input(self.network, self.stimulus)
+        low, high = box(tilted)
+        x = jax.random.uniform(key, (samples, self.network.size), low.dtype)
+        x = jnp.broadcast_to(low, x.shape) + jnp.broadcast_to(high - low, x.shape) * x
+        ends, fine = in_pieces(descend, tilted, np.asarray(x))
+        known = Catalogue(self.network.size)
+        for each in np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r)):
+            known.add(each)
+        numbers = np.array([known.add(end) for end in ends[fine]], int)
+        counts = np.bincount(numbers, minlength=len(self.minima)) / samples
+        share = jnp.asarray(counts[: len(self.minima)], low.dtype)
+        return share, 1 - jnp.sum(share)
+
+    def potential(self, r: Any) -> Values:
+        """Ψ at rates r (…, n), with the landscape's input."""
+        return network_potential(self.network, r, self.stimulus)
+
+    def __repr__(self) -> str:
+        lines = [f"Landscape of {describe(self.network)}"]
+        ended = "nothing left to try" if self.complete else "budget of `starts` spent"
+        lines.append(f"  {len(self.minima)} minima, {len(self.saddles)} saddles from {self.tries} descents ({ended})")
+        if self.reason is not None:
+            lines.append(f"  no Ψ: {self.reason}; stable fixed points and {len(self.others)} others")
+        else:
+            lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
+        for k in range(min(5, len(self.minima))):
+            rates = np.array2string(np.asarray(self.minima.r[k]), precision=4, threshold=8, edgeitems=3)
+            lines.append(
+                f"  minimum {k}: Ψ = {self.minima.energy[k]:.6g}, barrier {self.minima.barrier[k]:.6g}, r = {rates}"
+            )
+        if len(self.minima) > 5:
+            lines.append("  …")
+        return "\n".join(lines)
+
+
+def network_landscape(
+    network: Network,
+    stimulus: Any = 0.0,
+    *,
+    starts: int = 4096,
+    saddles: int = 256,
+    report: Callable[[int, int], None] = lambda tries, found: None,
+) -> NetworkLandscape:
+    """See `energy_landscape`; for a network without slow terms."""
+    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_terms)
+    for name, value, least in (("starts", starts, 1), ("saddles", saddles, 0)):
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        require(name, value, f"be an integer ≥ {least}", whole)
+    tilted, reason = with_input(network, stimulus), why_no_landscape(network)
+    current = jnp.broadcast_to(jnp.asarray(stimulus, network.gain.dtype), (network.size,))
+    if reason is not None:
+        return _without_potential(network, tilted, current, reason, starts, report)
+
+    def height(x: np.ndarray) -> np.ndarray:
+        return in_pieces(heights, tilted, x) if len(x) else np.zeros(0)
+
+    found, complete, tries = explore(tilted, lambda x: in_pieces(descend, tilted, x), height, starts, report)
+    passes, links = find_saddles(tilted, found, np.argsort(height(found.points)), saddles)
+    order = _ranked(found.points, height(found.points))
+    place = np.empty(len(order) + 1, int)
+    place[order], place[-1] = np.arange(len(order)), -1
+    by_height = np.argsort(height(passes), kind="stable")
+    passes, links = passes[by_height], place[links[by_height]]
+    low, high = found.points[order], height(passes)
+    energy = height(low)
+    barrier = disconnectivity(energy, links, high).barrier
+    minima = _points(tilted, low, energy, barrier)
+    climbed = _points(tilted, passes, high, np.full(len(passes), np.nan), index=1)
+    known = [np.isfinite(np.asarray(each.eigenvalues)).all(axis=1) for each in (minima, climbed)]
+    equal = [np.asarray(each.unstable == each.index)[k] for each, k in zip((minima, climbed), known, strict=True)]
+    checked, agreeing = int(sum(k.sum() for k in known)), int(sum(each.sum() for each in equal))
+    nothing = minima.select(np.zeros(len(minima), bool))
+    return NetworkLandscape(
+        network, current, minima, climbed, nothing, jnp.asarray(links), complete, tries, checked, agreeing, None
+    )
+
+
+def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """The order by energy; of states equal by symmetry, that in which the first nodes fire most comes first."""
+    scale = np.max(np.abs(energy), initial=1e-300)
+    keys = [-np.round(x[:, node], 6) for node in reversed(range(x.shape[1]))]
+    return np.lexsort([*keys, np.round(energy / scale, 9)])
+
+
+def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: Any = 0) -> FixedPoints:
+    """What is to be said about fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
+    count, size = x.shape
+    affordable = min(count, int(_EIGENVALUE_WORK / (10 * (2 * size) ** 3)) if size > 12 else count)
+    eigenvalues = np.full((count, 2 * size), complex(np.nan, np.nan))
+    if affordable:
+        eigenvalues[:affordable] = in_pieces(_all_eigenvalues, network, x[:affordable])
+    dtype = network.gain.dtype
+    state = jax.tree.map(jnp.asarray, in_pieces(_all_states, network, x)) if count else _no_states(size, dtype)
+    indices = jnp.broadcast_to(jnp.asarray(index), (count,))
+    complexes = jnp.asarray(eigenvalues, jnp.complex128 if jnp.finfo(dtype).bits == 64 else jnp.complex64)
+    return FixedPoints(state, jnp.asarray(energy, dtype), indices, complexes, jnp.asarray(barrier, dtype))
+
+
+def _no_states(size: int, dtype: Any) -> State:
+    return State(r=jnp.zeros((0, size), dtype), v=jnp.zeros((0, size), dtype))
+
+
+@eqx.filter_jit
+def _all_states(network: Network, x: Values) -> State:
+    return jax.vmap(lambda x: state_at(network, x))(x)
+
+
+@eqx.filter_jit
+def _all_eigenvalues(network: Network, x: Values) -> Any:
+    return jax.vmap(lambda x: eigenvalues_at(network, x))(x)
+
+
+def _without_potential(
+    network: Network, tilted: Network, current: Values, reason: str, starts: int, report: Callable[[int, int], None]
+) -> NetworkLandscape:
+    """Fixed points and their stability, where the weights are not symmetric."""
+
+    def rank(x: np.ndarray) -> np.ndarray:
+        return x.sum(axis=1)
+
+    found, complete, tries = explore(tilted, lambda x: in_pieces(settle, tilted, x), rank, starts, report)
+    x = found.points[np.lexsort([-found.points[:, 0]])]
+    nothing = np.full(len(x), np.nan)
+    every = _points(tilted, x, nothing, nothing, index=-1)
+    unstable = np.asarray(every.unstable)
+    every = eqx.tree_at(lambda each: each.index, every, jnp.asarray(unstable))
+    known = np.isfinite(np.asarray(every.eigenvalues)).all(axis=1)
+    minima, saddles = (every.select(known & (unstable == k)) for k in (0, 1))
+    others = every.select(~known | (unstable > 1))
+    links = jnp.zeros((0, 2), int)
+    return NetworkLandscape(network, current, minima, saddles, others, links, complete, tries, 0, 0, reason)

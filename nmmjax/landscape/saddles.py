@@ -1,0 +1,116 @@
+"""Layer 4: the passes between minima of a network's landscape: index-1 saddles, and which minima each one connects."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Mask, Values
+from ..models.network import Network
+from .descent import descend, heights, in_pieces, polish
+from .potential import force, hessian
+from .search import Catalogue, roots_within
+
+_CLIMBS, _LONGEST = 60, 0.25
+_ASIDE = (0.02, 0.005)  # where the way down starts, in ln R; the second where the first ends nowhere
+_MANY = 24  # minima beyond which not every pair is looked at
+
+
+@eqx.filter_jit
+def climb(network: Network, x: Values) -> tuple[Values, Mask, Values]:
+    """Index-1 saddles near the starts (k, n), whether each is one, and its downhill direction, in x = ln R.
+
+    Eigenvector following: uphill along the lowest mode of the Hessian, downhill along all others; then Newton's method.
+    """
+
+    def curvature(x: Values) -> tuple[Values, Values]:
+        R = jnp.exp(x)
+        slope = -R * force(network, x)
+        H = hessian(network, x) * jnp.outer(R, R) + jnp.diag(slope)
+        return slope, H
+
+    def step(carry: Any) -> Any:
+        x, _, count = carry
+        slope, H = curvature(x)
+        values, modes = jnp.linalg.eigh(H)
+        along = modes.T @ slope
+        size = jnp.maximum(jnp.abs(values), 1e-6 * jnp.abs(values[-1]))
+        move = modes @ (jnp.where(jnp.arange(x.shape[0]) == 0, along, -along) / size)
+        longest = jnp.max(jnp.abs(move))
+        move = move * jnp.minimum(1, _LONGEST / longest)
+        return x + move, longest, count + 1
+
+    def unfinished(carry: Any) -> Any:
+        return (carry[2] < _CLIMBS) & ~(carry[1] < 1e-6)
+
+    def one(start: Values) -> tuple[Values, Mask, Values]:
+        x, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.asarray(jnp.inf, start.dtype), 0))
+        x, fine = polish(network, x)
+        values, modes = jnp.linalg.eigh(curvature(x)[1])
+        negative = jnp.sum(values < 0)
+        return x, fine & (negative == 1), modes[:, 0]
+
+    return jax.vmap(one)(x)
+
+
+def guesses(network: Network, minima: np.ndarray, budget: int) -> np.ndarray:
+    """Starts for `climb`: each minimum with one node at its own pass, and the highest point on the line between two minima.
+
+    `minima` in the order of importance; at most `budget` of each sort.
+    """
+    roots, _ = in_pieces(roots_within, network, minima[: max(1, budget)])
+    middle = roots[:, :, 1]
+    which, node = np.nonzero(np.isfinite(middle))
+    which, node = which[:budget], node[:budget]
+    single = minima[which].copy()
+    single[np.arange(which.size), node] = middle[which, node]
+    first, second = _neighbours(minima, budget)
+    if first.size == 0:
+        return single
+    share = np.linspace(0, 1, 17)[1:-1, None, None]
+    line = (1 - share) * minima[first] + share * minima[second]
+    height = in_pieces(heights, network, line.reshape(-1, network.size)).reshape(line.shape[:2])
+    return np.concatenate([single, line[height.argmax(axis=0), np.arange(first.size)]])
+
+
+def _neighbours(minima: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of minima: all of a few, of many each with its nearest ones."""
+    count = len(minima)
+    if count <= _MANY:
+        first, second = np.triu_indices(count, 1)
+        return first[:budget], second[:budget]
+    few = min(count, 64)
+    distance = np.linalg.norm(minima[:few, None] - minima[None], axis=2)
+    nearest = np.argsort(distance, axis=1)[:, 1:4]
+    pairs = np.unique(np.sort(np.stack([np.repeat(np.arange(few), 3), nearest.ravel()], axis=1), axis=1), axis=0)
+    return pairs[:budget, 0], pairs[:budget, 1]
+
+
+def find_saddles(network: Network, minima: Catalogue, order: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct index-1 saddles (s, n) and the two minima on either side of each, (s, 2), as numbers in the catalogue.
+
+    Minima that only a saddle leads to are added to the catalogue; −1 where the way down from a saddle ended at none.
+    """
+    if len(minima.points) == 0:
+        return np.zeros((0, network.size)), np.zeros((0, 2), int)
+    starts = guesses(network, minima.points[order], budget)
+    if len(starts) == 0:
+        return np.zeros((0, network.size)), np.zeros((0, 2), int)
+    ends, fine, modes = in_pieces(climb, network, starts)
+    distinct, first = Catalogue(network.size), []
+    for k in np.flatnonzero(fine):
+        if distinct.add(ends[k]) == len(first):
+            first.append(k)
+    saddles, modes = ends[first], modes[first]
+    if len(saddles) == 0:
+        return saddles, np.zeros((0, 2), int)
+    numbers = np.full(2 * len(saddles), -1)
+    for aside in _ASIDE:
+        (left,) = np.nonzero(numbers < 0)
+        if left.size:
+            sides = np.concatenate([saddles + aside * modes, saddles - aside * modes])[left]
+            down, reached = in_pieces(descend, network, sides)
+            numbers[left] = [minima.add(x) if fine else -1 for x, fine in zip(down, reached, strict=True)]
+    return saddles, numbers.reshape(2, -1).T

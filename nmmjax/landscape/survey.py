@@ -1,0 +1,55 @@
+"""Layer 4: `energy_landscape`, for one population or a network."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from .._parameter import require
+from ..models.base import State
+from ..models.mpr import MPR
+from ..models.network import Network
+from .descent import polish
+from .network import NetworkLandscape, network_landscape
+from .population import PopulationLandscape, population_landscape
+from .potential import state_at, with_input
+
+
+def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
+    """All states at which a population or network can rest, the passes between them, and how high they are.
+
+    One population: V(r) with its one to three fixed points, kinds, eigenvalues, barriers, small oscillations
+    (`PopulationLandscape`); differentiable, and `jax.vmap` gives many, about 10⁵ per second. None can be missed: the force
+    has at most two folds, and between them it is monotone.
+
+    A network with symmetric weights: the potential Ψ(r) of the whole, its minima by many descents, index-1 saddles,
+    barriers and disconnectivity tree (`NetworkLandscape`). With weights that aren't symmetric there is no Ψ; fixed points
+    and their stability are found all the same, and `reason` says why. Options for networks:
+
+    - `starts`: budget of descents (4096): with n ≤ 12 free nodes all corners of the box that contains every fixed point,
+      and beyond that from each minimum with one node flipped, the lowest first
+    - `saddles`: budget of guesses for passes (256), of each sort; 0 to find minima only
+    - `report(tries, found)`: called as the search goes on
+
+    `stimulus` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
+    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: nmmjax theory notes §4, §8.
+    """
+    require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, (MPR, Network)))
+    rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
+    require("model", model.slow_names, rule, not model.slow_terms)
+    if isinstance(model, Network):
+        return network_landscape(model, stimulus, **options)
+    require("options", sorted(options), "be none for one population", not options)
+    return population_landscape(model, stimulus)
+
+
+def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
+    """The fixed point of a network near the state `y0`, by Newton's method on the rates; NaN where it doesn't converge.
+
+    Stable or not, symmetric weights or not. Differentiable with respect to weights, gain, parameters and stimulus (implicit
+    function theorem), so that landscapes can be fitted; `y0` is a minimum or saddle of `energy_landscape`, whose search
+    itself has no derivatives.
+    """
+    y0 = network.state(y0)
+    tilted = with_input(network, stimulus)
+    x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y0.r))
+    return state_at(tilted, jnp.where(fine, x, jnp.nan))
