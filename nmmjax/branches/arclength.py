@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from .._results import RESULTS
 from .._types import Scalar, Values
 
+GO_ON: Any = RESULTS.successful
 _NEWTON = 10  # iterations of Newton's method at most; it takes two to four
 _BEND = 0.2, 0.06  # angles between tangents (radians): more is refused, less lets the step grow
 
@@ -34,7 +35,7 @@ class AbstractCurve(eqx.Module):
 
     def ends(self, x: Values, before: Values) -> RESULTS:
         """Why the curve is to end between the two points, or `successful` to go on."""
-        return RESULTS.successful
+        return GO_ON
 
 
 class Limits(NamedTuple):
@@ -151,6 +152,32 @@ def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limi
     return Walk(state["xs"], state["ts"], state["anchors"], state["count"], result)
 
 
+def walk_both_ways(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limits, points: int) -> Walk:
+    """Walks from x0 against and along t0 as one, of at most 2 `points` − 1 points; `result` holds both ends' codes, `(2,)`.
+
+    The second walk alone where it came back to its start.
+    """
+    signs = jnp.asarray([-1.0, 1.0], x0.dtype)
+    walks = jax.vmap(lambda sign: walk(curve, x0, sign * t0, anchor, limits, points))(signs)
+    closed = jax.vmap(lambda result: result == RESULTS.closed_branch)(walks.result)[1]
+    back = jnp.where(closed, 0, walks.count[0] - 1)
+    index = jnp.arange(2 * points - 1, dtype=jnp.int32)
+    place, exists = index - back, index < back + walks.count[1]
+
+    def both(each: Any) -> Any:
+        mask = (-1,) + (1,) * (each.ndim - 2)
+        before, after = each[0][jnp.clip(-place, 0, points - 1)], each[1][jnp.clip(place, 0, points - 1)]
+        return jnp.where(exists.reshape(mask), jnp.where((place < 0).reshape(mask), before, after), jnp.nan)
+
+    return Walk(
+        x=both(walks.x),
+        tangent=both(walks.tangent * signs[:, None, None]),
+        anchor=jax.tree.map(both, walks.anchor),
+        count=back + walks.count[1],
+        result=jax.vmap(lambda result: RESULTS.where(closed, RESULTS.closed_branch, result))(walks.result),
+    )
+
+
 def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Values], limits: Limits) -> dict[str, Any]:
     """One attempt: accepted, refused with a shorter step to follow, or the last."""
     x, t, anchor, size, landing, k = (state[name] for name in ("x", "t", "anchor", "size", "landing", "count"))
@@ -167,8 +194,8 @@ def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Valu
     stop = RESULTS.where(
         _passes(start[0] / scale, start[1], x / scale, new / scale, t, k), RESULTS.closed_branch, curve.ends(new, x)
     )
-    stop = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.where(outside, RESULTS.successful, stop))
-    lost = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.successful)
+    stop = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.where(outside, GO_ON, stop))
+    lost = RESULTS.where(landing, RESULTS.bounds_reached, GO_ON)
     lost = RESULTS.where(size < 1e-5 * limits.first, RESULTS.newton_failed, lost)
     closes = stop == RESULTS.closed_branch
     moved = jnp.linalg.norm((new - x) / scale) > 1e-6 * limits.first

@@ -5,11 +5,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from .._parameter import as_number, require
 from .._results import RESULTS
 from .._types import ComplexValues, Scalar, Values, is_concrete
-from .arclength import AbstractCurve, Limits, Walk, locate, walk
+from .arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
 from .branch import LABELS, SpecialPoints, message
 from .collocation import better_mesh, defects, extremes, monodromy, node_times, orbit_at, phase, phase_slope
 from .system import System, as_bounds
@@ -26,7 +27,7 @@ class Cycles(AbstractCurve):
 
     def split(self, x: Values) -> tuple[Values, Scalar, Values]:
         """Orbit `(N m, n)`, period and parameter of the unknowns."""
-        n = jax.eval_shape(lambda: jax.flatten_util.ravel_pytree(self.system.like)[0]).size
+        n = jax.eval_shape(lambda: ravel_pytree(self.system.like)[0]).size
         return x[:-2].reshape(-1, n), x[-2], x[-1:]
 
     def residual(self, x: Values, anchor: Any) -> Values:
@@ -48,7 +49,7 @@ class Cycles(AbstractCurve):
         a, b = (values - jnp.mean(values, axis=0, keepdims=True) for values in (self.split(x)[0], self.split(before)[0]))
         turned = jnp.sum(a * b) < -0.5 * jnp.linalg.norm(a) * jnp.linalg.norm(b)  # through zero amplitude
         shrank = turned & (jnp.linalg.norm(b) > 1e-8)
-        result = RESULTS.where(x[-2] > self.max_period, RESULTS.period_reached, RESULTS.successful)
+        result = RESULTS.where(x[-2] > self.max_period, RESULTS.period_reached, GO_ON)
         return RESULTS.where(shrank, RESULTS.cycle_shrank, result)
 
 
@@ -183,7 +184,7 @@ def _continue(hopf: SpecialPoints, bounds: Values, max_step: Scalar, max_period:
 def _start(hopf: SpecialPoints, bounds: Values, intervals: int, degree: int) -> Any:
     """The Hopf point as a cycle of no size, the direction in which it grows, its anchor and the scale of lengths."""
     system, omega = hopf.system, hopf.omega
-    u, p = jax.flatten_util.ravel_pytree(hopf.state)[0], hopf.parameters
+    u, p = ravel_pytree(hopf.state)[0], hopf.parameters
     matrix = system.jacobian(u, p)
     shifted = jax.lax.complex(matrix, -omega * jnp.eye(u.size, dtype=u.dtype))
     q = jnp.conj(jnp.linalg.svd(shifted)[2][-1])

@@ -12,7 +12,7 @@ from .._parameter import as_number, require
 from .._results import RESULTS
 from .._types import Values, is_concrete
 from ..models.mpr import MPR
-from .arclength import AbstractCurve, Limits, Walk, first_tangent, on_plane, walk
+from .arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
 from .branch import Branch
 from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_points, unstable_of
 from .rates import rest_states
@@ -167,7 +167,7 @@ def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> d
             follow = jnp.isfinite(crossing[:, :1])
             starts = jnp.concatenate([starts, jnp.where(follow, x, jnp.nan)])
             directions = jnp.concatenate([directions, crossing])
-        new = jax.lax.map(lambda each: _is_new(*each, found["x"], limits), (starts, directions))
+        new = jax.lax.map(lambda each: _is_new(each[0], each[1], found["x"], limits), (starts, directions))
         which = jnp.argmax(new)
         one = lambda: _one(system, starts[which], directions[which], limits, options)  # noqa: E731
         walked = jax.lax.cond(jnp.any(new), one, lambda: empty)
@@ -212,38 +212,13 @@ def _one(system: System, start: Values, direction: Values, limits: Limits, optio
     curve = FixedPoints(system)
     has_direction = jnp.all(jnp.isfinite(direction))
     t0 = jnp.where(has_direction, direction, first_tangent(curve, start, None, limits.scale))
-    walks = jax.vmap(lambda sign: walk(curve, start, sign * t0, None, limits, options.max_points))(
-        jnp.asarray([-1.0, 1.0], start.dtype)
-    )
-    x, tangent, count = join(walks)
-    eigenvalues = jax.lax.map(lambda x: eigenvalues_at(system, x), x)
-    closed = has_closed(walks)
+    whole = walk_both_ways(curve, start, t0, None, limits, options.max_points)
+    eigenvalues = jax.lax.map(lambda x: eigenvalues_at(system, x), whole.x)
     return {
-        "x": x,
-        "tangent": tangent,
+        "x": whole.x,
+        "tangent": whole.tangent,
         "eigenvalues": eigenvalues,
-        "count": count,
-        "ends": jax.vmap(lambda result: RESULTS.where(closed, RESULTS.closed_branch, result))(walks.result),
-        "events": find_events(curve, x, tangent, eigenvalues, limits.scale, options.crossing),
+        "count": whole.count,
+        "ends": whole.result,
+        "events": find_events(curve, whole.x, whole.tangent, eigenvalues, limits.scale, options.crossing),
     }
-
-
-def join(walks: Walk) -> tuple[Values, Values, Any]:
-    """Two walks from one start in opposite directions as one, points, tangents and number; the second alone if it closed."""
-    size = walks.x.shape[1]
-    back = jnp.where(has_closed(walks), 0, walks.count[0] - 1)
-    place = jnp.arange(2 * size - 1, dtype=jnp.int32) - back
-    count = back + walks.count[1]
-    exists = (jnp.arange(2 * size - 1, dtype=jnp.int32) < count)[:, None]
-
-    def both(each: Values, sign: float) -> Values:
-        from_back = sign * each[0][jnp.clip(-place, 0, size - 1)]
-        joined = jnp.where((place < 0)[:, None], from_back, each[1][jnp.clip(place, 0, size - 1)])
-        return jnp.where(exists, joined, jnp.nan)
-
-    return both(walks.x, 1.0), both(walks.tangent, -1.0), count
-
-
-def has_closed(walks: Walk) -> Any:
-    """Whether the second of two walks came back to its start."""
-    return jax.vmap(lambda result: result == RESULTS.closed_branch)(walks.result)[1]
