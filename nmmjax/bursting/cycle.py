@@ -1,4 +1,4 @@
-"""Layer 4: a whole burst cycle from energy: onset, spikes, quiescence, onset again, as a map iterated to its fixed point.
+"""Layer 4: a whole burst cycle from energy: onset, spikes, quiescence, onset again, as a map passed through twice.
 
 No fast equation is solved in time: spikes come from half cycles of energy (`swings`), the first one from the energy at
 the onset (`first_spike`), and the time between bursts from the reduced flow along the slow variables (`slow_flow`).
@@ -59,6 +59,6 @@ def burst_map(land: Moving, start: Onset, fast: Values, most: int) -> Cycle:
 
 
 def first_onset(land: Moving, s: Slow, fast: Values) -> Onset:
-    """A first guess: the onset after rest that begins below the cusp rate with slow variables `s`."""
+    """A first guess, in steps twice as long: the onset after rest that begins below the cusp rate with `s`."""
     q = 1.3 * land.cusp()
-    return ascent(land, q, s, fast, jnp.ones_like(q, bool))
+    return ascent(land, q, s, 2.0 * fast, jnp.ones_like(q, bool))

@@ -168,7 +168,7 @@ def follow_turns(land: Moving, first: Turn, most: int, care: tuple[tuple[int, in
             found = found._replace(exists=going, time=last.time + found.time)
             return (choose(going, found, last), jnp.where(going, -up, up), going), found
 
-        (last, up, _), found = scan_while(lambda carry: carry[2], step, (*start, first.exists), length, 4)
+        (last, up, _), found = scan_while(lambda carry: carry[2], step, (*start, first.exists), length, 2)
         return (last, up), found
 
     start, large = loop(half_cycle, care[0], SMALL, (first, -jnp.ones_like(first.q)))
