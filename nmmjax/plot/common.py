@@ -68,6 +68,8 @@ def is_geometric(values: np.ndarray) -> bool:
 def shade_stimulus(run: Trajectory, axes: Any) -> None:
     """Grey bands where the stimulus is on, darker where it is stronger."""
     current = np.asarray(run.input)
+    if current.ndim > 1:  # a network: where any node's input is on
+        current = np.abs(current).max(axis=1)
     peak = np.max(np.abs(current)) if current.size else 0.0
     if peak == 0:
         return

@@ -6,14 +6,28 @@ import numpy as np
 
 from ..mechanics.energy import total_energy
 from ..models.mpr import MPR
+from ..models.network import Network
 from ..solvers.trajectory import Trajectory
-from .common import BLUE, GREEN, GREY, ORANGE, clock_label, finish, new_axes, population_of, shade_stimulus, states_of
+from .common import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    clock_label,
+    finish,
+    new_axes,
+    population_of,
+    pyplot,
+    shade_stimulus,
+    states_of,
+)
 
 
 def trajectory(run: Trajectory, axes: Any = None) -> Any:
     """Firing rate, mean voltage, energy and, if any, slow variables over time, the stimulus shaded; returns the axes.
 
-    The energy is that of the instantaneous landscape, input included, so it steps where the input does.
+    The energy is that of the instantaneous landscape, input included, so it steps where the input does. A network has a
+    line per node, and its energies refer to the landscape that the others' rates make.
     """
     slow = [name for name in run.ys.units if name not in ("r", "v", "t")]
     rows = 4 if slow else 3
@@ -21,24 +35,40 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     ts = np.asarray(run.ts)
     current = run.input
     population = population_of(run)
-    energy = total_energy(population, states_of(run), current) if isinstance(population, MPR) else None
-    axes[0].plot(ts, run.ys.r, color=BLUE)
+    energy = total_energy(population, states_of(run), current) if isinstance(population, (MPR, Network)) else None
+    _lines(axes[0], ts, run.ys.r, BLUE)
     axes[0].set_ylabel("firing rate r\n(1/time)")
-    axes[1].plot(ts, run.ys.v, color=ORANGE)
+    _lines(axes[1], ts, run.ys.v, ORANGE)
     axes[1].set_ylabel("mean voltage v\n(dimensionless)")
     if energy is not None:
-        axes[2].plot(ts, energy, color=GREEN)
+        _lines(axes[2], ts, energy, GREEN)
         axes[2].set_ylabel("energy E\n(dimensionless)")
     for name, color in zip(slow, (GREY, BLUE, ORANGE, GREEN), strict=False):
-        axes[3].plot(ts, getattr(run.ys, name), color=color, label=f"{run.ys.meanings[name]} {name}")
+        values = np.asarray(getattr(run.ys, name)).reshape(ts.size, -1)
+        lines = axes[3].plot(ts, values, color=color, linewidth=1.5 if values.shape[1] == 1 else 0.8)
+        lines[0].set_label(f"{run.ys.meanings[name]} {name}")
     if slow:
         axes[3].set_ylabel("slow variables\n(dimensionless)")
         axes[3].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     axes[-1].set_xlabel(clock_label(run))
     shade_stimulus(run, axes)
     if run.stimulus is not None:
-        axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=GREY, loc="right")
+        axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=GREY, loc="left")
     return finish(axes)
+
+
+def _lines(axes: Any, ts: np.ndarray, values: Any, color: str) -> None:
+    """One line, or one per node of a network, named where they are few."""
+    values = np.asarray(values)
+    if values.ndim == 1:
+        axes.plot(ts, values, color=color)
+        return
+    nodes = values.shape[1]
+    shades = pyplot().get_cmap("viridis")(np.linspace(0.0, 0.85, nodes))
+    for node in range(nodes):
+        axes.plot(ts, values[:, node], color=shades[node], linewidth=1.2 if nodes <= 8 else 0.6, label=f"node {node}")
+    if nodes <= 8 and axes.get_subplotspec().is_first_row():
+        axes.legend(frameon=False, ncols=nodes, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
 
 
 def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._parameter import require
-from ..mechanics.fixed_rates import cusp_rate
 from ..bursting.picture import SlowFast
+from ..mechanics.fixed_rates import cusp_rate
 from ..solvers.trajectory import Trajectory
 from .common import GREEN, ORANGE, pyplot
 

@@ -1,0 +1,220 @@
+"""Layer 6: pictures of energy landscapes: the potential with a run rolling on it, Ψ of two populations, the tree of many."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import require
+from ..landscape.network import NetworkLandscape
+from ..landscape.points import FixedPoints
+from ..landscape.population import PopulationLandscape
+from ..landscape.survey import energy_landscape
+from ..landscape.tree import Tree
+from ..mechanics.energy import total_energy
+from ..solvers.trajectory import Trajectory
+from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot, states_of
+
+
+def landscape(found: PopulationLandscape | NetworkLandscape, run: Trajectory | None = None, axes: Any = None) -> Any:
+    """The energy landscape, and a run on it; returns the axes.
+
+    One population: V(r) with minima (filled), pass (open) and barriers; a run as its energy E over r, which never lies below
+    the potential of the moment, with the potential under the run's strongest input dashed. Two populations: contours of Ψ
+    over both rates, with the run's path. More: the disconnectivity tree.
+    """
+    if isinstance(found, PopulationLandscape):
+        return _of_population(found, run, axes)
+    rule = "be a `PopulationLandscape` or a `NetworkLandscape`"
+    require("found", type(found).__name__, rule, isinstance(found, NetworkLandscape))
+    if found.network.size == 2 and found.reason is None:
+        return _of_pair(found, run, axes)
+    return disconnectivity(found, axes=axes)
+
+
+def _new(axes: Any, size: tuple[float, float]) -> Any:
+    return pyplot().subplots(figsize=size, layout="constrained")[1] if axes is None else axes
+
+
+def _rates(found: PopulationLandscape, run: Trajectory | None) -> np.ndarray:
+    """Rates that cover all fixed points and the run."""
+    known = np.asarray(found.points.r)
+    if run is not None:
+        known = np.concatenate([known, np.asarray(states_of(run).r)[np.isfinite(np.asarray(states_of(run).r))]])
+    require("found", repr(found), "have at least one fixed point to be drawn", known.size > 0)
+    return np.exp(np.linspace(np.log(known.min()) - 0.25, np.log(known.max()) + 0.25, 601))
+
+
+def _strongest(run: Trajectory) -> float:
+    """The input of a run that is largest in size."""
+    current = np.asarray(run.input)
+    return float(current[np.argmax(np.abs(current))])
+
+
+def _of_population(found: PopulationLandscape, run: Trajectory | None, axes: Any) -> Any:
+    axes = _new(axes, (7.0, 4.6))
+    r = _rates(found, run)
+    V = np.asarray(found.potential(r))
+    axes.plot(r, V, color=BLUE, linewidth=1.8, label="potential V(r)")
+    levels = [np.asarray(found.points.energy)]
+    if run is not None:
+        population, y = population_of(run), states_of(run)
+        E = np.asarray(total_energy(population, y, run.input))
+        axes.plot(y.r, E, color=GREEN, linewidth=1, label="energy E of the run")
+        axes.plot(y.r[0], E[0], ">", color=GREEN, ms=7, label="its start")
+        levels.append(E[np.isfinite(E)])
+        strongest = _strongest(run)
+        if strongest != 0:
+            tilted = np.asarray(found.tilted(strongest).potential(r))
+            axes.plot(r, tilted, "--", color=ORANGE, linewidth=1.2, label=f"V under I = {strongest:g}")
+            levels.append(np.asarray(found.tilted(strongest).points.energy))
+    _mark(axes, found.points, found.points.r, found.points.energy)
+    _barriers(axes, found)
+    low, high = min(each.min() for each in levels), max(each.max() for each in levels)
+    pad = 0.12 * (high - low) if high > low else 1.0
+    axes.set_ylim(low - pad, high + 2 * pad)
+    axes.set_xscale("log")
+    axes.set_xlabel("firing rate r (1/time)")
+    axes.set_ylabel("energy (dimensionless)")
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    return finish(axes)
+
+
+def _mark(axes: Any, points: FixedPoints, x: Any, y: Any) -> None:
+    """Minima filled, passes open."""
+    index = np.asarray(points.index)
+    for which, face, label in ((index == 0, "black", "minimum"), (index > 0, "white", "pass")):
+        if which.any():
+            axes.plot(np.asarray(x)[which], np.asarray(y)[which], "o", color="black", mfc=face, ms=6, label=label, zorder=5)
+
+
+def _barriers(axes: Any, found: PopulationLandscape) -> None:
+    """An arrow from each minimum to the level of the pass."""
+    for r, V, barrier in zip(found.minima.r, found.minima.energy, found.minima.barrier, strict=True):
+        if np.isfinite(barrier):
+            arrow = {"arrowstyle": "<->", "color": GREY, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
+            axes.annotate("", (float(r), float(V)), (float(r), float(V + barrier)), arrowprops=arrow)
+            place = (float(r) * 1.04, float(V + barrier / 2))
+            axes.annotate(f"{float(barrier):.3g}", place, fontsize=8, color=GREY, va="center")
+
+
+def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
+    axes = _new(axes, (5.6, 4.8))
+    known = np.concatenate([np.asarray(found.minima.r), np.asarray(found.saddles.r)])
+    if run is not None:
+        known = np.concatenate([known, np.asarray(run.ys.r)])
+    known = known[np.isfinite(known).all(axis=1)]
+    low, high = known.min(axis=0) * 0.6, known.max(axis=0) * 1.5
+    x, y = np.geomspace(low[0], high[0], 201), np.geomspace(low[1], high[1], 201)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    Psi = np.asarray(found.potential(jnp.asarray(grid)))
+    top = np.asarray(found.saddles.energy).max() if len(found.saddles) else np.quantile(Psi, 0.5)
+    bottom = np.asarray(found.minima.energy).min()
+    levels = bottom + (top - bottom) * np.linspace(0.02, 3.0, 30)
+    axes.contourf(x, y, Psi, levels=levels, cmap="Blues_r", extend="max", alpha=0.55)
+    axes.contour(x, y, Psi, levels=levels, colors="white", linewidths=0.5)
+    if len(found.saddles):
+        axes.contour(x, y, Psi, levels=[top], colors=[ORANGE], linewidths=1.2)
+    if run is not None:
+        axes.plot(run.ys.r[:, 0], run.ys.r[:, 1], color=GREEN, linewidth=1, label="run")
+        axes.plot(run.ys.r[0, 0], run.ys.r[0, 1], ">", color=GREEN, ms=7)
+    _mark(axes, found.minima, found.minima.r[:, 0], found.minima.r[:, 1])
+    _mark(axes, found.saddles, found.saddles.r[:, 0], found.saddles.r[:, 1])
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("firing rate of population 0, r₀ (1/time)")
+    axes.set_ylabel("firing rate of population 1, r₁ (1/time)")
+    axes.set_title("Ψ(r₀, r₁), darker is deeper; orange: level of the pass", fontsize=9, color=GREY, loc="left")
+    axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
+    return axes
+
+
+def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: Any = None) -> Any:
+    """The disconnectivity tree: a line ends at each minimum's energy, and two join where the lowest pass between them lies.
+
+    `found` is a `NetworkLandscape`, a `Tree` or anything with a `tree`. The `most` lowest minima are drawn. Returns the
+    axes.
+    """
+    tree = found if isinstance(found, Tree) else found.tree
+    kept = np.sort(np.argsort(tree.energy, kind="stable")[:most])
+    axes = _new(axes, (7.0, 4.6))
+    order = [int(leaf) for leaf in tree.leaves() if leaf in set(kept.tolist())]
+    place = {leaf: float(k) for k, leaf in enumerate(order)}
+    for leaf in order:  # the line of a leaf, up to its first merge with another that is drawn
+        axes.plot(place[leaf], tree.energy[leaf], "o", color="black", ms=3.5)
+    at: dict[int, tuple[float, float]] = {leaf: (place[leaf], float(tree.energy[leaf])) for leaf in order}
+    for m, (pair, height) in enumerate(zip(tree.children, tree.heights, strict=True)):
+        sides = [at[int(child)] for child in pair if int(child) in at]
+        if not sides:
+            continue
+        if len(sides) == 1:
+            at[tree.energy.size + m] = sides[0]
+            continue
+        for x, y in sides:
+            axes.plot([x, x], [y, height], color=BLUE, linewidth=1)
+        axes.plot([sides[0][0], sides[1][0]], [height, height], color=BLUE, linewidth=1)
+        at[tree.energy.size + m] = ((sides[0][0] + sides[1][0]) / 2, float(height))
+    drawn = [tree.energy[order].min(initial=np.inf), *(y for _, y in at.values())]
+    top = max((each for each in drawn if np.isfinite(each)), default=1.0)
+    span = max(top - min(drawn), 1e-12)
+    for root in tree.roots:
+        if root in at:
+            x, y = at[root]
+            axes.plot([x, x], [y, top + 0.06 * span], color=BLUE, linewidth=1)
+    axes.set_xlabel(f"minima, {len(order)} lowest of {tree.energy.size}" if len(order) < tree.energy.size else "minima")
+    axes.set_ylabel("energy (dimensionless)")
+    axes.set_xticks(range(len(order)) if len(order) <= 24 else [])
+    if len(order) <= 24:
+        axes.set_xticklabels([str(leaf) for leaf in order])
+    axes.set_xlim(-0.7, len(order) - 0.3)
+    finish(axes)
+    axes.grid(visible=False, axis="x")
+    return axes
+
+
+def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, fps: int = 20) -> Path:
+    """Write a film of the population rolling on its potential while the input tilts it; GIF, or MP4 where ffmpeg is there.
+
+    `run` is a run of one population; the format follows the ending of `path`. Returns the path.
+    """
+    from matplotlib import animation
+
+    population, y = population_of(run), states_of(run)
+    path, plt = Path(path), pyplot()
+    rule = "end in .gif or .mp4"
+    require("path", str(path), rule, path.suffix in (".gif", ".mp4"))
+    if path.suffix == ".mp4":
+        rule = "end in .gif, since ffmpeg is not installed"
+        require("path", str(path), rule, animation.writers.is_available("ffmpeg"))
+    current, ts = np.asarray(run.input), np.asarray(run.ts)
+    E = np.asarray(total_energy(population, y, run.input))
+    still = energy_landscape(population)
+    r = _rates(still, run)
+    inputs = {float(each) for each in current} | {0.0}
+    potentials = {each: np.asarray(still.tilted(each).potential(r)) for each in inputs}
+    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
+    (line,) = axes.plot(r, potentials[0.0], color=BLUE)
+    (trail,) = axes.plot([], [], color=GREEN, linewidth=0.8, alpha=0.6)
+    (ball,) = axes.plot([], [], "o", color=ORANGE, ms=9)
+    axes.set_xscale("log")
+    levels = np.concatenate([E[np.isfinite(E)], np.asarray(still.points.energy)])
+    pad = 0.15 * np.ptp(levels)
+    axes.set_ylim(levels.min() - pad, levels.max() + pad)
+    axes.set_xlabel("firing rate r (1/time)")
+    axes.set_ylabel("energy (dimensionless)")
+    finish(axes)
+    chosen = np.linspace(0, ts.size - 1, frames).astype(int)
+
+    def draw(k: int) -> Any:
+        line.set_ydata(potentials[float(current[k])])
+        back = slice(max(0, k - ts.size // 10), k + 1)
+        trail.set_data(np.asarray(y.r)[back], E[back])
+        ball.set_data([float(y.r[k])], [E[k]])
+        axes.set_title(f"t = {ts[k]:.1f}, I = {float(current[k]):.3g}", fontsize=9, loc="left")
+        return line, trail, ball
+
+    film = animation.FuncAnimation(figure, draw, [int(k) for k in chosen], blit=False)
+    film.save(path, writer=animation.PillowWriter(fps=fps) if path.suffix == ".gif" else "ffmpeg", dpi=90)
+    plt.close(figure)
+    return path
