@@ -108,8 +108,18 @@ from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
 from .sweeping import sweep as sweep
+from .transitions.basins import Basins as Basins
+from .transitions.basins import basin_map as basin_map
+from .transitions.durations import StrengthDuration as StrengthDuration
+from .transitions.durations import minimal_charge as minimal_charge
+from .transitions.durations import strength_duration as strength_duration
+from .transitions.optimal import OptimalStimulus as OptimalStimulus
+from .transitions.optimal import optimal_stimulus as optimal_stimulus
 from .transitions.pulses import SwitchingPulse as SwitchingPulse
 from .transitions.pulses import best_node as best_node
 from .transitions.pulses import minimal_pulse as minimal_pulse
+from .transitions.sensitivity import Sensitivity as Sensitivity
+from .transitions.sensitivity import threshold_amplitude as threshold_amplitude
+from .transitions.sensitivity import threshold_gradient as threshold_gradient
 
 __version__ = "0.1.0"

@@ -17,6 +17,7 @@ from .models.mpr import MPR
 from .models.network import Network
 from .solvers.trajectory import Trajectory
 
+from .transitions.basins import Basins
 
 def optional(module: str, extra: str) -> Any:
     """Import an optional package, or say in one line how to install it."""
@@ -169,3 +170,125 @@ def prediction_to_xarray(bursts: Any, columns: dict[str, Any], cycle: Any, attri
         data[f"{name}_from_cycle"] = ((), one, bursts[name].attrs | {"long_name": f"{name}, from the parameters alone"})
     notes = {"slowness": float(cycle.slowness), "result": RESULTS[cycle.result] or "successful"}
     return xr.Dataset(data, coords=bursts.coords, attrs={**attributes, **notes})
+
+
+def branch_to_xarray(branch: Any) -> Any:
+    """Branches of fixed points as an `xarray.Dataset` over `point`, one branch after another; see `Branch`."""
+    _require_single(branch, branch.parameter, 2)
+    exists = np.asarray(branch.unstable) >= 0
+    number = np.broadcast_to(np.arange(exists.shape[0])[:, None], exists.shape)[exists]
+    values = np.asarray(branch.eigenvalues)[exists]
+    about = {"units": "1/time", "long_name": "real part of eigenvalues"}
+    data = _state_columns(branch.state, exists, "point") | {
+        "growth": (("point", "mode"), np.real(values), about),
+        "frequency": (("point", "mode"), np.imag(values), about | {"long_name": "their imaginary part"}),
+        "unstable": ("point", np.asarray(branch.unstable)[exists], {"long_name": "number of unstable eigenvalues"}),
+        "branch": ("point", number, {"long_name": "number of the branch"}),
+    }
+    ends = {
+        f"result_{b}_{side}": RESULTS[jax.tree.map(lambda code, b=b, k=k: code[b, k], branch.ends)]
+        for b in sorted(set(number.tolist()))
+        for k, side in enumerate(("first", "last"))
+    }
+    return _special_dataset(branch, data, [np.asarray(branch.parameter)[exists]], ends)
+
+
+def curve_to_xarray(curve: Any) -> Any:
+    """A curve of folds or Hopf points as an `xarray.Dataset` over `point`; see `BifurcationCurve`."""
+    _require_single(curve, curve.parameters, 2)
+    exists = np.arange(curve.parameters.shape[0]) < int(curve.count)
+    data = _state_columns(curve.state, exists, "point")
+    data["omega"] = ("point", np.asarray(curve.omega)[exists], {"units": "1/time", "long_name": "angular frequency"})
+    about = {"long_name": "first Lyapunov coefficient; negative: supercritical"}
+    data["lyapunov"] = ("point", np.asarray(curve.lyapunov)[exists], about)
+    ends = {f"result_{side}": RESULTS[jax.tree.map(lambda code, k=k: code[k], curve.ends)] for k, side in _SIDES}
+    return _special_dataset(curve, data, list(np.asarray(curve.parameters)[exists].T), ends | {"kind": curve.kind})
+
+
+def cycles_to_xarray(cycles: Any) -> Any:
+    """A branch of limit cycles as an `xarray.Dataset` over `point`, `phase_index` and `mode`; see `CycleBranch`."""
+    _require_single(cycles, cycles.parameter, 1)
+    exists = np.arange(cycles.parameter.size) < int(cycles.count)
+    data = _state_columns(cycles.state, exists, "point", "phase_index")
+    for name in ("maximum", "minimum"):
+        columns = _state_columns(getattr(cycles, name), exists, "point")
+        data |= {f"{each}_{name}": column for each, column in columns.items()}
+    values = np.asarray(cycles.multipliers)[exists]
+    data |= {
+        "phase": (("point", "phase_index"), np.asarray(cycles.phase)[exists], {"long_name": "time in periods"}),
+        "period": ("point", np.asarray(cycles.period)[exists], {"units": "time", "long_name": "period"}),
+        "multiplier_real": (("point", "mode"), np.real(values), {"long_name": "real part of Floquet multipliers"}),
+        "multiplier_imag": (("point", "mode"), np.imag(values), {"long_name": "their imaginary part"}),
+        "unstable": ("point", np.asarray(cycles.unstable)[exists], {"long_name": "number of unstable multipliers"}),
+    }
+    return _special_dataset(cycles, data, [np.asarray(cycles.parameter)[exists]], {"result": RESULTS[cycles.end]})
+
+
+_SIDES = ((0, "first"), (1, "last"))
+
+
+def _require_single(found: Any, array: Any, ndim: int) -> None:
+    require("branch", f"a batch of shape {array.shape[:-ndim]}", "be a single one to become a dataset", array.ndim == ndim)
+
+
+def _state_columns(state: Any, exists: np.ndarray, *dims: str) -> dict[str, Any]:
+    """The variables of states that exist as columns of a dataset."""
+    if isinstance(state, State):
+        about = {name: {"units": state.units[name], "long_name": state.meanings[name]} for name in state.names}
+        arrays = state.variables
+    else:
+        arrays = {"y": state} if isinstance(state, (jax.Array, np.ndarray)) else dict(enumerate(jax.tree.leaves(state)))
+        arrays = {name if isinstance(name, str) else f"y{name}": each for name, each in arrays.items()}
+        about = {name: {"long_name": "state"} for name in arrays}
+    axes = ("node",) if isinstance(state, State) else ("component", "second_component")
+    columns = {name: np.asarray(each)[exists] for name, each in arrays.items()}
+    return {name: ((*dims, *axes[: each.ndim - len(dims)]), each, about[name]) for name, each in columns.items()}
+
+
+def _special_dataset(found: Any, data: dict[str, Any], parameters: list[np.ndarray], notes: dict[str, Any]) -> Any:
+    """The columns over `point` with the parameters as coordinates, and the special points' over `special`."""
+    system, special = found.system, found.special
+    exists = np.asarray(special.kind) > 0
+    columns = _state_columns(special.state, exists, "special") | {
+        "omega": ("special", np.asarray(special.omega)[exists], {"units": "1/time", "long_name": "angular frequency"}),
+        "lyapunov": ("special", np.asarray(special.lyapunov)[exists], {"long_name": "first Lyapunov coefficient"}),
+        "branch": ("special", np.asarray(special.branch)[exists], {"long_name": "number of the branch"}),
+    }
+    coords: dict[str, Any] = {"label": ("special", np.array(special.labels, dtype="<U3"), {"long_name": "kind"})}
+    for k, name in enumerate(system.names):
+        columns[name] = ("special", np.asarray(special.parameters)[exists, k], {"long_name": f"{name} there"})
+        coords[name] = ("point", parameters[k], _about(system.model, name))
+    data |= {f"special_{name}": column for name, column in columns.items()}
+    kept = getattr(system.model, "parameters", None)
+    model = {f"model.{name}": float(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
+    model = model or attributes_of(system.model, "model")
+    notes = {**model, **notes, **{f"version_{name}": version for name, version in versions().items()}}
+    return optional("xarray", "data").Dataset(data, coords=coords, attrs={"parameter": ", ".join(system.names), **notes})
+
+
+def _about(model: Any, name: str) -> dict[str, str]:
+    """Symbol, unit and meaning of a parameter, where it is declared."""
+    declaration = parameter_table(model).get(name, (None, None))[0] if isinstance(model, AbstractModel) else None
+    return {"units": declaration.unit, "long_name": declaration.doc, "symbol": declaration.symbol} if declaration else {}
+
+
+def basins_to_xarray(found: Basins) -> Any:
+    """Basins as an `xarray.Dataset`: `basin` over the two varied variables, and the stable states over `attractor`."""
+    xr = optional("xarray", "data")
+    names = [name if isinstance(name, str) else f"{name[0]}_{name[1]}" for name in found.axes]
+    variables = [name if isinstance(name, str) else name[0] for name in found.axes]
+    about = {"units": found.at.units, "long_name": found.at.meanings}
+    coordinates = {
+        name: (name, np.asarray(values), {key: each[variable] for key, each in about.items()})
+        for name, variable, values in zip(names, variables, found.coordinates, strict=True)
+    }
+    meanings = {f"label_{k}": name for k, name in enumerate(found.names)} | {"label_-1": "undecided", "label_-2": "failed"}
+    data: dict[str, Any] = {"basin": (names, found.labels, {"units": "1", "long_name": "attractor", **meanings})}
+    dims = ("attractor",) if found.at.r.ndim == 0 else ("attractor", "node")
+    for name in found.at.names if found.attractors else ():
+        values = np.stack([np.asarray(getattr(state, name)) for state in found.attractors])
+        attrs = {key: each[name] for key, each in about.items()}
+        data[f"{name}_attractor"] = (dims, values, attrs | {"long_name": f"{attrs['long_name']} at the attractor"})
+    shares = {f"fraction_{name.replace(' ', '_')}": share for name, share in found.fractions.items()}
+    software = {f"version_{name}": version for name, version in versions().items()}
+    return xr.Dataset(data, coords=coordinates, attrs={**attributes_of(found.model, "model"), **shares, **software})

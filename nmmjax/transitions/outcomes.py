@@ -6,8 +6,9 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
-from .._types import Real, Scalar, Values
+from .._types import Scalar
 from ..models.base import AbstractModel, State
 from ..models.stimulus import AbstractStimulus
 from ..solvers.simulation import jump_times
@@ -26,11 +27,11 @@ class Accuracy(eqx.Module):
     settle: Scalar
 
 
-def accuracy_for(rtol: Real, settle: Any) -> Accuracy:
+def accuracy_for(rtol: float, settle: Any) -> Accuracy:
     """Tolerances a hundred times finer than `rtol` of the answer, within 1e-12 … 1e-8 (float32: 2e-6)."""
     eps = float(jnp.finfo(settle.dtype).eps)
     finest, coarsest = (1e-12, 1e-8) if eps < 1e-10 else (2e-6, 2e-6)
-    solve = min(max(float(rtol) / 100, finest), coarsest)
+    solve = min(max(rtol / 100, finest), coarsest)
     return Accuracy(*(jnp.asarray(each, settle.dtype) for each in (solve, solve / 100, settle)))
 
 
@@ -62,11 +63,11 @@ def driven(
     return jax.tree.map(lambda leaf: leaf[0], solution.ys), solution.result
 
 
-def settled(model: AbstractModel, y0: State, attractors: Attractors, accuracy: Accuracy) -> tuple[Scalar, Any]:
-    """The number of the attractor in whose trap the undisturbed model comes to be, or UNDECIDED, FAILED; and the last state."""
+def settled(model: AbstractModel, y0: State, attractors: Attractors | None, accuracy: Accuracy) -> tuple[Any, State]:
+    """The number of the attractor in whose trap the undisturbed model ends, or UNDECIDED, FAILED; and where it is."""
 
     def trapped(t: Any, y: State, args: Any, **kwargs: Any) -> Any:
-        return jnp.any(attractors.distances(y) <= 1)
+        return jnp.array(False) if attractors is None else jnp.any(attractors.distances(y) <= 1)
 
     solution = diffrax.diffeqsolve(
         PopulationTerm(model, None),
@@ -82,10 +83,11 @@ def settled(model: AbstractModel, y0: State, attractors: Attractors, accuracy: A
         throw=False,
     )
     end = jax.tree.map(lambda leaf: leaf[0], solution.ys)
-    distances = attractors.distances(end)
+    nowhere = jnp.full(1, jnp.inf, accuracy.settle.dtype)
+    distances = nowhere if attractors is None else attractors.distances(end)
     label = jnp.where(jnp.min(distances) <= 1, jnp.argmin(distances), UNDECIDED)
     fine = (solution.result == diffrax.RESULTS.successful) | (solution.result == diffrax.RESULTS.event_occurred)
-    finite = jnp.all(jnp.isfinite(distances))
+    finite = jnp.all(jnp.isfinite(ravel_pytree(end)[0]))
     return jnp.where(fine & finite, label, FAILED).astype(jnp.int32), end
 
 

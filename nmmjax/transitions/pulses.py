@@ -15,6 +15,7 @@ from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
 from .search import (
+    SCAN,
     Brackets,
     Rows,
     aimed,
@@ -34,7 +35,7 @@ class SwitchingPulse(eqx.Module):
     - `bracket`: (an amplitude that doesn't switch, `amplitude`), which differ by at most the tolerance asked for
     - `duration`; `charge` amplitude × duration, `energy` ∫I² dt, both per stimulated node
     - `stimulus`: the pulse, from t = 0, for `simulate(model, pulse.start, ts, stimulus=pulse.stimulus)`; None without one
-    - `start`, `end`: the stable states, as Newton's method polished them; `node`: where it acts, None for everywhere
+    - `model`; `start`, `end`: its stable states, as Newton's method polished them; `node`: where it acts, None: everywhere
     - `result`: successful, `RESULTS.not_reachable`, or `RESULTS.outcome_unknown` where the lower end of the bracket had
       not settled at a known state in time
     """
@@ -46,6 +47,7 @@ class SwitchingPulse(eqx.Module):
     charge: Scalar
     energy: Scalar
     stimulus: AbstractStimulus | None
+    model: Any
     start: State
     end: State
     result: RESULTS
@@ -95,9 +97,7 @@ class Task(eqx.Module):
         return Rows(self.array(amplitudes), self.array(durations), gains, scales_time)
 
 
-def task_for(
-    model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, settle: Any, shortest: Any = None
-) -> Task:
+def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, settle: Any) -> Task:
     """Checked input of a search; states `others` are recognised as ends besides `start` and `end`."""
     require("model", model, "be an `MPR` or a `Network`", isinstance(model, AbstractModel) and hasattr(model, "slow_names"))
     named = {"start": start, "end": end} | {f"others[{k}]": y for k, y in enumerate(others)}
@@ -118,7 +118,7 @@ def minimal_pulse(
     sign: int | None = None,
     bound: Real = 50.0,
     rtol: Real = 1e-6,
-    scan: int = 64,
+    scan: int = SCAN,
     others: Sequence[Any] = (),
     settle: Real | None = None,
 ) -> SwitchingPulse:
@@ -156,7 +156,7 @@ def best_node(
     sign: int | None = None,
     bound: Real = 50.0,
     rtol: Real = 1e-4,
-    scan: int = 64,
+    scan: int = SCAN,
     others: Sequence[Any] = (),
     settle: Real | None = None,
 ) -> tuple[SwitchingPulse, ...]:
@@ -176,12 +176,13 @@ def best_node(
     found = []
     for k, node in enumerate(candidates):
         own = slice(k * len(signs), (k + 1) * len(signs))
-        found.append(pulse_of(task, _part(brackets, own), signs, largest, length, node))
+        found.append(pulse_of(task, part(brackets, own), signs, largest, length, node))
     size_of = lambda pulse: abs(float(pulse.amplitude)) if pulse.reached else np.inf  # noqa: E731
     return tuple(sorted(found, key=size_of))
 
 
-def _part(brackets: Brackets, own: Any) -> Brackets:
+def part(brackets: Brackets, own: Any) -> Brackets:
+    """Some of the brackets."""
     return Brackets(brackets.lower[own], brackets.upper[own], brackets.found[own], brackets.decided[own])
 
 
@@ -193,7 +194,7 @@ def pulse_of(
     found, scale = bool(brackets.found[best]), signs[best] * bound
     pair = scale * np.array([brackets.lower[best], brackets.upper[best]]) if found else np.full(2, np.nan)
     amplitude = pair[1]
-    code = RESULTS.successful
+    code: Any = RESULTS.successful
     if not found:
         code = RESULTS.not_reachable
     elif not brackets.decided[best]:
@@ -207,6 +208,7 @@ def pulse_of(
         charge=task.array(amplitude * duration),
         energy=task.array(amplitude**2 * duration),
         stimulus=aimed(task.model, Pulse(bracket[1], 0.0, task.array(duration)), node) if found else None,
+        model=task.model,
         start=task.attractors.state(0),
         end=task.attractors.state(1),
         result=code,

@@ -21,6 +21,7 @@ from .attractors import Attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
 
 END = 1  # `start` and `end` are attractors 0 and 1 everywhere
+SCAN = 64  # strengths at a time, unless told otherwise
 _ROUNDS = 40
 
 

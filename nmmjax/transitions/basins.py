@@ -1,0 +1,181 @@
+"""Layer 4: which stable state, or oscillation, every initial state of a plane goes to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import as_array, require
+from .._types import Real, Values
+from ..models.base import AbstractModel, State
+from ..solvers.simulation import simulate
+from .attractors import Attractors, find_attractors
+from .outcomes import FAILED, UNDECIDED, Accuracy, settled
+from .search import as_positive
+
+_SAMPLES = 2048  # per window in which an oscillation's extremes are looked for
+_SAME = 0.1  # how much the logarithms of those extremes may differ between windows, and between runs on the same cycle
+
+
+class Basins(eqx.Module):
+    """Where a grid of initial states ends.
+
+    - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of `cycles`;
+      −1 undecided in the time allowed, −2 the solver failed
+    - `axes`: names of the two varied variables, `coordinates` their values; `at`: the state that gives all others
+    - `attractors`: the stable states, as Newton's method polished them, in the order given
+    - `cycles`: per oscillation the lowest and highest firing rate of every node
+    """
+
+    labels: np.ndarray
+    coordinates: tuple[Values, Values]
+    at: State
+    attractors: tuple[State, ...]
+    cycles: tuple[tuple[np.ndarray, np.ndarray], ...]
+    model: Any
+    axes: tuple[Any, Any] = eqx.field(static=True)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the labels 0, 1, … mean."""
+        return tuple(f"state {k}" for k in range(len(self.attractors))) + tuple(
+            f"cycle {k}" for k in range(len(self.cycles))
+        )
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Share of the grid in every basin, and of undecided and failed runs."""
+        numbers = {name: k for k, name in enumerate(self.names)} | {"undecided": UNDECIDED, "failed": FAILED}
+        return {name: float(np.mean(self.labels == k)) for name, k in numbers.items()}
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with labels, coordinates, parameters and versions (extra `data`)."""
+        from ..io import basins_to_xarray
+
+        return basins_to_xarray(self)
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.fractions.items() if share)
+        return f"Basins on {self.labels.shape[0]} × {self.labels.shape[1]} initial states: {shares}"
+
+
+def basin_map(
+    model: AbstractModel,
+    *,
+    attractors: Sequence[Any],
+    over: Mapping[Any, Any],
+    at: Any = None,
+    rtol: Real = 1e-6,
+    settle: Real | None = None,
+) -> Basins:
+    """The attractor to which every initial state of a plane goes, without stimulus; all runs in one batch.
+
+    - `attractors`: stable states; empty where the model only oscillates
+    - `over`: two variables and their values, `{"r": rs, "v": vs}`; of a network's nodes `{("r", 0): …, ("r", 1): …}`
+    - `at`: the state that gives all other variables (default the first attractor)
+    - `rtol`: tolerance of the solver; `settle`: longest time to come to rest (default 100 times the slowest relaxation)
+
+    A run has ended at a state once it is in a neighbourhood that provably can't be left, however slow the model; one that
+    has not after `settle` is an oscillation if its rates rise and fall between the same extremes in two more windows of
+    that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError` for states that
+    aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `settle`. Use it for basins and their
+    sizes; the separatrix is `plot.basins`'s line.
+    """
+    require("model", model, "be an `MPR` or a `Network`", isinstance(model, AbstractModel) and hasattr(model, "slow_names"))
+    tolerance, time = as_positive("rtol", rtol), None if settle is None else as_positive("settle", settle)
+    given = {f"attractors[{k}]": y for k, y in enumerate(attractors)}
+    require("settle", settle, "be given where there are no attractors", given or time is not None)
+    require("at", at, "be given where there are no attractors", given or at is not None)
+    known = find_attractors(model, given) if given else None
+    base = _base_state(model, at, known)
+    horizon = jnp.asarray(time, base.r.dtype) if time is not None or known is None else known.horizon
+    accuracy = Accuracy(*(jnp.asarray(each, base.r.dtype) for each in (tolerance, tolerance / 100, horizon)))
+    (first, second), values = _plane(model, base, over)
+    grid = _grid(base, (first, second), values)
+    labels, ends = _labels(model, grid, known, accuracy)
+    labels = np.array(labels)
+    count = 0 if known is None else len(given)
+    cycles = _find_cycles(model, ends, labels, count, horizon)
+    return Basins(
+        labels=labels.reshape(values[0].size, values[1].size),
+        coordinates=values,
+        at=base,
+        attractors=tuple(known.state(k) for k in range(count)) if known is not None else (),
+        cycles=cycles,
+        model=model,
+        axes=(first, second),
+    )
+
+
+def _base_state(model: Any, at: Any, known: Attractors | None) -> State:
+    base = model.state(at) if at is not None or known is None else known.state(0)
+    dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), base)
+
+
+def _plane(model: Any, base: State, over: Any) -> tuple[tuple[Any, Any], tuple[Values, Values]]:
+    """The two varied variables and their values, checked."""
+    require("over", over, "be a mapping of two variables to their values", hasattr(over, "keys") and len(over) == 2)
+    names, values = tuple(over), []
+    for name in names:
+        variable, node = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
+        size = getattr(model, "size", None)
+        rule = f"name variables {base.names}" + ("" if size is None else f" of a node, such as ('r', {size - 1})")
+        whole = isinstance(node, int) and not isinstance(node, bool) and size is not None and 0 <= node < size
+        require("over", name, rule, variable in base.names and (node is None if size is None else whole))
+        each = as_array(over[name])
+        require(f"over[{name!r}]", over[name], "be an array of numbers with 1 axis", getattr(each, "ndim", None) == 1)
+        fine = bool(np.all(np.isfinite(each))) and (variable != "r" or bool(np.all(np.asarray(each) > 0)))
+        require(f"over[{name!r}]", each, "be finite" + (" and > 0" if variable == "r" else ""), fine and each.size > 0)
+        values.append(each.astype(base.r.dtype))
+    return (names[0], names[1]), (values[0], values[1])
+
+
+def _grid(base: State, axes: tuple[Any, Any], values: tuple[Values, Values]) -> State:
+    """All initial states, with the axis of the lanes in front."""
+    lanes = values[0].size * values[1].size
+    grid = jax.tree.map(lambda each: jnp.broadcast_to(each, (lanes, *each.shape)), base)
+    for name, column in zip(axes, jnp.meshgrid(*values, indexing="ij"), strict=True):
+        variable, node = name if isinstance(name, tuple) else (name, None)
+        old, flat = getattr(grid, variable), column.reshape(-1)
+        new = flat if node is None else old.at[:, node].set(flat)
+        grid = eqx.tree_at(lambda each, variable=variable: getattr(each, variable), grid, new)
+    return grid
+
+
+@eqx.filter_jit
+def _labels(model: Any, grid: State, known: Attractors | None, accuracy: Accuracy) -> Any:
+    """Label and last state of every lane."""
+    return jax.vmap(lambda y: settled(model, y, known, accuracy))(grid)
+
+
+def _find_cycles(model: Any, ends: State, labels: np.ndarray, count: int, window: Any) -> Any:
+    """Label, in place, the undecided lanes that oscillate; the extremes of every oscillation found."""
+    open_lanes, cycles = np.flatnonzero(labels == UNDECIDED), []
+    if open_lanes.size == 0:
+        return ()
+    extremes = np.asarray(_extremes(model, jax.tree.map(lambda each: each[open_lanes], ends), window))
+    logs = np.log(extremes).reshape(open_lanes.size, 2, 2, -1)  # lane, window, (min, max), node
+    steady = np.all(np.abs(logs[:, 1] - logs[:, 0]) < _SAME, axis=(1, 2))
+    moving = np.any(logs[:, 1, 1] - logs[:, 1, 0] > _SAME / 10, axis=1)
+    for lane, log in zip(open_lanes[steady & moving], logs[steady & moving][:, 1], strict=True):
+        same = [j for j, other in enumerate(cycles) if np.all(np.abs(other - log) < _SAME)]
+        if not same:
+            cycles.append(log)
+        labels[lane] = count + (same[0] if same else len(cycles) - 1)
+    return tuple((np.exp(log[0]), np.exp(log[1])) for log in cycles)
+
+
+@eqx.filter_jit
+def _extremes(model: Any, ends: State, window: Any) -> Values:
+    """Lowest and highest rates in two windows after the given states, shape (lanes, 2, 2, …)."""
+
+    def lane(y: State) -> Values:
+        ts = jnp.linspace(0, 2 * window, 2 * _SAMPLES, dtype=window.dtype)
+        r = simulate(model, y, ts, rtol=1e-6, atol=1e-8).ys.r.reshape(2, _SAMPLES, -1)
+        return jnp.stack([jnp.min(r, axis=1), jnp.max(r, axis=1)], axis=1)
+
+    return jax.vmap(lane)(ends)

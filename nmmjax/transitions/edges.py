@@ -1,0 +1,73 @@
+"""Layer 4: the saddle on the edge between two basins, and on which side of its stable manifold a state is."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._types import Scalar, Values
+from ..models.base import State
+from ..solvers.simulation import simulate
+from .attractors import Attractors, fixed_point, flat_field
+from .outcomes import Accuracy, driven
+
+_GRID = 4096
+
+
+class Edge(eqx.Module):
+    """A saddle with one unstable direction next to a run at threshold; `found` is False where there is none.
+
+    - `time`: when the run is closest, after the stimulus; `distance`: how close
+    - `left`: left eigenvector of the unstable `eigenvalue`; `inverse`: of the Jacobian at the saddle
+    """
+
+    saddle: State
+    time: Scalar
+    distance: Scalar
+    eigenvalue: Scalar
+    left: Values
+    inverse: Values
+    found: bool = eqx.field(static=True)
+
+    def side(self, model: Any, y: State) -> Scalar:
+        """w·(y − s): zero on the saddle's stable manifold to first order, with the saddle's own derivative by `model`."""
+        x = ravel_pytree(self.saddle)[0]
+        x = x - self.inverse @ flat_field(model, self.saddle)(x)
+        return self.left @ (ravel_pytree(y)[0] - x)
+
+
+def find_edge(model: Any, y0: State, stimulus: Any, duration: Scalar, attractors: Attractors, accuracy: Accuracy) -> Edge:
+    """The saddle which the run under `stimulus`, at threshold, passes after `duration`."""
+    time, near = _slowest(model, y0, stimulus, duration, attractors, accuracy)
+    saddle, A, residual = fixed_point(model, near)
+    eigenvalues, eigenvectors = np.linalg.eig(A.T)
+    values, vectors = np.real(eigenvalues), np.real(eigenvectors)
+    unstable = np.flatnonzero(values > 0)
+    distance = jnp.linalg.norm(ravel_pytree(near)[0] - ravel_pytree(saddle)[0])
+    found = unstable.size == 1 and residual < 1e-3 and float(distance) < 0.1
+    k = int(unstable[0]) if found else 0
+    as_dtype = lambda each: jnp.asarray(each, distance.dtype)  # noqa: E731
+    inverse = np.linalg.inv(A) if found else np.eye(len(A))
+    eigenvalue = values[k] if found else np.nan
+    return Edge(saddle, time, distance, as_dtype(eigenvalue), as_dtype(vectors[:, k]), as_dtype(inverse), found)
+
+
+@eqx.filter_jit
+def _slowest(
+    model: Any, y0: State, stimulus: Any, duration: Scalar, attractors: Attractors, accuracy: Accuracy
+) -> tuple[Scalar, State]:
+    """Time after the stimulus, and state, at which the run is slowest outside of all traps: next to a saddle."""
+    end, _ = driven(model, y0, stimulus, duration, accuracy)
+    ts = jnp.linspace(0, accuracy.settle, _GRID, dtype=accuracy.settle.dtype)
+    run = simulate(model, end, ts, rtol=accuracy.rtol, atol=accuracy.atol)
+    field = flat_field(model, end)
+
+    def speed(y: State) -> Scalar:
+        slow = jnp.linalg.norm(field(ravel_pytree(y)[0]))
+        return jnp.where(jnp.all(attractors.distances(y) > 1), slow, jnp.inf)
+
+    k = jnp.argmin(jax.vmap(speed)(run.ys))
+    return ts[k], jax.tree.map(lambda each: each[k], run.ys)
