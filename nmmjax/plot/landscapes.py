@@ -112,7 +112,7 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     top = np.asarray(found.saddles.energy).max() if len(found.saddles) else np.quantile(Psi, 0.5)
     bottom = np.asarray(found.minima.energy).min()
     levels = bottom + (top - bottom) * np.linspace(0.02, 3.0, 30)
-    axes.contourf(x, y, Psi, levels=levels, cmap="Blues_r", extend="max", alpha=0.55)
+    axes.contourf(x, y, Psi, levels=levels, cmap="Blues_r", extend="both", alpha=0.55)
     axes.contour(x, y, Psi, levels=levels, colors="white", linewidths=0.5)
     if len(found.saddles):
         axes.contour(x, y, Psi, levels=[top], colors=[ORANGE], linewidths=1.2)
@@ -121,13 +121,25 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
         axes.plot(run.ys.r[0, 0], run.ys.r[0, 1], ">", color=GREEN, ms=7)
     _mark(axes, found.minima, found.minima.r[:, 0], found.minima.r[:, 1])
     _mark(axes, found.saddles, found.saddles.r[:, 0], found.saddles.r[:, 1])
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _logarithmic(axes)
     axes.set_xlabel("firing rate of population 0, r₀ (1/time)")
     axes.set_ylabel("firing rate of population 1, r₁ (1/time)")
-    axes.set_title("Ψ(r₀, r₁), darker is deeper; orange: level of the pass", fontsize=9, color=GREY, loc="left")
+    note = {"transform": axes.transAxes, "fontsize": 8, "color": "0.35"}
+    axes.text(0.02, 0.02, "Ψ(r₀, r₁), darker is deeper; orange: level of the pass", **note)
     axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
     return axes
+
+
+def _logarithmic(axes: Any) -> None:
+    """Both axes logarithmic, with ticks at 1, 2, 5 that are read as numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for each in (axes.xaxis, axes.yaxis):
+        each.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        each.set_minor_formatter(NullFormatter())
 
 
 def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: Any = None) -> Any:

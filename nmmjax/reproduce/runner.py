@@ -9,6 +9,7 @@ import jax
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
+from .landscapes import switching
 from .prediction import bistability, limit_cycles, peaks
 
 _PAPER = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
@@ -28,6 +29,13 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim("peaks", "f", "Successive spike peaks follow from energy alone.", f"{_PAPER}; {_NOTES} §5", peaks),
     Claim("limit-cycle", "g", "The gap-junction limit cycle follows from the energy balance.", f"{_NOTES} §5", limit_cycles),
+    Claim(
+        "switching",
+        "h",
+        "Mutual inhibition is bistable, and a stimulus switches the state by tilting the energy landscape.",
+        f"{_PAPER}; {_NOTES} §8",
+        switching,
+    ),
     Claim(
         "bursting",
         "i",
