@@ -9,15 +9,16 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from ._parameter import describe
+from ._parameter import describe, parameter_table, require
 from ._results import RESULTS
 from .bursting.detection import Bursts
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
+from .models.base import AbstractModel, State
 from .models.mpr import MPR
 from .models.network import Network
 from .solvers.trajectory import Trajectory
-
 from .transitions.basins import Basins
+
 
 def optional(module: str, extra: str) -> Any:
     """Import an optional package, or say in one line how to install it."""
