@@ -60,11 +60,11 @@ def test_hopf_curve_of_ab_has_a_generalized_hopf_point():
     """l₁ changes sign there; ends at Bogdanov–Takens, where trace and determinant vanish."""
     curve = nmm.continue_hopf(ab_hopf(), "p2", (0.01, 0.5), (1.0, 30.0))
     special = existing(curve.special)
-    assert special.labels == ["GH", "GH", "BT"]
+    assert special.labels == ["GH", "BT"]
     at = int(special.position[0])
     assert float(curve.lyapunov[at - 1] * curve.lyapunov[at]) < 0
-    p1, p2 = special.parameters[2]
-    matrix = jax.jacfwd(ab)(special.state[2], {**AB, "p1": p1, "p2": p2})
+    p1, p2 = special.parameters[1]
+    matrix = jax.jacfwd(ab)(special.state[1], {**AB, "p1": p1, "p2": p2})
     np.testing.assert_allclose([jnp.trace(matrix), jnp.linalg.det(matrix)], 0, atol=1e-9)
 
 

@@ -192,7 +192,8 @@ def _left(curve: SpecialCurve, x: Values) -> Values:
 
 def _first_lyapunov(curve: SpecialCurve, x: Values) -> Scalar:
     u, _, kappa, p = parts(curve.system, x)
-    return lyapunov_coefficient(curve.system, u, p, jnp.sqrt(jnp.maximum(kappa, 0.0)))
+    found = lyapunov_coefficient(curve.system, u, p, jnp.sqrt(jnp.maximum(kappa, 0.0)))
+    return jnp.where(kappa > 1e-8, found, jnp.nan)  # it grows without bounds towards Bogdanov–Takens points
 
 
 def _on_folds(curve: SpecialCurve, whole: Walk, scale: Values) -> SpecialPoints:

@@ -129,7 +129,8 @@ def continue_cycle(
     - `bounds`: (from, to) of the parameter; the branch ends there, exactly
     - `intervals`, `degree`: of the mesh, which follows the orbit; 20 to 60 of degree 4 for most cycles, more for bursts
     - `max_step`: longest step, in units of the bounds' width, of the state (or 1) and of the period at the Hopf point
-    - `max_points`: most points; `max_period`: where the branch ends, by default 100 periods at the Hopf point
+    - `max_points`: most points; `max_period`: where the branch ends, by default 10 periods at the Hopf point. Towards
+      homoclinic orbits, multipliers lose digits
 
     Returns a `CycleBranch` with periods, extremes, Floquet multipliers and folds of cycles (LPC). Period doublings and tori
     show in `unstable` and `multipliers`, but aren't located. Under `vmap`, all Hopf points must exist. Use it to see what
@@ -148,7 +149,7 @@ def continue_cycle(
         require("hopf", hopf.parameter, f"lie within the bounds, ({bounds[0]:g}, {bounds[1]:g})", inside)
     for name, number, least in (("intervals", intervals, 3), ("degree", degree, 2), ("max_points", max_points, 2)):
         require(name, number, f"be an integer ≥ {least}", isinstance(number, int) and number >= least)
-    max_period = 200 * jnp.pi / hopf.omega if max_period is None else as_number("max_period", max_period, "(0, inf)")
+    max_period = 20 * jnp.pi / hopf.omega if max_period is None else as_number("max_period", max_period, "(0, inf)")
     return _continue(hopf, bounds, as_number("max_step", max_step, "(0, 1]"), max_period, (intervals, degree, max_points))
 
 
