@@ -125,6 +125,7 @@ def test_ab_demo_of_auto(p2, hopfs, folds):
         assert float(jnp.linalg.det(matrix)) == pytest.approx(float(point.omega) ** 2, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_mutual_inhibition_has_two_pitchforks_and_an_asymmetric_loop():
     """The crossing branch leaves at one pitchfork, passes the other and closes; both asymmetric states at η = 5 on it."""
     branch = pair_branch()
@@ -180,6 +181,7 @@ def test_find_hopf_of_gap_junctions(g, J, Delta, eta, omega2):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_find_fold_differentiates_twice():
     """At a fold, dη/dJ = −r and d²η/dJ² = −dr/dJ, with J = 2π²r + 1/(2π²r³)."""
 
