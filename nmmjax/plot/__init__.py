@@ -17,3 +17,6 @@ from .runs import energy as energy
 from .runs import trajectory as trajectory
 from .slow_fast_picture import slow_fast as slow_fast
 from .sweeps import sweep as sweep
+from .transitions import basins as basins
+from .transitions import strength_duration as strength_duration
+from .transitions import switch as switch

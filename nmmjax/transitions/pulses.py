@@ -128,8 +128,8 @@ def minimal_pulse(
     - `node`: an integer, several, or None for all; None for one population
     - `sign`: 1, −1, or None for whichever needs the smaller |amplitude|, up to `bound`, in units of η
     - `rtol`: relative width of the bracket; the solver's tolerance is a hundred times finer (1e-12 … 1e-8)
-    - `scan`: amplitudes looked at before refining, bound·(k/scan)². Outcomes need not be monotone in the amplitude: the
-      first that switches is refined, and windows narrower than the spacing can be missed
+    - `scan`: amplitudes at a time. Outcomes need not be monotone in the amplitude, so smaller ones are looked for until
+      none shows among `scan` between zero and the threshold; switching windows narrower than that spacing can be missed
     - `others`: more stable states at which a run may end; `settle`: the longest time to wait for it to do so (default 100
       times the slowest relaxation), after which it counts as not at `end`
 

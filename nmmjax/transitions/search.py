@@ -1,8 +1,8 @@
 """Layer 4: the smallest strength at which a stimulus switches: a coarse scan, then brackets refined, all in batches.
 
-Outcomes need not be monotone in the strength (a pulse that is too strong may carry the state over and back), so the scan
-looks at many strengths and the *first* that switches is refined, again by many strengths at a time. A window of
-strengths that switch but is narrower than the scan's spacing can be missed; raise `scan` to see it.
+Outcomes need not be monotone in the strength (a pulse that is too strong may carry the state over and back). So a scan up
+to the bound finds a first strength that switches, scans of equal spacing from zero to it look for smaller ones until none
+shows, and the first of all is refined. Windows narrower than 1/scan of the threshold can still be missed.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from .attractors import Attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
 
 END = 1  # `start` and `end` are attractors 0 and 1 everywhere
-SCAN = 64  # strengths at a time, unless told otherwise
+SCAN = 128  # strengths at a time, unless told otherwise
 _ROUNDS = 40
 
 
@@ -66,12 +66,19 @@ def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors
 
 def brackets_of(labels: Any, count: int, rtol: float, scan: int, dtype: Any, x0: float = 0.0) -> Brackets:
     """The first strength in (x0, 1] at which each of `count` searches switches, to `rtol`; `labels` maps `(K, M)` strengths
-    to outcomes. Strengths are closer together where they are small."""
-    low = np.full(count, x0)
+    to outcomes. The first scan's strengths are closer together where they are small."""
+    low, one = np.full(count, x0), np.ones(count)
     grid = x0 + (1 - x0) * (np.arange(1, scan + 1) / scan) ** 2
     x = np.broadcast_to(grid, (count, scan))
-    brackets = _first(labels, x, Brackets(low, np.ones(count), np.zeros(count, bool), np.ones(count, bool)), dtype)
+    brackets = _first(labels, x, Brackets(low, one, np.zeros(count, bool), one > 0), dtype)
     between = np.arange(1, scan + 1) / (scan + 1)
+    for _ in range(_ROUNDS):
+        widest = Brackets(low, brackets.upper, brackets.found, one > 0)
+        again = _first(labels, low[:, None] + (brackets.upper - low)[:, None] * between, widest, dtype)
+        smaller = brackets.found & (again.upper < brackets.lower)
+        brackets = _narrower(brackets, again)
+        if not np.any(smaller):
+            break
     eps = float(jnp.finfo(dtype).eps)
     for _ in range(_ROUNDS):
         width = brackets.upper - brackets.lower
@@ -93,6 +100,15 @@ def _first(labels: Any, x: np.ndarray, old: Brackets, dtype: Any) -> Brackets:
     known = np.where(first > 0, ~np.isin(seen[rows, first - 1], (UNDECIDED, FAILED)), old.decided)
     found = old.found | some
     return Brackets(np.where(found, lower, old.lower), np.where(found, upper, 1.0), found, known)
+
+
+def _narrower(a: Brackets, b: Brackets) -> Brackets:
+    """Per search, the bracket at the smaller strength; of the same, the narrower."""
+    better = b.found & ((b.upper < a.upper) | ((b.upper == a.upper) & (b.lower > a.lower)))
+    choose = lambda x, y: np.where(better, y, x)  # noqa: E731
+    return Brackets(
+        *(choose(x, y) for x, y in ((a.lower, b.lower), (a.upper, b.upper), (a.found, b.found), (a.decided, b.decided)))
+    )
 
 
 def as_count(name: str, value: Any) -> int:
