@@ -150,12 +150,18 @@ def test_gradient_of_the_threshold_of_the_pair(pulses):
     assert found.result == nmm.RESULTS.successful
     np.testing.assert_allclose(found.saddle.r, 0.295314, rtol=2e-6)  # the symmetric state, models.md §9
     np.testing.assert_allclose(found.eigenvalue, 1.2495, rtol=1e-4)
-    h, at = 1e-3, lambda model, T=5.0: threshold(model, FIRST, SECOND, T, 1)
+    h, at = 1e-3, lambda model: threshold(model, FIRST, SECOND, 5.0, 1)
     by_J = (at(nmm.mutual_inhibition(J_cross=-15 + h)) - at(nmm.mutual_inhibition(J_cross=-15 - h))) / (2 * h)
-    by_eta = (at(nmm.mutual_inhibition(eta=5 + h)) - at(nmm.mutual_inhibition(eta=5 - h))) / (2 * h)
-    by_T = (at(PAIR, 5 + h) - at(PAIR, 5 - h)) / (2 * h)
     weights = found.model.weights
     np.testing.assert_allclose(weights[0, 1] + weights[1, 0], by_J, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_gradients_by_excitability_and_duration(pulses):
+    found = nmm.threshold_gradient(pulses["pair"])
+    h, at = 1e-3, lambda model, T=5.0: threshold(model, FIRST, SECOND, T, 1)
+    by_eta = (at(nmm.mutual_inhibition(eta=5 + h)) - at(nmm.mutual_inhibition(eta=5 - h))) / (2 * h)
+    by_T = (at(PAIR, 5 + h) - at(PAIR, 5 - h)) / (2 * h)
     np.testing.assert_allclose(found.model.population.eta, by_eta, rtol=1e-6)
     np.testing.assert_allclose(found.duration, by_T, rtol=1e-6)
 
@@ -179,7 +185,7 @@ def test_threshold_amplitude_differentiates(pulses):
 
 @pytest.fixture(scope="module")
 def optimum():
-    return nmm.optimal_stimulus(ONE, start=HIGH, end=LOW, T=5.0, pieces=32)
+    return nmm.optimal_stimulus(ONE, start=HIGH, end=LOW, T=5.0, pieces=32, steps=5, sign=-1)
 
 
 def test_optimal_stimulus_beats_the_best_pulse(optimum):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -175,7 +176,8 @@ def _extremes(model: Any, ends: State, window: Any) -> Values:
 
     def lane(y: State) -> Values:
         ts = jnp.linspace(0, 2 * window, 2 * _SAMPLES, dtype=window.dtype)
-        r = simulate(model, y, ts, rtol=1e-6, atol=1e-8).ys.r.reshape(2, _SAMPLES, -1)
+        run = simulate(model, y, ts, rtol=1e-6, atol=1e-8, adjoint=diffrax.ForwardMode())
+        r = run.ys.r.reshape(2, _SAMPLES, -1)
         return jnp.stack([jnp.min(r, axis=1), jnp.max(r, axis=1)], axis=1)
 
     return jax.vmap(lane)(ends)

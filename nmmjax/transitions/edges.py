@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def _slowest(
     """Time after the stimulus, and state, at which the run is slowest outside of all traps: next to a saddle."""
     end, _ = driven(model, y0, stimulus, duration, accuracy)
     ts = jnp.linspace(0, accuracy.settle, _GRID, dtype=accuracy.settle.dtype)
-    run = simulate(model, end, ts, rtol=accuracy.rtol, atol=accuracy.atol)
+    run = simulate(model, end, ts, rtol=accuracy.rtol, atol=accuracy.atol, adjoint=diffrax.ForwardMode())
     field = flat_field(model, end)
 
     def speed(y: State) -> Scalar:

@@ -229,7 +229,13 @@ def _result(
     start, end = task.attractors.state(0), task.attractors.state(1)
     if pulse.reached:
         stimulus = aimed(task.model, steps_of(steps, time, None, time + 10 * settle), pulse.node)
-        run = simulate(task.model, start, jnp.stack([jnp.zeros_like(time), time + settle]), stimulus=stimulus)
+        run = simulate(
+            task.model,
+            start,
+            jnp.stack([jnp.zeros_like(time), time + settle]),
+            stimulus=stimulus,
+            adjoint=diffrax.ForwardMode(),
+        )
         reached = bool(task.attractors.distances(run.y_end)[1] <= 1)
     return OptimalStimulus(
         stimulus=stimulus,
