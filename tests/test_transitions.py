@@ -119,7 +119,7 @@ def test_short_pulses_are_kicks_of_the_voltage(curve):
         ts = jnp.asarray([0.0, 80.0])
         return nmm.simulate(ONE, {"r": LOW["r"], "v": LOW["v"] + kick}, ts).ys.r[-1] > 0.5
 
-    kicks = jnp.linspace(2.8, 3.3, 501)
+    kicks = jnp.linspace(2.8, 3.3, 201)
     first = float(kicks[np.argmax(np.asarray(jax.vmap(ends_high)(kicks)))])
     charges = np.asarray(curve.charges)
     limit = charges[0] - (charges[1] - charges[0]) * 0.1 / (float(curve.durations[1]) - 0.1)  # linear in the duration
@@ -269,7 +269,9 @@ SLOW = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0, adaptation=nmm.SpikeFrequencyAdaptat
 @pytest.mark.slow
 def test_slow_models_switch_too():
     """Rest and steady firing of an adapting population; the pulse is checked by `simulate`."""
-    pulse = nmm.minimal_pulse(SLOW, start={"r": 0.08, "v": -1.99}, end={"r": 1.02, "v": -0.156}, duration=5.0)
+    ts = jnp.asarray([0.0, 400.0])
+    start, end = (nmm.simulate(SLOW, y, ts).y_end for y in (LOW, HIGH))
+    pulse = nmm.minimal_pulse(SLOW, start=start, end={"r": end.r, "v": end.v}, duration=5.0)  # A follows from the rate
     assert pulse.reached and pulse.start.names == ("r", "v", "A")
     for factor, target in ((1 + 1e-4, pulse.end), (1 - 1e-4, pulse.start)):
         stimulus = nmm.Pulse(factor * pulse.amplitude, 0.0, 5.0)
