@@ -1,10 +1,12 @@
 """Layer 5: what an observable can look at: state variables, the input, and energies, each with its rate of change.
 
 A channel is a scalar function of time and state. Its rate along the motion comes from autodiff through the vector field, so
-that peaks, periods and means of any channel are as exact as the solver.
+that peaks, periods and means of any channel are as exact as the solver. Of a network, `r[3]` is the channel of node 3, and a
+bare `r` the mean over the nodes.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,11 +14,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._parameter import refuse_unknown
+from .._parameter import refuse_unknown, require
 from .._types import Values
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy, total_energy
 from ..models.base import AbstractModel
 from ..models.mpr import MPR
+from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, input_at
 
 
@@ -29,7 +32,13 @@ class Problem(eqx.Module):
     noise: Any = None
     key: Any = None
 
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The shape of every state variable: () for one population, (n,) for a network."""
+        return jnp.shape(jax.tree.leaves(self.y0)[0])
 
+
+_NODE = re.compile(r"(\w+)\[(-?\d+)\]")
 _ENERGIES: dict[str, Callable[..., Values]] = {
     "energy": total_energy,
     "potential_energy": potential_energy,
@@ -40,13 +49,19 @@ _ENERGIES: dict[str, Callable[..., Values]] = {
 def channel_units(problem: Problem) -> dict[str, str]:
     """Names of the channels that a problem has, with their units."""
     units = dict(problem.y0.units) | {"input": "1"}
-    if isinstance(problem.model, MPR):
+    if isinstance(problem.model, (MPR, Network)):
         units |= dict.fromkeys([*_ENERGIES, "kinetic_energy"], "1")
     return units
 
 
-def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
-    """The channel `name` at time `t` and state `y`."""
+def parsed(name: str) -> tuple[str, int | None]:
+    """`r[3]` as ("r", 3), and `r` as ("r", None)."""
+    match = _NODE.fullmatch(name)
+    return (name, None) if match is None else (match[1], int(match[2]))
+
+
+def _everywhere(name: str, problem: Problem, t: Values, y: Any) -> Values:
+    """The channel with this bare name at every node, in the shape of the state's variables."""
     if name in y.units:
         return getattr(y, name)
     if name == "input":
@@ -56,11 +71,32 @@ def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
     return _ENERGIES[name](problem.model, y, input_at(problem.stimulus, t))
 
 
+def _scalar(values: Values, node: int | None) -> Values:
+    """The value at `node`, or the mean over all nodes; a population's is a number already."""
+    if values.ndim == 0:
+        return values
+    return jnp.mean(values) if node is None else values[node]
+
+
+def node_values(name: str, problem: Problem, t: Values, y: Any) -> Values:
+    """The channel `name` at time `t` and state `y`: of a network, at every node unless the name gives one."""
+    bare, node = parsed(name)
+    values = _everywhere(bare, problem, t, y)
+    return values if node is None else _scalar(values, node)
+
+
+def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
+    """The channel `name` at time `t` and state `y`, a number."""
+    bare, node = parsed(name)
+    return _scalar(_everywhere(bare, problem, t, y), node)
+
+
 def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
-    """d/dt of the channel along the motion."""
+    """d/dt of the channel along the motion, a number."""
     flow = problem.model.vector_field(t, y, problem.stimulus)
-    if name in y.units:
-        return getattr(flow, name)
+    bare, node = parsed(name)
+    if bare in y.units:
+        return _scalar(getattr(flow, bare), node)
     return jax.jvp(lambda t, y: channel_value(name, problem, t, y), (t, y), (jnp.ones_like(t), flow))[1]
 
 
@@ -71,8 +107,17 @@ def just_inside(t: Values, start: Values, stop: Values) -> Values:
 
 
 def check_channel(name: str, problem: Problem) -> None:
-    """Refuse, in one sentence, a channel that the problem lacks."""
-    refuse_unknown([name], channel_units(problem), f"channels of {type(problem.model).__name__},")
+    """Refuse, in one sentence, a channel or a node that the problem lacks."""
+    bare, node = parsed(name)
+    refuse_unknown([bare], channel_units(problem), f"channels of {type(problem.model).__name__},")
+    if node is not None:
+        require("channel", name, f"be without a node: {type(problem.model).__name__} has none", problem.nodes)
+        require("channel", name, f"name a node from 0 to {problem.nodes[0] - 1}", 0 <= node < problem.nodes[0])
+
+
+def unit_of(name: str, problem: Problem) -> str:
+    """The channel's unit."""
+    return channel_units(problem)[parsed(name)[0]]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from ..models.mpr import MPR
+from ..models.network import Network
 from .convergence import converge, predicted_rates
 from .engine import Shape, Task, prepared, run
 from .gradient import derivative_name
@@ -25,7 +26,8 @@ Solved = tuple[dict[str, np.ndarray], np.ndarray]
 def compute_lanes(plan: "Plan", build: Any, values: Mapping[str, np.ndarray], report: Report) -> dict[str, np.ndarray]:
     """Results of the lanes with these swept values: every variable of the plan as an array (lanes, …)."""
     tangents = 0 if plan.method.reverse else len(plan.gradient)
-    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents)
+    nodes = int(np.prod(plan.base.nodes))
+    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes)
     with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
         return _Lanes(plan, build, values, shape, pool).results(report)
 
@@ -42,7 +44,7 @@ class _Lanes:
         # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
         self.given = plan.dt0 is not None and not self.adaptive
         looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
-        resolve = (self.adaptive or looks) if isinstance(plan.base.model, MPR) and not self.given else None
+        resolve = (self.adaptive or looks) if isinstance(plan.base.model, (MPR, Network)) and not self.given else None
         prepare = prepared(build, plan.times, resolve)
         parts = _parts(values, shape.threads)
         done = pool.map(lambda part: jax.tree.map(np.asarray, prepare(plan.base, part)), parts)
@@ -97,10 +99,8 @@ class _Lanes:
     def results(self, report: Report) -> dict[str, np.ndarray]:
         """All variables of the plan; failed lanes are NaN, with a code and a time."""
         results, error, met, steps = self.refined(report)
-        finite = np.all([np.isfinite(results[f".{name}"]) for name in self.state], axis=0)
-        kept = np.ones(self.size, bool)
-        for name in type(self.plan.base.y0).positive:
-            kept &= results[f".{name}"] > 0
+        finite = self._everywhere({name: np.isfinite(results[f".{name}"]) for name in self.state})
+        kept = self._everywhere({name: results[f".{name}"] > 0 for name in type(self.plan.base.y0).positive})
         codes = np.where(self.codes > 0, self.codes, np.where(~finite, 2, np.where(~kept, 3, np.where(met, 0, 1))))
         self._time_failures(np.flatnonzero(~finite & np.isnan(self.failures)))
         # A lane that stopped early has no results; one that only missed its tolerance has.
@@ -113,6 +113,12 @@ class _Lanes:
                 each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
             found[name] = each.astype(variable.dtype)
         return found
+
+    def _everywhere(self, holds: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Per lane, whether something holds for all these variables, and at all nodes of a network."""
+        return np.all(
+            [each.reshape(self.size, -1).all(axis=1) for each in holds.values()] or [np.ones(self.size, bool)], axis=0
+        )
 
     def _time_failures(self, lanes: np.ndarray) -> None:
         """The hot loop doesn't watch for failures: the few lanes that failed run again, as before, with a watch."""

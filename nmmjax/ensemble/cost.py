@@ -6,6 +6,7 @@ frequency that a splitting of the coupling must resolve. Lanes of like cost go i
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +14,7 @@ from .._types import Values
 from ..mechanics.energy import potential_energy, total_energy
 from ..models.base import State
 from ..models.mpr import MPR
+from ..models.network import Network
 from ..models.stimulus import input_at
 from .channels import Problem
 
@@ -22,16 +24,42 @@ _GRID, _HALVINGS = 20, 6
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
     """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
     assert isinstance(problem.model, MPR)
-    model = problem.model.frozen(problem.y0)
+    return _highest_rate(problem.model.frozen(problem.y0), problem.y0, *_input_range(problem, times))
+
+
+def network_peak_rates(problem: Problem, times: Values) -> Values:
+    """About the same for every node (n,), as if all others did what it does: excitation that it receives counts as its own
+    J, inhibition not at all. A bound for equal nodes, an estimate for others."""
+    network, y0 = problem.model, problem.y0
+    assert isinstance(network, Network)
+    nodes, ones = network.nodes().frozen(y0), jnp.ones_like(y0.r)
+    received = (network.apply(ones) + _absolute(network).apply(ones)) / 2
+    nodes = eqx.tree_at(lambda each: each.J, nodes, (nodes.J + jnp.abs(nodes.J)) / 2 + received)
+    inputs = [jnp.broadcast_to(each, y0.r.shape) for each in _input_range(problem, times)]
+    return jax.vmap(_highest_rate)(nodes, State(r=y0.r, v=y0.v), *inputs)
+
+
+def _absolute(network: Network) -> Network:
+    """The network with |G| and |W|."""
+    weights = jax.tree.map(jnp.abs, network.weights)  # the indices of sparse weights are ≥ 0
+    return eqx.tree_at(lambda each: (each.weights, each.gain), network, (weights, jnp.abs(network.gain)))
+
+
+def _input_range(problem: Problem, times: Values) -> tuple[Values, Values]:
+    """The strongest and the weakest input at `times`: numbers, or per node."""
     inputs = jax.vmap(lambda t: input_at(problem.stimulus, t))(times if problem.stimulus is not None else times[:1])
-    strongest, weakest = jnp.max(inputs), jnp.min(inputs)
+    return jnp.max(inputs, axis=0), jnp.min(inputs, axis=0)
+
+
+def _highest_rate(model: MPR, y0: State, strongest: Values, weakest: Values) -> Values:
+    """The highest R = τ r that the energy of `y0` allows at inputs between these."""
 
     def V(R: Values) -> Values:
         return potential_energy(model, State(r=R / model.tau, v=jnp.zeros_like(R)), weakest)
 
     # The largest of the energies that the inputs give the initial state, against the lowest of the potentials.
-    energy = total_energy(model, problem.y0, strongest)
-    R0 = model.tau * problem.y0.r
+    energy = total_energy(model, y0, strongest)
+    R0 = model.tau * y0.r
     drive = jnp.abs(model.J) + jnp.abs(model.eta) + jnp.abs(strongest) + jnp.abs(weakest) + 1
     ceiling = jnp.maximum(drive + jnp.abs(energy), model.Delta) / 4 + R0
     # The first place above R0 that the energy doesn't reach: on a grid, then halved.
@@ -56,7 +84,12 @@ def peak_rate_bound(problem: Problem, times: Values) -> Values:
 def stiffness(problem: Problem, times: Values, resolve: bool) -> Values:
     """Fastest frequency per unit of time: of the coupling's oscillation, and with `resolve` of the spikes themselves."""
     model = problem.model
-    assert isinstance(model, MPR)
-    R = peak_rate_bound(problem, times)
-    base = jnp.sqrt(jnp.abs(model.J) * R) + 1
-    return (jnp.maximum(base, jnp.pi * R) if resolve else base) / model.tau
+    if isinstance(model, Network):
+        R = network_peak_rates(problem, times)
+        coupling = jnp.abs(model.population.J) * R + _absolute(model).apply(R)
+    else:
+        assert isinstance(model, MPR)
+        R = peak_rate_bound(problem, times)
+        coupling = jnp.abs(model.J) * R
+    base = jnp.sqrt(coupling) + 1
+    return jnp.max((jnp.maximum(base, jnp.pi * R) if resolve else base) / model.tau)

@@ -27,6 +27,8 @@ from .observables import AbstractObservable
 
 # Bytes of one real array of a block: with state and coefficients, a dozen of them, a step stays in the first-level cache.
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
+# Lanes of a network share every reading of its weights: fewer in a block, and the products cost twice as much.
+_NETWORK_BLOCK = 32
 _GPU_BLOCK = 128
 # Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
 _CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
@@ -65,14 +67,16 @@ class Shape:
     devices: tuple[Any, ...]
 
     @staticmethod
-    def choose(lanes: int, dtype: Any, tangents: int = 0) -> "Shape":
-        """For so many lanes, each with so many tangents beside its state, which fill the first cache as well."""
+    def choose(lanes: int, dtype: Any, tangents: int = 0, nodes: int = 1) -> "Shape":
+        """For so many lanes of so many nodes, each with so many tangents beside its state, which fill the first cache as
+        well."""
         devices = tuple(jax.local_devices())
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), _cores())
-        fitting = max(8, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents)) // 8 * 8)
+        least = 8 if nodes == 1 else _NETWORK_BLOCK
+        fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
         block = min(fitting, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
         group = 2 ** int(np.log2(np.clip(blocks / (2 * threads), 1, 16)))

@@ -273,6 +273,8 @@ def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | No
     (device,) = jnp.asarray(jax.tree.leaves(values)[0]).devices()
     if device.platform == "cpu" and backends is None:
         return compiled(task, group, "cpu"), "xla"
+    if base.nodes:  # products with the weights of a network are XLA's own kernels
+        return plain_call(task, device.platform), "xla"
     # The block with the fewest steps is the one to compare: blocks that only fill a call have none.
     total = sum(np.asarray(each).reshape(group, -1).sum(axis=1) for each in jax.tree.leaves(steps))
     row = int(np.argmin(np.where(total > 0, total, np.inf)))

@@ -18,7 +18,7 @@ import numpy as np
 
 from .._parameter import require
 from .._types import Values
-from .channels import Point, Problem, channel_rate, channel_units, channel_value, check_channel
+from .channels import Point, Problem, channel_rate, channel_value, check_channel, node_values, parsed, unit_of
 
 _NEWTON_STEPS = 4
 
@@ -63,6 +63,10 @@ class AbstractObservable(eqx.Module):
         """Times at which the solver must stop for this observable."""
         return np.zeros(0)
 
+    def per_node(self, problem: Problem) -> bool:
+        """Whether results have an axis over the nodes of a network."""
+        return False
+
 
 def _every(problem: Problem, channel: str | None) -> dict[str, str]:
     """Suffix → channel: the one asked for, or all state variables."""
@@ -72,19 +76,26 @@ def _every(problem: Problem, channel: str | None) -> dict[str, str]:
     return {"": channel}
 
 
+def _keeps_nodes(problem: Problem, channel: str | None) -> bool:
+    return bool(problem.nodes) and (channel is None or parsed(channel)[1] is None)
+
+
 def _named(what: str, channel: str) -> str:
     return f"{what} of {channel.replace('_', ' ')}"
 
 
 class Final(AbstractObservable):
-    """The state at `t1`, or one `channel` of it. Results: `<name>_r`, `<name>_v`, …; `<name>` for one channel."""
+    """The state at `t1`, or one `channel` of it. Results: `<name>_r`, `<name>_v`, …; `<name>` for one channel.
+
+    Of a network with the further dimension `node`, unless the channel names one (`Final("r[3]")`).
+    """
 
     channel: str | None = eqx.field(static=True, default=None)
     smooth: ClassVar[bool] = True
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        units = channel_units(problem)
-        return {suffix: (units[name], f"final {name}") for suffix, name in _every(problem, self.channel).items()}
+        channels = _every(problem, self.channel)
+        return {suffix: (unit_of(name, problem), f"final {name}") for suffix, name in channels.items()}
 
     def init(self, point: Point) -> Any:
         return ()
@@ -94,13 +105,17 @@ class Final(AbstractObservable):
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
         channels = _every(end.problem, self.channel)
-        return {suffix: channel_value(name, end.problem, end.t1, end.y) for suffix, name in channels.items()}
+        return {suffix: node_values(name, end.problem, end.t1, end.y) for suffix, name in channels.items()}
+
+    def per_node(self, problem: Problem) -> bool:
+        return _keeps_nodes(problem, self.channel)
 
 
 class Samples(AbstractObservable):
     """The state (or one `channel`) at the increasing times `ts`, t0 ≤ ts ≤ t1, which the solver steps onto exactly.
 
-    Results have the extra dimension `<name>_time`. This is the only observable whose memory grows with the number of times.
+    Results have the extra dimension `<name>_time`, and of a network `node`, unless the channel names one. This is the only
+    observable whose memory grows with the number of times.
     """
 
     ts: tuple[float, ...] = eqx.field(static=True, converter=lambda ts: tuple(np.asarray(ts, float).ravel().tolist()))
@@ -112,8 +127,8 @@ class Samples(AbstractObservable):
         require("ts", ts, "be increasing, finite times", ts.size > 0 and np.all(np.isfinite(ts)) and np.all(np.diff(ts) > 0))
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        units = channel_units(problem)
-        return {suffix: (units[name], f"{name} over time") for suffix, name in _every(problem, self.channel).items()}
+        channels = _every(problem, self.channel)
+        return {suffix: (unit_of(name, problem), f"{name} over time") for suffix, name in channels.items()}
 
     def init(self, point: Point) -> Any:
         return ()
@@ -126,23 +141,26 @@ class Samples(AbstractObservable):
         ts = jnp.asarray(np.asarray(self.ts), end.t1.dtype)
         ys = jax.tree.map(lambda each: each[where], end.samples)
         return {
-            suffix: jax.vmap(lambda t, y, name=name: channel_value(name, end.problem, t, y))(ts, ys)
+            suffix: jax.vmap(lambda t, y, name=name: node_values(name, end.problem, t, y))(ts, ys)
             for suffix, name in _every(end.problem, self.channel).items()
         }
 
     def grid(self) -> np.ndarray:
         return np.asarray(self.ts)
 
+    def per_node(self, problem: Problem) -> bool:
+        return _keeps_nodes(problem, self.channel)
+
 
 class AbstractSingle(AbstractObservable):
-    """Shared by observables of one channel with one result."""
+    """Shared by observables of one channel with one result. Of a network, `r[3]` is node 3, and `r` the mean over nodes."""
 
     channel: eqx.AbstractVar[str]
     label: ClassVar[str]
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         check_channel(self.channel, problem)
-        return {"": (channel_units(problem)[self.channel], _named(self.label, self.channel))}
+        return {"": (unit_of(self.channel, problem), _named(self.label, self.channel))}
 
 
 class Mean(AbstractSingle):
@@ -177,7 +195,7 @@ class Var(AbstractSingle):
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         check_channel(self.channel, problem)
-        unit = channel_units(problem)[self.channel]
+        unit = unit_of(self.channel, problem)
         return {"": (unit if unit == "1" else f"({unit})^2", _named(self.label, self.channel))}
 
     def init(self, point: Point) -> Any:
@@ -248,7 +266,7 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
     def slope(t: Values, y: Any) -> Values:
         """The rate of 1/f for positive channels: through a spike it is nearly linear in time, unlike that of f."""
         rate = channel_rate(channel, problem, t, y)
-        return rate / channel_value(channel, problem, t, y) ** 2 if channel in type(y).positive else rate
+        return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in type(y).positive else rate
 
     def newton(_: Any, delta: Values) -> Values:
         there = end.flow(t, y, delta)
@@ -259,7 +277,11 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
         return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
 
     delta = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, jnp.zeros_like(t))
-    return t + delta, end.flow(t, y, delta)
+    there = end.flow(t, y, delta)
+    # Where steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
+    turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))
+    keep = lambda new, old: jnp.where(turns, new, old)  # noqa: E731
+    return keep(t + delta, t), jax.tree.map(keep, there, y)
 
 
 class _Maxima(NamedTuple):
@@ -368,9 +390,9 @@ class LastFinite(AbstractObservable):
 class Fold(AbstractObservable):
     """An observable of your own: `init(point)`, `update(state, point)`, `finish(state, duration)` on floats.
 
-    A `point` has `t`, `y` (with `y.r`, `y.v`), `weight` (trapezoid weight for time integrals), `channel(name)` and
-    `rate(name)`. The accumulator is a pytree of float scalars. Example, the time spent above 1: `Fold(lambda p: 0 * p.t,
-    lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
+    A `point` has `t`, `y` (with `y.r`, `y.v`, of a network arrays (n,)), `weight` (trapezoid weight for time integrals),
+    `channel(name)` and `rate(name)`. The accumulator is a pytree of floats, the result a number. Example, the time spent
+    above 1: `Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
     """
 
     first: Callable[[Point], Any] = eqx.field(static=True)

@@ -16,18 +16,21 @@ from .._parameter import Parameter, as_number, describe, parameter_table, refuse
 from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel
+from ..models.network import Targeted
 from ..models.stimulus import AbstractStimulus
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
 from .computation import compute_lanes
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT, derivative_name
+from .network_splitting import network_stretch
 from .noise import NoisyStretch, no_flow
 from .observables import AbstractObservable
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 
 _MAX_STEPS = 2**22
+_LONGEST = 16  # numbers of a model's array that are written out
 _MOST_STEPS = 2**30  # that are counted in 32 bits
 
 
@@ -52,23 +55,31 @@ class Build:
         if not paths:
             return base
         where = lambda problem: [operator.attrgetter(path)(problem) for path in paths]  # noqa: E731
-        return eqx.tree_at(where, base, [values[name] for name in self.names])
+        # An initial value is the same number for all nodes of a network.
+        new = [jnp.broadcast_to(values[name], jnp.shape(old)) for name, old in zip(self.names, where(base), strict=True)]
+        return eqx.tree_at(where, base, new)
 
 
 def _path(base: Problem, name: str) -> str:
-    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …"""
+    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …
+
+    `stimulus.amplitude` is also the amplitude of a stimulus that is targeted at some nodes.
+    """
     if name in base.y0.units:
         return f"y0.{name}"
     if name in ("noise", "key"):
         return name
-    return name if name.startswith("stimulus.") else f"model.{name}"
+    if not name.startswith("stimulus."):
+        return f"model.{name}"
+    return "stimulus." * isinstance(base.stimulus, Targeted) + name
 
 
 def sweepable(base: Problem) -> dict[str, Parameter]:
     """Everything that `over` may name, with its declaration."""
-    table = {name: each for name, (each, _) in parameter_table(base.model).items() if each.ndim == 0}
-    if base.stimulus is not None and not hasattr(base.stimulus, "parts"):
-        inner = parameter_table(base.stimulus).items()
+    table = {name: each for name, (each, value) in parameter_table(base.model).items() if each.ndim == value.ndim == 0}
+    stimulus = base.stimulus.stimulus if isinstance(base.stimulus, Targeted) else base.stimulus
+    if stimulus is not None and not hasattr(stimulus, "parts"):
+        inner = parameter_table(stimulus).items()
         table |= {f"stimulus.{name}": each for name, (each, _) in inner if each.ndim == 0}
     if base.noise is not None:
         table["noise"] = Parameter("D", "1", "[0, inf)", "noise intensity", name="noise")
@@ -85,13 +96,16 @@ def _axes(base: Problem, over: Any) -> tuple[dict[str, int], dict[str, tuple[tup
     require("over", over, "be a mapping from parameter names to values", hasattr(over, "keys"))
     require("over", over, "name at least one parameter", len(over) > 0)
     accepted = sweepable(base)
+    for name, (_, value) in parameter_table(base.model).items():
+        require(name, value, "be shared by all nodes to be swept", name not in over or value.ndim == 0)
     refuse_unknown(over, accepted, "swept names")
     dims: dict[str, int] = {}
     coords: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
     for name, given in over.items():
         together = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)
         dim, raw = given if together else (name, given)
-        require(name, given, "use a dimension that is no parameter's name", not together or dim not in accepted)
+        free = not together or dim not in (*accepted, "node")
+        require(name, given, "use a dimension that is no parameter's name, and not `node`", free)
         try:
             values = np.asarray(raw, dtype=float_dtype())
         except (TypeError, ValueError):
@@ -186,6 +200,8 @@ class Plan:
             if each.grid().size:
                 attrs = {"units": "time (that of tau)", "long_name": "time"}
                 found[f"{name}_time"] = ((f"{name}_time",), each.grid(), attrs)
+        if any(each.per_node(self.base) for each in self.observables.values()):
+            found["node"] = (("node",), np.arange(*self.base.nodes), {"units": "1", "long_name": "node of the network"})
         return found
 
     @property
@@ -195,6 +211,8 @@ class Plan:
         for name, each in self.observables.items():
             size = each.grid().size
             dims, shape = ((f"{name}_time",), (size,)) if size else ((), ())
+            if each.per_node(self.base):
+                dims, shape = (*dims, "node"), (*shape, *self.base.nodes)
             for suffix, (units, long_name) in each.variables(self.base).items():
                 found[f"{name}{suffix}"] = Variable(dims, shape, self.dtype, {"units": units, "long_name": long_name})
         units = {name: each.unit for name, each in sweepable(self.base).items()}
@@ -220,9 +238,9 @@ class Plan:
             for name, (_, values) in self.swept.items()
         }
         return {
-            "model": _written(self.base.model),
+            "model": _written(self.base.model, _LONGEST),
             "stimulus": None if self.base.stimulus is None else _written(self.base.stimulus),
-            "y0": {name: float(getattr(self.base.y0, name)) for name in self.base.y0.units},
+            "y0": {name: _numbers(getattr(self.base.y0, name), _LONGEST) for name in self.base.y0.units},
             "over": {
                 name: {"dim": dims[0], "size": values.size, "sha256": digests[name]}
                 for name, (dims, values) in self.swept.items()
@@ -250,7 +268,8 @@ class Plan:
     def lane_bytes(self) -> int:
         """Memory per lane while computing: several copies of its results and values."""
         item = np.dtype(self.dtype).itemsize
-        numbers = sum(int(np.prod(each.shape)) for each in self.variables.values()) + len(self.swept) + 8
+        numbers = sum(int(np.prod(each.shape)) for each in self.variables.values()) + len(self.swept)
+        numbers += 8 * int(np.prod(self.base.nodes))
         return 8 * item * numbers
 
     def values(self, lanes: np.ndarray) -> dict[str, np.ndarray]:
@@ -260,8 +279,8 @@ class Plan:
         found = {name: values[index[dims[0]]] for name, (dims, values) in self.swept.items()}
         for name in self.gradient:
             if name not in found:
-                held = np.asarray(operator.attrgetter(_path(self.base, name))(self.base))
-                found[name] = np.full(lanes.size, held, held.dtype)
+                held = np.ravel(operator.attrgetter(_path(self.base, name))(self.base))
+                found[name] = np.full(lanes.size, held[0], held.dtype)
         return (
             found
             if self.key is None
@@ -297,16 +316,23 @@ def _code(function: Any) -> str:
     return f"{of(function.__code__)} {function.__defaults__} {closed}"
 
 
+def _numbers(leaf: Any, longest: int) -> Any:
+    """An array as nested lists, or as one digest, such as that of a network's weights."""
+    array = np.asarray(leaf, dtype=np.float64)
+    if array.size <= longest:
+        return array.tolist()
+    return f"{array.shape} sha256 {hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}"
+
+
 @jax.jit
 def _lane_keys(key: Any, lanes: Any) -> Any:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
     return jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(lanes)
 
 
-def _written(module: Any) -> dict[str, Any]:
-    """A model or stimulus as JSON: class and every number in full precision."""
-    leaves = jax.tree.leaves(module)
-    arrays = [np.asarray(leaf, dtype=np.float64).tolist() for leaf in leaves]
+def _written(module: Any, longest: int = 2**62) -> dict[str, Any]:
+    """A model or stimulus as JSON: class and every number in full precision, arrays of more than `longest` as digests."""
+    arrays = [_numbers(leaf, longest) for leaf in jax.tree.leaves(module)]
     return {"kind": describe(module), "structure": str(jax.tree.structure(module)), "values": arrays}
 
 
@@ -346,19 +372,22 @@ def plan_sweep(
     if dt0 is not None:
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if noise is not None and dt0 is None:
-        dt0 = 0.01 * float(getattr(model, "tau", 1.0))
+        dt0 = 0.01 * float(np.min(getattr(model, "tau", 1.0)))
     chosen, name = choose_method(base, method, rtol, atol, dt0)
-    gradient = _check_gradient(gradient, base)
+    gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]
     return Plan(base, dims, swept, observables, times, chosen, name, rtol, atol, dt0, bool(estimate), key, gradient)
 
 
-def _check_gradient(gradient: Any, base: Problem) -> tuple[str, ...]:
+def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
     """Names of the parameters to differentiate by; refuses what can't be swept."""
     names = () if gradient is None else (gradient,) if isinstance(gradient, str) else tuple(gradient)
     refuse_unknown(names, sweepable(base), "names to differentiate by,")
     require("gradient", names, "name each parameter once", len(set(names)) == len(names))
+    for name in set(names) - set(over):
+        held = np.ravel(operator.attrgetter(_path(base, name))(base))
+        require(name, held, "be equal at all nodes to differentiate by it", bool(np.all(held == held[0])))
     return names
 
 
@@ -391,12 +420,17 @@ def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: flo
         require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
         rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
         require("noise", base.noise, rule, splitting)
+        require("noise", base.noise, "be None for a network", not base.nodes)
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(method, MobiusSplitting):
         require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
         rule = "be a diffrax solver for this model (splitting takes no gap junctions, conductances or slow terms in a sweep)"
         require("method", method, rule, splitting)
+        if base.nodes:
+            return Uniform(
+                stretch=network_stretch, short=splitting_flow, pairs=pairs
+            ), "force-gradient Möbius splitting, order 4"
         return Uniform(stretch=splitting_stretch, short=splitting_flow, pairs=pairs), "processed Möbius splitting, order 4"
     rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"
     require("method", method, rule, is_explicit(method))

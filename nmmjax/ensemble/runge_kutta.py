@@ -98,13 +98,19 @@ def _norm(error: Any, y0: Any, y1: Any, rtol: float, atol: float) -> Values:
         b = jnp.where(jnp.isnan(b), a, b)
         return (e / (atol + rtol * jnp.maximum(jnp.abs(a), jnp.abs(b)))) ** 2
 
-    parts = jax.tree.leaves(jax.tree.map(share, error, y0, y1))
+    parts = [_mean(each) for each in jax.tree.leaves(jax.tree.map(share, error, y0, y1))]
     return jnp.sqrt(sum(parts[1:], parts[0]) / len(parts))
 
 
+def _mean(x: Values) -> Values:
+    """Over the nodes of a network; a population's number is left alone, without an operation."""
+    return jnp.mean(x) if x.ndim else x
+
+
 def _positive(y: Any) -> Any:
-    """Whether the channels are positive that must be."""
-    return functools.reduce(operator.and_, (getattr(y, name) > 0 for name in type(y).positive), jnp.array(True))
+    """Whether the variables are positive that must be, at all nodes."""
+    signs = (getattr(y, name) > 0 for name in type(y).positive)
+    return functools.reduce(operator.and_, (jnp.all(each) if each.ndim else each for each in signs), jnp.array(True))
 
 
 class Judgement(NamedTuple):
