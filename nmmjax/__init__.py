@@ -72,7 +72,7 @@ from .mechanics.energy import potential_energy as potential_energy
 from .mechanics.energy import received_power as received_power
 from .mechanics.energy import slow_power as slow_power
 from .mechanics.energy import total_energy as total_energy
-from .mechanics.fixed_rates import cusp_rate as cusp_rate
+from .mechanics.rest import cusp_rate as cusp_rate
 from .mechanics.scaling import RescaledTime as RescaledTime
 from .mechanics.scaling import Scaling as Scaling
 from .mechanics.scaling import rescale as rescale

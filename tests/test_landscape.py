@@ -10,7 +10,7 @@ import nmmjax as nmm
 from nmmjax.landscape.descent import descend, in_pieces
 from nmmjax.landscape.search import Catalogue, box
 from nmmjax.landscape.tree import disconnectivity
-from nmmjax.mechanics.fixed_rates import fixed_rates
+from nmmjax.mechanics.rest import fixed_rates
 
 # Golden values of the notes (models.md §1): (r, v; eigenvalues) of node, saddle and focus.
 BISTABLE = {

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from .._types import Real
+from ..mechanics.rest import cusp_rate
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
-from ..mechanics.fixed_rates import cusp_rate
 from .spikes import (
     Course,
     Crossings,

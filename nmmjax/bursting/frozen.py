@@ -20,7 +20,7 @@ import numpy as np
 
 from .._types import ComplexValues, Mask, Real, Scalar, Values
 from ..mechanics.energy import potential_energy
-from ..mechanics.fixed_rates import cusp_rate, solve_between
+from ..mechanics.rest import cusp_rate, solve_between
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Mask, Scalar, Values
+from ..mechanics.rest import cusp_rate
 from ..models.base import State
 from ..models.mpr import MPR
-from .frozen import cusp_rate
 
 Slow = dict[str, Values]
 

@@ -17,11 +17,11 @@ import numpy as np
 from .._parameter import as_number, require
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
+from ..mechanics.rest import cusp_rate
 from ..models.base import SLOW, State, as_state
 from ..models.mpr import MPR
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
-from .frozen import cusp_rate
 from .moving import Moving, Slow, choose
 from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 

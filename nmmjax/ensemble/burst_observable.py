@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._parameter import require
 from .._types import Values
-from ..mechanics.fixed_rates import cusp_rate
+from ..mechanics.rest import cusp_rate
 from ..models.mpr import MPR
 from .channels import Point, Problem
 from .observables import AbstractObservable, End

@@ -8,7 +8,7 @@ import numpy as np
 from .._parameter import as_array, describe
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import damping, potential_energy
-from ..mechanics.fixed_rates import fixed_rates
+from ..mechanics.rest import fixed_rates
 from ..models.base import State
 from ..models.mpr import MPR
 from .points import FixedPoints, kind_codes

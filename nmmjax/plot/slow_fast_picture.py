@@ -7,7 +7,7 @@ import numpy as np
 
 from .._parameter import require
 from ..bursting.picture import SlowFast
-from ..mechanics.fixed_rates import cusp_rate
+from ..mechanics.rest import cusp_rate
 from ..solvers.trajectory import Trajectory
 from .common import GREEN, ORANGE, pyplot
 

@@ -14,7 +14,7 @@ from ..io import optional
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import network_potential
 from ..landscape.survey import energy_landscape
-from ..mechanics.fixed_rates import fixed_rates
+from ..mechanics.rest import fixed_rates
 from ..models.network import Network, mutual_inhibition
 from ..models.stimulus import Pulse
 from ..solvers.simulation import simulate
@@ -103,9 +103,7 @@ def _figure(pyplot: Any, pair: Network, branch: Any, still: Any, vanishing: floa
         r1, height = _valley(pair, share * vanishing)
         shade = pyplot.get_cmap("viridis")(k / 6)
         axes[1, 0].plot(r1, height, color=shade, label=f"I = {share * vanishing:.2f}")
-    axes[1, 0].set(
-        xscale="log", xlabel="firing rate of population 1, r₁ (1/time)", ylabel="Ψ − Ψ(r₁ = 0.63)"
-    )
+    axes[1, 0].set(xscale="log", xlabel="firing rate of population 1, r₁ (1/time)", ylabel="Ψ − Ψ(r₁ = 0.63)")
     axes[1, 0].legend(frameon=False, fontsize=8)
     axes[1, 0].set_title(f"along the valley: the left minimum vanishes at I = {vanishing:.2f}", fontsize=10)
     colors = ("#1f5fa8", "#d1651a")
