@@ -91,7 +91,10 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
         axes[1].plot(ts, balance.heat, color=ORANGE, label="heat")
         for name, work in balance.slow_work.items():
             axes[1].plot(ts, work, "--", color=GREY, label=f"work of {name}")
-        axes[1].plot(ts, balance.energy - balance.energy[0], color=GREEN, label="E − E(0)")
+        if balance.exchange is not None:
+            axes[1].plot(ts, balance.exchange, ":", color=BLUE, label="work by other nodes")
+        E = np.asarray(balance.energy)
+        axes[1].plot(ts, E - E[0], color=GREEN, label="E − E(0)")
         axes[1].set_ylabel("since t = 0\n(dimensionless)")
         axes[1].legend(frameon=False, ncols=3 + len(balance.slow_work), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
         residual = np.abs(balance.residual)
