@@ -80,21 +80,25 @@ class _Lanes:
         elif plan.dt0 is not None:
             rates = np.full(self.size, 1 / plan.dt0)
         else:
-            rates = predicted_rates(self.stiffness, plan.rtol, False)
+            rates = self._predicted(False)
         results, steps = self.solve(everyone, rates, report=report)
         return results, np.full(self.size, np.nan), np.ones(self.size, bool), steps.sum(axis=1)
 
     def _converged(self, report: Report) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
         plan = self.plan
-        rates = predicted_rates(self.stiffness, plan.rtol, True)
-        if self.several:  # few classes of lanes, so that all stretches of a lane are refined alike
-            rates = 2 ** (np.ceil(2 * np.log2(rates)) / 2)
+        rates = self._predicted(True)
         smooth = {f".{name}": True for name in self.state}
         for name, each in plan.observables.items():
             smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
         derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
         tolerances = (plan.rtol, plan.atol / plan.rtol)
         return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report)
+
+    def _predicted(self, estimate: bool) -> np.ndarray:
+        """Steps per unit of time of the first run. Where lanes have several stretches, only equal rates share a block, so
+        that all stretches of a lane are refined alike: then few different rates, which fill blocks."""
+        rates = predicted_rates(self.stiffness, self.plan.rtol, estimate)
+        return 2 ** (np.ceil(2 * np.log2(rates)) / 2) if self.several else rates
 
     def results(self, report: Report) -> dict[str, np.ndarray]:
         """All variables of the plan; failed lanes are NaN, with a code and a time."""
