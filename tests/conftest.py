@@ -18,6 +18,13 @@ with install_import_hook("nmmjax", "beartype.beartype"):
     import nmmjax  # noqa: F401
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget():
+    """Compiled functions are kept for one file only: together they would fill gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)
