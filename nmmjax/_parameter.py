@@ -204,8 +204,8 @@ def describe(module: Any) -> str:
         part = getattr(module, field.name)
         if isinstance(part, eqx.Module) and field.name not in own:
             values.append(f"{field.name}={describe(part)}")
-        elif field.name not in own and getattr(part, "ndim", 0):
-            values.append(f"{field.name}=({', '.join(str(each) for each in part.shape)})")
+        elif field.name not in own and len(shape := getattr(part, "shape", ())):
+            values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")
     static = [field for field in dataclasses.fields(module) if field.metadata.get("static", False)]
     values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
     return f"{type(module).__name__}({', '.join(values)})"

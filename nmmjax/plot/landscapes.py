@@ -9,8 +9,7 @@ import numpy as np
 from .._parameter import require
 from ..landscape.network import NetworkLandscape
 from ..landscape.points import FixedPoints
-from ..landscape.population import PopulationLandscape
-from ..landscape.survey import energy_landscape
+from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy
 from ..solvers.trajectory import Trajectory
@@ -201,7 +200,7 @@ def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, f
         require("path", str(path), rule, animation.writers.is_available("ffmpeg"))
     current, ts = np.asarray(run.input), np.asarray(run.ts)
     E = np.asarray(total_energy(population, y, run.input))
-    still = energy_landscape(population)
+    still = population_landscape(population)
     r = _rates(still, run)
     inputs = {float(each) for each in current} | {0.0}
     potentials = {each: np.asarray(still.tilted(each).potential(r)) for each in inputs}

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..landscape.population import PopulationLandscape
-from ..landscape.survey import energy_landscape
+from ..landscape.population import PopulationLandscape, population_landscape
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
@@ -25,8 +24,7 @@ def phase_plane(
     The separatrix is the stable manifold of the saddle, integrated backwards from it: states on either side go to different
     attractors. `r` and `v` are (low, high); by default they cover the fixed points and the run. Returns the axes.
     """
-    found = energy_landscape(model, stimulus)
-    assert isinstance(found, PopulationLandscape)
+    found = population_landscape(model, stimulus)
     points = found.points
     r_known, v_known = [np.asarray(points.r)], [np.asarray(points.v)]
     if run is not None:
@@ -40,7 +38,7 @@ def phase_plane(
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 401)
     still = np.asarray(model.voltage_at_rate(model.tau * jnp.asarray(rs)))
     axes.plot(rs, still, color=BLUE, linewidth=1.4, label="dr/dt = 0")
-    R, V = np.meshgrid(rs, np.linspace(*v, 401))
+    R, V = np.meshgrid(rs, np.linspace(v[0], v[1], 401))
     y = State(r=jnp.asarray(R), v=jnp.asarray(V))
     field = model.vector_field(jnp.zeros(R.shape), y, Constant(stimulus))
     axes.contour(R, V, np.asarray(field.v), levels=[0.0], colors=[ORANGE], linewidths=1.4)
