@@ -56,6 +56,7 @@ def test_hopf_curve_of_gap_junctions_ends_at_bogdanov_takens():
     np.testing.assert_allclose(folds.parameters[folds.labels.index("BT")], special.parameters[0], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_hopf_curve_of_ab_has_a_generalized_hopf_point():
     """l₁ changes sign there; ends at Bogdanov–Takens, where trace and determinant vanish."""
     curve = nmm.continue_hopf(ab_hopf(), "p2", (0.01, 0.5), (1.0, 30.0))
@@ -104,6 +105,7 @@ def test_cycle_is_that_of_a_simulation():
     np.testing.assert_allclose(cycles.minimum[k], run.y[:2].min(axis=1), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_multiplier_of_an_unstable_cycle_is_the_exponential_of_the_mean_trace():
     """Liouville: μ = exp(T ∫₀¹ tr A ds), before the fold of cycles."""
     cycles, k = ab_cycles(), 10

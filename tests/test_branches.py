@@ -203,6 +203,7 @@ def family(J):
     return nmm.continue_branch(nmm.MPR(J=J), "eta", (-9.0, 0.0)).folds
 
 
+@pytest.mark.slow
 def test_family_over_a_third_parameter():
     """`vmap` over J: each lane has its own folds, on the curve J = 2π²r + Δ²/(2π²r³); none below the cusp at J = 7.796."""
     Js = jnp.asarray([7.0, 10.0, 15.0])

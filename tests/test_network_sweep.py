@@ -164,6 +164,7 @@ def test_a_uniform_network_is_a_population():
     np.testing.assert_allclose(found["period"], nmm.orbit(alone, energy=energy).period, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "method"), [("unlike", None), ("sparse", diffrax.Tsit5())], ids=["splitting", "Tsit5"])
 def test_gradient_by_gain_is_that_of_finite_differences(name, method):
     observe = {"last": nmm.Final("r")} | ({"mean": nmm.Mean("energy")} if method is None else {})

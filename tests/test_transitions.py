@@ -188,6 +188,7 @@ def optimum():
     return nmm.optimal_stimulus(ONE, start=HIGH, end=LOW, T=5.0, pieces=32, steps=5, sign=-1)
 
 
+@pytest.mark.slow
 def test_optimal_stimulus_beats_the_best_pulse(optimum):
     assert optimum.reached and optimum.pulse.reached
     assert float(optimum.energy) < 0.65 * float(optimum.pulse.energy)
@@ -197,6 +198,7 @@ def test_optimal_stimulus_beats_the_best_pulse(optimum):
     assert "% of the energy of the best pulse" in repr(optimum)
 
 
+@pytest.mark.slow
 def test_optimal_stimulus_switches_and_slightly_less_does_not(optimum):
     run = lambda factor: nmm.simulate(  # noqa: E731
         *(ONE, optimum.start, jnp.asarray([0.0, 5.0, 80.0])),
@@ -338,12 +340,20 @@ def test_bad_input_elsewhere(pulses, unchecked):
         nmm.threshold_gradient(None)
 
 
-def test_pictures(pulses, curve, plane, optimum):
+@pytest.mark.slow
+def test_picture_of_an_optimal_stimulus(optimum):
+    import matplotlib.pyplot as plt
+
+    upper, lower = nmm.plot.switch(optimum, after=10.0)
+    assert "input" in upper.get_ylabel() and "rate" in lower.get_ylabel()
+    plt.close("all")
+
+
+def test_pictures(pulses, curve, plane):
     import matplotlib.pyplot as plt
 
     assert len(nmm.plot.strength_duration(curve)) == 2
     assert nmm.plot.basins(plane).get_xlabel().startswith("firing rate r")
-    for found in (pulses["pair"], optimum):
-        upper, lower = nmm.plot.switch(found, after=10.0)
-        assert "input" in upper.get_ylabel() and "rate" in lower.get_ylabel()
+    upper, lower = nmm.plot.switch(pulses["pair"], after=10.0)
+    assert "input" in upper.get_ylabel() and "rate" in lower.get_ylabel()
     plt.close("all")
