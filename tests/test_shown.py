@@ -32,7 +32,14 @@ def test_readme_has_two_commands_and_its_files():
         assert (ROOT / target).exists(), target
 
 
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+LONG = {"03_landscape", "05_bursting"}  # a minute each of compilation; the README's blocks run their functions, too
+NOTEBOOKS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
 @pytest.mark.filterwarnings("default")
 def test_notebook_runs(notebook, tmp_path, monkeypatch):
     import nbclient
