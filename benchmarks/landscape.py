@@ -199,6 +199,31 @@ def _ab(u: Any, p: Any) -> Any:
     return jnp.stack([-u[0] + flow, -u[1] + p["p2"] * flow - p["p3"] * u[1]])
 
 
+def _branch_and_rival() -> tuple[dict[str, float], dict[str, float], int, float]:
+    """Times of the branch of MPR with stability and folds, and of its points by SciPy's `root` and NumPy's `eigvals`, each
+    from the point before (secant steps over the rate, so that SciPy needn't turn at folds); points; largest difference."""
+    branch = nmm.continue_branch(nmm.MPR(), "eta", (-8.0, 0.0))
+    n = int(branch.count[0])
+    r = np.asarray(branch.state.r)[0, :n]
+
+    def sequential() -> tuple[np.ndarray, np.ndarray]:
+        x, etas, unstable = np.array([-1 / (2 * np.pi * r[0]), float(branch.parameter[0, 0])]), [], []
+        for each in r:
+            x = root(
+                lambda x, r=each: [1 / np.pi + 2 * r * x[0], x[0] ** 2 + x[1] + 15 * r - (np.pi * r) ** 2], x, tol=1e-12
+            ).x
+            A = np.array([[2 * x[0], 2 * each], [15 - 2 * np.pi**2 * each, 2 * x[0]]])
+            etas.append(x[1])
+            unstable.append(int(np.sum(np.linalg.eigvals(A).real > 0)))
+        return np.array(etas), np.array(unstable)
+
+    etas, unstable = sequential()
+    assert np.array_equal(unstable, np.asarray(branch.unstable)[0, :n])
+    ours = timed(lambda: nmm.continue_branch(nmm.MPR(), "eta", (-8.0, 0.0)).parameter, 5)
+    error = float(np.max(np.abs(etas - np.asarray(branch.parameter)[0, :n])))
+    return ours, timed(lambda: sequential()[0], 5), n, error
+
+
 def branches(quick: bool) -> dict[str, Any]:
     """AUTO's demo `ab`: folds, Hopf points, period of the cycle at p₁ = 0.25; and folds of MPR in closed form."""
     del quick
@@ -226,6 +251,7 @@ def branches(quick: bool) -> dict[str, Any]:
         r = r - (2 * np.pi**2 * r + 1 / (2 * np.pi**2 * r**3) - 15) / (2 * np.pi**2 - 3 / (2 * np.pi**2 * r**4))
     exact = np.pi**2 * r**2 - 15 * r - 1 / (4 * np.pi**2 * r**2)
     closed = float(np.max(np.abs(mine - exact)))
+    ours, theirs, points, error = _branch_and_rival()
     return {
         "largest_difference_from_auto": worst,
         "largest_error_of_hopf_points": worst_hopf,
@@ -233,6 +259,11 @@ def branches(quick: bool) -> dict[str, Any]:
         "error_of_the_period": abs(period - 2.22034),
         "error_of_mpr_folds": closed,
         "seconds_with_compilation": seconds,
+        "branch_points": points,
+        "branch_seconds": ours["seconds_median"],
+        "branch_seconds_scipy": theirs["seconds_median"],
+        "branch_ratio_to_scipy": theirs["seconds_median"] / ours["seconds_median"],
+        "branch_difference_from_scipy": error,
         "met": worst < 2e-6 and worst_hopf < 1e-8 and abs(period - 2.22034) < 5e-6 and closed < 1e-8,
     }
 

@@ -124,8 +124,9 @@ def test_landscape_is_differentiable_and_batched():
     # dV/dη = 1/R at fixed points, so the slope of a barrier is 1/R_saddle − 1/R_minimum.
     expected = 1 / 0.4729803407 - 1 / 0.0811344420
     np.testing.assert_allclose(jax.grad(barrier)(-5.0), expected, rtol=1e-8)
-    second = central_difference(lambda eta: float(jax.grad(barrier)(eta)), -5.0, 1e-3)
-    np.testing.assert_allclose(jax.grad(jax.grad(barrier))(-5.0), second, rtol=1e-6)
+    slope = jax.jit(jax.grad(barrier))
+    second = central_difference(lambda eta: float(slope(eta)), -5.0, 1e-3)
+    np.testing.assert_allclose(jax.jit(jax.grad(jax.grad(barrier)))(-5.0), second, rtol=1e-6)
     many = jax.vmap(lambda eta: nmm.energy_landscape(nmm.MPR(eta=eta)))(jnp.linspace(-8.0, -2.0, 13))
     assert many.energy.shape == (13, 3)
     alone = nmm.energy_landscape(nmm.MPR(eta=-4.0))
@@ -298,7 +299,56 @@ def test_disconnectivity_tree():
     assert disconnectivity(np.array([0.0, 1.0]), np.zeros((0, 2), int), np.zeros(0)).roots == (1, 0)
 
 
+def test_homogeneous_and_nearly_homogeneous_populations():
+    """At Δ = 0 the state of the high branch is a center, and the silent one is gone to r = 0; near it rounding must not
+    turn the node's two nearly equal eigenvalues into a focus."""
+    assert nmm.energy_landscape(nmm.MPR(Delta=0.0)).kinds == ("saddle", "center")
+    assert nmm.energy_landscape(nmm.MPR(Delta=1e-6)).kinds == ("stable node", "saddle", "stable focus")
+    nothing = nmm.energy_landscape(nmm.MPR(eta=-1.0, J=1.0, Delta=0.0))
+    assert len(nothing.points) == 0 and bool(jnp.all(jnp.isnan(nothing.energy)))
+    bistable = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.0), jnp.asarray([[0.0, 0.1], [0.1, 0.0]]))
+    found = nmm.energy_landscape(bistable)
+    assert found.agreeing == found.checked > 0 and found.minima.kinds == ("center",)
+
+
+def test_gap_junctions_can_make_a_minimum_unstable():
+    node = nmm.MPR(eta=1.0, J=1.0, Delta=0.2, gap=nmm.GapJunction(0.5))
+    found = nmm.energy_landscape(nmm.Network(node, 0.1 * jnp.ones((2, 2))))
+    assert not bool(found.minima.stable[0]) and "can be unstable" in repr(found)
+
+
+def test_float32_landscapes():
+    def single(tree):
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else leaf, tree)
+
+    model = nmm.MPR(tau=1.7)
+    found, twin = nmm.energy_landscape(single(model)), nmm.energy_landscape(model)
+    assert {leaf.dtype for leaf in jax.tree.leaves(found)} == {jnp.dtype("float32"), jnp.dtype("complex64")}
+    np.testing.assert_allclose(found.state.r, twin.state.r, rtol=2e-6)
+    np.testing.assert_allclose(found.barrier, twin.barrier, rtol=2e-5)
+    assert found.kinds == twin.kinds
+    pair = nmm.energy_landscape(single(PAIR))
+    assert pair.minima.r.dtype == jnp.float32 and pair.agreeing == pair.checked == 3
+    np.testing.assert_allclose(pair.minima.r, nmm.energy_landscape(PAIR).minima.r, rtol=1e-5)
+
+
+def test_a_lane_without_numbers_spoils_no_other():
+    etas = jnp.asarray([-5.0, jnp.nan, -5.0])
+    found = jax.vmap(lambda eta: nmm.energy_landscape(nmm.MPR(eta=eta)))(etas)
+    assert bool(jnp.all(jnp.isnan(found.energy[1]))) and bool(jnp.all(found.energy[0] == found.energy[2]))
+
+
 REFUSED = {
+    "NaN": (
+        lambda: nmm.energy_landscape(nmm.MPR(), stimulus=np.nan),
+        r"`stimulus` must be finite, without NaN, but got nan",
+    ),
+    "NaN at nodes": (lambda: nmm.energy_landscape(PAIR, stimulus=np.nan), r"`stimulus` must be finite, without NaN"),
+    "option": (lambda: nmm.energy_landscape(PAIR, start=3), r"`start` must be one of the options for a network, `starts`"),
+    "grid": (
+        lambda: nmm.energy_landscape(nmm.MPR(eta=-1.0, J=1.0, Delta=0.0)).grid(),
+        r"`around` must lie around at least one fixed point",
+    ),
     "model": (lambda: nmm.energy_landscape("brain"), r"`model` must be an `MPR` or a `Network`"),
     "slow": (
         lambda: nmm.energy_landscape(nmm.MPR(adaptation=nmm.SynapticDepression(0.05, 10.0))),

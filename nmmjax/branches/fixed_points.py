@@ -11,11 +11,11 @@ from jax.flatten_util import ravel_pytree
 from .._parameter import as_number, require
 from .._results import RESULTS
 from .._types import Values, is_concrete
+from ..bursting.frozen import find_equilibria
 from ..models.mpr import MPR
 from .arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
 from .branch import Branch
 from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_points, unstable_of
-from .rates import rest_states
 from .system import System, as_bounds, as_system
 
 _SEED_VALUES = 7  # values of the parameter at which a single population's fixed points are looked for
@@ -116,7 +116,7 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
     if from_rest:
         between = jnp.linspace(bounds[0], bounds[1], _SEED_VALUES)
         p = jnp.concatenate([bounds, jnp.clip(system.value(), bounds[0], bounds[1])[None], between[1:-1]])
-        u = jax.vmap(lambda p: rest_states(system.at(p[None])))(p)
+        u = jax.vmap(lambda p: _rest_states(system.at(p[None])))(p)
         guesses = jnp.concatenate([u, jnp.broadcast_to(p[:, None, None], (*u.shape[:2], 1))], axis=-1)
         guesses = guesses.reshape(-1, guesses.shape[-1])
     else:
@@ -131,6 +131,11 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
         return jnp.where(known & converged, x.at[-1].set(guess[-1]), jnp.nan)
 
     return jax.vmap(settle)(guesses)
+
+
+def _rest_states(model: MPR) -> Values:
+    """All fixed points of one population as flat states, `(5, n)`, NaN where there are fewer."""
+    return jax.vmap(lambda y: ravel_pytree(y)[0])(find_equilibria(model).state)
 
 
 def settle_down(system: System, u: Values, p: Values) -> Values:

@@ -18,6 +18,7 @@ from .potential import force, hessian, psi
 
 _PIECE, _ENTRIES = 64, 2**22  # starts at once: all wait for the slowest of a piece; entries of their (n, n) matrices
 _NEWTON_STEPS = 12
+_FIRST_STEP = 0.3  # in ln R
 
 
 def in_pieces(function: Callable[..., Any], network: Network, *arrays: Any) -> Any:
@@ -26,7 +27,7 @@ def in_pieces(function: Callable[..., Any], network: Network, *arrays: Any) -> A
     piece = max(1, min(_PIECE, _ENTRIES // network.size**2))
     parts = []
     for first in range(0, count, piece):
-        some = [each[first : first + piece] for each in arrays]
+        some = [np.asarray(each[first : first + piece], network.gain.dtype) for each in arrays]
         filled = [np.concatenate([each, np.repeat(each[-1:], piece - each.shape[0], axis=0)]) for each in some]
         found = function(network, *filled)
         parts.append(jax.tree.map(lambda each, size=some[0].shape[0]: np.asarray(each)[:size], found))
@@ -39,7 +40,10 @@ def descend(network: Network, x: Values) -> tuple[Values, Mask]:
     solver = optx.BFGS(rtol=1e-5, atol=1e-7)
 
     def one(start: Values) -> tuple[Values, Mask]:
-        found = optx.minimise(lambda x, _: psi(network, x), solver, start, max_steps=2000, throw=False)
+        # Scaled so that the first step, which goes straight downhill, is short: a long one leaves the valley it starts in.
+        slope = jnp.linalg.norm(jnp.exp(start) * force(network, start))
+        scale = _FIRST_STEP / jnp.where(slope > 0, slope, 1)
+        found = optx.minimise(lambda x, scale: scale * psi(network, x), solver, start, scale, max_steps=2000, throw=False)
         return polish(network, found.value)
 
     end, fine = jax.vmap(one)(x)

@@ -84,6 +84,8 @@ class NetworkLandscape(eqx.Module):
             lines.append(f"  no Ψ: {self.reason}; stable fixed points and {len(self.others)} others")
         else:
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
+            if self.network.population.gap is not None:
+                lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
         for k in range(min(5, len(self.minima))):
             rates = np.array2string(np.asarray(self.minima.r[k]), precision=4, threshold=8, edgeitems=3)
             lines.append(

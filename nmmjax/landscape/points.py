@@ -42,13 +42,13 @@ class FixedPoints(eqx.Module):
 
     @property
     def unstable(self) -> Any:
-        """How many eigenvalues have positive real parts, (k,)."""
-        return jnp.sum(jnp.real(self.eigenvalues) > 0, axis=-1)
+        """How many eigenvalues have positive real parts, beyond rounding, (k,)."""
+        return jnp.sum(jnp.real(self.eigenvalues) > _rounding(self.eigenvalues), axis=-1)
 
     @property
     def stable(self) -> Mask:
-        """Whether all eigenvalues have negative real parts, (k,)."""
-        return jnp.all(jnp.real(self.eigenvalues) < 0, axis=-1)
+        """Whether all eigenvalues have negative real parts, beyond rounding, (k,); False for centers."""
+        return jnp.all(jnp.real(self.eigenvalues) < -_rounding(self.eigenvalues), axis=-1)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -74,10 +74,16 @@ class FixedPoints(eqx.Module):
 
 def kind_codes(eigenvalues: ComplexValues) -> Any:
     """Position in `KINDS`, for eigenvalues (…, d)."""
-    real, imag = jnp.real(eigenvalues), jnp.imag(eigenvalues)
-    up, down = jnp.sum(real > 0, axis=-1), jnp.sum(real < 0, axis=-1)
+    real, imag, zero = jnp.real(eigenvalues), jnp.imag(eigenvalues), _rounding(eigenvalues)
+    up, down = jnp.sum(real > zero, axis=-1), jnp.sum(real < -zero, axis=-1)
     swings = jnp.any(imag != 0, axis=-1)
     stable = jnp.where(swings, 1, 0)
     code = jnp.where(up == 0, stable, jnp.where(down == 0, 3, 2))
     mixed = (up > 0) & (down > 0) & swings & (up % 2 == 0)
     return jnp.where((up == 0) & (down == 0), 4, jnp.where(mixed, 3, code))
+
+
+def _rounding(eigenvalues: ComplexValues) -> Values:
+    """The size below which a real part is zero, (…, d): rounding in the largest eigenvalue."""
+    size = jnp.abs(eigenvalues)
+    return jnp.broadcast_to(256 * jnp.finfo(size.dtype).eps * jnp.max(size, axis=-1, keepdims=True), size.shape)

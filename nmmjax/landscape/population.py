@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, describe
+from .._parameter import as_array, as_number, describe, require
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import damping, potential_energy
 from ..mechanics.rest import fixed_rates
@@ -77,6 +77,7 @@ class PopulationLandscape(eqx.Module):
     def grid(self, count: int = 401, around: float = 0.35) -> tuple[Values, Values]:
         """(r, V): the potential on `count` rates that cover all fixed points, with `around` as margin in ln r, for plots."""
         finite = np.asarray(self.state.r)[np.isfinite(np.asarray(self.state.r))]
+        require("around", around, "lie around at least one fixed point, of which there are none", finite.size > 0)
         low, high = np.log(finite.min()) - around, np.log(finite.max()) + around
         r = jnp.exp(jnp.linspace(low, high, count, dtype=self.energy.dtype))
         return r, self.potential(r)
@@ -94,7 +95,7 @@ class PopulationLandscape(eqx.Module):
 
 def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscape:
     """See `energy_landscape`; for one population without slow terms."""
-    current = jnp.asarray(stimulus, model.eta.dtype)
+    current = as_number("stimulus", stimulus).astype(model.eta.dtype)
     tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
     R, folds = fixed_rates(tilted)
     exists = jnp.isfinite(R)
@@ -107,13 +108,7 @@ def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscap
     q = jnp.sqrt(2 / safe)
     curvature = jax.vmap(jax.grad(jax.grad(tilted.potential)))(q)
     loss = damping(model, y)
-    # q̈ + Γ q̇ + U″ δq = 0 per t/τ
-    root = loss**2 / 4 - curvature
-    size = jnp.sqrt(jnp.where(root == 0, 1, jnp.abs(root)))
-    swing, turn = jnp.where(root > 0, size, 0), jnp.where(root < 0, size, 0)
-    pair = jnp.stack([-loss / 2 + swing, -loss / 2 - swing], axis=-1)
-    spin = jnp.stack([turn, -turn], axis=-1)
-    eigenvalues = jax.lax.complex(pair / model.tau, spin / model.tau)
+    eigenvalues = _eigenvalues(tilted, y)
 
     nothing = jnp.full_like(current, jnp.nan)
     height = jnp.stack([energy[1] - energy[0], nothing, energy[1] - energy[2]])
@@ -130,11 +125,28 @@ def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscap
         eigenvalues=jnp.where(exists[:, None], eigenvalues, jnp.nan),
         barrier=shown(barrier),
         curvature=shown(curvature),
-        frequency=shown(turn / model.tau),
+        frequency=shown(jnp.imag(eigenvalues[:, 0])),
         damping=shown(loss / 2 / model.tau),
         vanishing_input=shown(vanishing),
         fold_rate=folds / model.tau,
     )
+
+
+def _eigenvalues(model: MPR, y: State) -> ComplexValues:
+    """Of the Jacobian (a b; c d) at fixed points (3,), shape (3, 2): (a + d)/2 ± √((a − d)²/4 + b c), in which trace² does
+    not cancel against the determinant."""
+
+    def field(r: Values, v: Values) -> tuple[Values, Values]:
+        flow = model.vector_field(jnp.zeros_like(r), State(r=r, v=v))
+        return flow.r, flow.v
+
+    one, zero = jnp.ones_like(y.r), jnp.zeros_like(y.r)
+    a, c = jax.jvp(field, (y.r, y.v), (one, zero))[1]
+    b, d = jax.jvp(field, (y.r, y.v), (zero, one))[1]
+    mean, root = (a + d) / 2, ((a - d) / 2) ** 2 + b * c
+    size = jnp.sqrt(jnp.where(root == 0, 1, jnp.abs(root)))
+    swing, turn = jnp.where(root > 0, size, 0), jnp.where(root < 0, size, 0)
+    return jax.lax.complex(jnp.stack([mean + swing, mean - swing], axis=-1), jnp.stack([turn, -turn], axis=-1))
 
 
 def kinds_of(landscape: PopulationLandscape) -> Values:

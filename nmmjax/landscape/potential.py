@@ -13,9 +13,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._parameter import as_array, require
-from .._types import ComplexValues, Values
+from .._types import ComplexValues, Values, is_concrete
 from ..models.base import State
 from ..models.network import Network
 from ..models.stimulus import Constant
@@ -59,6 +60,8 @@ def with_input(network: Network, stimulus: Any) -> Network:
     current = as_array(stimulus)
     shape = getattr(current, "shape", None)
     require("stimulus", stimulus, f"be a number or an array of shape ({network.size},)", shape in ((), (network.size,)))
+    if is_concrete(current):
+        require("stimulus", stimulus, "be finite, without NaN", bool(np.all(np.isfinite(np.asarray(current)))))
     eta = network.population.eta + current.astype(network.gain.dtype)
     return eqx.tree_at(lambda each: each.population.eta, network, eta)
 

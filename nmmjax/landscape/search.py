@@ -1,7 +1,8 @@
 """Layer 4: where to start, so that no state of a network is missed, and a catalogue of the distinct ones found.
 
 All fixed points lie in a box: each rate between the lowest root of its node at the least possible input and the highest root
-at the greatest. Small networks start from every corner of the box; larger ones from its extreme corners and then, the lowest
+at the greatest. Small networks start from every corner of the box, from where each corner's nodes would rest if all kept
+their sides, and from points spread over the box; larger ones from its extreme corners and such points. Then, the lowest
 minimum first, from every minimum with one node thrown to its other side, until none is new or the budget is spent.
 """
 
@@ -22,6 +23,7 @@ from .descent import in_pieces
 _SHRINKS = 30
 _SAME = 1e-5  # relative difference of rates below which two fixed points are one
 _ROUND = 512
+_SPREAD, _RELAXATIONS = 256, 4
 
 
 @eqx.filter_jit
@@ -115,6 +117,27 @@ def corners(low: np.ndarray, high: np.ndarray, free: np.ndarray) -> np.ndarray:
     return starts
 
 
+def relaxed(network: Network, starts: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Corners (k, n) moved to where each node rests at the input of the others, on its own side of the box: a corner itself
+    exaggerates all inputs at once, and the way down from it may miss the state of its pattern."""
+    up = starts > (low + high) / 2
+    for _ in range(_RELAXATIONS):
+        roots, _ = in_pieces(roots_within, network, starts)
+        # Highest or lowest root; where a homogeneous node has none, stay.
+        ends = np.where(up, np.fmax.reduce(roots, axis=2), np.fmin.reduce(roots, axis=2))
+        starts = np.where(np.isfinite(ends), (starts + ends) / 2, starts)
+    return starts
+
+
+def spread(low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:
+    """`count` points spread evenly over the box, (count, n): the additive sequence of the plastic numbers (Roberts 2018)."""
+    size, ratio = low.size, 2.0
+    for _ in range(64):  # the root of x^(n + 1) = x + 1
+        ratio = (1 + ratio) ** (1 / (size + 1))
+    steps = ratio ** -np.arange(1.0, size + 1)
+    return low + (high - low) * ((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1)
+
+
 def flipped(x: np.ndarray, roots: np.ndarray, cusp: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Starts from one minimum x (n,): each node in turn on its other side, (n, n); at its own root there, if it has one."""
     up = x > cusp
@@ -147,12 +170,15 @@ def explore(
         report(tried, len(found.points))
 
     every = 2 ** int(free.sum()) <= starts
+    between = spread(low, high, _SPREAD)[: max(1, starts // 8)] if free.any() else low[None]
     if every:
-        fall_from(corners(low, high, free))
+        all_corners = corners(low, high, free)
+        fall_from(np.concatenate([all_corners, relaxed(network, all_corners, low, high), between]))
     else:
-        fall_from(np.stack([low, high, (low + high) / 2]))
+        fall_from(np.concatenate([np.stack([low, high]), between]))
+    budget = starts + (tried if every else 0)
     flipped_from: set[int] = set()
-    while tried < starts or (every and tried < 2 * starts):
+    while tried < budget:
         waiting = [int(k) for k in np.argsort(rank(found.points)) if int(k) not in flipped_from]
         if not waiting:
             return found, True, tried

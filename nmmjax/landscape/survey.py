@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from .._parameter import require
+from .._parameter import refuse_unknown, require
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network
@@ -37,6 +37,7 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
     require("model", model.slow_names, rule, not model.slow_terms)
     if isinstance(model, Network):
+        refuse_unknown(options, ("starts", "saddles", "report"), "options for a network,")
         return network_landscape(model, stimulus, **options)
     require("options", sorted(options), "be none for one population", not options)
     return population_landscape(model, stimulus)
