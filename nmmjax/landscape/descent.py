@@ -41,7 +41,7 @@ def descend(network: Network, x: Values) -> tuple[Values, Mask]:
 
     def one(start: Values) -> tuple[Values, Mask]:
         # Scaled so that the first step, which goes straight downhill, is short: a long one leaves the valley it starts in.
-        slope = jnp.linalg.norm(jnp.exp(start) * force(network, start))
+        slope = jnp.max(jnp.abs(jnp.exp(start) * force(network, start)))
         scale = _FIRST_STEP / jnp.where(slope > 0, slope, 1)
         found = optx.minimise(lambda x, scale: scale * psi(network, x), solver, start, scale, max_steps=2000, throw=False)
         return polish(network, found.value)
