@@ -42,6 +42,11 @@ from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
 from .ensemble.plan import plan_sweep as plan_sweep
+from .fits import fit as fit
+from .fitting.result import Fitted as Fitted
+from .fitting.target import AbstractTarget as AbstractTarget
+from .fitting.target import LossTarget as LossTarget
+from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape

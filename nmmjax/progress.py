@@ -10,23 +10,24 @@ _INTERVAL = 10.0
 
 class Progress:
     """Counts lanes, from any thread; a context manager. `total` lanes are to be done, `already` of them were before.
+    `label` and `unit` say what is counted, a sweep's lanes or a fit's starts.
 
     With `shown=False` it counts in silence. Lines and bar go to stderr.
     """
 
-    def __init__(self, total: int, already: int = 0, shown: bool = True):
-        self.total, self.already = total, already
+    def __init__(self, total: int, already: int = 0, shown: bool = True, label: str = "sweep", unit: str = "lanes"):
+        self.total, self.already, self._label, self._unit = total, already, label, unit
         self._finished, self._begun = already, 0  # lanes of finished blocks, lanes done of the block under way
         self._lock = threading.Lock()
         self._start = self._last = time.monotonic()
         self._shown, self._lines = shown, 0
-        self._bar = _bar() if shown else None
+        self._bar = _bar(unit) if shown else None
 
     def __enter__(self) -> "Progress":
         self._start = self._last = time.monotonic()
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task("sweep", total=self.total, completed=self.already, rate="", left="")
+            self._task = self._bar.add_task(self._label, total=self.total, completed=self.already, rate="", left="")
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -59,7 +60,8 @@ class Progress:
 
     def line(self) -> str:
         """Where it stands, in one line."""
-        return f"sweep: {self.done} of {self.total} lanes, {self.rate:.3g} lanes/s, {self.left()}"
+        what = self._unit
+        return f"{self._label}: {self.done} of {self.total} {what}, {self.rate:.3g} {what}/s, {self.left()}"
 
     def left(self) -> str:
         """The time left, in words."""
@@ -72,13 +74,13 @@ class Progress:
     def _show(self) -> None:
         now = time.monotonic()
         if self._bar is not None:
-            self._bar.update(self._task, completed=self.done, rate=f"{self.rate:.3g} lanes/s", left=self.left())
+            self._bar.update(self._task, completed=self.done, rate=f"{self.rate:.3g} {self._unit}/s", left=self.left())
         elif self._shown and now - self._last >= _INTERVAL:
             self._last, self._lines = now, self._lines + 1
             print(self.line(), file=sys.stderr, flush=True)
 
 
-def _bar() -> Any:
+def _bar(unit: str) -> Any:
     """A bar of rich's, or None where there is no terminal to draw it in or no rich to draw it."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         return None
@@ -92,6 +94,6 @@ def _bar() -> Any:
         rich.TextColumn("{task.description}"),
         rich.BarColumn(),
         rich.MofNCompleteColumn(),
-        rich.TextColumn("lanes  {task.fields[rate]}  {task.fields[left]}"),
+        rich.TextColumn(unit + "  {task.fields[rate]}  {task.fields[left]}"),
     )
     return rich.Progress(*columns, console=console.Console(stderr=True), transient=True)

@@ -22,7 +22,9 @@ LAYERS = {  # first part of the module's name below nmmjax
     "solvers": 3,
     **dict.fromkeys(["orbits", "balance", "bursting", "landscape", "branches", "stochastic", "transitions", "ising"], 4),
     **dict.fromkeys(["ensemble", "fitting"], 5),
-    **dict.fromkeys(["atlas", "io", "cluster", "plot", "progress", "store", "sweeping", "cli", "reproduce", "__main__"], 6),
+    **dict.fromkeys(
+        ["atlas", "fits", "io", "cluster", "plot", "progress", "store", "sweeping", "cli", "reproduce", "__main__"], 6
+    ),
 }
 EXTRAS = {
     "xarray",

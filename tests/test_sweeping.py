@@ -159,7 +159,7 @@ def test_ctrl_c_in_the_shell_keeps_finished_chunks(tmp_path):
 import sys
 from helpers_sweep import FakePlan
 from nmmjax.sweeping import run_plan
-run_plan(FakePlan(pause=0.2), store=sys.argv[1], chunk=5)
+run_plan(FakePlan(pause=1.0), store=sys.argv[1], chunk=5)
 """
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     store = tmp_path / "s.zarr"

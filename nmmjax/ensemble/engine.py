@@ -13,7 +13,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -43,6 +43,7 @@ class Task:
     observables: tuple[tuple[str, AbstractObservable], ...]
     times: Times
     gradient: tuple[str, ...] = ()
+    fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
 
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""
@@ -136,7 +137,7 @@ _choice = functools.lru_cache(maxsize=16)(_Choice)
 
 
 def run(
-    task: Task,
+    task: Any,
     shape: Shape,
     pool: concurrent.futures.Executor,
     base: Any,
@@ -148,7 +149,7 @@ def run(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Results of all lanes as numpy arrays in their given order, and the steps they took per stretch (n, stretches).
 
-    `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
+    `task` is a `Task`, or anything with its `lane` and `fusible` that can be hashed; `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
     numbers of steps (a block takes its largest); `cost` (n,) decides which lanes share a block: like ones, and with
     `apart` only equal ones.
     """
@@ -157,7 +158,9 @@ def run(
     blocks = [each[k : k + shape.block] for each in classes for k in range(0, each.size, shape.block)]
     calls = [blocks[k : k + shape.group] for k in range(0, len(blocks), shape.group)]
     on_cpu = shape.devices[0].platform == "cpu"
-    call = compiled(task, shape.group, "cpu") if on_cpu else _choice(task, shape.block)
+    call = (
+        compiled(task, shape.group, shape.devices[0].platform) if on_cpu or not task.fusible else _choice(task, shape.block)
+    )
 
     def arguments(some: list[np.ndarray]) -> Any:
         """Values and steps of these blocks; a block is filled by its last lane, a call by blocks without steps."""
@@ -174,7 +177,8 @@ def run(
         given = arguments(some)
         if len(shape.devices) > 1:  # else the call moves its arguments itself, which is faster
             given = jax.device_put(given, shape.devices[number % len(shape.devices)])
-        flat = jax.tree.map(lambda each: np.asarray(each).reshape((-1, *each.shape[2:])), call(base, *given))
+        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))  # noqa: E731
+        flat = jax.tree.map(joined, call(base, *given))
         if lanes.size < shape.group * shape.block:
             real = np.concatenate([np.arange(each.size) + k * shape.block for k, each in enumerate(some)])
             flat = jax.tree.map(lambda each: each[real], flat)

@@ -14,19 +14,30 @@ import jax.numpy as jnp
 from .._types import Values
 from ..models.stimulus import input_at
 from .channels import Problem, just_inside
-from .splitting import Stretch, apply_map, real_map
+from .splitting import RealMap, Stretch, apply_map, real_map
 
 
-def network_stretch(problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None) -> Stretch:
-    """`steps` equal force-gradient steps from `start` to `stop`; variables are x = π R, v and f, each (n,)."""
-    model, stimulus = problem.model, problem.stimulus
+def network_map(problem: Problem, start: Values, stop: Values, steps: Values) -> tuple[Values, RealMap]:
+    """What the steps of a stretch share: the input of its midpoint, and the exact flow over half a step under that input."""
+    model = problem.model
     tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
     riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
+    h = (stop - start) / steps / tau
+    # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
+    middle = input_at(problem.stimulus, (start + stop) / 2)
+    return middle, real_map(riccati.eta + middle, riccati.Delta, h / 2)
+
+
+def network_stretch(
+    problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None, shared: Any = None
+) -> Stretch:
+    """`steps` equal force-gradient steps from `start` to `stop`; variables are x = π R, v and f, each (n,). `shared` is
+    `network_map`, where it is known."""
+    model, stimulus = problem.model, problem.stimulus
+    tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
     dt = (stop - start) / steps
     h = dt / tau
-    # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
-    middle = input_at(stimulus, (start + stop) / 2)
-    half = real_map(riccati.eta + middle, riccati.Delta, h / 2)
+    middle, half = network_map(problem, start, stop, steps) if shared is None else shared
 
     def recurrent(x: Values) -> Values:
         return model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]

@@ -84,8 +84,21 @@ def offers_splitting(model: Any) -> bool:
     return riccati.g is None and riccati.k is None
 
 
-def splitting_stretch(problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None) -> Stretch:
-    """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal)."""
+def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values) -> tuple[Values, RealMap]:
+    """What the steps of a stretch share: the input of its midpoint, and the exact flow over one step under that input."""
+    model = problem.model
+    riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
+    h = (stop - start) / steps / model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
+    middle = input_at(problem.stimulus, (start + stop) / 2)
+    return middle, real_map(riccati.eta + middle, riccati.Delta, h)
+
+
+def splitting_stretch(
+    problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None, shared: Any = None
+) -> Stretch:
+    """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal); `shared` is
+    `splitting_map`, where it is known."""
     model, stimulus = problem.model, problem.stimulus
     tau = model.tau  # pyright: ignore[reportAttributeAccessIssue]
     riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
@@ -93,9 +106,7 @@ def splitting_stretch(problem: Problem, start: Values, stop: Values, steps: Valu
     _, J = jax.jvp(model.drive, (zero,), (zero + 1,))  # pyright: ignore[reportAttributeAccessIssue]
     dt = (stop - start) / steps
     h = dt / tau
-    # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
-    middle = input_at(stimulus, (start + stop) / 2)
-    mobius = real_map(riccati.eta + middle, riccati.Delta, h)
+    middle, mobius = splitting_map(problem, start, stop, steps) if shared is None else shared
     k = J / jnp.pi
     linear, gradient = h * k, h**3 / 12 * k**2
 

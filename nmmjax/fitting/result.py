@@ -1,0 +1,160 @@
+"""Layer 5: what a fit found, start by start, with what the data say about it: errors, identifiability, a report in words."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import require
+from .descent import MEANINGS, Problem
+from .parametrization import Parametrization
+from .target import AbstractTarget
+
+_SAME = 1e-3  # starts within this share of the best loss, or this many standard errors, count as having found the best
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fitted:
+    """The result of `fit`. Arrays have the starts as their first axis.
+
+    - `values` (starts, p): the free parameters, in the order of `labels`; `initial` (starts, p): where they started
+    - `loss` (starts,); `status` (starts,): how each ended, an index of `meanings`; `history` (starts, iterations): the loss on
+      the way, each stage's own, NaN after the end; `stage` (iterations,): the stage of each
+    - `covariance` (starts, p, p): of the parameters, from the Gauss–Newton Hessian (JᵀJ)⁻¹, times the estimated variance where
+      the target's noise isn't known; infinite along directions that the data don't determine; NaN for a plain loss
+    - `unknowns` (starts, k): what else was fitted, such as the initial state, in the order of `target.unknown_names`
+    - `refine`: by how much the solver's steps were refined; `seconds`: wall time, with compilation
+    """
+
+    model: Any
+    target: AbstractTarget
+    parameters: Parametrization
+    values: np.ndarray
+    initial: np.ndarray
+    unknowns: np.ndarray
+    loss: np.ndarray
+    status: np.ndarray
+    history: np.ndarray
+    stage: np.ndarray
+    covariance: np.ndarray
+    residual_count: int
+    refine: int
+    seconds: float
+    prior: tuple[Any, Any]
+    interrupted: bool = False
+
+    meanings = MEANINGS
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the free numbers."""
+        return self.parameters.labels
+
+    @property
+    def converged(self) -> np.ndarray:
+        """Which starts ended at a minimum."""
+        return self.status == 0
+
+    @property
+    def best_index(self) -> int:
+        """The start with the lowest loss."""
+        return int(np.argmin(np.where(np.isfinite(self.loss), self.loss, np.inf)))
+
+    @property
+    def best(self) -> Any:
+        """The model with the lowest loss."""
+        return self.model_of(self.best_index)
+
+    def model_of(self, start: int) -> Any:
+        """The model that a start found."""
+        return self.parameters.apply(self.model, jnp.asarray(self.values[start], self.parameters.scale.dtype))
+
+    @property
+    def standard_error(self) -> dict[str, float]:
+        """Of every free number at the best fit."""
+        deviations = np.sqrt(np.diagonal(self.covariance[self.best_index]))
+        return dict(zip(self.labels, deviations.tolist(), strict=True))
+
+    def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Confidence intervals of the best fit's numbers, from the covariance, cut at their bounds.
+
+        Student's t with m − p degrees of freedom where the noise was estimated, else normal.
+        """
+        require("level", level, "lie between 0 and 1", 0 < level < 1)
+        from .uncertainty import quantile
+
+        free = self.residual_count - self.parameters.size - self.unknowns.shape[1]
+        width = quantile((1 + level) / 2, None if self.target.noise_known else free)
+        best, error = self.values[self.best_index], list(self.standard_error.values())
+        low = np.where([kind in ("above", "between") for kind in self.parameters.kinds], self.parameters.lower, -np.inf)
+        high = np.where([kind in ("below", "between") for kind in self.parameters.kinds], self.parameters.upper, np.inf)
+        return {
+            name: (float(max(x - width * e, a)), float(min(x + width * e, b)))
+            for name, x, e, a, b in zip(self.labels, best, error, low, high, strict=True)
+        }
+
+    @property
+    def found_best(self) -> np.ndarray:
+        """Which starts found the best fit: their parameters agree with it to a thousandth of a standard error, or to 1e-6 of
+        themselves."""
+        best = self.values[self.best_index]
+        error = np.asarray(list(self.standard_error.values()))
+        error = np.where(np.isfinite(error), error, 0.0)
+        scale = np.maximum(_SAME * error, 1e-6 * np.maximum(np.abs(best), np.asarray(self.parameters.scale)))
+        return np.all(np.abs(self.values - best) <= scale, axis=1) & np.isfinite(self.loss)
+
+    @property
+    def problem(self) -> Problem:
+        """What was minimised, with z as unknowns."""
+        return Problem(self.model, self.target, self.parameters, self.prior)
+
+    @property
+    def z(self) -> Any:
+        """The best fit in the coordinates of `problem`."""
+        k = self.best_index
+        dtype = self.parameters.scale.dtype
+        p = self.parameters.inverse(jnp.asarray(self.values[k], dtype))
+        return jnp.concatenate([p, jnp.asarray(self.unknowns[k], dtype)])
+
+    @property
+    def gradient(self) -> np.ndarray:
+        """∂loss/∂parameters at the best fit, in their own units."""
+        z = self.z
+        _, slope = jax.jit(lambda z: self.problem.gradient(z, self.refine))(z)
+        p = self.parameters.size
+        return np.asarray(slope[:p] / self.parameters.slope(z[:p]))
+
+    def identifiability(self) -> Any:
+        """What the data determine: eigenvalues and directions of the Fisher information; see `Identifiability`."""
+        from .uncertainty import identifiability
+
+        return identifiability(self)
+
+    def profile(self, name: str, values: Any = None) -> Any:
+        """The profile likelihood of one parameter; see `uncertainty.profile_likelihood`."""
+        from .uncertainty import profile_likelihood
+
+        return profile_likelihood(self, name, values)
+
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` with the starts as coordinate (extra `data`)."""
+        from ..io import fit_to_xarray
+
+        return fit_to_xarray(self)
+
+    def report(self) -> str:
+        """The result in words."""
+        from .report import report
+
+        return report(self)
+
+    def __repr__(self) -> str:
+        best = self.values[self.best_index]
+        shown = ", ".join(f"{name}={x:.6g}" for name, x in zip(self.labels[:6], best[:6], strict=True))
+        more = "" if len(self.labels) <= 6 else f", … ({len(self.labels)} in all)"
+        return (
+            f"Fitted({shown}{more}; loss {self.loss[self.best_index]:.4g}, {int(self.converged.sum())} of {self.loss.size} "
+            f"starts converged, {int(self.found_best.sum())} at the best fit, {self.seconds:.3g} s)"
+        )

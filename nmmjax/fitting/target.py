@@ -1,0 +1,191 @@
+"""Layer 5: what a fit compares: residuals of a model, and what adds them up.
+
+A target turns a model into residuals, (predicted − wanted)/noise, whose half sum of squares is its loss. It may have unknowns
+of its own beside the model's parameters, such as a run's initial state; they are fitted as well. Add targets with `+`, weigh
+them with a number in front: `2.0 * EnergyTarget(...) + TrajectoryTarget(...)`.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from .._parameter import as_number, require
+from .._types import Scalar, Values
+
+
+class AbstractTarget(eqx.Module):
+    """What a model is to match.
+
+    `residuals` gives one number per datum, in units of its noise, 0 where a datum is missing; `loss` half their sum of
+    squares, minus the log likelihood up to a constant where the noise is known.
+    """
+
+    @abc.abstractmethod
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        """(predicted − wanted)/noise, shape (m,), NaN where the model has no such quantity; `unknowns` as `unknowns(model)`
+        orders them (its values where None). `refine` multiplies the solver's steps, for targets that have one."""
+
+    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+        """½ Σ residuals²."""
+        return jnp.sum(self.residuals(model, unknowns, refine) ** 2) / 2
+
+    def unknowns(self, model: Any) -> Values:
+        """Start values of what is fitted beside the model's parameters, shape (k,), without bounds; none by default."""
+        return jnp.zeros(0, _dtype(model))
+
+    def unknown_names(self, model: Any) -> tuple[str, ...]:
+        """Names of the unknowns."""
+        return ()
+
+    def count(self, model: Any) -> Any:
+        """How many residuals come from data."""
+        return jax.eval_shape(self.residuals, model).shape[0]
+
+    def check(self, model: Any) -> None:
+        """Raise the one-sentence `ValueError` where `model` can't have what this target asks for."""
+
+    def stages(self, model: Any) -> tuple["AbstractTarget", ...]:
+        """Targets that are easier to reach, each from the result of the one before, with this one last."""
+        return (self,)
+
+    def following(self, model: Any, unknowns: Values) -> Values | None:
+        """Start values of the next stage's unknowns, from this stage's result; None for that stage's own."""
+        return None
+
+    @property
+    def has_residuals(self) -> bool:
+        """Whether the loss is a sum of squares, which Gauss–Newton methods need."""
+        return True
+
+    @property
+    def noise_known(self) -> bool:
+        """Whether residuals are in units of a known noise; otherwise its size is estimated from the best fit."""
+        return True
+
+    @property
+    def refinable(self) -> bool:
+        """Whether `refine` changes the accuracy."""
+        return False
+
+    @property
+    def reversible(self) -> bool:
+        """Whether reverse-mode differentiation goes through."""
+        return True
+
+    @property
+    def blockwise(self) -> bool:
+        """Whether residuals come in blocks, each with unknowns of its own, of which `blocks` gives the Jacobian."""
+        return False
+
+    def __add__(self, other: Any) -> "TargetSum":
+        if not isinstance(other, AbstractTarget):
+            return NotImplemented
+        return TargetSum((*_terms(self), *_terms(other)))
+
+    def __mul__(self, weight: Any) -> "TargetSum":
+        weight = as_number("weight", weight, "[0, inf)")
+        return TargetSum(tuple((factor * weight, part) for factor, part in _terms(self)))
+
+    __rmul__ = __mul__
+
+
+def _dtype(model: Any) -> Any:
+    return jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
+
+
+def _terms(target: AbstractTarget) -> tuple[tuple[Any, AbstractTarget], ...]:
+    return target.parts if isinstance(target, TargetSum) else ((jnp.ones(()), target),)
+
+
+class TargetSum(AbstractTarget):
+    """Σ weight · target, made by `+` and by a number in front of a target."""
+
+    parts: tuple[tuple[Any, AbstractTarget], ...]
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        pieces = self._pieces(model, unknowns)
+        return jnp.concatenate(
+            [
+                jnp.sqrt(weight).astype(_dtype(model)) * part.residuals(model, own, refine)
+                for (weight, part), own in zip(self.parts, pieces, strict=True)
+            ]
+        )
+
+    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+        pieces = self._pieces(model, unknowns)
+        terms = [
+            weight.astype(_dtype(model)) * part.loss(model, own, refine)
+            for (weight, part), own in zip(self.parts, pieces, strict=True)
+        ]
+        return sum(terms[1:], start=terms[0])
+
+    def _pieces(self, model: Any, unknowns: Values | None) -> list[Any]:
+        """Every part's unknowns."""
+        if unknowns is None:
+            return [None] * len(self.parts)
+        sizes = [len(part.unknown_names(model)) for _, part in self.parts]
+        ends = [sum(sizes[: k + 1]) for k in range(len(sizes))]
+        return [unknowns[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+    def unknowns(self, model: Any) -> Values:
+        return jnp.concatenate([part.unknowns(model) for _, part in self.parts])
+
+    def unknown_names(self, model: Any) -> tuple[str, ...]:
+        return tuple(name for _, part in self.parts for name in part.unknown_names(model))
+
+    def count(self, model: Any) -> Any:
+        return sum(part.count(model) for _, part in self.parts)
+
+    def check(self, model: Any) -> None:
+        for _, part in self.parts:
+            part.check(model)
+
+    @property
+    def has_residuals(self) -> bool:
+        return all(part.has_residuals for _, part in self.parts)
+
+    @property
+    def noise_known(self) -> bool:
+        return all(part.noise_known for _, part in self.parts)
+
+    @property
+    def refinable(self) -> bool:
+        return any(part.refinable for _, part in self.parts)
+
+    @property
+    def reversible(self) -> bool:
+        return all(part.reversible for _, part in self.parts)
+
+
+class LossTarget(AbstractTarget):
+    """Any `function(model)` to be made small, a number: penalties, or a loss of one's own. Has no residuals, so that only
+    gradients can lead to its minimum: an optax optimiser, or `polish="bfgs"`."""
+
+    function: Callable[[Any], Any] = eqx.field(static=True)
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        raise ValueError("Argument `target` must have residuals for this, but a loss(model) gives one number.")
+
+    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+        value = jnp.asarray(self.function(model))
+        require("target", value, "return one number for a model", value.ndim == 0)
+        return value.astype(_dtype(model))
+
+    def count(self, model: Any) -> int:
+        return 0
+
+    @property
+    def has_residuals(self) -> bool:
+        return False
+
+
+def as_target(target: Any) -> AbstractTarget:
+    """A target as it is, a callable as a `LossTarget`."""
+    if isinstance(target, AbstractTarget):
+        return target
+    require("target", target, "be a target such as `TrajectoryTarget(...)`, or a function loss(model)", callable(target))
+    return LossTarget(target)

@@ -1,0 +1,497 @@
+"""Layer 5: fits to recorded firing rates and voltages.
+
+The model runs on a grid of all recorded times and jumps of its input, each interval in equal steps of the integrator that
+sweeps use, with n and 2n steps, extrapolated. Where spikes follow each other, the loss of a whole run has a valley for every
+spike that fits; so fits begin with short segments, which start from the data, go on with longer ones, each of which finds its
+own start, and end with the whole run.
+"""
+
+from typing import Any
+
+import diffrax
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import as_array, require
+from .._types import Values, is_concrete
+from ..ensemble.channels import Problem
+from ..ensemble.network_splitting import network_map, network_stretch
+from ..ensemble.runge_kutta import RKStretch
+from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
+from ..models.base import State
+from ..models.network import Network
+from ..models.stimulus import AbstractStimulus
+from ..solvers.simulation import jump_times
+from .target import AbstractTarget
+
+_NOISE_MODELS = ("gaussian", "lognormal", "student")
+_STUDENT = 4.0  # degrees of freedom of the robust noise model
+_TURNS, _SHORTEST, _FEWEST = 2.0, 6, 4  # of a segment: spikes, intervals at least; segments in a run, at least
+
+
+def _observation(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    array = as_array(value)
+    ok = isinstance(array, (jax.Array, np.ndarray)) and array.ndim in (1, 2)
+    require(name, value, "be an array (times,), or (times, nodes) for a network", ok)
+    return np.asarray(array)
+
+
+class TrajectoryTarget(AbstractTarget):
+    """A recorded run: the model's rate and voltage at `ts` are to be the recorded ones.
+
+        residuals = (r(tᵢ) − rᵢ)/σ_r,  (v(tᵢ) − vᵢ)/σ_v
+
+    - `ts`: times of the samples, strictly increasing, equally spaced or not
+    - `r`, `v`: recorded rate and voltage, (times,), or (times, nodes) of a network; one of them may be missing. NaN where
+      there is no sample; `mask` (True where a sample counts) leaves out more
+    - `y0`: the state at `ts[0]`, or None to fit it too (then the first sample is compared as well)
+    - `stimulus`: the input during the recording
+    - `noise`: standard deviation of the samples, a number or a mapping with `r` and `v`, each a number or an array like the
+      data; None where unknown: then r and v count by their own variation, and the noise is estimated from the best fit
+    - `noise_model`: "gaussian"; "lognormal" for relative errors of r (residuals of ln r); "student" for outliers (4 degrees
+      of freedom)
+    - `segments`: whether to fit short segments first, which reaches the best fit from almost anywhere; False for the whole run
+      from the beginning. `segment`: intervals in a segment, or None for about two spikes
+    - `truncate`: derivatives forget the state after so many intervals, for chaotic or very long runs; None for exact ones
+    - `substeps`: solver steps per interval of the grid, or None to choose by the fastest recorded rate; `fit` refines them until
+      the result no longer changes
+
+    Raises `ValueError` for data that don't match in shape, times that don't increase, a recording without samples.
+    Use it for recordings of r or v, or runs of other simulators.
+    """
+
+    ts: Values
+    grid: Values
+    kinds: Any  # of every interval of the grid: intervals of a kind have one length and one input
+    examples: Any  # an interval of every kind
+    data: tuple[Any, ...]  # per observed variable, on the grid, 0 where there is none
+    weights: tuple[Any, ...]  # 1/σ on the grid, 0 where there are no data
+    starts: Any  # a smooth version of the data on the grid, and its slope, for starts of segments
+    y0: Any
+    stimulus: Any
+    observed: tuple[str, ...] = eqx.field(static=True)
+    noise_model: str = eqx.field(static=True)
+    known: bool = eqx.field(static=True)
+    segments: bool = eqx.field(static=True)
+    segment: int = eqx.field(static=True)
+    truncate: int | None = eqx.field(static=True)
+    substeps: int = eqx.field(static=True)
+    samples: int = eqx.field(static=True)
+    missing: int = eqx.field(static=True)
+
+    def __init__(
+        self,
+        ts: Any,
+        r: Any = None,
+        v: Any = None,
+        *,
+        y0: Any = None,
+        stimulus: AbstractStimulus | None = None,
+        noise: Any = None,
+        mask: Any = None,
+        noise_model: str = "gaussian",
+        segments: bool = True,
+        segment: int | None = None,
+        truncate: int | None = None,
+        substeps: int | None = None,
+    ):
+        times = _times(ts)
+        known = stimulus is None or isinstance(stimulus, AbstractStimulus)
+        require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
+        require("noise_model", noise_model, f"be one of {_NOISE_MODELS}", noise_model in _NOISE_MODELS)
+        given = {name: _observation(name, value) for name, value in (("r", r), ("v", v))}
+        given = {name: value for name, value in given.items() if value is not None}
+        require("r", r, "be given, or `v`", given)
+        shape = next(iter(given.values())).shape
+        for name, value in given.items():
+            require(name, value, f"have one sample for each of the {times.size} times `ts`", value.shape[0] == times.size)
+            require(name, value, f"have the shape of the other recording, {shape}", value.shape == shape)
+            require(name, value, "be finite, or NaN where a sample is missing", not np.any(np.isinf(value)))
+        shown = np.ones(shape, bool) if mask is None else np.asarray(mask)
+        fitting = shown.dtype == bool and shown.shape in (shape, shape[:1])
+        require("mask", mask, f"be None or an array of booleans of the shape {shape}", fitting)
+        shown = np.broadcast_to(shown.reshape(shown.shape + (1,) * (len(shape) - shown.ndim)), shape)
+        present = {name: shown & np.isfinite(value) for name, value in given.items()}
+        if noise_model == "lognormal" and "r" in given:
+            present["r"] &= given["r"] > 0
+        self.samples = int(sum(each.sum() for each in present.values()))
+        self.missing = sum(each.size for each in present.values()) - self.samples
+        require("mask", self.samples, "leave at least one sample", self.samples > 0)
+        for name, value, least in (("segment", segment, 2), ("truncate", truncate, 1), ("substeps", substeps, 1)):
+            counts = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
+            require(name, value, f"be None or an integer ≥ {least}", counts)
+        deviations = _deviations(noise, given, present, noise_model)
+
+        grid = _grid(times, stimulus)
+        at = np.searchsorted(grid, times)
+        dtype = as_array(0.0).dtype
+
+        def on_grid(values: np.ndarray) -> Any:
+            spread = np.zeros((grid.size, *values.shape[1:]))
+            spread[at] = values
+            return jnp.asarray(spread, dtype)
+
+        self.ts, self.grid = jnp.asarray(times, dtype), jnp.asarray(grid, dtype)
+        self.kinds, self.examples = (jnp.asarray(each) for each in _kinds(grid, stimulus))
+        self.observed, self.noise_model, self.known = tuple(given), noise_model, noise is not None
+        self.data = tuple(on_grid(np.where(present[name], given[name], 0.0)) for name in given)
+        self.weights = tuple(on_grid(np.where(present[name], 1 / deviations[name], 0.0)) for name in given)
+        self.starts = {name: _smooth(times, given[name], present[name], grid, dtype) for name in given}
+        if "r" in given:
+            positive = given["r"][present["r"] & (given["r"] > 0)]
+            least = float(np.quantile(positive, 0.01)) / 2 if positive.size else 0.1
+            self.starts["r"] = (jnp.maximum(self.starts["r"][0], least), self.starts["r"][1])
+        self.y0 = None if y0 is None else {name: as_array(value) for name, value in _variables(y0).items()}
+        self.stimulus = stimulus
+        self.segments, self.truncate = segments, truncate
+        self.segment = _segment_for(given, present, grid) if segment is None else segment
+        self.substeps = _steps_for(given, present, grid) if substeps is None else substeps
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """() or (n,)."""
+        return self.data[0].shape[1:]
+
+    @property
+    def noise_known(self) -> bool:
+        return self.known
+
+    @property
+    def refinable(self) -> bool:
+        return True
+
+    def check(self, model: Any) -> None:
+        nodes = (model.size,) if isinstance(model, Network) else ()
+        fits = self.nodes == nodes
+        wanted = f"have one column per node, (times, {nodes[0]})" if nodes else "have the shape (times,) for one population"
+        require(self.observed[0], self.data[0], wanted, fits)
+        if self.y0 is not None:
+            model.state(self.y0)
+
+    def first(self, model: Any) -> State:
+        """A state from which the run may start: the given one, or by the data."""
+        return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
+
+    def guess(self, model: Any, index: Any) -> State:
+        """The state at a point of the grid as the data suggest it: what isn't recorded follows from the model's equations."""
+        dtype = self.grid.dtype
+        r, slope, v = (
+            [each[index] for each in self.starts["r"]] + [None]
+            if "r" in self.starts
+            else [jnp.full(self.nodes, 0.3, dtype), jnp.zeros(self.nodes, dtype), None]
+        )
+        tau = jnp.broadcast_to(jnp.asarray(model.tau, dtype), self.nodes)
+        if "v" in self.starts:
+            v = self.starts["v"][0][index]
+        else:  # dr/dt is linear in v
+            rest = model.state({"r": r, "v": jnp.zeros_like(r)})
+            v = (slope - model.vector_field(self.grid[0], rest, None).r) * tau / (2 * r)
+        return model.state({"r": r, "v": v})
+
+    def unknown_names(self, model: Any) -> tuple[str, ...]:
+        if self.y0 is not None:
+            return ()
+        state = model.state({"r": jnp.full(self.nodes, 0.3), "v": jnp.zeros(self.nodes)})
+        nodes = [f"[{k}]" for k in range(self.nodes[0])] if self.nodes else [""]
+        return tuple(f"{'ln r' if name == 'r' else name}(0){node}" for name in state.names for node in nodes)
+
+    def unknowns(self, model: Any) -> Values:
+        return jnp.zeros(0, self.grid.dtype) if self.y0 is not None else pack(self.guess(model, 0))
+
+    def count(self, model: Any) -> int:
+        return self.samples
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        start = self.first(model) if unknowns is None or self.y0 is not None else unpack(unknowns, self.first(model))
+        ys = self.run(model, start, 0, self.grid.shape[0] - 1, refine)
+        ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, ys)
+        skip = 0 if self.y0 is None else 1  # a given first state says nothing about the model
+        pieces = [
+            self.compare(name, getattr(ys, name), data, weight)[skip:].reshape(-1)
+            for name, data, weight in zip(self.observed, self.data, self.weights, strict=True)
+        ]
+        return jnp.concatenate(pieces)
+
+    def compare(self, name: str, predicted: Values, data: Values, weight: Values) -> Values:
+        """Residuals of one recorded variable."""
+        if name == "r" and self.noise_model == "lognormal":
+            shown = weight > 0
+            return weight * (jnp.log(predicted) - jnp.log(jnp.where(shown, data, jnp.ones_like(data))))
+        x = weight * (predicted - data)
+        if self.noise_model == "student":  # ½ residual² is −ln of Student's density
+            small = jnp.abs(x) < 1e-6
+            inner = jnp.where(small, jnp.ones_like(x), x)
+            x = jnp.where(small, x * np.sqrt((_STUDENT + 1) / _STUDENT), _robust(inner))
+        return x
+
+    def run(self, model: Any, start: State, first: Any, length: int, refine: Any = 1, maps: Any = None) -> State:
+        """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps per
+        interval. `maps`, where known, are those of `maps(model, refine)`."""
+        stretch, _, order = _integrator(model)
+        base = self.substeps * refine
+        maps = self.maps(model, refine) if maps is None else maps
+        grid = jax.lax.dynamic_slice_in_dim(self.grid, first, length + 1)
+        kinds = jax.lax.dynamic_slice_in_dim(self.kinds, first, length)
+
+        def advance(y: State, a: Values, b: Values, shared: Any, steps: Any) -> State:
+            number = jnp.asarray(steps, a.dtype)
+            one = stretch(Problem(model, y, self.stimulus), a, b, number, None, shared)
+            body = lambda i, z: one.advance(jnp.asarray(i, a.dtype), z)  # noqa: E731
+            return one.leave(number, jax.lax.fori_loop(0, steps, body, one.enter(y)))
+
+        def both(coarse: State, fine: State, a: Values, b: Values, kind: Any) -> tuple[State, State]:
+            pair = jax.tree.map(lambda each: each[:, kind], maps)
+            if isinstance(base, int):  # known counts, as reverse mode needs them
+                shared = [jax.tree.map(lambda each, k=k: each[k], pair) for k in range(2)]
+                return again(coarse, a, b, shared[0], base), again(fine, a, b, shared[1], 2 * base)
+            # One loop for both, so that it is compiled once.
+            together = jax.tree.map(lambda x, y: jnp.stack([x, y]), coarse, fine)
+            steps = jnp.stack([base, 2 * base])
+            ends = jax.lax.map(lambda each: advance(each[0], a, b, each[1], each[2]), (together, pair, steps))
+            return tuple(jax.tree.map(lambda x, k=k: x[k], ends) for k in range(2))  # pyright: ignore[reportReturnType]
+
+        again = jax.checkpoint(advance, static_argnums=(4,))
+
+        def interval(carry: Any, now: Any) -> Any:
+            coarse, fine = carry
+            a, b, kind, index = now
+            if self.truncate is not None:
+                cut = index % self.truncate == 0
+                forget = lambda y: jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), y)  # noqa: E731
+                coarse, fine = forget(coarse), forget(fine)
+            coarse, fine = both(coarse, fine, a, b, kind)
+            return (coarse, fine), (coarse, fine)
+
+        _, (coarse, fine) = jax.lax.scan(interval, (start, start), (grid[:-1], grid[1:], kinds, jnp.arange(length)))
+        # In ln r, so that the rate stays positive.
+        ratio = 2.0**order
+        r = jnp.exp((ratio * jnp.log(fine.r) - jnp.log(coarse.r)) / (ratio - 1))
+        both_ = jax.tree.map(lambda fine, coarse: (ratio * fine - coarse) / (ratio - 1), fine, coarse)
+        return eqx.tree_at(lambda y: y.r, both_, r)
+
+    def maps(self, model: Any, refine: Any = 1) -> Any:
+        """The integrator's coefficients for every kind of interval, with n and with 2n steps: few kinds, many intervals."""
+        _, shared, _ = _integrator(model)
+        if shared is None:
+            return None
+        y = State(r=jnp.ones(self.nodes, self.grid.dtype), v=jnp.zeros(self.nodes, self.grid.dtype))
+        steps = jnp.asarray(self.substeps * refine, self.grid.dtype) * jnp.asarray([1.0, 2.0], self.grid.dtype)
+        each = lambda k, n: shared(Problem(model, y, self.stimulus), self.grid[k], self.grid[k + 1], n)  # noqa: E731
+        return jax.vmap(lambda n: jax.vmap(lambda k: each(k, n))(self.examples))(steps)
+
+    def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
+        cut = self.segments and not model.slow_terms and self.grid.shape[0] - 1 >= _FEWEST * self.segment
+        return (SegmentTarget(self, self.segment), self) if cut else (self,)
+
+
+class SegmentTarget(AbstractTarget):
+    """The same data cut into segments of `length` intervals, each of which starts from a state of its own: as the data suggest
+    it, and then fitted as well. A stage of a `TrajectoryTarget`."""
+
+    whole: TrajectoryTarget
+    length: int = eqx.field(static=True)
+
+    @property
+    def number(self) -> int:
+        """The number of segments."""
+        return -(-(self.whole.grid.shape[0] - 1) // self.length)
+
+    @property
+    def noise_known(self) -> bool:
+        return self.whole.known
+
+    @property
+    def blockwise(self) -> bool:
+        return True
+
+    def _begins(self) -> Any:
+        """Where segments start on the grid; the last one overlaps with the one before."""
+        last = self.whole.grid.shape[0] - 1 - self.length
+        return jnp.minimum(jnp.arange(self.number) * self.length, last)
+
+    def unknown_names(self, model: Any) -> tuple[str, ...]:
+        width = len(self.whole.guess(model, 0).names) * int(np.prod(self.whole.nodes))
+        return tuple(f"start {k}, {j}" for k in range(self.number) for j in range(width))
+
+    def unknowns(self, model: Any) -> Values:
+        return jax.vmap(lambda k: pack(self.whole.guess(model, k)))(self._begins()).reshape(-1)
+
+    def following(self, model: Any, unknowns: Values) -> Values | None:
+        return None if self.whole.y0 is not None else unknowns.reshape(self.number, -1)[0]
+
+    def segment(self, model: Any, begin: Any, start: State, refine: Any, maps: Any) -> Values:
+        """Residuals of one segment."""
+        whole, length = self.whole, self.length
+        cut = lambda array, first, size: jax.lax.dynamic_slice_in_dim(array, first, size)  # noqa: E731
+        ys = whole.run(model, start, begin, length, refine, maps)
+        ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, ys)
+        pieces = []
+        for name, data, weight in zip(whole.observed, whole.data, whole.weights, strict=True):
+            data, weight = (cut(each, begin, length + 1) for each in (data, weight))
+            pieces.append(whole.compare(name, getattr(ys, name), data, weight).reshape(-1))
+        return jnp.concatenate(pieces)
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        begins, maps = self._begins(), self.whole.maps(model, refine)
+        known = self.unknowns(model) if unknowns is None else unknowns
+        run = lambda begin, x: self.segment(model, begin, unpack(x, self.whole.guess(model, 0)), refine, maps)  # noqa: E731
+        return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
+
+    def blocks(self, make: Any, z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, Values, Values]:
+        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every segment: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
+        template = self.whole.guess(make(z), 0)
+        width = unknowns.shape[0] // self.number
+
+        def together(p: Values, own: Values) -> Values:
+            model = make(p)
+            maps = self.whole.maps(model, refine)
+            run = lambda begin, x: self.segment(model, begin, unpack(x, template), refine, maps)  # noqa: E731
+            return jax.vmap(run)(self._begins(), own)
+
+        own = unknowns.reshape(self.number, width)
+        size = z.shape[0]
+
+        # One direction per free number, and one per entry of the unknowns, for all segments at once.
+        def along(direction: Values) -> tuple[Values, Values]:
+            return jax.jvp(together, (z, own), (direction[:size], jnp.broadcast_to(direction[size:], own.shape)))
+
+        residuals, slope = jax.vmap(along, out_axes=(None, -1))(jnp.eye(size + width, dtype=z.dtype))
+        return residuals, slope[..., :size], slope[..., size:]
+
+
+def pack(state: State) -> Values:
+    """A state as one vector: ln r, v and the rest."""
+    values = [jnp.log(value) if name == "r" else value for name, value in state.variables.items()]
+    return jnp.concatenate([jnp.ravel(each) for each in values])
+
+
+def unpack(vector: Values, like: State) -> State:
+    """Its inverse, for a state like `like`."""
+    pieces = jnp.split(vector, len(like.names))
+    shape = like.r.shape
+    values = {
+        name: (jnp.exp(piece) if name == "r" else piece).reshape(shape)
+        for name, piece in zip(like.names, pieces, strict=True)
+    }
+    return State(**values)
+
+
+def _integrator(model: Any) -> tuple[Any, Any, int]:
+    """For a model: its stretches of steps, the coefficients that these share, or None, and its order."""
+    if offers_splitting(model):
+        return (network_stretch, network_map, 4) if isinstance(model, Network) else (splitting_stretch, splitting_map, 4)
+    inner = RKStretch(diffrax.Tsit5())
+    return lambda problem, start, stop, steps, first, shared: inner(problem, start, stop, steps, first), None, 5
+
+
+def _robust(x: Values) -> Values:
+    return jnp.sign(x) * jnp.sqrt((_STUDENT + 1) * jnp.log1p(x**2 / _STUDENT))
+
+
+def _variables(y0: Any) -> Any:
+    variables = y0.variables if isinstance(y0, State) else y0
+    require("y0", y0, "be a state or a mapping with the keys `r` and `v`", hasattr(variables, "keys"))
+    return variables
+
+
+def _times(ts: Any) -> np.ndarray:
+    array = as_array(ts)
+    require("ts", ts, "be an array of numbers", isinstance(array, (jax.Array, np.ndarray)))
+    require("ts", array, "have one axis and at least 2 times", array.ndim == 1 and array.shape[0] >= 2)
+    require("ts", array, "be known numbers, not traced ones", is_concrete(array))
+    times = np.asarray(array, float)
+    require("ts", times, "be finite, without NaN", bool(np.all(np.isfinite(times))))
+    require("ts", times, "be strictly increasing", bool(np.all(np.diff(times) > 0)))
+    return times
+
+
+def _deviations(noise: Any, given: Any, present: Any, noise_model: str) -> dict[str, Any]:
+    """σ of every recorded variable, like its data."""
+    rule = "be None, a number > 0, or a mapping of `r` and `v` to numbers or arrays > 0"
+    by_name = dict(noise) if hasattr(noise, "keys") else dict.fromkeys(given, noise)
+    require("noise", noise, rule, set(by_name) == set(given))
+    found = {}
+    for name, data in given.items():
+        if by_name[name] is None:
+            values = np.log(data[present[name]]) if name == "r" and noise_model == "lognormal" else data[present[name]]
+            spread = float(np.std(values)) if values.size else 1.0
+            found[name] = np.full(data.shape, spread if spread > 0 else 1.0)
+            continue
+        sigma = np.asarray(by_name[name], float)
+        require("noise", noise, rule, bool(np.all(sigma > 0)) and bool(np.all(np.isfinite(sigma))))
+        require("noise", noise, f"have the shape {data.shape} of `{name}`, or be a number", sigma.shape in ((), data.shape))
+        found[name] = np.broadcast_to(sigma, data.shape)
+    return found
+
+
+def _grid(times: np.ndarray, stimulus: Any) -> np.ndarray:
+    """Times of the samples and of the input's jumps; intervals much longer than most are divided."""
+    grid = times
+    if stimulus is not None:
+        jumps = np.asarray(jump_times(stimulus))
+        near = 1e-9 * (times[-1] - times[0])
+        inside = jumps[(jumps > times[0]) & (jumps < times[-1])]
+        grid = np.concatenate([times, [jump for jump in inside if np.min(np.abs(times - jump)) > near]])
+        grid = np.unique(grid)
+    typical = np.median(np.diff(times))
+    parts = np.maximum(1, np.ceil(np.diff(grid) / (1.5 * typical))).astype(int)
+    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(grid[:-1], grid[1:], parts, strict=True)]
+    return np.concatenate([*pieces, grid[-1:]])
+
+
+def _kinds(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The kind of every interval, and the first interval of every kind: equal lengths (to rounding) and equal input."""
+    length = np.diff(grid)
+    # Rounded differences of equally spaced times differ in their last digits.
+    digits = np.round(length / np.max(length), 11)
+    middle = (grid[:-1] + grid[1:]) / 2
+    inputs = np.zeros((middle.size, 1)) if stimulus is None else np.asarray(jax.vmap(stimulus)(jnp.asarray(middle)))
+    both = np.concatenate([digits[:, None], inputs.reshape(middle.size, -1)], axis=1)
+    _, first, kind = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    return kind.reshape(-1), first
+
+
+def _smooth(times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, dtype: Any) -> tuple[Any, Any]:
+    """Data and their slope on the grid, from parabolas through the five nearest samples."""
+    columns = data.reshape(times.size, -1)
+    shown = present.reshape(times.size, -1)
+    values, slopes = np.zeros((2, grid.size, columns.shape[1]))
+    for k in range(columns.shape[1]):
+        t, x = times[shown[:, k]], columns[shown[:, k], k]
+        if t.size < 3:
+            values[:, k] = np.interp(grid, t, x) if t.size else 0.0
+            continue
+        width = min(5, t.size - (t.size + 1) % 2)
+        first = np.clip(np.searchsorted(t, grid) - width // 2 - 1, 0, t.size - width)
+        index = first[:, None] + np.arange(width)
+        span = t[index[:, -1]] - t[index[:, 0]]
+        offset = (t[index] - grid[:, None]) / span[:, None]
+        basis = np.stack([np.ones_like(offset), offset, offset**2], axis=-1)
+        # Near samples count most, so that exact data are kept.
+        closeness = 1 / (0.05 + np.abs(offset))
+        solved = np.linalg.pinv(basis * closeness[..., None]) @ (x[index] * closeness)[..., None]
+        values[:, k], slopes[:, k] = solved[:, 0, 0], solved[:, 1, 0] / span
+    shape = (grid.size, *data.shape[1:])
+    return jnp.asarray(values.reshape(shape), dtype), jnp.asarray(slopes.reshape(shape), dtype)
+
+
+def _segment_for(given: Any, present: Any, grid: np.ndarray) -> int:
+    """Intervals in which a population at the higher recorded rates fires about twice."""
+    rate = 0.3
+    if "r" in given and present["r"].any():
+        rate = max(float(np.quantile(given["r"][present["r"]], 0.9)), 1e-3)
+    intervals = _TURNS / (rate * np.median(np.diff(grid)))
+    return int(np.clip(intervals, _SHORTEST, max(_SHORTEST, (grid.size - 1) // 8)))
+
+
+def _steps_for(given: Any, present: Any, grid: np.ndarray) -> int:
+    """Steps per interval that resolve the fastest recorded motion: π r is the fastest frequency of a population."""
+    fastest = 1.0
+    if "r" in given:
+        rates = given["r"][present["r"]]
+        fastest = max(fastest, float(np.quantile(rates, 0.999)) if rates.size else 1.0)
+    return int(np.clip(np.ceil(np.max(np.diff(grid)) * np.pi * fastest / 0.5), 1, 1000))
