@@ -36,7 +36,7 @@ from .progress import Progress
 
 _LM_CALL, _GRADIENT_CALL = 6, 50  # iterations between looks at which starts go on
 _EARLY, _FINAL = (1e-3, 1e-4), (1e-10, 1e-13)  # tolerances of steps and gains: of stages that only prepare, and of the last
-_EARLY_ITERATIONS = 30
+_EARLY_ITERATIONS, _STRAGGLERS = 60, 0.1  # of early stages: iterations at most; the share of starts that isn't waited for
 _LARGEST_JACOBIAN = 512  # free numbers of a fit by Levenberg–Marquardt
 _REFINEMENTS = (4, 16, 64)
 _GAIN = 4.0**5  # by which the error falls at least from one refinement to the next
@@ -214,35 +214,21 @@ class _Run:
             stages = (goal,)
         count, p = self.z.shape
         refine, interrupted = 1, False
-        unknowns = np.zeros((count, 0))
-        normal: Any = None
+        unknowns, normal = np.zeros((count, 0)), None
         jobs = len(stages) + (1 if goal.refinable and self.polish == "levenberg-marquardt" else 0)
         with (
             concurrent.futures.ThreadPoolExecutor(_threads()) as pool,
             Progress(count * jobs, 0, self.shown, "fit", "starts") as bar,
         ):
             self.pool, self.bar = pool, bar
+            ahead = self._compile_ahead(stages)
             try:
-                ahead = self._compile_ahead(stages)
-                passed: np.ndarray | None = None
-                for k, stage in enumerate(stages):
-                    unknowns = self._unknowns(stage) if passed is None else passed
-                    problem = Problem(self.model, stage, self.parameters, self.priors)
-                    last = k == len(stages) - 1
-                    z = np.concatenate([self.z, unknowns], axis=1)
-                    if self.optimizer is not None and (k == 0 or self.polish is None):
-                        z = self._descend_by_gradient(problem, z, k, self.optimizer, self.steps, "optimizer")
-                        normal = None
-                    if self.polish == "levenberg-marquardt":
-                        settled, most = (_FINAL, self.max_steps) if last else (_EARLY, _EARLY_ITERATIONS)
-                        if stage.blockwise:  # first with the states that the data suggest
-                            z, _ = self._descend(problem, z, k, settled, most, hold=True)
-                        z, normal = self._descend(problem, z, k, settled, most)
-                    elif self.polish == "bfgs":
-                        z = self._descend_by_gradient(problem, z, k, optax.lbfgs(), self.max_steps, "bfgs")
-                    self.z, unknowns = z[:, :p], z[:, p:]
-                    passed = None if last else self._following(stage, unknowns)
-                    bar.finish(count)
+                unknowns, normal = self._stages(stages, None)
+                if self._missed and self.polish == "levenberg-marquardt":
+                    self.z, passed, _ = self._prepared
+                    way = (stages[0], *goal.detour(self.model), goal)
+                    if len(way) > 2:
+                        unknowns, normal = self._stages(way, passed)
                 if goal.refinable and self.polish == "levenberg-marquardt":
                     unknowns, normal, refine = self._refine(goal, unknowns, normal, len(stages) - 1)
                     bar.finish(count)
@@ -250,8 +236,41 @@ class _Run:
                 interrupted = True
                 if unknowns.shape[1] != len(goal.unknown_names(self.model)):
                     unknowns = self._unknowns(goal)
-        ahead.shutdown(wait=False, cancel_futures=True)
+            finally:
+                ahead.shutdown(wait=False, cancel_futures=True)
         return self._result(goal, x, unknowns, normal, refine, interrupted, began)
+
+    def _stages(self, stages: Any, passed: np.ndarray | None) -> tuple[np.ndarray, Any]:
+        """(unknowns, JᵀJ) of the last stage; with `passed`, the unknowns that the first one found, only the others."""
+        p, normal = self.parameters.size, None
+        done = passed is not None
+        unknowns = np.zeros((self.z.shape[0], 0)) if passed is None else passed
+        for k, stage in enumerate(stages):
+            problem = Problem(self.model, stage, self.parameters, self.priors)
+            last = k == len(stages) - 1
+            if not (done and k == 0):
+                unknowns = self._unknowns(stage) if passed is None else passed
+                z = np.concatenate([self.z, unknowns], axis=1)
+                label = k if not done else k + 10
+                if self.optimizer is not None and (k == 0 or self.polish is None):
+                    z = self._descend_by_gradient(problem, z, label, self.optimizer, self.steps, "optimizer")
+                if self.polish == "levenberg-marquardt":
+                    settled, most = (_FINAL, self.max_steps) if last else (_EARLY, _EARLY_ITERATIONS)
+                    if stage.blockwise and not done:  # first with the states that the data suggest
+                        z, _ = self._descend(problem, z, label, settled, most, hold=True)
+                    z, normal = self._descend(problem, z, label, settled, most)
+                elif self.polish == "bfgs":
+                    z = self._descend_by_gradient(problem, z, label, optax.lbfgs(), self.max_steps, "bfgs")
+                self.z, unknowns = z[:, :p], z[:, p:]
+                self.bar.finish(self.z.shape[0])
+            if k == 0 and not done:
+                self._prepared = self.z.copy(), unknowns.copy(), self._least() / stage.count(self.model)
+            passed = None if last else self._following(stage, unknowns, stages[k + 1])
+        self._missed = self._least() / max(stages[-1].count(self.model), 1) > 3 * self._prepared[2]
+        return unknowns, normal
+
+    def _least(self) -> float:
+        return float(np.min(self.loss, initial=np.inf, where=np.isfinite(self.loss)))
 
     def _compile_ahead(self, stages: Any) -> concurrent.futures.ThreadPoolExecutor:
         """Compile the later stages while the first one compiles and runs: starts that have ended compute nothing."""
@@ -285,9 +304,10 @@ class _Run:
             return np.zeros((self.z.shape[0], 0), self.z.dtype)
         return self._models(stage.unknowns)
 
-    def _following(self, stage: AbstractTarget, unknowns: np.ndarray) -> np.ndarray | None:
-        first = stage.following(self.model, jnp.asarray(unknowns[0]))
-        return None if first is None else self._models(stage.following, unknowns)
+    def _following(self, stage: AbstractTarget, unknowns: np.ndarray, next_one: AbstractTarget) -> np.ndarray | None:
+        if stage.following(self.model, jnp.asarray(unknowns[0]), next_one) is None:
+            return None
+        return self._models(lambda model, each: stage.following(model, each, next_one), unknowns)
 
     def _engine(self, task: Any, base: Any, values: dict[str, np.ndarray], refine: int) -> dict[str, np.ndarray]:
         count = values["z"].shape[0]
@@ -323,6 +343,8 @@ class _Run:
                 state[name][running] = each
             running = running[state["code"][running] == RUNNING]
             taken += _LM_CALL
+            if settled is _EARLY and running.size <= _STRAGGLERS * z.shape[0]:
+                running = running[:0]
             self.memory.save(phase, state, taken, self)
         moved = np.arange(z.shape[0]) if only is None else only
         self.code[moved] = np.where(state["code"][moved] == RUNNING, STOPPED, state["code"][moved])
@@ -384,7 +406,7 @@ class _Run:
             change = np.abs(new[best] - z[best])[:p]
             self.z, unknowns = new[:, :p], new[:, p:]
             error = _deviation(normal[best], self.loss[best], goal, self.model)[:p]
-            if np.all(change / _GAIN <= np.maximum(1e-11, 1e-3 * error)):
+            if np.all(change / _GAIN <= np.maximum(1e-9, 1e-3 * error)):
                 break
         return unknowns, normal, refine
 

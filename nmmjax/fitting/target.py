@@ -52,7 +52,11 @@ class AbstractTarget(eqx.Module):
         """Targets that are easier to reach, each from the result of the one before, with this one last."""
         return (self,)
 
-    def following(self, model: Any, unknowns: Values) -> Values | None:
+    def detour(self, model: Any) -> tuple["AbstractTarget", ...]:
+        """Stages between the first and the last, for where the last one is missed."""
+        return ()
+
+    def following(self, model: Any, unknowns: Values, next_one: "AbstractTarget") -> Values | None:
         """Start values of the next stage's unknowns, from this stage's result; None for that stage's own."""
         return None
 

@@ -29,6 +29,7 @@ from .target import AbstractTarget
 _NOISE_MODELS = ("gaussian", "lognormal", "student")
 _STUDENT = 4.0  # degrees of freedom of the robust noise model
 _TURNS, _SHORTEST, _FEWEST = 2.0, 6, 4  # of a segment: spikes, intervals at least; segments in a run, at least
+_LONGER = 4  # from one stage of a detour to the next
 
 
 def _observation(name: str, value: Any) -> Any:
@@ -140,7 +141,7 @@ class TrajectoryTarget(AbstractTarget):
         self.observed, self.noise_model, self.known = tuple(given), noise_model, noise is not None
         self.data = tuple(on_grid(np.where(present[name], given[name], 0.0)) for name in given)
         self.weights = tuple(on_grid(np.where(present[name], 1 / deviations[name], 0.0)) for name in given)
-        self.starts = {name: _smooth(times, given[name], present[name], grid, dtype) for name in given}
+        self.starts = {name: _smooth(times, given[name], present[name], grid, noise is None, dtype) for name in given}
         if "r" in given:
             positive = given["r"][present["r"] & (given["r"] > 0)]
             least = float(np.quantile(positive, 0.01)) / 2 if positive.size else 0.1
@@ -287,6 +288,14 @@ class TrajectoryTarget(AbstractTarget):
         cut = self.segments and not model.slow_terms and self.grid.shape[0] - 1 >= _FEWEST * self.segment
         return (SegmentTarget(self, self.segment), self) if cut else (self,)
 
+    def detour(self, model: Any) -> tuple[AbstractTarget, ...]:
+        first, intervals = self.stages(model)[0], self.grid.shape[0] - 1
+        found: list[AbstractTarget] = []
+        while isinstance(first, SegmentTarget) and _LONGER * first.length <= intervals // 2:
+            first = SegmentTarget(self, _LONGER * first.length, first.begins)
+            found.append(first)
+        return tuple(found)
+
 
 class SegmentTarget(AbstractTarget):
     """The same data cut into segments of `length` intervals, each of which starts from a state of its own: as the data suggest
@@ -295,10 +304,27 @@ class SegmentTarget(AbstractTarget):
     whole: TrajectoryTarget
     length: int = eqx.field(static=True)
 
+    begins: Any  # points of the grid at which segments start
+
+    def __init__(self, whole: TrajectoryTarget, length: int, begins: Any = None):
+        self.whole, self.length = whole, length
+        last = whole.grid.shape[0] - 1 - length
+        if begins is not None:  # some of those of shorter segments
+            possible = np.asarray(begins)[np.asarray(begins) <= last]
+            self.begins = jnp.asarray(np.unique(np.append(possible[::_LONGER], possible[-1])))
+            return
+        begins = np.append(np.arange(0, last, length), last)
+        if "r" in whole.starts and whole.nodes == ():
+            # At a low rate, where the energy depends on it most, noise hides it: every segment starts where the rate is highest.
+            rate = np.asarray(whole.starts["r"][0])
+            peaks = [begin + np.argmax(rate[begin : min(begin + length, last + 1)]) for begin in begins]
+            begins = np.unique(np.append(0, peaks))
+        self.begins = jnp.asarray(begins)
+
     @property
     def number(self) -> int:
         """The number of segments."""
-        return -(-(self.whole.grid.shape[0] - 1) // self.length)
+        return self.begins.shape[0]
 
     @property
     def noise_known(self) -> bool:
@@ -308,19 +334,17 @@ class SegmentTarget(AbstractTarget):
     def blockwise(self) -> bool:
         return True
 
-    def _begins(self) -> Any:
-        """Where segments start on the grid; the last one overlaps with the one before."""
-        last = self.whole.grid.shape[0] - 1 - self.length
-        return jnp.minimum(jnp.arange(self.number) * self.length, last)
-
     def unknown_names(self, model: Any) -> tuple[str, ...]:
         width = len(self.whole.guess(model, 0).names) * int(np.prod(self.whole.nodes))
         return tuple(f"start {k}, {j}" for k in range(self.number) for j in range(width))
 
     def unknowns(self, model: Any) -> Values:
-        return jax.vmap(lambda k: pack(self.whole.guess(model, k)))(self._begins()).reshape(-1)
+        return jax.vmap(lambda k: pack(self.whole.guess(model, k)))(self.begins).reshape(-1)
 
-    def following(self, model: Any, unknowns: Values) -> Values | None:
+    def following(self, model: Any, unknowns: Values, next_one: AbstractTarget) -> Values | None:
+        if isinstance(next_one, SegmentTarget):
+            place = jnp.searchsorted(self.begins, next_one.begins)
+            return unknowns.reshape(self.number, -1)[place].reshape(-1)
         return None if self.whole.y0 is not None else unknowns.reshape(self.number, -1)[0]
 
     def segment(self, model: Any, begin: Any, start: State, refine: Any, maps: Any) -> Values:
@@ -336,7 +360,7 @@ class SegmentTarget(AbstractTarget):
         return jnp.concatenate(pieces)
 
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
-        begins, maps = self._begins(), self.whole.maps(model, refine)
+        begins, maps = self.begins, self.whole.maps(model, refine)
         known = self.unknowns(model) if unknowns is None else unknowns
         run = lambda begin, x: self.segment(model, begin, unpack(x, self.whole.guess(model, 0)), refine, maps)  # noqa: E731
         return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
@@ -350,7 +374,7 @@ class SegmentTarget(AbstractTarget):
             model = make(p)
             maps = self.whole.maps(model, refine)
             run = lambda begin, x: self.segment(model, begin, unpack(x, template), refine, maps)  # noqa: E731
-            return jax.vmap(run)(self._begins(), own)
+            return jax.vmap(run)(self.begins, own)
 
         own = unknowns.reshape(self.number, width)
         size = z.shape[0]
@@ -455,8 +479,11 @@ def _kinds(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.ndarray]:
     return kind.reshape(-1), first
 
 
-def _smooth(times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, dtype: Any) -> tuple[Any, Any]:
-    """Data and their slope on the grid, from parabolas through the five nearest samples."""
+def _smooth(
+    times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, exact: bool, dtype: Any
+) -> tuple[Any, Any]:
+    """Data and their slope on the grid, by polynomials through the five nearest samples: of degree 4, which keeps exact data,
+    or parabolas, which average noise."""
     columns = data.reshape(times.size, -1)
     shown = present.reshape(times.size, -1)
     values, slopes = np.zeros((2, grid.size, columns.shape[1]))
@@ -465,15 +492,13 @@ def _smooth(times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.n
         if t.size < 3:
             values[:, k] = np.interp(grid, t, x) if t.size else 0.0
             continue
-        width = min(5, t.size - (t.size + 1) % 2)
-        first = np.clip(np.searchsorted(t, grid) - width // 2 - 1, 0, t.size - width)
+        width = min(5, t.size)
+        first = np.clip(np.searchsorted(t, grid) - width // 2, 0, t.size - width)
         index = first[:, None] + np.arange(width)
         span = t[index[:, -1]] - t[index[:, 0]]
         offset = (t[index] - grid[:, None]) / span[:, None]
-        basis = np.stack([np.ones_like(offset), offset, offset**2], axis=-1)
-        # Near samples count most, so that exact data are kept.
-        closeness = 1 / (0.05 + np.abs(offset))
-        solved = np.linalg.pinv(basis * closeness[..., None]) @ (x[index] * closeness)[..., None]
+        basis = offset[..., None] ** np.arange(width if exact else 3)
+        solved = np.linalg.pinv(basis) @ x[index][..., None]
         values[:, k], slopes[:, k] = solved[:, 0, 0], solved[:, 1, 0] / span
     shape = (grid.size, *data.shape[1:])
     return jnp.asarray(values.reshape(shape), dtype), jnp.asarray(slopes.reshape(shape), dtype)
