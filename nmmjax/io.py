@@ -293,3 +293,55 @@ def basins_to_xarray(found: Basins) -> Any:
     shares = {f"fraction_{name.replace(' ', '_')}": share for name, share in found.fractions.items()}
     software = {f"version_{name}": version for name, version in versions().items()}
     return xr.Dataset(data, coords=coordinates, attrs={**attributes_of(found.model, "model"), **shares, **software})
+
+
+def fit_to_xarray(fitted: Any) -> Any:
+    """A fit as an `xarray.Dataset` over `start`: parameters found, with errors, and where they began, loss, status, history.
+
+    A free parameter with axes has a variable per entry, `eta[0]`. The best model's parameters are the attributes.
+    """
+    xr = optional("xarray", "data")
+    model, best = fitted.best, fitted.best_index
+    data: dict[str, Any] = {}
+    deviations = np.sqrt(np.diagonal(fitted.covariance, axis1=1, axis2=2))
+    for k, label in enumerate(fitted.labels):
+        about = _about(model, label.split("[")[0])
+        name = about.get("long_name", label)
+        data[label] = ("start", fitted.values[:, k], about)
+        data[f"{label}_error"] = ("start", deviations[:, k], about | {"long_name": f"standard error of the {name}"})
+        data[f"{label}_initial"] = ("start", fitted.initial[:, k], about | {"long_name": f"{name}, where the start began"})
+    meanings = {f"status_{code}": meaning for code, meaning in fitted.meanings.items()}
+    data |= {
+        "loss": ("start", fitted.loss, {"units": "1", "long_name": "loss"}),
+        "status": ("start", fitted.status, {"units": "1", "long_name": "how the start ended", **meanings}),
+        "found_best": (
+            "start",
+            fitted.found_best.astype(np.int8),
+            {"units": "1", "long_name": "whether it found the best fit"},
+        ),
+        "covariance": (
+            ("start", "parameter", "parameter_"),
+            fitted.covariance,
+            {"long_name": "covariance of the parameters"},
+        ),
+        "history": (("start", "iteration"), fitted.history, {"units": "1", "long_name": "loss on the way"}),
+        "stage": ("iteration", fitted.stage, {"units": "1", "long_name": "stage of the fit"}),
+    }
+    names = fitted.target.unknown_names(fitted.model)
+    if names and fitted.unknowns.shape[1] == len(names):
+        about = {"long_name": "what else was fitted, such as the state at the beginning"}
+        data["unknown"] = (("start", "unknown_name"), fitted.unknowns, about)
+    coordinates: dict[str, Any] = {"start": np.arange(fitted.loss.size), "parameter": list(fitted.labels)}
+    coordinates |= {"parameter_": list(fitted.labels)} | ({"unknown_name": list(names)} if "unknown" in data else {})
+    notes = {
+        "free": ", ".join(fitted.parameters.names),
+        "best_start": best,
+        "best_loss": float(fitted.loss[best]),
+        "target": type(fitted.target).__name__,
+        "residuals": fitted.residual_count,
+        "refine": fitted.refine,
+        "seconds": float(fitted.seconds),
+        "interrupted": int(fitted.interrupted),
+    }
+    software = {f"version_{name}": version for name, version in versions().items()}
+    return xr.Dataset(data, coords=coordinates, attrs={**attributes_of(model, "model"), **notes, **software})

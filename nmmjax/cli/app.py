@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax reproduce | sweep | models | doctor` (extra `cli`)."""
+"""Layer 6: `nmmjax reproduce | sweep | fit | models | doctor` (extra `cli`)."""
 
 import sys
 from typing import Any
@@ -22,6 +22,7 @@ def main() -> None:
 def _app(cyclopts: Any) -> Any:
     from .. import __version__
     from .checkup import doctor
+    from .fitting import fit
     from .listing import models
     from .reproduction import reproduce
     from .sweeping import sweep
@@ -30,6 +31,7 @@ def _app(cyclopts: Any) -> Any:
     app = cyclopts.App(name="nmmjax", help=about, version=__version__, suppress_keyboard_interrupt=False)
     app.command(reproduce)
     app.command(sweep)
+    app.command(fit)
     app.command(models)
     app.command(doctor)
     return app

@@ -1,42 +1,28 @@
 """Layer 6: `nmmjax sweep config.toml`: a parameter sweep written down in a file."""
 
-import contextlib
 import dataclasses
 import inspect
 import math
 import os
 import pathlib
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import diffrax
 import jax
 import numpy as np
 
-from .._parameter import as_number, check, parameters
+from .._parameter import as_number
 from ..ensemble import observables
 from ..ensemble.channels import Problem
 from ..io import optional
-from ..models import adaptation, mpr, stimulus
 from ..solvers.mobius import MobiusSplitting
 from ..sweeping import plan_of, run_plan
 from .configuration import Document, Path
+from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
 
-_MODELS = {"MPR": mpr.MPR}
-_TERMS: dict[str, tuple[type, ...]] = {
-    "gap": (mpr.GapJunction,),
-    "conductance": (mpr.ConductanceSynapse,),
-    "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
-    "plasticity": (adaptation.ShortTermPlasticity,),
-}
-_STIMULI = {
-    each.__name__: each
-    for each in (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
-}
 _TABLES = ("model", "y0", "over", "sample", "observe", "stimulus")
 _KEYS = ("t0", "t1", "method", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> None:
@@ -57,11 +43,11 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> Non
     document = Document(config)
     job = read_job(document)
     console = optional("rich.console", "cli").Console()
-    with _precision(job.precision):
+    with using_precision(job.precision):
         plan = job.plan()
         data = run_plan(plan, store=out / job.store if job.store else None, chunk=job.chunk)
     out.mkdir(parents=True, exist_ok=True)
-    written = [out / job.store] if job.store else [_write_netcdf(data, out / f"{config.stem}.nc")]
+    written = [out / job.store] if job.store else [write_netcdf(data, out / f"{config.stem}.nc")]
     if job.figure and len(plan.dims) <= 2:
         written.append(_draw(data, job.show, out / job.figure))
     elif job.figure:
@@ -94,9 +80,9 @@ def read_job(document: Document) -> Job:
     document.table(("model",), values.get("model", {}))
     figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
     if figure is not False:
-        is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in _PICTURES
+        is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
         document.require(
-            ("figure",), f"be false or the name of a file that ends in {', '.join(_PICTURES)}", figure, is_picture
+            ("figure",), f"be false or the name of a file that ends in {', '.join(PICTURES)}", figure, is_picture
         )
     precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
     show = document.text(("show",), values["show"]) if "show" in values else None
@@ -110,25 +96,14 @@ def read_job(document: Document) -> Job:
     )
 
 
-@contextlib.contextmanager
-def _precision(precision: str) -> Iterator[None]:
-    """The precision of the whole process, its threads included; put back afterwards."""
-    before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-    jax.config.update("jax_enable_x64", precision == "float64")
-    try:
-        yield
-    finally:
-        jax.config.update("jax_enable_x64", before)
-
-
 def _plan(document: Document) -> Any:
     values = document.values
-    model = _model(document, values.get("model", {}))
+    model = build_model(document, values.get("model", {}))
     start = document.table(("y0",), values["y0"]).items()
     start = {name: document.number(("y0", name), each) for name, each in start}
     with document.at(("y0",)):
         y0 = model.state(start)
-    current = _stimulus(document, ("stimulus",), values.get("stimulus"))
+    current = build_stimulus(document, ("stimulus",), values.get("stimulus"))
     problem = Problem(model, y0, current)
     observe = {
         name: _observable(document, ("observe", name), each, problem)
@@ -180,59 +155,6 @@ def _method(document: Document, name: str) -> Any:
     is_solver = inspect.isclass(solver) and issubclass(solver, diffrax.AbstractERK) and not inspect.isabstract(solver)
     document.require(("method",), "be MobiusSplitting or a Runge–Kutta solver of diffrax such as Tsit5", name, is_solver)
     return solver()  # pyright: ignore[reportOptionalCall]
-
-
-def _model(document: Document, values: dict[str, Any]) -> Any:
-    name = document.text(("model", "name"), values.get("name", "MPR"), _MODELS)
-    cls = _MODELS[name]
-    terms = {field.name: _TERMS[field.name] for field in dataclasses.fields(cls) if field.name in _TERMS}
-    document.table(("model",), values, ("name", *parameters(cls), *terms))
-    inner = {key: _term(document, key, values[key]) for key in terms if key in values}
-    return _build(
-        document, ("model",), cls, {key: each for key, each in values.items() if key not in terms}, ("name",), inner
-    )
-
-
-def _term(document: Document, key: str, values: Any) -> Any:
-    kinds, path = {each.__name__: each for each in _TERMS[key]}, ("model", key)
-    if len(kinds) == 1:
-        return _build(document, path, _TERMS[key][0], values)
-    document.table(path, values, needed=("kind",))
-    return _build(document, path, kinds[document.text((*path, "kind"), values["kind"], kinds)], values, ("kind",))
-
-
-def _stimulus(document: Document, path: Path, values: Any) -> Any:
-    if values is None:
-        return None
-    if isinstance(values, list):  # [[stimulus]]: their sum
-        parts = [_stimulus(document, (*path, k), each) for k, each in enumerate(values)]
-        return sum(parts[1:], start=parts[0]) if parts else None
-    document.table(path, values, needed=("kind",))
-    kind = document.text((*path, "kind"), values["kind"], _STIMULI)
-    return _build(document, path, _STIMULI[kind], values, ("kind",))
-
-
-def _build(document: Document, path: Path, cls: type, values: Any, beside: tuple[str, ...] = (), inner: Any = None) -> Any:
-    """An object of `cls` from the table's values, each checked by its declaration; `beside` are keys that aren't its own."""
-    declared = parameters(cls)
-    fields = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in (inner or _TERMS)]
-    needed = [name for name, each in declared.items() if each.default is None]
-    document.table(path, values, (*beside, *fields), needed)
-    found = {}
-    for name, value in values.items():
-        if name in declared:
-            number = document.numbers if declared[name].ndim else document.number
-            found[name] = number((*path, name), value)
-            with document.at((*path, name)):
-                check(declared[name], _as_array(found[name]))
-        elif name not in beside:
-            found[name] = value
-    with document.at(path):
-        return cls(**found, **(inner or {}))
-
-
-def _as_array(value: Any) -> Any:
-    return jax.numpy.asarray(value, dtype=float)
 
 
 def _observables() -> dict[str, type]:
@@ -347,13 +269,6 @@ def _bounds(document: Document, path: Path, value: Any) -> tuple[float, float, s
         low, high = (_end(document, (*path, name), value[name], scale) for name in ("low", "high"))
     document.require(path, "have low < high, both finite", value, -math.inf < low < high < math.inf)
     return low, high, scale
-
-
-def _write_netcdf(data: Any, path: pathlib.Path) -> pathlib.Path:
-    partial = path.with_name(f".{path.name}.partial")
-    data.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(path)
-    return path
 
 
 def _draw(data: Any, show: str | None, path: pathlib.Path) -> pathlib.Path:

@@ -5,6 +5,10 @@ from .bifurcations import bifurcation as bifurcation
 from .bifurcations import bifurcation_curves as bifurcation_curves
 from .burst_runs import bursts as bursts
 from .common import shade_stimulus as shade_stimulus
+from .fits import fit as fit
+from .fits import posterior as posterior
+from .fits import profile as profile
+from .fits import recovery as recovery
 from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
