@@ -43,10 +43,14 @@ from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
 from .ensemble.plan import plan_sweep as plan_sweep
 from .fits import fit as fit
+from .fitting.checking import GradientCheck as GradientCheck
+from .fitting.checking import check_gradient as check_gradient
 from .fitting.result import Fitted as Fitted
 from .fitting.target import AbstractTarget as AbstractTarget
 from .fitting.target import LossTarget as LossTarget
 from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget
+from .fitting.uncertainty import Identifiability as Identifiability
+from .fitting.uncertainty import Profile as Profile
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape
@@ -106,6 +110,8 @@ from .orbits import limit_cycle as limit_cycle
 from .orbits import loss_per_cycle as loss_per_cycle
 from .orbits import orbit as orbit
 from .orbits import predict_peaks as predict_peaks
+from .posterior import Posterior as Posterior
+from .posterior import sample_posterior as sample_posterior
 from .solvers.mobius import MobiusExtrapolation as MobiusExtrapolation
 from .solvers.mobius import MobiusSplitting as MobiusSplitting
 from .solvers.simulation import simulate as simulate

@@ -23,7 +23,21 @@ LAYERS = {  # first part of the module's name below nmmjax
     **dict.fromkeys(["orbits", "balance", "bursting", "landscape", "branches", "stochastic", "transitions", "ising"], 4),
     **dict.fromkeys(["ensemble", "fitting"], 5),
     **dict.fromkeys(
-        ["atlas", "fits", "io", "cluster", "plot", "progress", "store", "sweeping", "cli", "reproduce", "__main__"], 6
+        [
+            "atlas",
+            "fits",
+            "io",
+            "cluster",
+            "plot",
+            "posterior",
+            "progress",
+            "store",
+            "sweeping",
+            "cli",
+            "reproduce",
+            "__main__",
+        ],
+        6,
     ),
 }
 EXTRAS = {
@@ -39,6 +53,8 @@ EXTRAS = {
     "typer",
     "scipy",
     "pandas",
+    "blackjax",
+    "arviz",
 }
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
 files = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])

@@ -146,9 +146,9 @@ class Fitted:
 
     def report(self) -> str:
         """The result in words."""
-        from .report import report
+        from .report import describe_fit
 
-        return report(self)
+        return describe_fit(self)
 
     def __repr__(self) -> str:
         best = self.values[self.best_index]
