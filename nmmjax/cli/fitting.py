@@ -151,7 +151,8 @@ def _task(document: Document, data: pathlib.Path) -> Task:
 def _counted(recording: Recording) -> str:
     """One line on what was read."""
     ts = recording.ts
-    names = " and ".join(f"{name} ({', '.join(each)})" for name, each in recording.columns.items())
+    columns = {name: "" if each == (name,) else f" ({', '.join(each)})" for name, each in recording.columns.items()}
+    names = " and ".join(f"{name}{each}" for name, each in columns.items())
     unit = "" if recording.unit is None else f" {recording.unit}"
     return f"{ts.size} samples of {names} from {recording.file}, t = {ts[0]:g} to {ts[-1]:g}{unit}."
 
@@ -358,7 +359,7 @@ tau = 10.0
 [fit]
 free = ["eta", "J", "Delta"]
 starts = 16
-# noise = {r = 2e-3, v = 0.02}   # where it is known, in the model's units; else it is estimated
+# noise = {r = 5e-3, v = 0.1}    # where it is known, in the model's units; else it is estimated
 # optimizer = {name = "adam", learning_rate = 1e-2, steps = 200}    # before the polish
 # polish = "levenberg-marquardt"                                    # or "bfgs", "none"
 
@@ -386,7 +387,7 @@ def _write_example(out: pathlib.Path) -> None:
         run = simulate(model, {"r": 0.006, "v": -1.98}, ts, stimulus=Pulse(3.0, 100.0, 250.0), rtol=1e-8, atol=1e-10)
         r, v = np.asarray(run.ys.r), np.asarray(run.ys.v)
     noise = np.random.default_rng(0).normal(size=(2, ts.size))
-    r, v = 1e3 * r + 2.0 * noise[0], v + 0.02 * noise[1]
+    r, v = 1e3 * r + 5.0 * noise[0], v + 0.1 * noise[1]
     lines = [f"{t:g},{a:.5g},{b:.5g}" for t, a, b in zip(ts, r, v, strict=True)]
     for k in (*range(290, 300), 330):
         lines[k] = f"{ts[k]:g},,{v[k]:.5g}"

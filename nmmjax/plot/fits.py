@@ -164,6 +164,7 @@ def _losses(fitted: Fitted, axes: Any) -> None:
         axes.plot(rank[others], height[others], "x" if code == 3 else "o", color=color, mfc="none", ms=size,
                   label=None if kept.any() else label)  # fmt: skip
     axes.set_yscale("log")
+    axes.set_ylim(min(height, default=1.0) / 3, max(height, default=1.0) * 3)
     axes.set_xlabel("starts, sorted by loss")
     axes.set_ylabel("loss (dimensionless)")
     share = f"filled: found the best fit ({int(best.sum())} of {loss.size})"
@@ -305,19 +306,26 @@ def profile(found: Profile, axes: Any = None) -> Any:
     require("found", type(found).__name__, "be a `Profile`", isinstance(found, Profile))
     axes = pyplot().subplots(figsize=(5.6, 3.8), layout="constrained")[1] if axes is None else axes
     rise = np.where(found.rise > 4 * found.threshold, np.nan, found.rise)
-    axes.plot(found.values, rise, "o-", color=BLUE, ms=4, label="all else fitted again")
-    axes.plot(found.best, 0.0, "D", color=GREEN, ms=6, label=f"best fit, {found.best:.6g}", zorder=4)
+    narrow = np.ptp(found.values) < 1e-4 * abs(found.best)  # then ticks would differ in late digits only
+    zero = found.best if narrow else 0.0
+    axes.plot(found.values - zero, rise, "o-", color=BLUE, ms=4, label="all else fitted again")
+    axes.plot(found.best - zero, 0.0, "D", color=GREEN, ms=6, label=f"best fit, {found.best:.6g}", zorder=4)
     if np.isfinite(found.threshold):
         axes.axhline(found.threshold, color=ORANGE, linestyle="--", linewidth=1, label=f"{100 * found.level:g} % threshold")
     low, high = found.interval
     for end, closed in zip((low, high), found.closed, strict=True):
         if closed and np.isfinite(end):
-            axes.axvline(end, color=ORANGE, linewidth=0.8)
+            axes.axvline(end - zero, color=ORANGE, linewidth=0.8)
     if all(found.closed):
-        axes.axvspan(low, high, color=ORANGE, alpha=0.12, linewidth=0)
+        axes.axvspan(low - zero, high - zero, color=ORANGE, alpha=0.12, linewidth=0)
     ends = [f"{low:.5g}" if found.closed[0] else "open", f"{high:.5g}" if found.closed[1] else "open"]
+    ends = (
+        [f"{found.best:.5g} − {found.best - low:.2g}", f"+ {high - found.best:.2g}"]
+        if narrow and all(found.closed)
+        else ends
+    )
     axes.set_title(f"{100 * found.level:g} % interval: {ends[0]} to {ends[1]}", fontsize=9, color=GREY, loc="left")
-    axes.set_xlabel(found.name)
+    axes.set_xlabel(f"{found.name} − its best value" if narrow else found.name)
     axes.set_ylabel("loss above the best fit's (dimensionless)")
     axes.legend(frameon=False, fontsize=8, loc="upper center")
     return finish(axes)
