@@ -75,7 +75,7 @@ class Shape:
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
-        threads = max(len(devices), _cores())
+        threads = max(len(devices), cores())
         least = 8 if nodes == 1 else _NETWORK_BLOCK
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
         block = min(fitting, max(8, -(-lanes // threads)))
@@ -84,7 +84,7 @@ class Shape:
         return Shape(block, group, threads, devices)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -149,7 +149,8 @@ def run(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Results of all lanes as numpy arrays in their given order, and the steps they took per stretch (n, stretches).
 
-    `task` is a `Task`, or anything with its `lane` and `fusible` that can be hashed; `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
+    `task` is a `Task`, or anything with its `lane` and `fusible` that can be hashed;
+    `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
     numbers of steps (a block takes its largest); `cost` (n,) decides which lanes share a block: like ones, and with
     `apart` only equal ones.
     """

@@ -1,11 +1,11 @@
 """Layer 5: how one start of a fit descends, a few iterations per call; the ensemble engine runs many starts at once.
 
-Levenberg–Marquardt on residuals, with Jacobians by forward mode (one tangent per free number beside the run, no memory of it):
+Levenberg–Marquardt on residuals, with Jacobians by forward mode (one tangent per free number beside the run, no memory):
 
     (JᵀJ + λ diag JᵀJ) δ = −Jᵀ residuals
 
-and any optax optimiser on the loss, with derivatives by forward mode for few numbers and by reverse mode for many. Every start
-carries its own λ, optimiser state and code; one that turns NaN keeps its last good point and ends.
+and any optax optimiser on the loss, with derivatives by forward mode for few numbers and by reverse mode for many. Every
+start carries its own λ, optimiser state and code; one that turns NaN keeps its last good point and ends.
 """
 
 import dataclasses
@@ -270,6 +270,19 @@ class Gradient:
     ftol: float = 1e-9
     fusible = False
 
+    @staticmethod
+    def begin(z: np.ndarray, states: list[Any]) -> dict[str, np.ndarray]:
+        """The state of starts (n, width) with the optimiser's initial states."""
+        count = z.shape[0]
+        integer = np.int64 if jax.config.jax_enable_x64 else np.int32  # pyright: ignore[reportAttributeAccessIssue]
+        return {f"state{k}": np.array(each) for k, each in enumerate(states)} | {
+            "z": np.array(z),
+            "best": np.array(z),
+            "loss": np.full(count, np.inf, z.dtype),
+            "waited": np.zeros(count, integer),
+            "code": np.full(count, RUNNING, integer),
+        }
+
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Of one start: its state after `count` updates, and the loss at each."""
         problem, refine = self.structure.fill(base), steps
@@ -288,14 +301,16 @@ class Gradient:
             improved = finite & (loss < least)
             waited = jnp.where(finite & (loss < least - self.ftol * jnp.abs(least)), 0, waited + 1)
             best, least = jnp.where(improved, z, best), jnp.where(improved, loss, least)
-            change, state = self.optimizer.update(
-                jnp.where(finite, slope, 0),
-                self.states.fill(inner),
-                z,
-                value=loss,
-                grad=slope,
-                value_fn=lambda z: problem.loss(z, refine),
-            )
+            # Optimisers rely on JAX's ordinary promotion of types and ranks.
+            with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+                change, state = self.optimizer.update(
+                    jnp.where(finite, slope, 0),
+                    self.states.fill(inner),
+                    z,
+                    value=loss,
+                    grad=slope,
+                    value_fn=lambda z: problem.loss(z, refine),
+                )
             still = jnp.max(jnp.abs(slope)) <= 1e-13 * (1 + jnp.abs(loss))
             # Where the loss is not finite the run goes back to the best point, half the step being lost with it.
             z = jnp.where(finite, optax.apply_updates(z, change), (z + best) / 2)  # pyright: ignore[reportOperatorIssue]

@@ -2,8 +2,8 @@
 
 The model runs on a grid of all recorded times and jumps of its input, each interval in equal steps of the integrator that
 sweeps use, with n and 2n steps, extrapolated. Where spikes follow each other, the loss of a whole run has a valley for every
-spike that fits; so fits begin with short segments, which start from the data, go on with longer ones, each of which finds its
-own start, and end with the whole run.
+spike that fits; so fits begin with short segments, which start from the data, then find their own starts, and end with the
+whole run (if it is missed, by way of longer segments).
 """
 
 from typing import Any
@@ -55,11 +55,11 @@ class TrajectoryTarget(AbstractTarget):
       data; None where unknown: then r and v count by their own variation, and the noise is estimated from the best fit
     - `noise_model`: "gaussian"; "lognormal" for relative errors of r (residuals of ln r); "student" for outliers (4 degrees
       of freedom)
-    - `segments`: whether to fit short segments first, which reaches the best fit from almost anywhere; False for the whole run
-      from the beginning. `segment`: intervals in a segment, or None for about two spikes
+    - `segments`: whether to fit short segments first, which reaches the best fit from almost anywhere; False for the whole
+      run from the beginning. `segment`: intervals in a segment, or None for about two spikes
     - `truncate`: derivatives forget the state after so many intervals, for chaotic or very long runs; None for exact ones
-    - `substeps`: solver steps per interval of the grid, or None to choose by the fastest recorded rate; `fit` refines them until
-      the result no longer changes
+    - `substeps`: solver steps per interval of the grid, or None to choose by the fastest recorded rate; `fit` refines them
+      until the result no longer changes
 
     Raises `ValueError` for data that don't match in shape, times that don't increase, a recording without samples.
     Use it for recordings of r or v, or runs of other simulators.
@@ -178,7 +178,7 @@ class TrajectoryTarget(AbstractTarget):
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
     def guess(self, model: Any, index: Any) -> State:
-        """The state at a point of the grid as the data suggest it: what isn't recorded follows from the model's equations."""
+        """The state at a point of the grid as the data suggest it; an unrecorded voltage follows from the equation of r."""
         dtype = self.grid.dtype
         r, slope, v = (
             [each[index] for each in self.starts["r"]] + [None]
@@ -230,8 +230,8 @@ class TrajectoryTarget(AbstractTarget):
         return x
 
     def run(self, model: Any, start: State, first: Any, length: int, refine: Any = 1, maps: Any = None) -> State:
-        """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps per
-        interval. `maps`, where known, are those of `maps(model, refine)`."""
+        """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps
+        per interval. `maps`, where known, are those of `maps(model, refine)`."""
         stretch, _, order = _integrator(model)
         base = self.substeps * refine
         maps = self.maps(model, refine) if maps is None else maps
@@ -298,8 +298,8 @@ class TrajectoryTarget(AbstractTarget):
 
 
 class SegmentTarget(AbstractTarget):
-    """The same data cut into segments of `length` intervals, each of which starts from a state of its own: as the data suggest
-    it, and then fitted as well. A stage of a `TrajectoryTarget`."""
+    """The same data cut into segments of `length` intervals, each of which starts from a state of its own: as the data
+    suggest it, and then fitted as well. A stage of a `TrajectoryTarget`."""
 
     whole: TrajectoryTarget
     length: int = eqx.field(static=True)
@@ -315,7 +315,7 @@ class SegmentTarget(AbstractTarget):
             return
         begins = np.append(np.arange(0, last, length), last)
         if "r" in whole.starts and whole.nodes == ():
-            # At a low rate, where the energy depends on it most, noise hides it: every segment starts where the rate is highest.
+            # Noise hides low rates, on which the energy depends most: every segment starts where the rate is highest.
             rate = np.asarray(whole.starts["r"][0])
             peaks = [begin + np.argmax(rate[begin : min(begin + length, last + 1)]) for begin in begins]
             begins = np.unique(np.append(0, peaks))
@@ -333,6 +333,9 @@ class SegmentTarget(AbstractTarget):
     @property
     def blockwise(self) -> bool:
         return True
+
+    def count(self, model: Any) -> int:
+        return self.whole.samples
 
     def unknown_names(self, model: Any) -> tuple[str, ...]:
         width = len(self.whole.guess(model, 0).names) * int(np.prod(self.whole.nodes))
@@ -482,8 +485,8 @@ def _kinds(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.ndarray]:
 def _smooth(
     times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, exact: bool, dtype: Any
 ) -> tuple[Any, Any]:
-    """Data and their slope on the grid, by polynomials through the five nearest samples: of degree 4, which keeps exact data,
-    or parabolas, which average noise."""
+    """Data and their slope on the grid, by polynomials through the five nearest samples: of degree 4, which keeps exact
+    data, or parabolas, which average noise."""
     columns = data.reshape(times.size, -1)
     shown = present.reshape(times.size, -1)
     values, slopes = np.zeros((2, grid.size, columns.shape[1]))

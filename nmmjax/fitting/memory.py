@@ -1,0 +1,66 @@
+"""Layer 5: a file that keeps the state of a fit, so that the same call goes on after a crash."""
+
+import hashlib
+import os
+import pathlib
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from .._parameter import require
+
+
+class Memory:
+    """A file with the state of a fit, written after every call; None keeps nothing."""
+
+    def __init__(self, store: Any, identity: Any):
+        self.path = None if store is None else pathlib.Path(store)
+        self.kept: dict[str, Any] = {}
+        if self.path is None:
+            return
+        self.fingerprint = fingerprint(identity)
+        if self.path.exists():
+            try:
+                with np.load(self.path) as file:
+                    self.kept = {name: file[name] for name in file.files}
+                stored = str(self.kept.pop("fingerprint"))
+            except (OSError, ValueError, KeyError) as error:
+                raise ValueError(
+                    f"Argument `store` must be a file of `fit`, but {str(self.path)!r} can't be read."
+                ) from error
+            same = stored == self.fingerprint
+            require("store", str(self.path), "belong to this call (same model, starts and settings)", same)
+
+    def restore(self, phase: str, state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
+        """The state of a phase as it was saved last, and its iterations; as given, and 0, where it wasn't."""
+        state = {name: np.array(each) for name, each in state.items()}
+        prefix = f"{phase}/"
+        saved = {name.removeprefix(prefix): each for name, each in self.kept.items() if name.startswith(prefix)}
+        if "taken" not in saved:
+            return state, 0
+        taken = int(saved.pop("taken"))
+        return saved, taken
+
+    def save(self, phase: str, state: dict[str, np.ndarray], taken: int) -> None:
+        """Write the state of a phase, beside those before; the file is whole at every moment."""
+        if self.path is None:
+            return
+        self.kept |= {f"{phase}/{name}": each.copy() for name, each in state.items()} | {f"{phase}/taken": np.asarray(taken)}
+        partial = self.path.with_name(self.path.name + ".partial")
+        with open(partial, "wb") as file:
+            np.savez(file, fingerprint=np.asarray(self.fingerprint), **self.kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.path)
+
+
+def fingerprint(identity: Any) -> str:
+    """A digest of all arrays in `identity`."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(identity):
+        if eqx.is_array(leaf):
+            digest.update(str(leaf.shape).encode())
+            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
+    return digest.hexdigest()
