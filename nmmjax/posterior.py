@@ -206,9 +206,7 @@ def _require_proper(fitted: Fitted) -> None:
     flat = identifiability(fitted).flat
     for k, (name, kind) in enumerate(zip(fitted.labels, fitted.parameters.kinds, strict=True)):
         proper = kind == "between" or bool(np.isfinite(deviation[k])) or name not in flat
-        rule = (
-            "leave no number open: this one needs a prior or two bounds, or isn't to be free"
-        )
+        rule = "leave no number open: this one needs a prior or two bounds, or isn't to be free"
         require("fitted", name, rule, proper)
 
 
@@ -240,7 +238,7 @@ class _Density:
             return finest
         u = jax.random.normal(jax.random.key(0), (_PROBES, self.z.size), self.z.dtype)
         loss = jax.jit(jax.vmap(self.problem.loss, in_axes=(0, None)))
-        points = self.z + u @ self.L.T
+        points = self.z[None] + u @ self.L.T
         wanted = np.asarray(loss(points, jnp.asarray(finest, jnp.int32)))
         unit = 1.0 if self.known else max(2 * float(np.nanmin(wanted)) / max(self.count, 1), 1e-300)
         for refine in (k for k in (1, 2, 4, 8, 16, 32) if k < finest):
@@ -275,7 +273,7 @@ class _Density:
 
     def natural(self, u: np.ndarray) -> np.ndarray:
         """Parameters and unknowns of draws (chains, draws, d)."""
-        z = self.z + jnp.asarray(u) @ self.L.T
+        z = self.z[None, None] + jnp.asarray(u) @ self.L.T
         p = self.parameters.size
         x = jax.vmap(jax.vmap(self.parameters.values))(z[..., :p])
         return np.asarray(jnp.concatenate([x, z[..., p:]], axis=-1))

@@ -99,7 +99,7 @@ def _block_bytes() -> int:
     return _BLOCK_BYTES
 
 
-def _compile(task: Task, group: int, platform: str) -> Any:
+def _compile(task: Any, group: int, platform: str) -> Any:
     """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
 
     def one(args: Any) -> Any:

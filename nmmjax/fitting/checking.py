@@ -17,6 +17,8 @@ from .target import AbstractTarget, TargetSum, as_target
 
 _LARGEST_STEP, _FACTOR, _COUNT, _COLUMNS = 0.03, 4.0, 10, 4  # steps in units of a number's size, and orders extrapolated
 _BATCH = 16  # losses evaluated at once
+_LAST = 3  # steps, the smallest, over which a slope that differences converge to holds
+_FLAT = 1e-10  # share of itself by which a loss changes, below which it hardly depends on a number
 _RUGGED = 30.0  # how often the slope exceeds the change that the largest step makes, beyond which it says little
 
 
@@ -210,10 +212,11 @@ class _Differences:
         self.h = np.abs(self.a)
         self.epsilon = float(np.finfo(start.dtype).eps)
         found = [self._extrapolate(k, powers[0] / powers[1]) for k in range(n)]
-        self.slope, self.error, self.step = (np.array(each) for each in zip(*found, strict=True))
+        self.slope, self.error, self.step, self.steady = (np.array(each) for each in zip(*found, strict=True))
 
-    def _extrapolate(self, k: int, ratio: float) -> tuple[float, float, float]:
-        """(slope, its error, the step) by Neville's scheme; the entry with the smallest error is taken."""
+    def _extrapolate(self, k: int, ratio: float) -> tuple[float, float, float, bool]:
+        """(slope, its error, the step, whether it holds at the smallest steps) by Neville's scheme; the entry with the
+        smallest error is taken."""
         a, b, fa, fb, f0 = self.a[k], self.b[k], self.at_a[k], self.at_b[k], self.loss
         with np.errstate(all="ignore"):
             parabola = ((fa - f0) * b / a - (fb - f0) * a / b) / (b - a)  # through three points
@@ -231,7 +234,10 @@ class _Differences:
                 if error < best[1]:
                     best = (row[-1], error, float(self.h[k, j]))
             previous = row
-        return best
+        # Entries of a table may agree by chance, or over steps too large to see what the loss does.
+        off = np.abs(raw[-_LAST:] - best[0])
+        steady = bool(np.all(off <= 10 * (rounding[-_LAST:] + best[1]) + 1e-2 * abs(best[0])))
+        return *best, steady
 
     def variation(self, k: int, step: int = 0) -> float:
         """By how much the loss changes over a step, the largest one unless said otherwise."""
@@ -259,14 +265,22 @@ def _judge(
     if not np.isfinite(table.loss):
         return "NaN", f"the loss is {table.loss:g} there"
     if np.isinf(slope):
-        return "exploding", "the derivative overflows: over so long a run use `truncate` or segments"
+        return (
+            "exploding",
+            "the derivative is infinite: √ or a power at 0, or a run so long that it needs `truncate` or segments",
+        )
     if np.isnan(slope):
         why = "0 · ∞ on the way, such as √0, log 0, or a branch of `where` that isn't taken"
         return "NaN", f"the derivative is NaN though the loss is finite: {why}"
     moved = max(table.variation(k, j) for j in range(_COUNT)) if np.any(np.isfinite(around)) else 0.0
-    still = moved <= 4 * table.noise
-    if still and abs(slope) * h <= max(8 * table.noise, 1e-300) and np.all(np.isfinite(around)):
-        return "flat", "the loss doesn't depend on it"
+    promised = abs(slope) * h
+    if np.all(np.isfinite(around)) and max(moved, promised) <= _FLAT * abs(table.loss):
+        # The loss's rounding, or less than its rounding would hide over the whole range of a fit.
+        silent = max(moved, promised) <= 8 * table.noise
+        share = f"hardly depends on it: {h:.2g} more changes it by {max(moved, promised) / abs(table.loss):.1g} of itself"
+        return "flat", f"the loss {'does not depend on it' if silent else share}"
+    if slope == 0 and moved == 0:
+        return "flat", "the loss does not depend on it"
     if forward is not None and reverse is not None:
         larger = max(abs(float(forward[k])), abs(float(reverse[k])))
         apart = abs(float(forward[k]) - float(reverse[k]))
@@ -276,16 +290,16 @@ def _judge(
         if not np.isfinite(reverse[k]):
             return "NaN", f"reverse mode gives {reverse[k]:g}, though forward mode is finite"
     agrees = np.isfinite(difference) and abs(slope - difference) <= max(rtol * max(abs(slope), abs(difference)), 3 * error)
-    converged = np.isfinite(difference) and (
-        error <= 1e-2 * max(abs(slope), abs(difference)) or error * h <= 1e-6 * max(moved, table.noise)
-    )
-    rugged = abs(slope) * h > _RUGGED * max(table.variation(k), table.noise)
+    small = error <= 1e-2 * max(abs(slope), abs(difference)) or error * h <= 1e-6 * max(moved, table.noise)
+    converged = np.isfinite(difference) and small and bool(table.steady[k])
+    rugged = promised > _RUGGED * max(table.variation(k), table.noise)
     if rugged and (agrees or not converged):
-        most = f"the loss changes by {table.variation(k):.2g} where the slope promises {abs(slope) * h:.2g}"
-        return "exploding", f"{most}: derivatives grow with a run's length where it is chaotic; use `truncate` or segments"
-    if not np.all(np.isfinite(around)) and not (agrees and converged):
-        near = table.h[k][~(np.isfinite(table.at_a[k]) & np.isfinite(table.at_b[k]))]
-        return "NaN", f"the loss is NaN or infinite within {near.min():.2g} of it"
+        most = f"the slope promises {promised:.2g} where the loss changes by {table.variation(k):.2g}"
+        return "exploding", f"{most}: derivatives grow with the length of a chaotic run; use `truncate` or segments"
+    if not np.all(np.isfinite(around)):
+        near = table.h[k][~(np.isfinite(table.at_a[k]) & np.isfinite(table.at_b[k]))].min()
+        where = f"the loss is NaN or infinite {near:.2g} away"
+        return ("fine", f"but {where}") if agrees and converged else ("NaN", where)
     if agrees and converged:
         return "fine", ""
     if cut and converged:

@@ -239,7 +239,7 @@ class LevenbergMarquardt:
         _, state, history = jax.lax.while_loop(going, iterate, (0, dict(values), history))
         return state | {"history": history}
 
-    def _iterate(self, problem: Problem, state: dict[str, Any], refine: Any) -> dict[str, Any]:
+    def _iterate(self, problem: Any, state: dict[str, Any], refine: Any) -> dict[str, Any]:
         z, damping = state["z"], state["damping"]
         normal = Normal(*(state[name] for name in Normal._fields))
         step, promised = normal.held(state["hold"]).step(damping)

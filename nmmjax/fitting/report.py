@@ -60,15 +60,17 @@ def _values(fitted: Any) -> list[str]:
     width = max(len(name) for name in fitted.labels)
     lines = ["Best values, with standard errors and 95 % intervals:"]
     for k, name in enumerate(fitted.labels[:_LISTED]):
-        deviation = error[name]
-        if math.isnan(deviation):
+        deviation, edge = error[name], _edge(fitted, k)
+        if edge:
+            rest = f"at its {edge}, where ± errors mean little: `profile` says how far the data let it go"
+        elif math.isnan(deviation):
             rest = "no error known"
         elif math.isinf(deviation):
             rest = "not determined by these data"
         else:
             low, high = interval[name]
             rest = f"± {deviation:.2g}   [{low:.6g}, {high:.6g}]"
-        lines.append(f"  {name:{width}} = {best[k]:.8g}  {rest}{_bound(fitted, k)}")
+        lines.append(f"  {name:{width}} = {best[k]:.8g}  {rest}")
     if len(fitted.labels) > _LISTED:
         lines.append(f"  … ({len(fitted.labels)} numbers in all)")
     names = fitted.target.unknown_names(fitted.model)
@@ -80,13 +82,13 @@ def _values(fitted: Any) -> list[str]:
     return lines
 
 
-def _bound(fitted: Any, k: int) -> str:
-    """Whether a number sits at a bound."""
+def _edge(fitted: Any, k: int) -> str:
+    """The bound at which a number sits, in words; empty where it doesn't."""
     x, (low, high) = float(fitted.values[fitted.best_index, k]), bounds_of(fitted, k)
     size = high - low if math.isfinite(high - low) else float(fitted.parameters.scale[k])
     for edge, name in ((low, "lower"), (high, "upper")):
         if abs(x - edge) <= _AT_BOUND * size:
-            return f"  at its {name} bound {edge:g}: its error there means little"
+            return f"{name} bound {edge:g}"
     return ""
 
 
@@ -127,19 +129,27 @@ def _level(fitted: Any) -> list[str]:
 
 def _missed(fitted: Any, loss: float, reached: bool | None) -> str:
     slope = fitted.gradient
-    sizes = np.maximum(np.abs(fitted.values[fitted.best_index]), np.asarray(fitted.parameters.scale, float))
+    best = fitted.values[fitted.best_index]
     shown = ", ".join(f"∂loss/∂{name} = {g:.3g}" for name, g in list(zip(fitted.labels, slope, strict=True))[:6])
-    small = bool(np.all(np.abs(slope) * sizes <= 1e-4 * max(abs(loss), 1e-300)))
-    best = f"best loss {loss:.6g}, where {shown}"
-    if reached is False:
-        why = (
-            "the gradient is as good as zero, so that no parameters nearby do better: other starts, other free parameters "
-            "or another model may"
-            if small
-            else "the gradient isn't zero: more steps may come closer"
-        )
-        return f"The target was not reached: {best}; {why}."
-    return f"The best start hadn't settled: {best}."
+    # What a step to where the gradient vanishes would gain, number by number; a bound holds the gradient up.
+    held = [k for k in range(best.size) if _edge(fitted, k)]
+    error = np.asarray(list(fitted.standard_error.values()))
+    variance = estimated_variance(fitted) if fitted.target.has_residuals else 1.0
+    with np.errstate(all="ignore"):
+        gain = slope**2 * error**2 / variance / 2
+    sizes = np.maximum(np.abs(best), np.asarray(fitted.parameters.scale, float))
+    small = (gain <= 1e-6 * abs(loss)) | (np.abs(slope) * sizes <= 1e-4 * abs(loss))
+    small[held] = True
+    best_of_all = f"best loss {loss:.6g}, where {shown}"
+    if reached is not False:
+        return f"The best start hadn't settled: {best_of_all}."
+    if not small.all():
+        why = "the gradient isn't zero: more steps may come closer"
+    elif held:
+        why = f"{', '.join(fitted.labels[k] for k in held)} can't go beyond the bound: wider bounds may come closer"
+    else:
+        why = "the gradient is as good as zero: other starts, other free parameters or another model may come closer"
+    return f"The target was not reached: {best_of_all}; {why}."
 
 
 def _known(fitted: Any) -> list[str]:

@@ -302,22 +302,22 @@ class Search:
             before = self.z
             self._by_gauss_newton(problem, self.stage[-1], _FINAL, self.method.max_steps, finer, near)
             self.refine = finer
-            best = near[np.argmin(self.loss[near])]
+            best = int(near[np.argmin(self.loss[near])])
             change = np.abs(self.z[best] - before[best])
             error = self._deviation(goal, best)[:p]
             if np.all(change / _GAIN <= np.maximum(max(1e-9, 20 * float(np.finfo(change.dtype).eps)), 1e-3 * error)):
                 break
         self._report(self.z.shape[0])
 
-    def _deviation(self, goal: AbstractTarget, start: int) -> np.ndarray:
+    def _deviation(self, goal: AbstractTarget, start: Any) -> np.ndarray:
         """Standard errors of a start's z; 0 where they aren't known."""
         variance = np.diagonal(inverse(self.normal[start])) * self.variance(goal, start)  # pyright: ignore[reportOptionalSubscript]
         return np.sqrt(np.where(np.isfinite(variance) & (variance > 0), variance, 0.0))
 
-    def variance(self, goal: AbstractTarget, start: int) -> float:
+    def variance(self, goal: AbstractTarget, start: Any) -> float:
         """Of the residuals: 1 where the noise is known, else estimated from the loss."""
         free = int(goal.count(self.model)) - self.parameters.size - self.unknowns.shape[1]
-        return 1.0 if goal.noise_known else 2 * float(self.loss[start]) / free if free > 0 else np.inf
+        return 1.0 if goal.noise_known else 2 * float(self.loss[start]) / free if free > 0 else float(np.inf)
 
     def covariance(self, goal: AbstractTarget) -> np.ndarray:
         """Of the parameters, (starts, p, p)."""
@@ -329,9 +329,10 @@ class Search:
         slopes = np.asarray(slopes_of(self.parameters, jnp.asarray(self.z)))
         for k in range(count):
             own, variance = inverse(self.normal[k])[:p, :p], self.variance(goal, k)
-            scale = np.outer(slopes[k], slopes[k])
-            # At a bound the slope is 0; a variance that is infinite stays so.
-            found[k] = np.where(np.isfinite(own), np.where(np.isfinite(own), own, 0) * variance * scale, own)
+            if np.isfinite(variance):
+                # At a bound the slope is 0; a variance that is infinite stays so.
+                scaled = np.where(np.isfinite(own), own, 0) * variance * np.outer(slopes[k], slopes[k])
+                found[k] = np.where(np.isfinite(own), scaled, own)
         return found
 
 

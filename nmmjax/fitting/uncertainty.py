@@ -23,7 +23,7 @@ _STEPS = 4  # points from the best fit to the end of the interval, about
 
 
 @functools.cache
-def quantile(p: float, dof: float | None = None) -> float:
+def quantile(p: float, dof: float | int | None = None) -> float:
     """The p-quantile of Student's t with `dof` degrees of freedom, or of the normal distribution where None.
 
     Infinite without a degree of freedom: nothing bounds the noise then. Raises `ValueError` unless 0 < p < 1.
@@ -270,7 +270,7 @@ class _Held(eqx.Module):
     """A problem of which one number stays as it is."""
 
     problem: Problem
-    index: Values
+    index: Any
 
     @property
     def parameters(self) -> Any:
@@ -323,7 +323,7 @@ class _Walk:
 
     def refit(self, guesses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(points, losses) of the refits from guesses (2, width); losses are NaN where it fails."""
-        state = LevenbergMarquardt.begin(np.asarray(guesses, self.z.dtype), self.held)  # pyright: ignore[reportArgumentType]
+        state = LevenbergMarquardt.begin(np.asarray(guesses, self.z.dtype), self.fitted.problem)
         state["xtol"][:], state["ftol"][:] = 1e-7, 1e-9
         found = self.run(self.base, state, jnp.asarray(self.fitted.refine, jnp.int32))
         loss = np.asarray(found["loss"], float)
