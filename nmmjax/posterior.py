@@ -1,6 +1,7 @@
 """Layer 6: the posterior of a fit by NUTS (extra `bayes`): what data and priors say about the parameters."""
 
 import dataclasses
+import importlib
 from typing import Any
 
 import jax
@@ -66,7 +67,11 @@ class Posterior:
     def to_arviz(self) -> Any:
         """ArviZ's own container with the groups `posterior` and `sample_stats`: an `InferenceData`, or from ArviZ 1 on an
         `xarray.DataTree`."""
-        arviz = optional("arviz", "bayes")
+        try:
+            arviz = importlib.import_module("arviz")
+        except ModuleNotFoundError as error:
+            hint = "`arviz` is not installed; get it with `pip install arviz`, or use `to_datatree()`."
+            raise ModuleNotFoundError(hint, name=error.name) from None
         groups = {"posterior": self.posterior, "sample_stats": self.sample_stats}
         if hasattr(arviz, "InferenceData"):
             return arviz.InferenceData(**groups)
@@ -297,16 +302,20 @@ def _labelled(
     names = (*fitted.labels, *fitted.target.unknown_names(fitted.model))
     table = parameter_table(fitted.model)
     dims = ("chain", "draw")
-    data, r_hat, bulk, tail = {}, {}, {}, {}
+    several = u.shape[0] > 1
+    measures = [blackjax.ess_bulk, blackjax.ess_tail, *([blackjax.rhat] if several else [])]
+    by_name = jnp.moveaxis(jnp.asarray(values), -1, 0)
+    found = [np.asarray(each, float) for each in jax.jit(lambda x: [jax.vmap(f)(x) for f in measures])(by_name)]
+    bulk, tail, r_hat = (
+        dict(zip(names, np.ravel(each).tolist(), strict=True)) for each in (*found, np.full(len(names), np.nan))[:3]
+    )
+    data = {}
     for k, name in enumerate(names):
         declared = table.get(name.split("[")[0], (None,))[0]
         about = {"long_name": "fitted beside the parameters"} if declared is None else {}
         if declared is not None:
             about = {"units": declared.unit, "long_name": declared.doc, "symbol": declared.symbol}
-        x = values[..., k]
-        data[name] = (dims, x, about)
-        r_hat[name] = float(blackjax.rhat(x)) if x.shape[0] > 1 else float("nan")
-        bulk[name], tail[name] = float(blackjax.ess_bulk(x)), float(blackjax.ess_tail(x))
+        data[name] = (dims, values[..., k], about)
     coords = {"chain": np.arange(u.shape[0]), "draw": np.arange(u.shape[1])}
     software = {f"version_{name}": version for name, version in versions().items()}
     notes = {
