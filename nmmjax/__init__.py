@@ -43,9 +43,15 @@ from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
 from .ensemble.plan import plan_sweep as plan_sweep
 from .fits import fit as fit
+from .fitting.bifurcations import FoldTarget as FoldTarget
+from .fitting.bifurcations import HopfTarget as HopfTarget
+from .fitting.bursts import BurstAmplitudeTarget as BurstAmplitudeTarget
 from .fitting.checking import GradientCheck as GradientCheck
 from .fitting.checking import check_gradient as check_gradient
+from .fitting.energies import EnergyTarget as EnergyTarget
 from .fitting.result import Fitted as Fitted
+from .fitting.spectrum import SpectrumTarget as SpectrumTarget
+from .fitting.stationary import StationaryTarget as StationaryTarget
 from .fitting.target import AbstractTarget as AbstractTarget
 from .fitting.target import LossTarget as LossTarget
 from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget

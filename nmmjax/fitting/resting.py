@@ -1,0 +1,121 @@
+"""Layer 5: states at which a population can rest, slow variables included, and their linear stability, by plain arithmetic.
+
+Fits run many lanes at once, in which calls of LAPACK for matrices this small cost most of the time; so characteristic
+polynomials stand in for eigenvalues: det(s − A) and the adjugate of s − A by Faddeev and LeVerrier, stability and Hopf
+points by Routh's table.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from .._parameter import as_number, require
+from .._types import Scalar, Values
+from ..mechanics.rest import fixed_rates, solve_between
+from ..models.base import State
+from ..models.mpr import MPR
+
+# ln R, R = τ r, at which rest states with slow variables are looked for, and bifurcations.
+GRID = np.linspace(np.log(1e-3), np.log(1e2), 512)
+
+
+def steady_state(model: MPR, x: Values) -> State:
+    """The state whose rate R = exp(x) stands still: v where dr/dt = 0, slow variables settled."""
+    R = jnp.exp(x)
+    return State(r=R / model.tau, v=model.voltage_at_rate(R), **model.slow_steady(R / model.tau))
+
+
+def steady_force(model: MPR, x: Values) -> Values:
+    """τ dv/dt there, scaled to stay finite at low rates: zero at rest, falling through zero at minima of the energy."""
+    R = jnp.exp(x)
+    return model.frozen(steady_state(model, x)).force_at_rate(R) * R**2 / (1 + R**2)
+
+
+def resting_rates(model: MPR) -> Values:
+    """r of all states at which the force falls through zero, (k,), NaN where there is none."""
+    if not model.slow_terms:
+        R, _ = fixed_rates(model)
+        return R[np.array([0, 2])] / model.tau
+    grid = jnp.asarray(GRID, model.eta.dtype)
+    force = jax.lax.stop_gradient(steady_force(model, grid))
+    falls = (force[:-1] > 0) & (force[1:] <= 0)
+    cells = jnp.nonzero(falls, size=3, fill_value=-1)[0]
+    found = solve_between(
+        lambda model, x: jax.vmap(lambda x: steady_force(model, x))(x), model, grid[cells], grid[cells + 1]
+    )
+    return jnp.where(cells >= 0, jnp.exp(found) / model.tau, jnp.nan)
+
+
+def nearest(rates: Values, near: Scalar) -> Any:
+    """Which of the rates is closest to `near`, in ln r."""
+    known = jax.lax.stop_gradient(rates)
+    distance = jnp.abs(jnp.log(jnp.where(jnp.isnan(known), 1, known)) - jnp.log(near))
+    return jnp.argmin(jnp.where(jnp.isnan(known), jnp.inf, distance))
+
+
+def as_near(near: Any) -> Any:
+    """A rate; a very high one where None, so that the highest is closest."""
+    return jnp.asarray(1e30) if near is None else as_number("near", near, "(0, inf)")
+
+
+def jacobian(model: MPR, y: State) -> Values:
+    """∂(dy/dt)/∂y of one population, variables in the order of its state's names."""
+    flat, unravel = ravel_pytree(y)
+    return jax.jacfwd(lambda u: ravel_pytree(model.vector_field(jnp.zeros((), u.dtype), unravel(u)))[0])(flat)
+
+
+def characteristic(A: Values) -> tuple[list[Scalar], list[Values]]:
+    """(c, M) with det(s − A) = Σ c[k] s^(n−k), c[0] = 1, and adj(s − A) = Σ M[k] s^(n−1−k), k = 0, …, n − 1."""
+    n = A.shape[0]
+    eye = jnp.eye(n, dtype=A.dtype)
+    c, M = [jnp.ones((), A.dtype)], [eye]
+    for k in range(1, n + 1):
+        product = jnp.sum(A[:, :, None] * M[-1][None], axis=1)
+        c.append(-jnp.trace(product) / k)
+        if k < n:
+            M.append(product + c[-1] * eye)
+    return c, M
+
+
+def routh_column(c: list[Scalar]) -> list[Scalar]:
+    """The first column of Routh's table: all positive where every root has a negative real part; the last but one vanishes
+    at a Hopf point, where ω² is the last coefficient over the one before it."""
+    zero = jnp.zeros_like(c[0])
+    upper, lower = list(c[0::2]), list(c[1::2])
+    column = [upper[0]]
+    for _ in range(len(c) - 1):
+        column.append(lower[0])
+        width = max(len(upper) - 1, 1)
+        at = lambda row, k: row[k] if k < len(row) else zero  # noqa: E731
+        pivot = jnp.where(lower[0] == 0, jnp.asarray(jnp.finfo(zero.dtype).tiny, zero.dtype), lower[0])
+        below = [at(upper, k + 1) - upper[0] * at(lower, k + 1) / pivot for k in range(width)]
+        upper, lower = lower, below
+    return column
+
+
+def is_stable(c: list[Scalar]) -> Any:
+    """Whether every root of the polynomial has a negative real part."""
+    return jnp.all(jnp.stack(routh_column(c)) > 0)
+
+
+def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
+    """Standard deviations of wanted values: as given, or, where None, the values' own size."""
+    if noise is None:
+        return np.where(wanted == 0, 1.0, np.abs(wanted))
+    sigma = np.asarray(noise, float) if not isinstance(noise, (str, bytes)) else np.asarray(np.nan)
+    require(argument, noise, "be None or > 0", bool(np.all(np.isfinite(sigma)) and np.all(sigma > 0)))
+    fits = sigma.shape in ((), wanted.shape)
+    require(argument, noise, f"be one number, or have one for each of the {wanted.size} values", fits)
+    return np.broadcast_to(sigma, wanted.shape)
+
+
+def require_population(model: Any, target: str, fast: bool = False) -> None:
+    """Refuse what is no population, and with `fast` what has slow variables."""
+    rule = f"be an `MPR` population for `{target}`"
+    require("model", type(model).__name__, rule, isinstance(model, MPR))
+    if fast:
+        rule = f"be without slow terms for `{target}`, whose landscape moves"
+        require("model", model, rule, not model.slow_terms)

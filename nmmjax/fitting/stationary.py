@@ -1,0 +1,204 @@
+"""Layer 5: fits to the stationary density of the rate under common white noise, by the exact Boltzmann law.
+
+    P(r) ∝ r^(−3/2) exp(−V(r)/T),   T = π D/Δ        dv = … + √(2D) dW in time t/τ, g = k = 0
+
+In x = ln R, R = τ r, the density is ∝ exp(−x/2 − V/T), smooth, and falls off faster than any power at both ends. Source: nmmjax theory notes §7.
+"""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import as_array, as_number, require
+from .._types import Real, Scalar, Values
+from ..mechanics.energy import potential_energy
+from ..models.base import State
+from ..models.mpr import MPR
+from .resting import require_population
+from .target import AbstractTarget
+
+_COARSE = np.linspace(np.log(1e-5), np.log(1e4), 1024)
+_DEPTH = 60.0  # densities below e^−60 of the highest are left out
+_PANELS = 192
+_NODES = np.polynomial.legendre.leggauss(8)
+_INTENSITIES = np.geomspace(1e-4, 1e2, 61)  # among which the first guess of D is
+
+
+def boltzmann_log_density(model: MPR, x: Values, D: Any, current: Any = 0.0) -> Values:
+    """ln of the density in x = ln(τ r), not normalised: −x/2 − V/T at T = π D/Δ; elementwise."""
+    y = State(r=jnp.exp(x) / model.tau, v=jnp.zeros_like(x))
+    return -x / 2 - potential_energy(model, y, current) * model.Delta / (jnp.pi * D)
+
+
+def boltzmann_support(model: MPR, D: Any, current: Any = 0.0) -> tuple[Scalar, Scalar]:
+    """The range of x = ln(τ r) that carries the density, without derivatives."""
+    grid = jnp.asarray(_COARSE, model.eta.dtype)
+    values = jax.lax.stop_gradient(boltzmann_log_density(model, grid, D, current))
+    inside = values > jnp.max(values) - _DEPTH
+    last = grid.size - 1
+    return grid[jnp.maximum(jnp.argmax(inside) - 1, 0)], grid[jnp.minimum(last - jnp.argmax(inside[::-1]) + 1, last)]
+
+
+def boltzmann_probabilities(model: MPR, edges: Values, D: Any, current: Any = 0.0) -> Values:
+    """Probabilities (k,) that the rate lies between successive `edges` (k + 1,), which may begin with 0 and end with ∞.
+
+    Gauss and Legendre's rule between all edges and the ends of panels that divide what carries the density: relative errors
+    below 1e-12, also where a bin is wide and the density narrow.
+    """
+    dtype = model.eta.dtype
+    low, high = boltzmann_support(model, D, current)
+    finite = (edges > 0) & jnp.isfinite(edges)
+    x = jnp.log(model.tau) + jnp.log(jnp.where(finite, edges, 1))
+    x = jnp.where(finite, jnp.clip(x, low, high), jnp.where(edges > 0, high, low))
+    points = jnp.sort(jnp.concatenate([x, low + (high - low) * jnp.asarray(np.linspace(0, 1, _PANELS + 1), dtype)]))
+    half, middle = jnp.diff(points) / 2, (points[1:] + points[:-1]) / 2
+    nodes, weights = (jnp.asarray(each, dtype) for each in _NODES)
+    at = middle[:, None] + half[:, None] * nodes[None]
+    values = boltzmann_log_density(model, at, D, current)
+    mass = half * jnp.sum(weights[None] * jnp.exp(values - jax.lax.stop_gradient(jnp.max(values))), axis=1)
+    bins = jnp.searchsorted(jax.lax.stop_gradient(x), jax.lax.stop_gradient(middle), side="right") - 1
+    inside = (bins >= 0) & (bins < edges.size - 1)
+    kept = jnp.zeros(edges.size - 1, dtype).at[jnp.clip(bins, 0, edges.size - 2)].add(jnp.where(inside, mass, 0))
+    return kept / jnp.sum(mass)
+
+
+class StationaryTarget(AbstractTarget):
+    """A stationary density of the rate that the model is to have under common white noise.
+
+        P(r) ∝ r^(−3/2) exp(−V(r)/T), T = π D/Δ       the exact law for g = k = 0 without slow terms
+        residuals = 2 √N (√P_bin − √p_bin)
+
+    in units of their sampling error: in large samples the sum of squares is Pearson's χ² (Freeman & Tukey's form stays
+    finite for empty bins).
+
+    - `r`: samples of the rate, any number > 0 of them in order of time; NaN is left out. They are sorted into `bins` bins of
+      equal content; or
+    - `density`: a pair (rates, density): with rates (k + 1,) the edges of k bins, or with rates (k,) equally spaced centres
+    - `noise`: the intensity D (dv = … + √(2D) dW in time t/τ), or None to fit it too, as `ln D`
+    - `samples`: how many independent samples N the data amount to; None: of `r`, their number over twice the integrated
+      autocorrelation time; of a density, unknown, and the errors' size is estimated from the best fit
+    - `stimulus`: a constant input, a number
+
+    r in the model's unit of rate. Energies and T scale alike, but r^(−3/2) and Δ don't: all of η, J, Δ, D can be told from a
+    density, where the noise shows enough of the landscape. Raises `ValueError` for rates ≤ 0, edges that don't
+    increase, neither or both of `r` and `density`. Use it for long recordings of one population; no run is needed. Source:
+    nmmjax theory notes §7; Freeman & Tukey, Ann. Math. Stat. 21:607 (1950).
+    """
+
+    edges: Values
+    shares: Values
+    intensity: Any
+    size: Any
+    current: Scalar
+    known: bool = eqx.field(static=True)
+
+    def __init__(
+        self,
+        r: Any = None,
+        *,
+        density: Any = None,
+        noise: Real | None = None,
+        samples: Real | None = None,
+        bins: int = 40,
+        stimulus: Real = 0.0,
+    ):
+        require("r", r if density is None else density, "be given, or else `density`", (r is None) != (density is None))
+        counts = isinstance(bins, int) and not isinstance(bins, bool) and bins >= 2
+        require("bins", bins, "be an integer ≥ 2", counts)
+        self.size = None if samples is None else as_number("samples", samples, "(0, inf)")
+        if r is not None:
+            edges, shares, effective = _histogram(r, bins)
+            self.size = jnp.asarray(effective) if self.size is None else self.size
+        else:
+            edges, shares = _density(density)
+        self.known = self.size is not None
+        self.size = jnp.ones(()) if self.size is None else self.size
+        self.edges, self.shares = jnp.asarray(edges), jnp.asarray(shares)
+        self.intensity = None if noise is None else as_number("noise", noise, "(0, inf)")
+        self.current = as_number("stimulus", stimulus)
+
+    @property
+    def noise_known(self) -> bool:
+        return self.known
+
+    def count(self, model: Any) -> Any:
+        # Shares add up to 1.
+        return self.shares.shape[0] - 1
+
+    def check(self, model: Any) -> None:
+        require_population(model, "StationaryTarget", fast=True)
+        fits = model.gap is None and model.conductance is None
+        require("model", model, "be without gap junctions and conductances, which have no Boltzmann law", fits)
+
+    def unknown_names(self, model: Any) -> tuple[str, ...]:
+        return ("ln D",) if self.intensity is None else ()
+
+    def unknowns(self, model: Any) -> Values:
+        """The best of some intensities for this model."""
+        dtype = model.eta.dtype
+        if self.intensity is not None:
+            return jnp.zeros(0, dtype)
+        guesses = jnp.log(jnp.asarray(_INTENSITIES, dtype))
+        losses = jax.vmap(lambda guess: self.loss(model, guess[None]))(guesses)
+        return guesses[jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))][None]
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        dtype = model.eta.dtype
+        if self.intensity is None:
+            D = jnp.exp((self.unknowns(model) if unknowns is None else unknowns)[0])
+        else:
+            D = self.intensity.astype(dtype)
+        P = boltzmann_probabilities(model, self.edges.astype(dtype), D, self.current.astype(dtype))
+        root = jnp.where(P == 0, 0, jnp.sqrt(jnp.where(P == 0, 1, P)))  # √ has no derivative at 0
+        return 2 * jnp.sqrt(self.size.astype(dtype)) * (root - jnp.sqrt(self.shares.astype(dtype)))
+
+
+def _histogram(r: Any, bins: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """(edges, shares, independent samples) of bins of equal content, the outermost open."""
+    array = as_array(r)
+    is_array = isinstance(array, (jax.Array, np.ndarray)) and array.ndim == 1
+    require("r", r, "be an array (samples,) of rates", is_array)
+    values = np.asarray(array, float)
+    values = values[~np.isnan(values)]
+    require("r", values, "be > 0 and finite, or NaN", bool(np.all(np.isfinite(values) & (values > 0))))
+    require("r", values.size, f"have at least 10 samples for each of the {bins} bins", values.size >= 10 * bins)
+    inner = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
+    edges = np.concatenate([[0.0], inner, [np.inf]])
+    counted = np.bincount(np.searchsorted(inner, values, side="right"), minlength=inner.size + 1)
+    return edges, counted / values.size, values.size / _correlation(np.log(values))
+
+
+def _correlation(x: np.ndarray) -> float:
+    """1 + 2 Σ of the autocorrelation up to five times the sum (Sokal's window)."""
+    x = x - x.mean()
+    spectrum = np.abs(np.fft.rfft(x, 2 * x.size)) ** 2
+    correlation = np.fft.irfft(spectrum)[: x.size]
+    if correlation[0] <= 0:
+        return 1.0
+    total = 2 * np.cumsum(correlation / correlation[0]) - 1
+    window = np.argmax(np.arange(x.size) >= 5 * total)
+    return float(max(total[window], 1.0))
+
+
+def _density(density: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(edges, shares) of a density on bins."""
+    rule = "be a pair (rates, density), with rates the k + 1 edges or k equally spaced centres of its k bins"
+    require("density", density, rule, isinstance(density, (tuple, list)) and len(density) == 2)
+    at, heights = (np.asarray(as_array(each), float) for each in density)
+    fits = at.ndim == heights.ndim == 1 and heights.size >= 2 and at.size in (heights.size, heights.size + 1)
+    require("density", density, rule, fits)
+    require("density", at, "have increasing rates", bool(np.all(np.diff(at) > 0)))
+    require("density", heights, "be finite and ≥ 0", bool(np.all(np.isfinite(heights) & (heights >= 0))))
+    if at.size == heights.size:
+        step = np.diff(at)
+        require("density", at, rule, bool(np.allclose(step, step[0], rtol=1e-6)))
+        at = np.concatenate([at - step[0] / 2, at[-1:] + step[0] / 2])
+    require("density", at, "have bins of rates ≥ 0", bool(at[0] >= -1e-9 * at[-1]))
+    at = np.maximum(at, 0.0)
+    shares = heights * np.diff(at)
+    total = float(shares.sum())
+    require("density", total, "have an integral ≤ 1 over its bins (within 1 %), and > 0", 0 < total <= 1.01)
+    return at, shares
