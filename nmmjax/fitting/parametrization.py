@@ -144,7 +144,7 @@ def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) 
         entries = np.arange(value.size) if index is None else index
         flat = value.reshape(-1)[entries]
         inside = bool(np.all((flat >= low) & (flat <= high)))
-        require(name, flat if value.ndim else flat[0], f"lie within its bounds [{low:g}, {high:g}]", inside)
+        require(name, flat if value.ndim else value, f"lie within its bounds [{low:g}, {high:g}]", inside)
         finite = np.isfinite([low, high])
         kind = {(False, False): "free", (True, False): "above", (False, True): "below", (True, True): "between"}
         masks.append(None if index is None else jnp.asarray(index))

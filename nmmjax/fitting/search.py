@@ -91,7 +91,7 @@ class Search:
                         self._follow((stages[0], *way)[k], stage)
                         self._descend(stage, len(stages) + k)
                 if goal.refinable and self.method.is_gauss_newton:
-                    self._refine(goal)
+                    self._refine(goal, len(stages))
             except KeyboardInterrupt:
                 self.interrupted = True
                 self._rescue(goal)
@@ -156,8 +156,8 @@ class Search:
                 setattr(self, name, values[self.leader])
 
     def _least_per_datum(self, target: AbstractTarget) -> float:
-        least = np.min(self.loss, initial=np.inf, where=np.isfinite(self.loss))
-        return float(least) / max(int(target.count(self.model)), 1)
+        loss = self.loss[self._active]
+        return float(np.min(loss, initial=np.inf, where=np.isfinite(loss))) / max(int(target.count(self.model)), 1)
 
     def _compile_ahead(self, stages: Any) -> concurrent.futures.ThreadPoolExecutor:
         """Compile the stages side by side, by starts that have ended: they compute nothing."""
@@ -276,19 +276,17 @@ class Search:
 
     def _rescue(self, goal: AbstractTarget) -> None:
         """After Ctrl-C: where the descent under way has come."""
-        if self._live is not None:
-            target, state, name = self._live
-            if target is goal:
-                self._take(state[name], state, np.arange(self.z.shape[0]))
-                self.normal = state.get("A")
-            else:
-                self.z = state[name][:, : self.parameters.size].copy()
-                self.loss = state["loss"].copy()
-        if self.unknowns.shape[1] != len(goal.unknown_names(self.model)):
-            self.unknowns, self.normal = self._unknowns(goal), None
+        target, state, name = self._live if self._live is not None else (None, {}, "")
+        if target is not None:
+            p = self.parameters.size
+            self.z = state[name][:, :p].copy()
+            self.unknowns = state[name][:, p:].copy() if target is goal else self._unknowns(goal)
+            self.normal = state.get("A") if target is goal else None
+        problem = Problem(self.model, goal, self.parameters, self.prior)
+        self.loss = np.array(_losses_of(problem, jnp.asarray(np.concatenate([self.z, self.unknowns], axis=1))))
         self.code = np.where(self.code == RUNNING, STOPPED, self.code)
 
-    def _refine(self, goal: AbstractTarget) -> None:
+    def _refine(self, goal: AbstractTarget, stage: int) -> None:
         """The starts near the best fit once more, with finer steps until that no longer changes them."""
         p = self.parameters.size
         problem = Problem(self.model, goal, self.parameters, self.prior)
@@ -300,7 +298,7 @@ class Search:
             if not near.size:
                 break
             before = self.z
-            self._by_gauss_newton(problem, self.stage[-1], _FINAL, self.method.max_steps, finer, near)
+            self._by_gauss_newton(problem, stage, _FINAL, self.method.max_steps, finer, near)
             self.refine = finer
             best = int(near[np.argmin(self.loss[near])])
             change = np.abs(self.z[best] - before[best])
@@ -344,6 +342,11 @@ def _unknowns_of(model: Any, target: AbstractTarget, parameters: Parametrization
 @eqx.filter_jit
 def _following_of(model: Any, target: Any, after: Any, parameters: Parametrization, z: Values, unknowns: Values) -> Values:
     return jax.vmap(lambda z, own: target.following(parameters.model(model, z), own, after))(z, unknowns)
+
+
+@eqx.filter_jit
+def _losses_of(problem: Problem, z: Values) -> Values:
+    return jax.vmap(problem.loss)(z)
 
 
 @eqx.filter_jit
