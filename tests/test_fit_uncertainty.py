@@ -1,5 +1,6 @@
 """How well fits know their parameters: covariance, coverage, profiles, identifiability, gradients, reports, posteriors."""
 
+import dataclasses
 import sys
 import warnings
 
@@ -197,6 +198,13 @@ def test_report_of_a_good_fit_and_of_a_missed_target():
     assert "at its upper bound 0.5" in held and "can't go beyond the bound" in held
     unknown = fitted(linear(known=False)).report()
     assert "the noise is estimated from it" in unknown
+
+
+def test_report_of_an_interrupted_fit_and_of_one_without_a_finite_loss():
+    found = fitted(linear(), starts=2)
+    assert "was interrupted; this is the best" in dataclasses.replace(found, interrupted=True).report()
+    nothing = dataclasses.replace(found, loss=np.full(2, np.nan), status=np.full(2, 3))
+    assert "No start has a finite loss" in nothing.report()
 
 
 def test_report_of_a_plain_loss():
