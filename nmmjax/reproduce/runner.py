@@ -9,6 +9,7 @@ import jax
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
+from .fitting import recovery
 from .landscapes import switching
 from .prediction import bistability, limit_cycles, peaks
 
@@ -49,6 +50,13 @@ CLAIMS: tuple[Claim, ...] = (
         "Period and number of spikes of a burst cycle follow from energy and the averaged slow variables alone.",
         f"{_NOTES} §5",
         cycles,
+    ),
+    Claim(
+        "recovery",
+        "k",
+        "Δ and J are recovered from target energies, and Δ and α from burst amplitudes.",
+        f"{_PAPER}; {_NOTES} §5",
+        recovery,
     ),
 )
 
