@@ -284,7 +284,8 @@ class Search:
             self.normal = state.get("A") if target is goal else None
         problem = Problem(self.model, goal, self.parameters, self.prior)
         self.loss = np.array(_losses_of(problem, jnp.asarray(np.concatenate([self.z, self.unknowns], axis=1))))
-        self.code = np.where(self.code == RUNNING, STOPPED, self.code)
+        done = state["code"] if target is goal else np.full(self.code.shape, STOPPED)
+        self.code = np.where(done == RUNNING, STOPPED, done)
 
     def _refine(self, goal: AbstractTarget, stage: int) -> None:
         """The starts near the best fit once more, with finer steps until that no longer changes them."""
