@@ -365,6 +365,7 @@ def posterior(samples: Any, truth: Mapping[str, Any] | None = None, axes: Any = 
             for name, draw in ((labels[column], each.axvline), (labels[row], each.axhline if row != column else None)):
                 if name in truth and draw is not None:
                     draw(float(truth[name]), color=ORANGE, linewidth=1)
+            each.locator_params(nbins=4)
             each.tick_params(labelsize=8, labelbottom=row == p - 1, labelleft=column == 0 and row > 0)
             if row == p - 1:
                 each.set_xlabel(names[labels[column]])
