@@ -32,7 +32,8 @@ def test_readme_has_two_commands_and_its_files():
         assert (ROOT / target).exists(), target
 
 
-LONG = {"03_landscape", "05_bursting", "06_fitting"}  # a minute each of compilation; the README's blocks run their functions, too
+# A minute each of compilation; the README's blocks run their functions, too.
+LONG = {"03_landscape", "05_bursting", "06_fitting"}
 NOTEBOOKS = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
     for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
