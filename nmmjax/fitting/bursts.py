@@ -68,7 +68,8 @@ class BurstAmplitudeTarget(AbstractTarget):
 
     - `peaks`: rates at the spikes' peaks in order, (spikes,); or (bursts, spikes) of several bursts, as `find_bursts` gives
       them. NaN where a burst has no further spike, or none was seen
-    - `troughs`: the envelope's lower side, rates at the minimum before each spike, like `peaks`; NaN for the first
+    - `troughs`: the envelope's lower side, rates at the minimum before each spike, like `peaks`; what comes before a burst's
+      first spike is left out
     - `times`: of the peaks since the first one of their burst, like `peaks`
     - `period`: from burst to burst
     - `method`: "prediction", from energy and slow variables without a run: fast, with errors below 0.5 % where slow
@@ -127,6 +128,8 @@ class BurstAmplitudeTarget(AbstractTarget):
             starts = bool(np.all(np.isnan(times_[:, 0]) | (times_[:, 0] == 0)))
             require("times", times_, "count from the first spike of every burst, which has time 0", starts)
             data["times"] = np.where(np.arange(times_.shape[1]) == 0, np.nan, times_)
+        if "troughs" in data:
+            data["troughs"] = np.where(np.arange(data["troughs"].shape[1]) == 0, np.nan, data["troughs"])
         if hasattr(noise, "keys"):
             require("noise", sorted(noise), f"name the data {sorted(data)}", set(noise) == set(data))
         self.names, self.method, self.known = tuple(data), method, noise is not None
@@ -331,11 +334,11 @@ class _Flow(eqx.Module):
         rows = jnp.asarray(_STAGES, flat.dtype)
 
         def stage(i: Any, slopes: Values) -> Values:
-            here = flat + h * jnp.sum(slopes * rows[i], axis=1)
+            here = flat + h * jnp.sum(slopes * rows[i][None], axis=1)
             return slopes.at[:, i].set(ravel_pytree(self.field(unravel(here)))[0])
 
         slopes = jax.lax.fori_loop(0, rows.shape[1], stage, jnp.zeros((flat.size, rows.shape[1]), flat.dtype))
-        return unravel(flat + h * jnp.sum(slopes * rows[-1], axis=1))
+        return unravel(flat + h * jnp.sum(slopes * rows[-1][None], axis=1))
 
     def at(self, event: Callable[[State], Values], step: _Step) -> tuple[State, Values]:
         """State and time within the step where `event` vanishes."""
