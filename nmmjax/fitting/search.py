@@ -29,7 +29,9 @@ _EARLY_ITERATIONS, _STRAGGLERS = 60, 0.1  # of early stages: iterations at most;
 _REFINEMENTS = (4, 16, 64)
 _GAIN = 4.0**5  # by which the error falls at least from one refinement to the next
 _MET, _SAME = 1e-2, 1e-6  # differences below which starts go on as one: between stages, and at the end
-_MISSED = 3.0  # the last stage's loss per datum over the first one's, beyond which it has missed
+_SCATTER = 3.0  # standard errors of the first stage, by which starts are spread where a detour misses too
+_MISSED = 1.5  # the last stage's loss per datum over the first one's, beyond which it has missed
+_EXACT = 1e-8  # loss per datum below which it hasn't, whatever the first one's
 _LARGEST_SEGMENTED = 64  # free numbers up to which there are early stages
 
 
@@ -80,16 +82,22 @@ class Search:
             ahead = self._compile_ahead(stages)
             try:
                 first = self._descend(stages[0], 0)
-                prepared = self.z, self.unknowns
+                prepared = self.z, self.unknowns, self.normal, self.loss.copy()
                 for k, stage in enumerate(stages[1:], 1):
                     self._follow(stages[k - 1], stage)
                     self._descend(stage, k)
                 way = goal.detour(self.model) if len(stages) > 1 and self.method.is_gauss_newton else ()
-                if way and self._least_per_datum(goal) > _MISSED * first:
-                    self.z, self.unknowns = prepared
+                if way and self._missed(goal, first):
+                    self.z, self.unknowns = prepared[:2]
                     for k, stage in enumerate((*way, goal)):
                         self._follow((stages[0], *way)[k], stage)
                         self._descend(stage, len(stages) + k)
+                    if self._missed(goal, first) and self.z.shape[0] > 1:
+                        reached = self.z.copy(), self.unknowns.copy(), self.loss.copy(), self.code.copy(), self.normal
+                        self._scatter(prepared, first)
+                        self._follow(stages[0], goal)
+                        self._descend(goal, len(stages) + len(way) + 1)
+                        self._keep_better(reached)
                 if goal.refinable and self.method.is_gauss_newton:
                     self._refine(goal, len(stages))
             except KeyboardInterrupt:
@@ -148,6 +156,31 @@ class Search:
             else:
                 leaders.append(int(k))
 
+    def _scatter(self, prepared: Any, loss_per_datum: float) -> None:
+        """All starts around the first stage's best result, by a few of its standard errors: evenly, not at random."""
+        z, unknowns, normal, loss = prepared
+        known = np.isfinite(loss) & np.any(normal != 0, axis=(1, 2))  # starts that went on as themselves
+        best = int(np.argmin(np.where(known, loss, np.inf)))
+        count, p = z.shape
+        variance = np.nan_to_num(np.diagonal(inverse(normal[best]))[:p], posinf=0.0) * 2 * loss_per_datum
+        # Roberts's sequence: multiples of powers of the root of x^(p + 1) = x + 1.
+        root = 2.0
+        for _ in range(60):
+            root = (1 + root) ** (1 / (p + 1))
+        share = (0.5 + np.arange(count)[:, None] * root ** -np.arange(1.0, p + 1)) % 1
+        offset = np.asarray(jax.scipy.special.ndtri(jnp.asarray(np.clip(share, 1e-3, 1 - 1e-3))))
+        self.z = (z[best] + _SCATTER * np.sqrt(variance) * offset).astype(z.dtype)
+        self.unknowns = np.repeat(unknowns[best : best + 1], count, axis=0)
+        self.leader, self.code = np.arange(count), np.full(count, RUNNING)
+
+    def _keep_better(self, reached: Any) -> None:
+        """The first start as it was before, where none became better than it."""
+        z, unknowns, loss, code, normal = reached
+        best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
+        if not np.min(np.where(np.isfinite(self.loss), self.loss, np.inf)) <= loss[best]:
+            self.z[0], self.unknowns[0], self.loss[0], self.code[0] = z[best], unknowns[best], loss[best], code[best]
+            self.normal[0] = normal[best]  # pyright: ignore[reportOptionalSubscript]
+
     def _rejoin(self) -> None:
         """All starts where the ones are that they go on as."""
         for name in ("z", "unknowns", "code", "loss", "normal"):
@@ -156,8 +189,14 @@ class Search:
                 setattr(self, name, values[self.leader])
 
     def _least_per_datum(self, target: AbstractTarget) -> float:
+        """The least loss, for every datum that the unknowns leave over."""
         loss = self.loss[self._active]
-        return float(np.min(loss, initial=np.inf, where=np.isfinite(loss))) / max(int(target.count(self.model)), 1)
+        left = int(target.count(self.model)) - self.unknowns.shape[1]
+        return float(np.min(loss, initial=np.inf, where=np.isfinite(loss))) / max(left, 1)
+
+    def _missed(self, goal: AbstractTarget, first: float) -> bool:
+        """Whether the whole is fitted much worse than its parts were."""
+        return self._least_per_datum(goal) > max(_MISSED * first, _EXACT)
 
     def _compile_ahead(self, stages: Any) -> concurrent.futures.ThreadPoolExecutor:
         """Compile the stages side by side, by starts that have ended: they compute nothing."""
