@@ -30,7 +30,15 @@ from .resting import (
 )
 from .target import AbstractTarget
 
-_NODES = np.polynomial.legendre.leggauss(96)
+
+def _panels(count: int, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss and Legendre's rule on each of equal parts of [−1, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    middle = (2 * np.arange(count) + 1) / count - 1
+    return (middle[:, None] + nodes[None] / count).ravel(), np.tile(weights / count, count)
+
+
+_NODES = _panels(8, 48)
 _SEARCH = 512  # frequencies among which a peak is looked for
 
 
