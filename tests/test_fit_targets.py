@@ -162,9 +162,7 @@ CASES = {
         ("J", "Delta", "eta"),
     ),
     "energy of states": (
-        lambda m: nmm.EnergyTarget(
-            [(y, float(nmm.total_energy(m, y))) for y in ({"r": 1.0, "v": 0.3, "A": 0.1, "B": 0.0},)]
-        ),
+        lambda m: nmm.EnergyTarget([(MOVING, float(nmm.total_energy(m, MOVING)))]),
         BURSTER,
         ("J", "Delta"),
     ),
@@ -477,7 +475,8 @@ def test_bad_input_is_one_sentence(call, message, unchecked):
 @pytest.mark.slow
 def test_prediction_costs_less_than_simulation():
     """One evaluation, compiled, of the residuals: by prediction, and by an ordinary run to a settled burst."""
-    predicted = jax.jit(nmm.BurstAmplitudeTarget(burst()["peaks"], period=burst()["period"]).residuals)
+    target = nmm.BurstAmplitudeTarget(burst()["peaks"], period=burst()["period"])
+    predicted = jax.jit(lambda m: target.residuals(m))
     run = jax.jit(
         lambda m: nmm.simulate(m, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 240.0, 24_001), rtol=1e-8, atol=1e-10).ys
     )
