@@ -208,7 +208,7 @@ def rivals(quick: bool) -> dict[str, Any]:
     its derivatives; evolution also with whole generations in one call. Medians over seeds."""
     from scipy.optimize import differential_evolution, minimize
 
-    limit, patience, seeds = 1e-6, (20.0 if quick else 120.0), (1 if quick else 3)
+    limit, patience, seeds = 1e-6, (20.0 if quick else 60.0), (1 if quick else 3)
     goal = target(*recording(TRUTH), y0=START)
     low, high = (np.array([BOUNDS[name][k] for name in NAMES]) for k in range(2))
     limits = list(zip(low, high, strict=True))
@@ -306,7 +306,7 @@ def targets(quick: bool) -> dict[str, Any]:
             return goal.residuals(changed)
 
         slope = jax.jit(jax.vmap(lambda Delta, f=residuals: (f(Delta), jax.jacfwd(f)(Delta))))
-        many = 16 if method == "prediction" else 4
+        many = 8 if quick else 64
         seconds = timed(lambda slope=slope, many=many: slope(jnp.linspace(1.95, 2.05, many)), 3)
         cost[method] = seconds["seconds_median"] / many
     return {

@@ -435,3 +435,10 @@ def test_data_of_another_model_are_refused(data):
         nmm.LossTarget(lambda model: model.eta).residuals(GUESS)
     with pytest.raises(ValueError, match="must return one number"):
         fit(lambda model: jnp.ones(2) * model.eta, starts=1)
+
+
+def test_threads_compute_in_the_precision_of_the_caller():
+    with jax.enable_x64(False):
+        fitted = nmm.fit(nmm.MPR(), free="eta", target=lambda model: (model.eta + 2) ** 2, starts=4, progress=False)
+    assert fitted.values.dtype == np.float32 and fitted.history.shape[0] == 4
+    np.testing.assert_allclose(fitted.values[fitted.best_index], -2.0, atol=1e-3)

@@ -1,6 +1,5 @@
 """Layer 5: a plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ import numpy as np
 from ..models.mpr import MPR
 from ..models.network import Network
 from .convergence import converge, predicted_rates
-from .engine import Shape, Task, prepared, run
+from .engine import Shape, Task, pool_of, prepared, run
 from .gradient import derivative_name
 from .observables import Final, LastFinite, Samples
 from .runge_kutta import Adaptive
@@ -28,7 +27,7 @@ def compute_lanes(plan: "Plan", build: Any, values: Mapping[str, np.ndarray], re
     tangents = 0 if plan.method.reverse else len(plan.gradient)
     nodes = int(np.prod(plan.base.nodes))
     shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes)
-    with concurrent.futures.ThreadPoolExecutor(shape.threads) as pool:
+    with pool_of(shape.threads) as pool:
         return _Lanes(plan, build, values, shape, pool).results(report)
 
 

@@ -99,6 +99,16 @@ def _block_bytes() -> int:
     return _BLOCK_BYTES
 
 
+def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    """Threads that compute in this thread's precision, also where `jax.enable_x64` set it, which only this thread sees."""
+    double = jnp.zeros(()).dtype == jnp.float64
+
+    def inherit() -> None:
+        jax.enable_x64(double).__enter__()
+
+    return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
+
+
 def _compile(task: Any, group: int, platform: str) -> Any:
     """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
 

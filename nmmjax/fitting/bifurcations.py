@@ -98,6 +98,10 @@ class FoldTarget(AbstractTarget):
     def noise_known(self) -> bool:
         return self.known
 
+    @property
+    def alone(self) -> bool:
+        return isinstance(self.place.near, dict)  # networks take eigenvectors
+
     def check(self, model: Any) -> None:
         self.place.check(model)
 
@@ -120,6 +124,10 @@ class HopfTarget(AbstractTarget):
     @property
     def noise_known(self) -> bool:
         return self.known
+
+    @property
+    def alone(self) -> bool:
+        return isinstance(self.place.near, dict)  # networks take eigenvectors
 
     def check(self, model: Any) -> None:
         self.place.check(model)

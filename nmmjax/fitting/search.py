@@ -78,7 +78,8 @@ class Search:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
         small = self.parameters.size <= _LARGEST_SEGMENTED
         stages = goal.stages(self.model) if small else (goal,)
-        with concurrent.futures.ThreadPoolExecutor(_threads()) as self._pool:
+        self._threads = 1 if goal.alone else _threads()
+        with engine.pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
             try:
                 first = self._descend(stages[0], 0)
@@ -188,6 +189,13 @@ class Search:
             if values is not None:
                 setattr(self, name, values[self.leader])
 
+    def _shape(self) -> engine.Shape:
+        """Blocks of starts: their runs fill vectors, and no start waits for too many others."""
+        devices = tuple(jax.local_devices())
+        largest = 8 if devices[0].platform == "cpu" else 256
+        block = int(np.clip(-(-self.z.shape[0] // self._threads), 1, largest))
+        return engine.Shape(block, 1, self._threads, devices[:1] if self._threads == 1 else devices)
+
     def _least_per_datum(self, target: AbstractTarget) -> float:
         """The least loss, for every datum that the unknowns leave over."""
         loss = self.loss[self._active]
@@ -200,12 +208,12 @@ class Search:
 
     def _compile_ahead(self, stages: Any) -> concurrent.futures.ThreadPoolExecutor:
         """Compile the stages side by side, by starts that have ended: they compute nothing."""
-        ahead = concurrent.futures.ThreadPoolExecutor(_threads())
+        ahead = engine.pool_of(self._threads)
 
         def compile_one(target: AbstractTarget) -> None:
             problem = Problem(self.model, target, self.parameters, self.prior)
             base, structure = Structure.of(problem)
-            shape = _shape(self.z.shape[0])
+            shape = self._shape()
             width = self.z.shape[1] + len(target.unknown_names(self.model))
             state = LevenbergMarquardt.begin(np.zeros((shape.block, width), self.z.dtype), problem)
             state["code"][:] = CONVERGED
@@ -236,7 +244,7 @@ class Search:
         """One call of the engine for the starts that are `running`; `values` take the results."""
         steps = np.full(running.size, refine, np.int32)
         some = {name: each[running] for name, each in values.items()}
-        found, _ = engine.run(task, _shape(self.z.shape[0]), self._pool, base, some, steps, np.zeros(running.size))
+        found, _ = engine.run(task, self._shape(), self._pool, base, some, steps, np.zeros(running.size))
         losses = found.pop("history")
         for name, each in found.items():
             values[name][running] = each
@@ -423,11 +431,3 @@ def inverse(A: np.ndarray) -> np.ndarray:
 
 def _threads() -> int:
     return max(len(jax.local_devices()), engine.cores())
-
-
-def _shape(count: int) -> engine.Shape:
-    """Blocks of starts: their runs fill vectors, and no start waits for too many others."""
-    devices = tuple(jax.local_devices())
-    threads = _threads()
-    largest = 8 if devices[0].platform == "cpu" else 256
-    return engine.Shape(int(np.clip(-(-count // threads), 1, largest)), 1, threads, devices)

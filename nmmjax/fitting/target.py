@@ -85,6 +85,12 @@ class AbstractTarget(eqx.Module):
         """Whether residuals come in blocks, each with unknowns of its own, of which `blocks` gives the Jacobian."""
         return False
 
+    @property
+    def alone(self) -> bool:
+        """Whether starts must be computed one block after the other: calls of LAPACK that run at once may wait for each
+        other for ever."""
+        return False
+
     def __add__(self, other: Any) -> "TargetSum":
         if not isinstance(other, AbstractTarget):
             return NotImplemented
@@ -164,6 +170,10 @@ class TargetSum(AbstractTarget):
     def reversible(self) -> bool:
         return all(part.reversible for _, part in self.parts)
 
+    @property
+    def alone(self) -> bool:
+        return any(part.alone for _, part in self.parts)
+
 
 class LossTarget(AbstractTarget):
     """Any `function(model)` to be made small, a number: penalties, or a loss of one's own. Has no residuals, so that only
@@ -185,6 +195,10 @@ class LossTarget(AbstractTarget):
     @property
     def has_residuals(self) -> bool:
         return False
+
+    @property
+    def alone(self) -> bool:
+        return True  # nobody knows what it calls
 
 
 def as_target(target: Any) -> AbstractTarget:

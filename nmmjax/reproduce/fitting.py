@@ -17,18 +17,16 @@ from ..models.mpr import MPR
 from ..solvers.simulation import simulate
 from .claim import Evidence, Row, at_most
 
-_BISTABLE = MPR(eta=-5.0, J=15.0, Delta=1.0)
-_BURSTER = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=SynapticDepression(alpha=0.05, tau=10.0))
 _SYMBOLS = {"Delta": "Δ", "J": "J", "adaptation.alpha": "α"}
 _COLOURS = {"energies": "#2f8f4e", "prediction": "#d1651a", "simulation": "#1f5fa8"}
 
 
-def _energies() -> tuple[dict[float, float], dict[float, float]]:
+def _energies(model: MPR) -> tuple[dict[float, float], dict[float, float]]:
     """(levels, barriers) of the two wells by rate. Rates at rest are the roots of π²r⁴ − Jr³ − ηr² − Δ²/4π² in r > 0."""
-    eta, J, Delta = (float(each) for each in (_BISTABLE.eta, _BISTABLE.J, _BISTABLE.Delta))
+    eta, J, Delta = (float(each) for each in (model.eta, model.J, model.Delta))
     roots = np.roots([np.pi**2, -J, -eta, 0.0, -(Delta**2) / (4 * np.pi**2)])
     rates = np.sort(roots.real[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)])
-    V = np.asarray(potential_energy(_BISTABLE, State(r=jnp.asarray(rates), v=jnp.zeros(3))))
+    V = np.asarray(potential_energy(model, State(r=jnp.asarray(rates), v=jnp.zeros(3))))
     wells = (0, 2)
     return {float(rates[k]): float(V[k]) for k in wells}, {float(rates[k]): float(V[1] - V[k]) for k in wells}
 
@@ -37,7 +35,9 @@ def recovery(quick: bool) -> Evidence:
     """(k) Δ and J from the energies of both wells and their barriers; Δ and α from the peaks of a burst's spikes."""
     pyplot, xr = optional("matplotlib.pyplot", "plot"), optional("xarray", "data")
     starts = 4 if quick else 16
-    level, barrier = _energies()
+    bistable = MPR(eta=-5.0, J=15.0, Delta=1.0)
+    burster = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=SynapticDepression(alpha=0.05, tau=10.0))
+    level, barrier = _energies(bistable)
     first = fit(
         MPR(eta=-5.0, J=13.5, Delta=0.7),
         free=("Delta", "J"),
@@ -46,18 +46,18 @@ def recovery(quick: bool) -> Evidence:
         bounds={"Delta": (0.3, 1.5), "J": (13.0, 18.0)},
         progress=False,
     )
-    run = simulate(_BURSTER, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 200.0, 20_001), rtol=1e-9, atol=1e-11)
+    run = simulate(burster, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 200.0, 20_001), rtol=1e-9, atol=1e-11)
     bursts = find_bursts(run)
     last = int(np.flatnonzero(np.isfinite(bursts["period"].values))[-1])  # transients have died out
     peaks = np.asarray(bursts["peak"].values)[last]
     peaks = peaks[np.isfinite(peaks)]
     period = float(bursts["period"].values[last])
     guess = MPR(eta=-5.5, J=15 * 2**0.5, Delta=1.9, adaptation=SynapticDepression(alpha=0.045, tau=10.0))
-    free, fits = ("Delta", "adaptation.alpha"), {"energies": (first, _BISTABLE)}
+    free, fits = ("Delta", "adaptation.alpha"), {"energies": (first, bistable)}
     for method, count in (("prediction", starts), ("simulation", 1)):
         target = BurstAmplitudeTarget(peaks, period=period, method=method)
         found = fit(guess, free=free, target=target, starts=count, spread=0.1, progress=False)
-        fits[method] = (found, _BURSTER)
+        fits[method] = (found, burster)
         guess = found.best
     rows = []
     for name, limit in (("energies", 1e-6), ("prediction", 0.05), ("simulation", 1e-3)):
