@@ -313,7 +313,7 @@ class Gradient:
                 )
             still = jnp.max(jnp.abs(slope)) <= 1e-13 * (1 + jnp.abs(loss))
             # Where the loss is not finite the run goes back to the best point, half the step being lost with it.
-            z = jnp.where(finite, optax.apply_updates(z, change), (z + best) / 2)  # pyright: ignore[reportOperatorIssue]
+            z = jnp.where(finite, optax.apply_updates(z, change), (z + best) / 2)  # pyright: ignore[reportArgumentType]
             code = jnp.where(finite, RUNNING, jnp.where(jnp.isfinite(least), RUNNING, NON_FINITE))
             code = jnp.where(still & finite | (waited >= self.patience), CONVERGED, code)
             code = jnp.where(~finite & (waited >= self.patience), NON_FINITE, code)

@@ -231,4 +231,4 @@ def _table(argument: str, value: Any, near: Any, keys: str) -> tuple[np.ndarray,
         return where, np.asarray([float(as_number(argument, each)) for each in value.values()])
     one = "" if near is None else "a number, or "
     require(argument, value, f"be {one}a mapping of {keys} to energies", near is not None)
-    return np.asarray([float(near)]), np.asarray([float(as_number(argument, value))])
+    return np.asarray([float(near)]), np.asarray([float(as_number(argument, value))])  # pyright: ignore[reportArgumentType]

@@ -77,12 +77,13 @@ class Search:
     def run(self, goal: AbstractTarget) -> None:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
         small = self.parameters.size <= _LARGEST_SEGMENTED
-        stages = goal.stages(self.model) if small else (goal,)
+        stages: tuple[AbstractTarget, ...] = goal.stages(self.model) if small else (goal,)
         self._threads = 1 if goal.alone else _threads()
         with engine.pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
             try:
-                first = self._descend(stages[0], 0)
+                parts = stages[0]
+                first = self._descend(parts, 0)
                 prepared = self.z, self.unknowns, self.normal, self.loss.copy()
                 for k, stage in enumerate(stages[1:], 1):
                     self._follow(stages[k - 1], stage)
@@ -91,12 +92,12 @@ class Search:
                 if way and self._missed(goal, first):
                     self.z, self.unknowns = prepared[:2]
                     for k, stage in enumerate((*way, goal)):
-                        self._follow((stages[0], *way)[k], stage)
+                        self._follow((parts, *way)[k], stage)
                         self._descend(stage, len(stages) + k)
                     if self._missed(goal, first) and self.z.shape[0] > 1:
                         reached = self.z.copy(), self.unknowns.copy(), self.loss.copy(), self.code.copy(), self.normal
                         self._scatter(prepared, first)
-                        self._follow(stages[0], goal)
+                        self._follow(parts, goal)
                         self._descend(goal, len(stages) + len(way) + 1)
                         self._keep_better(reached)
                 if goal.refinable and self.method.is_gauss_newton:

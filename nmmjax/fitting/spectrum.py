@@ -197,7 +197,7 @@ class SpectrumTarget(AbstractTarget):
         self.sigma = {}
         for name, value in wanted.items():
             each = error[name] if hasattr(error, "keys") else error
-            if name == "power" and np.ndim(each) and np.shape(each) == np.shape(present):
+            if name == "power" and present is not None and np.ndim(each) and np.shape(each) == present.shape:
                 each = np.asarray(each)[present]
             # Powers are compared by their logarithms, whose errors are relative.
             size = value if name == "peak_frequency" else np.ones_like(value)
