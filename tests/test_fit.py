@@ -138,7 +138,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each in ("gap", "network") else each for each in MODELS]
+)
 def test_derivatives_of_runs_equal_differences(name):
     model = MODELS[name]
     ts = jnp.linspace(0.0, 4.0, 21)
@@ -192,6 +194,7 @@ def test_noise_models(data):
     np.testing.assert_allclose(student.residuals(GUESS) ** 2, 5 * np.log1p(np.asarray(x) ** 2 / 4), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_truncated_derivatives_forget(data):
     target = nmm.TrajectoryTarget(TS, r=data.r, v=data.v, stimulus=PULSE, y0=Y0, truncate=1)
     whole = nmm.TrajectoryTarget(TS, r=data.r, v=data.v, stimulus=PULSE, y0=Y0)
@@ -234,6 +237,7 @@ def test_unequal_sampling_with_a_gap(key):
     assert distance(fitted) < 1e-7
 
 
+@pytest.mark.slow
 def test_noise_gives_honest_errors(data, key):
     keys = jax.random.split(key)
     r, v = (each + 0.05 * jax.random.normal(k, TS.shape) for each, k in zip((data.r, data.v), keys, strict=True))

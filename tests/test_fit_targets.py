@@ -358,6 +358,7 @@ def test_depression_comes_from_bursts_by_prediction():
     assert errors(fitted, BURSTER, free).max() < 2e-3
 
 
+@pytest.mark.slow
 def test_two_folds_give_coupling_and_heterogeneity():
     edges = BISTABLE.eta + landscape(BISTABLE).vanishing_input
     target = nmm.FoldTarget("eta", float(edges[0]), near=0.16) + nmm.FoldTarget("eta", float(edges[2]), near=0.75)
@@ -365,6 +366,7 @@ def test_two_folds_give_coupling_and_heterogeneity():
     assert errors(fitted, BISTABLE, ("J", "Delta")).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_a_density_gives_all_parameters_and_the_noise():
     truth = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0)
     target = nmm.StationaryTarget(density=histogram(truth, 2.0))

@@ -138,10 +138,10 @@ def test_a_resumed_sweep_counts_only_what_it_computes_itself():
 def test_a_terminal_gets_a_bar(monkeypatch, capfd):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert type(progress._bar()).__name__ == "Progress"
+    assert type(progress._bar("lanes")).__name__ == "Progress"
     run_plan(FakePlan(pause=0.05), chunk=10)
     monkeypatch.setitem(sys.modules, "rich.progress", None)
-    assert progress._bar() is None  # without rich: lines
+    assert progress._bar("lanes") is None  # without rich: lines
 
 
 def test_ctrl_c_without_a_store_propagates():
@@ -156,10 +156,11 @@ def test_ctrl_c_without_a_store_propagates():
 
 def test_ctrl_c_in_the_shell_keeps_finished_chunks(tmp_path):
     script = """
-import sys
+import signal, sys
 from helpers_sweep import FakePlan
 from nmmjax.sweeping import run_plan
-run_plan(FakePlan(pause=1.0), store=sys.argv[1], chunk=5)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
+run_plan(FakePlan(pause=0.5), store=sys.argv[1], chunk=5)
 """
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     store = tmp_path / "s.zarr"
