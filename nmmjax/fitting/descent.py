@@ -26,7 +26,7 @@ FORWARD_LIMIT = 24  # free numbers up to which losses are differentiated by forw
 RUNNING, CONVERGED, STOPPED, STALLED, NON_FINITE = -1, 0, 1, 2, 3
 MEANINGS = {
     CONVERGED: "converged",
-    STOPPED: "stopped at the largest number of steps",
+    STOPPED: "stopped at the largest number of steps, or when nearly all others had ended",
     STALLED: "stalled: no step lowers the loss, though the gradient isn't zero; the loss may jump or be flat there",
     NON_FINITE: "not finite: the loss or its gradient is infinite or NaN where it started",
 }

@@ -25,7 +25,8 @@ from .target import AbstractTarget
 _LM_CALL, _GRADIENT_CALL = 6, 50  # iterations between looks at which starts go on
 _EARLY, _FINAL = (1e-3, 1e-4), (1e-10, 1e-13)  # tolerances of steps and gains: of stages that only prepare, and of the last
 _DAMPING = (1e-2, 1e-4, 1e-10)  # λ at first: of the first stage, of those that follow, of refinements
-_EARLY_ITERATIONS, _STRAGGLERS = 60, 0.1  # of early stages: iterations at most; the share of starts that isn't waited for
+_EARLY_ITERATIONS = 60  # of early stages, at most
+_STRAGGLERS, _PATIENCE = 0.1, 24  # the share of starts that isn't waited for; in the last stage, only for so many iterations
 _REFINEMENTS = (4, 16, 64)
 _GAIN = 4.0**5  # by which the error falls at least from one refinement to the next
 _MET, _SAME = 1e-2, 1e-6  # differences below which starts go on as one: between stages, and at the end
@@ -276,11 +277,14 @@ class Search:
         state, taken = self.memory.restore(phase, state)
         self._live = problem.target, state, "z"
         running = chosen[state["code"][chosen] == RUNNING]
+        late = 0  # iterations for which nearly all starts have ended
         while running.size and taken < most:
             self._run(task, base, state, running, refine, stage)
             taken += _LM_CALL
             running = chosen[state["code"][chosen] == RUNNING]
-            if settled is _EARLY and running.size <= _STRAGGLERS * chosen.size:
+            if np.isin(self.leader, running).sum() <= _STRAGGLERS * self.leader.size:
+                late += _LM_CALL if settled is _FINAL else most
+            if late >= _PATIENCE:
                 running, taken = running[:0], most
             self.memory.save(phase, state, taken)
         self._take(state["z"], state, chosen)
