@@ -139,7 +139,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(each, marks=pytest.mark.slow) if each in ("gap", "network") else each for each in MODELS]
+    "name", [pytest.param(each, marks=pytest.mark.slow) if each != "population" else each for each in MODELS]
 )
 def test_derivatives_of_runs_equal_differences(name):
     model = MODELS[name]

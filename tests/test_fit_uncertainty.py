@@ -117,11 +117,13 @@ def test_intervals_of_linear_fits_cover_the_truth(known):
     assert np.all((share >= 0.90) & (share <= 0.99)), share
 
 
+@pytest.mark.slow
 def test_intervals_of_fits_to_runs_cover_the_truth(recorded):
     share = covered([fitted(recording(recorded, k), ("eta", "J", "Delta")) for k in range(200)])
     assert np.all((share >= 0.90) & (share <= 0.99)), share
 
 
+@pytest.mark.slow
 def test_profile_of_a_run_against_covariance(recorded):
     """Nearly quadratic: the intervals agree to a twentieth of their width; the initial state is fitted as well."""
     found = fitted(recording(recorded, 3, y0=None), ("eta", "J", "Delta"))
