@@ -49,6 +49,7 @@ from .fitting.bursts import BurstAmplitudeTarget as BurstAmplitudeTarget
 from .fitting.checking import GradientCheck as GradientCheck
 from .fitting.checking import check_gradient as check_gradient
 from .fitting.energies import EnergyTarget as EnergyTarget
+from .fitting.profiles import Profile as Profile
 from .fitting.result import Fitted as Fitted
 from .fitting.spectrum import SpectrumTarget as SpectrumTarget
 from .fitting.stationary import StationaryTarget as StationaryTarget
@@ -56,7 +57,6 @@ from .fitting.target import AbstractTarget as AbstractTarget
 from .fitting.target import LossTarget as LossTarget
 from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget
 from .fitting.uncertainty import Identifiability as Identifiability
-from .fitting.uncertainty import Profile as Profile
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape

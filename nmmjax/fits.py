@@ -1,6 +1,7 @@
 """Layer 6: `fit`, parameters from data: many starts at once, with progress, checkpoints, and the best so far at Ctrl-C."""
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -84,10 +85,13 @@ def fit(
     x = _start_values(model, parameters, starts, priors, spread, key)
     z = np.asarray(inverses_of(parameters, jnp.asarray(x, parameters.scale.dtype)))
     method = Method(optimizer, steps, patience, polish, max_steps)
-    memory = Memory(store, (model, goal, parameters, priors, z, np.asarray([steps, patience, max_steps])))
-    with Progress(0, 0, progress, "fit", "starts") as bar:
-        search = Search(model, parameters, priors, z, method, memory, bar.finish)
-        bar.total = z.shape[0] * (search.stages_of(goal) + int(goal.refinable and method.is_gauss_newton))
+    words = re.sub(r" at 0x[0-9a-f]+", "", repr(goal))  # a function's address is another one in every process
+    settings = f"{words} {parameters.labels} {parameters.kinds} {polish}"
+    numbers = np.asarray([steps, patience, max_steps])
+    memory = Memory(store, (model, goal, parameters, priors, z, numbers, _first_change(optimizer)), settings)
+    search = Search(model, parameters, priors, z, method, memory)
+    with Progress(z.shape[0] * search.reports(goal), 0, progress, "fit", "starts") as bar:
+        search.report = bar.finish
         search.run(goal)
     history = np.concatenate(search.history, axis=1) if search.history else np.zeros((z.shape[0], 0))
     return Fitted(
@@ -108,6 +112,16 @@ def fit(
         prior=priors,
         interrupted=search.interrupted,
     )
+
+
+def _first_change(optimizer: Any) -> Any:
+    """What an optimiser does at its first update of a known point: tells it from others, whose settings can't be read."""
+    if optimizer is None:
+        return None
+    z, slope = jnp.ones(2), jnp.asarray([0.5, -2.0])
+    more = {"value": jnp.sum(z), "grad": slope, "value_fn": lambda z: jnp.sum(jnp.cosh(z))}
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        return optax.with_extra_args_support(optimizer).update(slope, optimizer.init(z), z, **more)
 
 
 def _priors(parameters: Parametrization, prior: Any) -> tuple[Any, Any]:
@@ -142,7 +156,7 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
             column = column.reshape(count, -1)
             flat.append(column if mask is None else column[:, np.asarray(mask)])
         x = np.concatenate(flat, axis=1)
-        low, high = _edges(parameters)
+        low, high = parameters.edges
         inside = bool(np.all((x >= low) & (x <= high)))
         require("starts", x, "lie within the bounds", inside)
         return x
@@ -161,16 +175,9 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
     x = np.where(kind == "below", high - np.maximum(high - own, 1e-3 * size) * np.exp(float(spread) * normal), x)
     x = np.where(kind == "between", low + (high - low) * share, x)
     x = np.where(np.isfinite(deviation), mean + np.where(np.isfinite(deviation), deviation, 0) * normal, x)
-    low, high = _edges(parameters)
+    low, high = parameters.edges
     margin = 1e-6 * np.where(np.isfinite(high - low), high - low, size)
     return np.concatenate([own[None], np.clip(x, low + margin, high - margin)])
-
-
-def _edges(parameters: Parametrization) -> tuple[np.ndarray, np.ndarray]:
-    kind = np.asarray(parameters.kinds)
-    low = np.where((kind == "above") | (kind == "between"), np.asarray(parameters.lower), -np.inf)
-    high = np.where((kind == "below") | (kind == "between"), np.asarray(parameters.upper), np.inf)
-    return low, high
 
 
 def _sobol(count: int, size: int, key: Any) -> np.ndarray:

@@ -262,7 +262,7 @@ class _Density:
             bare, slope = self.bare.gradient(z, self.refine)
             # ∫ σ^(−m−1) exp(−loss/σ²) dσ ∝ loss^(−m/2)
             loss, slope = self.count / 2 * jnp.log(bare), self.count / 2 * slope / bare
-            prior = lambda z: jnp.sum(self.problem.prior_residuals(z[:p]) ** 2) / 2  # noqa: E731
+            prior = lambda z: jnp.sum(self.problem.prior_residuals(z[:p]) ** 2) / 2
             more, steeper = jax.value_and_grad(prior)(z)
             loss, slope = loss + more, slope + steeper
         volume, swelling = jax.value_and_grad(lambda z: log_volume(self.parameters, z[:p]))(z)

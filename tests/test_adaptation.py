@@ -157,7 +157,7 @@ def test_hopf_points(kind, kernel, r, eta, omega):
 @pytest.mark.parametrize(("kind", "r", "eta"), FOLDS)
 def test_fold_points(kind, r, eta):
     """dη/dr = 0 along the branch, whatever the kernel; Newton's method from nearby finds the tabulated r."""
-    along = lambda r: equilibrium(kind, "alpha", r)[0]  # noqa: E731
+    along = lambda r: equilibrium(kind, "alpha", r)[0]
     root = optx.root_find(lambda r, _: jax.grad(along)(r), optx.Newton(1e-12, 1e-12), jnp.asarray(r + 1e-3)).value
     np.testing.assert_allclose([root, along(root)], [r, eta], atol=1e-8)
     np.testing.assert_allclose(equilibrium(kind, "exponential", root)[0], eta, atol=1e-8)

@@ -55,7 +55,7 @@ def endings(stimuli, currents, cuts, y0=(0.3, -0.5)):
         states, begin = np.asarray(y0), 0.0
         for end in [*cut, T1]:
             # Inside a piece the current is smooth: one-sided at its ends.
-            inside = lambda t, a=begin, b=end, current=current: current(min(max(t, a), np.nextafter(b, a)))  # noqa: E731
+            inside = lambda t, a=begin, b=end, current=current: current(min(max(t, a), np.nextafter(b, a)))
             states = reference(model, states, [begin, end], inside)[:, -1]
             begin = end
         rows.append(states)
@@ -183,7 +183,7 @@ def test_the_finest_run_is_true(wide):
 
 def test_float32():
     """Single precision throughout, accurate to its rounding, and it ends."""
-    single = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
+    single = lambda x: jnp.asarray(x, jnp.float32)
     with jax.enable_x64(False):
         model = MPR(single(1.0), single(8.0), single(0.3), single(1.2))
         plan = plan_sweep(model, over={"eta": [-2.0, 0.0, 1.0]}, y0=Y0, t1=T1, observe={"last": Final(), "mean": Mean("r")})
@@ -523,6 +523,6 @@ def test_convergence_of_a_known_series(several):
 
 
 def test_a_series_that_does_not_converge_is_no_success():
-    solve = lambda lanes, rates, multiple=1: ({"x": rates * multiple}, np.ceil(rates * multiple)[:, None].astype(int))  # noqa: E731
+    solve = lambda lanes, rates, multiple=1: ({"x": rates * multiple}, np.ceil(rates * multiple)[:, None].astype(int))
     _, error, met, spent = converge(solve, np.full(2, 4.0), {"x": True}, {}, (1e-8, 0.1), 10**4, False)
     assert not np.any(met) and np.all(error > 1e-8) and np.all(spent < 10**5)

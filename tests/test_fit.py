@@ -288,7 +288,7 @@ OPTIMISERS = {
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_any_loss_and_any_optimiser(name):
     optimiser, polish, steps, limit = OPTIMISERS[name]
-    loss = lambda model: (model.eta + 2.0) ** 2 + 10 * (model.Delta - model.eta**2 / 4) ** 2  # noqa: E731
+    loss = lambda model: (model.eta + 2.0) ** 2 + 10 * (model.Delta - model.eta**2 / 4) ** 2
     model = nmm.MPR(eta=-1.0, Delta=0.5)
     options = {"optimizer": optimiser, "polish": polish, "steps": steps, "max_steps": steps, "patience": 400}
     fitted = fit(loss, model, ("eta", "Delta"), None, starts=4, **options)
@@ -308,7 +308,7 @@ def test_weights_of_a_network_by_reverse_mode():
     start = nmm.Network(net.population, weights * 0.8)
     fitted = fit(target, start, {"weights": weights != 0}, None, starts=2, spread=0.1)
     np.testing.assert_allclose(fitted.best.weights, weights, atol=1e-7)
-    loss = lambda W: target.loss(nmm.Network(net.population, W))  # noqa: E731
+    loss = lambda W: target.loss(nmm.Network(net.population, W))
     slope = jax.grad(loss)(start.weights)
     assert slope.shape == (2, 2) and np.all(np.isfinite(slope))
 
@@ -324,7 +324,7 @@ def test_a_start_that_fails_costs_no_other():
 
 
 def test_starts_are_drawn_from_bounds_priors_or_around_the_model(key):
-    loss = lambda model: model.eta**2  # noqa: E731
+    loss = lambda model: model.eta**2
     only = {"optimizer": optax.sgd(1e-9), "polish": None, "steps": 1}
     inside = fit(loss, starts=64, **only).initial
     low, high = (np.array([BOUNDS[name][k] for name in NAMES]) for k in range(2))
@@ -454,3 +454,43 @@ def test_threads_compute_in_the_precision_of_the_caller():
         fitted = nmm.fit(nmm.MPR(), free="eta", target=lambda model: (model.eta + 2) ** 2, starts=4, progress=False)
     assert fitted.values.dtype == np.float32 and fitted.history.shape[0] == 4
     np.testing.assert_allclose(fitted.values[fitted.best_index], -2.0, atol=1e-3)
+
+
+def test_a_full_disk_costs_the_store_but_not_the_fit(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    loss = lambda model: (model.eta + 2) ** 2
+    with pytest.warns(UserWarning, match=r"can't be written \(No space left on device\): the fit goes on without"):
+        fitted = fit(loss, nmm.MPR(), "eta", None, starts=1, store=tmp_path / "fit.npz")
+    assert fitted.values[0, 0] == pytest.approx(-2.0, abs=1e-6) and not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="`store` must be a file in a folder that exists"):
+        fit(loss, nmm.MPR(), "eta", None, starts=1, store=tmp_path / "no" / "fit.npz")
+
+
+def test_another_optimiser_is_another_fit(tmp_path):
+    loss = lambda model: (model.eta + 2) ** 2
+    options = {"starts": 1, "steps": 3, "polish": None, "store": tmp_path / "fit.npz"}
+    first = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), **options)
+    again = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), **options)
+    np.testing.assert_array_equal(first.values, again.values)
+    with pytest.raises(ValueError, match="belong to this call"):
+        fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(2e-2), **options)
+
+
+def test_a_sum_begins_with_the_segments_of_its_run(data):
+    both = nmm.TrajectoryTarget(TS, r=data.r, v=data.v, stimulus=PULSE) + 2.0 * nmm.FoldTarget("eta", -5.348797, near=0.73)
+    assert [type(each).__name__ for each in both.stages(GUESS)] == ["SegmentTarget", "TargetSum"]
+
+
+def test_time_constants_scale_everything(data):
+    """A population with τ = 20 and times in its unit is the same fit."""
+    stretched = nmm.Pulse(amplitude=3.0, start=60.0, stop=140.0)
+    one = nmm.TrajectoryTarget(TS, r=data.r, v=data.v, stimulus=PULSE)
+    twenty = nmm.TrajectoryTarget(20 * TS, r=data.r / 20, v=data.v, stimulus=stretched)
+    assert (one.segment, one.substeps) == (twenty.segment, twenty.substeps)
+    slow = nmm.MPR(eta=GUESS.eta, J=GUESS.J, Delta=GUESS.Delta, tau=20.0)
+    np.testing.assert_allclose(one.residuals(GUESS), twenty.residuals(slow), rtol=1e-9, atol=1e-11)
+    for first, second in zip(one.stages(GUESS)[:1], twenty.stages(slow)[:1], strict=True):
+        np.testing.assert_allclose(first.residuals(GUESS), second.residuals(slow), rtol=1e-9, atol=1e-11)

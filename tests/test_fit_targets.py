@@ -82,7 +82,7 @@ def jacobian_at_rest(model_name, near):
     model = {"bistable": BISTABLE, "resting": RESTING}[model_name]
     y0 = nmm.simulate(model, {"r": near, "v": -0.2}, jnp.asarray([0.0, 1000.0]), rtol=1e-12, atol=1e-14).y_end
     flat, unravel = jax.flatten_util.ravel_pytree(y0)
-    field = lambda u: jax.flatten_util.ravel_pytree(model.vector_field(jnp.zeros(()), unravel(u)))[0]  # noqa: E731
+    field = lambda u: jax.flatten_util.ravel_pytree(model.vector_field(jnp.zeros(()), unravel(u)))[0]
     return np.asarray(jax.jacfwd(field)(flat))
 
 

@@ -12,7 +12,8 @@ import pytest
 from scipy import stats
 
 import nmmjax as nmm
-from nmmjax.fitting.uncertainty import profile_likelihood, quantile
+from nmmjax.fitting.profiles import profile_likelihood
+from nmmjax.fitting.uncertainty import quantile
 from nmmjax.posterior import _Density as Density
 
 TRUTH = nmm.MPR(eta=1.0, J=4.0, Delta=0.4)

@@ -57,7 +57,7 @@ CASES = {  # stimulus, observables, times, method
 def arguments(name, group, block, dtype):
     """The task of a case, and `group` blocks of lanes with their own numbers of steps."""
     stimulus, observables, times, method = CASES[name]
-    cast = lambda tree: jax.tree.map(lambda each: jnp.asarray(each, dtype), tree)  # noqa: E731
+    cast = lambda tree: jax.tree.map(lambda each: jnp.asarray(each, dtype), tree)
     model = MPR(eta=1.0, J=8.0, Delta=0.3, tau=1.2)
     base = cast(Problem(model, model.state({"r": 0.3, "v": -0.5}), stimulus))
     rng = np.random.default_rng(0)

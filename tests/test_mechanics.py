@@ -202,7 +202,7 @@ def identity_errors(values, r, v, current):
     ])  # fmt: skip
 
 
-span = lambda low, high: st.floats(low, high, allow_subnormal=False)  # noqa: E731
+span = lambda low, high: st.floats(low, high, allow_subnormal=False)
 random_population = st.tuples(
     span(-50, 50), span(-50, 50), span(0, 10), span(0.01, 100), span(0, 5), span(0, 5), span(-10, 10)
 )

@@ -151,7 +151,7 @@ def flow_and_jacobian(eta, Delta, h, r, v):
 @jax.vmap
 def batched_flow(x):
     """Flow, forward and reverse Jacobian for rows (eta, Delta, h, r, v)."""
-    flow = lambda x: jnp.stack(mobius_flow(x[0], x[1], x[2])(x[3], x[4]))  # noqa: E731
+    flow = lambda x: jnp.stack(mobius_flow(x[0], x[1], x[2])(x[3], x[4]))
     return flow(x), jax.jacfwd(flow)(x), jax.jacrev(flow)(x)
 
 
@@ -185,7 +185,7 @@ def test_huge_steps_end_in_the_fixed_point():
 
 def random_lanes(key, n, dtype, spread):
     keys = jax.random.split(key, 6)
-    uniform = lambda key, low, high: jax.random.uniform(key, (n,), dtype, low, high)  # noqa: E731
+    uniform = lambda key, low, high: jax.random.uniform(key, (n,), dtype, low, high)
     eta, J = spread * uniform(keys[0], -1, 1), 2 * spread * uniform(keys[1], -1, 1)
     Delta = jnp.where(jnp.arange(n) % 4 == 0, 0, 10 ** uniform(keys[2], -6, 1)).astype(dtype)
     tau, h = 10 ** uniform(keys[3], -0.5, 1), 10 ** uniform(keys[4], -2, 0)

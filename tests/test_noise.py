@@ -29,7 +29,7 @@ def compute(plan, lanes=None):
 @settings(max_examples=50, deadline=None)
 @given(key=st.tuples(words, words), counter=st.tuples(words, words))
 def test_threefry_is_that_of_jax(key, counter):
-    word = lambda pair: tuple(jnp.uint32(each) for each in pair)  # noqa: E731
+    word = lambda pair: tuple(jnp.uint32(each) for each in pair)
     ours = draw_words(word(key), word(counter))
     theirs = threefry_2x32(jnp.array(key, jnp.uint32), jnp.array(counter, jnp.uint32))
     assert [int(each) for each in ours] == theirs.tolist()
@@ -65,7 +65,7 @@ def boltzmann(model, D):
         V = -(-eta / r - np.pi**2 * r + J * np.log(r) - Delta**2 / (12 * np.pi**2 * r**3))
         return r**-1.5 * np.exp(-(V - 5) / T)
 
-    integral = lambda f: quad(lambda r: f(r) * weight(r), 0, 40, limit=400)[0]  # noqa: E731
+    integral = lambda f: quad(lambda r: f(r) * weight(r), 0, 40, limit=400)[0]
     return np.array([integral(lambda r: r), integral(lambda r: 1 / r)]) / integral(lambda r: 1.0)
 
 

@@ -149,7 +149,7 @@ class Counted(AbstractStimulus):
 
 def test_new_values_do_not_recompile():
     """Parameters, states, times, tolerances and stimulus values are arrays: changing them reuses the compiled run."""
-    run = lambda a, **options: simulate(  # noqa: E731
+    run = lambda a, **options: simulate(
         MPR(eta=a, J=4.0 * a, tau=a), {"r": a, "v": -a}, a * TS, stimulus=Counted(jnp.asarray(a)), **options
     )
     first = run(1.0, rtol=1e-6)

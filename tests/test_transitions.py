@@ -200,7 +200,7 @@ def test_optimal_stimulus_beats_the_best_pulse(optimum):
 
 @pytest.mark.slow
 def test_optimal_stimulus_switches_and_slightly_less_does_not(optimum):
-    run = lambda factor: nmm.simulate(  # noqa: E731
+    run = lambda factor: nmm.simulate(
         *(ONE, optimum.start, jnp.asarray([0.0, 5.0, 80.0])),
         stimulus=nmm.Sampled(optimum.stimulus.ts, factor * optimum.stimulus.values, interpolation="hold"),
     ).ys.r[-1]

@@ -30,7 +30,7 @@ def prepare(lanes: int, dtype: str) -> tuple[Any, Any]:
     from nmmjax.ensemble.splitting import splitting_flow, splitting_stretch
 
     problem, group = ensemble(lanes, T1), lanes // BLOCK
-    cast = lambda each: np.asarray(each, dtype)  # noqa: E731
+    cast = lambda each: np.asarray(each, dtype)
     model = nmm.MPR()
     base = jax.tree.map(cast, Problem(model, model.state({"r": problem.r0, "v": problem.v0}), None))
     values = {name: cast(getattr(problem, name)).reshape(group, BLOCK) for name in ("eta", "J", "Delta")}

@@ -129,7 +129,7 @@ def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limi
 
     Where a step leaves the box, the next one lands on its bound: there the plane is that of the bound.
     """
-    store = lambda start: jnp.full((points, *start.shape), jnp.nan, start.dtype).at[0].set(start)  # noqa: E731
+    store = lambda start: jnp.full((points, *start.shape), jnp.nan, start.dtype).at[0].set(start)
     state = {
         "x": x0,
         "t": t0,
@@ -202,7 +202,7 @@ def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Valu
     keep = good & ~outside & moved & ((stop == RESULTS.successful) | landing | closes)
     go = jax.tree.map(lambda a, b: jnp.where(closes, a, b), (*start, anchor), curve.refresh(new, tangent, anchor))
     at = jnp.where(keep, k, state["xs"].shape[0])  # one beyond the end is dropped
-    put = lambda many, one: many.at[at].set(one, mode="drop")  # noqa: E731
+    put = lambda many, one: many.at[at].set(one, mode="drop")
     x, t, anchor = jax.tree.map(lambda a, b: jnp.where(keep, a, b), go, (x, t, anchor))
     return {
         "x": x,

@@ -162,7 +162,7 @@ def _follow(kind: str, system: System, u: Values, p: Values, bounds: Values, max
     omega = jnp.sqrt(jnp.maximum(kappa, 0.0)) if kind == "HB" else jnp.full_like(kappa, jnp.nan)
     lyapunov = jnp.full_like(omega, jnp.nan) if kind == "LP" else _map(curve, _first_lyapunov, whole.x)
     at_end = jnp.abs(_ends(kappa, whole.count)) < 1e-9
-    takens = lambda at, end: RESULTS.where(at, RESULTS.bogdanov_takens, end)  # noqa: E731
+    takens = lambda at, end: RESULTS.where(at, RESULTS.bogdanov_takens, end)
     ends = whole.result if kind == "LP" else jax.vmap(takens)(at_end, whole.result)
     return BifurcationCurve(
         system=system,
@@ -180,7 +180,7 @@ def _follow(kind: str, system: System, u: Values, p: Values, bounds: Values, max
 def _map(curve: SpecialCurve, function: Any, x: Values) -> Values:
     """`function(curve, x)` at all points, NaN where there is none."""
     one = jax.eval_shape(lambda: function(curve, x[0]))
-    none = lambda: jnp.full(one.shape, jnp.nan, one.dtype)  # noqa: E731
+    none = lambda: jnp.full(one.shape, jnp.nan, one.dtype)
     return jax.lax.map(lambda x: jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: function(curve, x), none), x)
 
 

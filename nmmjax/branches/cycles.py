@@ -215,7 +215,7 @@ def _describe(curve: Cycles, x: Values, mesh: Values) -> Any:
         return found, jnp.sum(others & (jnp.abs(found) > 1)).astype(jnp.int32), *extremes(values, mesh)
 
     nan = jnp.full((n,), jnp.nan, x.dtype)
-    none = lambda: (jax.lax.complex(nan, nan), jnp.full((), -1, jnp.int32), nan, nan)  # noqa: E731
+    none = lambda: (jax.lax.complex(nan, nan), jnp.full((), -1, jnp.int32), nan, nan)
     return period, states, phases, *jax.lax.cond(jnp.all(jnp.isfinite(x)), compute, none)
 
 

@@ -50,7 +50,7 @@ def find_events(curve: Any, x: Values, tangent: Values, eigenvalues: ComplexValu
     """
     system = curve.system
     turn, unstable = tangent[:, -1], unstable_of(eigenvalues)
-    orientation = lambda x, t: jnp.linalg.slogdet(bordered(curve, x, t, None, scale))[0]  # noqa: E731
+    orientation = lambda x, t: jnp.linalg.slogdet(bordered(curve, x, t, None, scale))[0]
     sign = jax.vmap(orientation)(x, tangent)
     crossed, folded = sign[:-1] * sign[1:] < 0, turn[:-1] * turn[1:] < 0
     born = jnp.abs(unstable[1:] - unstable[:-1]) >= 2
@@ -60,10 +60,10 @@ def find_events(curve: Any, x: Values, tangent: Values, eigenvalues: ComplexValu
     def find(index: Any) -> Events:
         at, kind = index // 3, index % 3
         ends, fewer = at + jnp.arange(2), jnp.minimum(unstable[at], unstable[at + 1])
-        count = lambda number: jnp.where(number > fewer, 1.0, -1.0).astype(x.dtype)  # noqa: E731
+        count = lambda number: jnp.where(number > fewer, 1.0, -1.0).astype(x.dtype)
 
         def test(x: Values, t: Values, _: Any) -> Values:
-            number = lambda: count(unstable_of(eigenvalues_at(system, x)))  # noqa: E731
+            number = lambda: count(unstable_of(eigenvalues_at(system, x)))
             return jax.lax.switch(kind, [lambda: t[-1], number, lambda: orientation(x, t)])
 
         values = jnp.stack([turn[ends], count(unstable[ends]), sign[ends]])[kind]

@@ -174,7 +174,7 @@ def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> d
             directions = jnp.concatenate([directions, crossing])
         new = jax.lax.map(lambda each: _is_new(each[0], each[1], found["x"], limits), (starts, directions))
         which = jnp.argmax(new)
-        one = lambda: _one(system, starts[which], directions[which], limits, options)  # noqa: E731
+        one = lambda: _one(system, starts[which], directions[which], limits, options)
         walked = jax.lax.cond(jnp.any(new), one, lambda: empty)
         return jax.tree.map(lambda many, one: many.at[k].set(one), found, walked), None
 
@@ -183,7 +183,7 @@ def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> d
 
 def _nothing(n: int, points: int, dtype: Any) -> dict[str, Any]:
     """A branch that isn't there."""
-    nan = lambda *shape: jnp.full(shape, jnp.nan, dtype)  # noqa: E731
+    nan = lambda *shape: jnp.full(shape, jnp.nan, dtype)
     return {
         "x": nan(points, n + 1),
         "tangent": nan(points, n + 1),

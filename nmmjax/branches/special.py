@@ -104,7 +104,7 @@ def crossing_tangent(system: System, x: Values, tangent: Values, scale: Values) 
     α t + β w obey α² ψ·B(t,t) + 2αβ ψ·B(t,w) + β² ψ·B(w,w) = 0, of which β = 0 is one root.
     """
     n = x.size - 1
-    field = lambda z: system((z * scale)[:n], (z * scale)[n:])  # noqa: E731
+    field = lambda z: system((z * scale)[:n], (z * scale)[n:])
     z = x / scale
     matrix = jax.jacfwd(field)(z)
     right = jnp.linalg.svd(matrix)[2][-2:]
@@ -135,7 +135,7 @@ def lyapunov_coefficient(system: System, u: Values, p: Values, omega: Scalar) ->
     l₁ = Re[⟨p, C(q,q,q̄)⟩ − 2⟨p, B(q, A⁻¹B(q,q̄))⟩ + ⟨p, B(q̄, (2iω − A)⁻¹B(q,q))⟩]/(2ω), with A q = iω q, Aᵀp = −iω p,
     |q| = 1 and ⟨p, q⟩ = 1. Its size depends on the scales of the state variables, its sign doesn't. Source: Kuznetsov, §5.4.
     """
-    field = lambda u: system(u, p)  # noqa: E731
+    field = lambda u: system(u, p)
     A, unit = jax.jacfwd(field)(u), jax.lax.complex(jnp.zeros_like(omega), jnp.ones_like(omega))
     complex_A, identity = A.astype(unit.dtype), jnp.eye(u.size, dtype=unit.dtype)
     left, _, right = jnp.linalg.svd(complex_A - unit * omega.astype(unit.dtype) * identity)
@@ -144,11 +144,11 @@ def lyapunov_coefficient(system: System, u: Values, p: Values, omega: Scalar) ->
 
     def B(a: ComplexValues, b: ComplexValues) -> ComplexValues:
         ar, ai, br, bi = jnp.real(a), jnp.imag(a), jnp.real(b), jnp.imag(b)
-        D = lambda a, b: second(field, u, a, b)  # noqa: E731
+        D = lambda a, b: second(field, u, a, b)
         return jax.lax.complex(D(ar, br) - D(ai, bi), D(ar, bi) + D(ai, br))
 
     a, b = jnp.real(q), jnp.imag(q)
-    D = lambda *each: third(field, u, *each)  # noqa: E731
+    D = lambda *each: third(field, u, *each)
     cubic = jax.lax.complex(D(a, a, a) + D(a, b, b), D(a, a, b) + D(b, b, b))
     mean = jnp.linalg.solve(complex_A, B(q, jnp.conj(q)))
     double = jnp.linalg.solve(2 * unit * omega.astype(unit.dtype) * identity - complex_A, B(q, q))

@@ -91,7 +91,7 @@ def alone(model: MPR, variable: str) -> MPR:
         return model
     one = jnp.ones_like(model.eta)
     eta, J = other.effective(model.eta, model.J, State(r=one, v=one, **other.rest()))
-    parts = lambda each: (each.eta, each.J, each.plasticity if variable == "A" else each.adaptation)  # noqa: E731
+    parts = lambda each: (each.eta, each.J, each.plasticity if variable == "A" else each.adaptation)
     return eqx.tree_at(parts, model, (eta, J, None))
 
 

@@ -126,7 +126,7 @@ def scan_while(
     def part(carry: Any, _: None) -> tuple[Any, Any]:
         _, shapes = jax.eval_shape(lambda carry: jax.lax.scan(step, carry, None, length=chunk), carry)
         nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
-        run = lambda carry: jax.lax.scan(step, carry, None, length=chunk)  # noqa: E731
+        run = lambda carry: jax.lax.scan(step, carry, None, length=chunk)
         return jax.lax.cond(eqxi.unvmap_any(going(carry)), run, lambda carry: (carry, nothing), carry)
 
     carry, outputs = jax.lax.scan(part, carry, None, length=-(-length // chunk))

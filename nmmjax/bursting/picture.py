@@ -277,8 +277,8 @@ def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
     grid_slow = jnp.linspace(edges[0], edges[1], points)
     wide = (points, points)
     landscape = fast.potential(jnp.broadcast_to(grid_x[:, None], wide), jnp.broadcast_to(grid_slow[None, :], wide))
-    rate = lambda x: where_finite(jnp.exp, x) / tau  # noqa: E731
-    slow = lambda x: where_finite(fast.slow, x)  # noqa: E731
+    rate = lambda x: where_finite(jnp.exp, x) / tau
+    slow = lambda x: where_finite(fast.slow, x)
     return SlowFast(
         model=fast.model,
         current=fast.current,

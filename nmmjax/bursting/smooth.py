@@ -96,7 +96,7 @@ def spike_peaks(
     atol = jnp.asarray((1e-12 if tight else 1e-6) if atol is None else atol, dtype)
     options = {"rtol": rtol, "atol": atol, "solver": diffrax.Dopri8()}
 
-    hold = lambda each: jax.tree.map(lambda leaf: jnp.asarray(jax.lax.stop_gradient(leaf)), each)  # noqa: E731
+    hold = lambda each: jax.tree.map(lambda leaf: jnp.asarray(jax.lax.stop_gradient(leaf)), each)
     problem = hold(model), hold(stimulus), hold(start), hold(begin), hold(end)
     troughs, peaks = _locate(*problem, count, least, options)
     slope = Slope(model)
@@ -135,7 +135,7 @@ def _locate(
         spike = low & ~none & (s.top[1] - height > prominence)
         lowest = spike | (low & none & (height < s.base[1]))
         highest = ~low & turned & jnp.where(none, height - s.base[1] > prominence, height > s.top[1])
-        pick = lambda which, new, old: jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)  # noqa: E731
+        pick = lambda which, new, old: jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
         found = s.found + spike.astype(s.found.dtype)
         return _Search(
             t=t,

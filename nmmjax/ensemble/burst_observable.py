@@ -88,7 +88,7 @@ class BurstCount(AbstractObservable):
         swing, rise = _follow(state.swing, point.t, jnp.log(r), point.rate("r") / r, self.prominence)
         spiked = rise > 0
         begins = (state.swing.x < level) & (swing.x >= level)
-        keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)  # noqa: E731
+        keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
         is_first = begins & (state.onsets == 0)
         here = (point.t, point.y)
         return _Seen(

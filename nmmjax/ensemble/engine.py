@@ -188,7 +188,7 @@ def run(
         given = arguments(some)
         if len(shape.devices) > 1:  # else the call moves its arguments itself, which is faster
             given = jax.device_put(given, shape.devices[number % len(shape.devices)])
-        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))  # noqa: E731
+        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))
         flat = jax.tree.map(joined, call(base, *given))
         if lanes.size < shape.group * shape.block:
             real = np.concatenate([np.arange(each.size) + k * shape.block for k, each in enumerate(some)])

@@ -152,7 +152,7 @@ def fold(
     progress = Progress(none, zero, none, jnp.full((), jnp.nan, dtype), zero)
     transient, observed = steps
     y = problem.y0
-    asarray = lambda t: jnp.asarray(t, dtype)  # noqa: E731
+    asarray = lambda t: jnp.asarray(t, dtype)
 
     def interval(y: Any, a: Values, b: Values, steps: Any, watch: Watch, progress: Progress) -> Any:
         ends = bounds(problem, a, b)

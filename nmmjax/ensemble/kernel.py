@@ -72,7 +72,7 @@ _IN_MOSAIC: _Rules = {
 def _evaluate(jaxpr: Any, consts: Sequence[Any], args: Sequence[Any], rules: _Rules) -> list[Any]:
     """The traced function at `args`, with the primitives named in `rules` replaced, also within functions that it calls."""
     env = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
-    read = lambda atom: atom.val if isinstance(atom, jex.Literal) else env[atom]  # noqa: E731
+    read = lambda atom: atom.val if isinstance(atom, jex.Literal) else env[atom]
     for eqn in jaxpr.eqns:
         values = [read(atom) for atom in eqn.invars]
         name, params = eqn.primitive.name, eqn.params
@@ -162,7 +162,7 @@ def _launch(
     steps: Callable[..., list[Any]], operands: Sequence[Any], like: Sequence[Any], backend: str, interpret: bool
 ) -> list[Any]:
     """One kernel for a whole loop, one program per block; booleans, which kernels don't store, travel as integers."""
-    stored = lambda x: jnp.where(x, 1, 0).astype(jnp.int32) if x.dtype == jnp.bool_ else x  # noqa: E731
+    stored = lambda x: jnp.where(x, 1, 0).astype(jnp.int32) if x.dtype == jnp.bool_ else x
     truth = [each.dtype == jnp.bool_ for each in operands]
     inputs = [stored(x) for x in operands]
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, stored(x).dtype) for x in like)
@@ -222,7 +222,7 @@ def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) 
         programs = -(-lanes // width)
         # A block's last lane is repeated to fill its last program.
         which = np.minimum(np.arange(programs * width), lanes - 1)
-        cut = lambda each: each[:, which].reshape((group * programs, width, *each.shape[2:]))  # noqa: E731
+        cut = lambda each: each[:, which].reshape((group * programs, width, *each.shape[2:]))
         values = jax.tree.map(cut, values)
         steps = jax.tree.map(lambda each: jnp.repeat(each, programs, axis=0), steps)
         out = jax.vmap(fused(one, backend, interpret), in_axes=(None, 0, 0))(base, values, steps)
@@ -278,7 +278,7 @@ def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | No
     # The block with the fewest steps is the one to compare: blocks that only fill a call have none.
     total = sum(np.asarray(each).reshape(group, -1).sum(axis=1) for each in jax.tree.leaves(steps))
     row = int(np.argmin(np.where(total > 0, total, np.inf)))
-    pick = lambda tree: jax.tree.map(lambda each: each[row : row + 1], tree)  # noqa: E731
+    pick = lambda tree: jax.tree.map(lambda each: each[row : row + 1], tree)
     reasons = []
     for backend in BACKENDS if backends is None else backends:
         call = kernel_call(task, width, backend)

@@ -24,7 +24,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 def threefry(key: tuple[Any, Any], counter: tuple[Any, Any]) -> tuple[Any, Any]:
     """Threefry-2x32 with 20 rounds, elementwise on uint32: two random words from two key words and two counter words."""
-    word = lambda n: jnp.uint32(n)  # noqa: E731
+    word = lambda n: jnp.uint32(n)
     keys = (*key, key[0] ^ key[1] ^ word(0x1BD11BDA))
     x, y = counter[0] + keys[0], counter[1] + keys[1]
     for group in range(5):

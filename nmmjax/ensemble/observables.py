@@ -228,7 +228,7 @@ class AbstractExtremum(AbstractSingle):
         best, t, y = state
         value = point.channel(self.channel)
         better = self.better(value, best)
-        keep = lambda new, old: jnp.where(better, new, old)  # noqa: E731
+        keep = lambda new, old: jnp.where(better, new, old)
         return keep(value, best), keep(point.t, t), jax.tree.map(keep, point.y, y)
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
@@ -280,7 +280,7 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
     there = end.flow(t, y, delta)
     # Where steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
     turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))
-    keep = lambda new, old: jnp.where(turns, new, old)  # noqa: E731
+    keep = lambda new, old: jnp.where(turns, new, old)
     return keep(t + delta, t), jax.tree.map(keep, there, y)
 
 

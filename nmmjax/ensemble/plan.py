@@ -54,7 +54,7 @@ class Build:
         paths = [_path(base, name) for name in self.names]
         if not paths:
             return base
-        where = lambda problem: [operator.attrgetter(path)(problem) for path in paths]  # noqa: E731
+        where = lambda problem: [operator.attrgetter(path)(problem) for path in paths]
         # An initial value is the same number for all nodes of a network.
         new = [jnp.broadcast_to(values[name], jnp.shape(old)) for name, old in zip(self.names, where(base), strict=True)]
         return eqx.tree_at(where, base, new)

@@ -9,6 +9,7 @@ are looked for on a grid of rates and solved by Newton's method, whose last two 
 function theorem). So no guess has to be close. Networks take `find_fold` and `find_hopf`'s equations, from a state.
 """
 
+import abc
 from typing import Any
 
 import equinox as eqx
@@ -72,7 +73,33 @@ class _Place(eqx.Module):
         return ((found - self.at.astype(found.dtype)) / self.sigma.astype(found.dtype))[None]
 
 
-class FoldTarget(AbstractTarget):
+class AbstractPlaceTarget(AbstractTarget):
+    """What folds and Hopf points share as targets; `kind` as in branches/special.py."""
+
+    place: eqx.AbstractVar[_Place]
+    known: eqx.AbstractVar[bool]
+
+    @property
+    @abc.abstractmethod
+    def kind(self) -> str:
+        """LP or HB."""
+
+    @property
+    def noise_known(self) -> bool:
+        return self.known
+
+    @property
+    def alone(self) -> bool:
+        return isinstance(self.place.near, dict)  # networks take eigenvectors
+
+    def check(self, model: Any) -> None:
+        self.place.check(model)
+
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+        return self.place.residuals(self.kind, model)
+
+
+class FoldTarget(AbstractPlaceTarget):
     """A fold (saddle-node) of rest states that is to lie at a given value of a parameter.
 
         residual = (p_fold − at)/noise
@@ -95,21 +122,11 @@ class FoldTarget(AbstractTarget):
         self.place, self.known = _Place(parameter, at, near, noise), noise is not None
 
     @property
-    def noise_known(self) -> bool:
-        return self.known
-
-    @property
-    def alone(self) -> bool:
-        return isinstance(self.place.near, dict)  # networks take eigenvectors
-
-    def check(self, model: Any) -> None:
-        self.place.check(model)
-
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
-        return self.place.residuals("LP", model)
+    def kind(self) -> str:
+        return "LP"
 
 
-class HopfTarget(AbstractTarget):
+class HopfTarget(AbstractPlaceTarget):
     """A Hopf point that is to lie at a given value of a parameter: where an oscillation of small amplitude is born.
 
     Arguments, limits and errors as for `FoldTarget`. A population without gap junctions and slow variables has none.
@@ -122,18 +139,8 @@ class HopfTarget(AbstractTarget):
         self.place, self.known = _Place(parameter, at, near, noise), noise is not None
 
     @property
-    def noise_known(self) -> bool:
-        return self.known
-
-    @property
-    def alone(self) -> bool:
-        return isinstance(self.place.near, dict)  # networks take eigenvectors
-
-    def check(self, model: Any) -> None:
-        self.place.check(model)
-
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
-        return self.place.residuals("HB", model)
+    def kind(self) -> str:
+        return "HB"
 
 
 def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any) -> Scalar:
@@ -177,7 +184,7 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
 
     def newton(carry: tuple[Scalar, Scalar], free: Any) -> tuple[Any, Scalar]:
         x, p = (jnp.where(free, each, jax.lax.stop_gradient(each)) for each in carry)
-        both = lambda x, p: (force(model, x, p), test(model, x, p))  # noqa: E731
+        both = lambda x, p: (force(model, x, p), test(model, x, p))
         one, zero = jnp.ones_like(x), jnp.zeros_like(x)
         (f, g), (f_x, g_x) = jax.jvp(both, (x, p), (one, zero))
         _, (f_p, g_p) = jax.jvp(both, (x, p), (zero, one))

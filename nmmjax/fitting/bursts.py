@@ -199,7 +199,7 @@ class BurstAmplitudeTarget(AbstractTarget):
             )
         cycle = burst_cycle(model, stimulus=current, max_spikes=max(32, 2 * self.longest_burst))
         spikes = cycle.spikes
-        first = lambda each: each[: self.longest_burst]  # noqa: E731
+        first = lambda each: each[: self.longest_burst]
         return Burst(first(spikes.time), first(spikes.peak), first(spikes.trough), cycle.period, cycle.n_spikes)
 
 
@@ -294,7 +294,7 @@ def simulated_burst(model: MPR, count: int, *, current: Any, y0: Any = None, lon
     states, times = jax.vmap(lambda step: flow.at(flow.slope, step))(extrema)
     (peak, trough), time = states.r.reshape(2, count), times[:count]
     shown = jnp.arange(count) < course.spikes
-    known = lambda each: jnp.where(settled & shown, each, jnp.nan)  # noqa: E731
+    known = lambda each: jnp.where(settled & shown, each, jnp.nan)
     seen = jnp.isfinite(course.troughs.t)
     return Burst(
         known(time),
@@ -358,7 +358,7 @@ class _Flow(eqx.Module):
 
     def cycle(self, y: State, count: int, limit: Scalar) -> _Course:
         """From `y` to the next upward crossing of the level after the rate was below it."""
-        going = lambda c: ~c.done & (c.t < limit) & jnp.isfinite(c.y.v)  # noqa: E731
+        going = lambda c: ~c.done & (c.t < limit) & jnp.isfinite(c.y.v)
         return jax.lax.while_loop(going, lambda c: self._advance(c), self.begin(y, count))
 
     def begin(self, y: State, count: int) -> _Course:
@@ -374,12 +374,12 @@ class _Flow(eqx.Module):
         x0, x1, s0, s1 = jnp.log(y.r), jnp.log(after.r), self.slope(y), self.slope(after)
         share = jnp.clip(s0 / jnp.where(s0 == s1, 1, s0 - s1), 0, 1)
         step = _Step(c.t, y, h, share)
-        pick = lambda which, new, old: jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)  # noqa: E731
+        pick = lambda which, new, old: jax.tree.map(lambda a, b: jnp.where(which, a, b), new, old)
         bottom = (s0 < 0) & (s1 >= 0)
         top = (s0 > 0) & (s1 <= 0)
         spike = top & (jnp.maximum(x0, x1) - c.low > PROMINENCE)
         place = spike & (jnp.arange(c.peaks.t.shape[0]) == c.spikes)
-        put = lambda new, old: jax.tree.map(lambda a, b: jnp.where(place, a, b), new, old)  # noqa: E731
+        put = lambda new, old: jax.tree.map(lambda a, b: jnp.where(place, a, b), new, old)
         level = self.level
         crosses = c.armed & (y.r < level) & (after.r >= level)
         across = jnp.clip((jnp.log(level) - x0) / jnp.where(x1 == x0, 1, x1 - x0), 0, 1)

@@ -90,7 +90,7 @@ class Problem(eqx.Module):
     def _normal_of_blocks(self, z: Values, refine: Any) -> "Normal":
         """The same where every unknown belongs to one block of residuals."""
         p, unknowns = self.split(z)
-        make = lambda p: self.parameters.model(self.model, p)  # noqa: E731
+        make = lambda p: self.parameters.model(self.model, p)
         residuals, by_p, by_own = self.target.blocks(make, p, unknowns, refine)  # pyright: ignore[reportAttributeAccessIssue]
         prior = self.prior_residuals(p)
         slope = jnp.diag(self.parameters.slope(p) / self.prior[1])
@@ -162,7 +162,6 @@ class Normal(NamedTuple):
 def solve_positive(A: Values, b: Values) -> Values:
     """A⁻¹ b of a positive definite matrix, by elimination in plain array operations: over many small systems they are faster
     than one call of LAPACK for each, and its threads may wait for each other where several calls run at once."""
-
     columns = b[:, None] if b.ndim == 1 else b
 
     def eliminate(k: Any, rows: Values) -> Values:

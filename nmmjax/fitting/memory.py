@@ -1,8 +1,11 @@
 """Layer 5: a file that keeps the state of a fit, so that the same call goes on after a crash."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
+import warnings
+import zipfile
 from typing import Any
 
 import equinox as eqx
@@ -13,20 +16,26 @@ from .._parameter import require
 
 
 class Memory:
-    """A file with the state of a fit, written after every call; None keeps nothing."""
+    """A file with the state of a fit, written after every call; None keeps nothing. A call is known again by the arrays in
+    `identity` and the words `settings`.
 
-    def __init__(self, store: Any, identity: Any):
+    Where the file can't be written, a full disk for one, a warning says so, and the fit goes on without it.
+    """
+
+    def __init__(self, store: Any, identity: Any = (), settings: str = ""):
         self.path = None if store is None else pathlib.Path(store)
         self.kept: dict[str, Any] = {}
         if self.path is None:
             return
-        self.fingerprint = fingerprint(identity)
+        possible = self.path.parent.is_dir() and not self.path.is_dir()
+        require("store", str(store), "be a file in a folder that exists", possible)
+        self.fingerprint = fingerprint(identity, settings)
         if self.path.exists():
             try:
                 with np.load(self.path) as file:
                     self.kept = {name: file[name] for name in file.files}
                 stored = str(self.kept.pop("fingerprint"))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
                 raise ValueError(
                     f"Argument `store` must be a file of `fit`, but {str(self.path)!r} can't be read."
                 ) from error
@@ -49,16 +58,22 @@ class Memory:
             return
         self.kept |= {f"{phase}/{name}": each.copy() for name, each in state.items()} | {f"{phase}/taken": np.asarray(taken)}
         partial = self.path.with_name(self.path.name + ".partial")
-        with open(partial, "wb") as file:
-            np.savez(file, fingerprint=np.asarray(self.fingerprint), **self.kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        try:
+            with open(partial, "wb") as file:
+                np.savez(file, fingerprint=np.asarray(self.fingerprint), **self.kept)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            warnings.warn(f"{str(self.path)!r} can't be written ({error.strerror}): the fit goes on without.", stacklevel=2)
+            self.path = None
 
 
-def fingerprint(identity: Any) -> str:
-    """A digest of all arrays in `identity`."""
-    digest = hashlib.sha256()
+def fingerprint(identity: Any, settings: str) -> str:
+    """A digest of all arrays in `identity`, and of `settings`."""
+    digest = hashlib.sha256(settings.encode())
     for leaf in jax.tree.leaves(identity):
         if eqx.is_array(leaf):
             digest.update(str(leaf.shape).encode())

@@ -36,6 +36,13 @@ class Parametrization(eqx.Module):
         """The number of free numbers."""
         return len(self.labels)
 
+    @property
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds, (size,) each; infinite where there is none."""
+        kind = np.asarray(self.kinds)
+        low = np.where((kind == "above") | (kind == "between"), np.asarray(self.lower), -np.inf)
+        return low, np.where((kind == "below") | (kind == "between"), np.asarray(self.upper), np.inf)
+
     def _is(self, kind: str) -> Any:
         return np.array([each == kind for each in self.kinds])
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .target import TargetSum
-from .uncertainty import bounds_of, degrees_of_freedom, estimated_variance, identifiability
+from .uncertainty import degrees_of_freedom, estimated_variance, identifiability
 
 _LISTED = 12  # numbers listed one by one
 _UNLIKELY = 1e-3  # probability of so large a χ² below which the target counts as missed
@@ -84,7 +84,7 @@ def _values(fitted: Any) -> list[str]:
 
 def _edge(fitted: Any, k: int) -> str:
     """The bound at which a number sits, in words; empty where it doesn't."""
-    x, (low, high) = float(fitted.values[fitted.best_index, k]), bounds_of(fitted, k)
+    x, (low, high) = float(fitted.values[fitted.best_index, k]), (float(each[k]) for each in fitted.parameters.edges)
     size = high - low if math.isfinite(high - low) else float(fitted.parameters.scale[k])
     for edge, name in ((low, "lower"), (high, "upper")):
         if abs(x - edge) <= _AT_BOUND * size:

@@ -89,7 +89,7 @@ def routh_column(c: list[Scalar]) -> list[Scalar]:
     for _ in range(len(c) - 1):
         column.append(lower[0])
         width = max(len(upper) - 1, 1)
-        at = lambda row, k: row[k] if k < len(row) else zero  # noqa: E731
+        at = lambda row, k: row[k] if k < len(row) else zero
         pivot = jnp.where(lower[0] == 0, jnp.asarray(jnp.finfo(zero.dtype).tiny, zero.dtype), lower[0])
         below = [at(upper, k + 1) - upper[0] * at(lower, k + 1) / pivot for k in range(width)]
         upper, lower = lower, below

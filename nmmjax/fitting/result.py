@@ -12,7 +12,7 @@ from .descent import MEANINGS, Problem
 from .parametrization import Parametrization
 from .target import AbstractTarget
 
-_SAME = 1e-3  # starts within this share of the best loss, or this many standard errors, count as having found the best
+_SAME = 1e-3  # starts within so many standard errors of the best count as having found it
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -88,8 +88,7 @@ class Fitted:
         free = self.residual_count - self.parameters.size - self.unknowns.shape[1]
         width = quantile((1 + level) / 2, None if self.target.noise_known else free)
         best, error = self.values[self.best_index], list(self.standard_error.values())
-        low = np.where([kind in ("above", "between") for kind in self.parameters.kinds], self.parameters.lower, -np.inf)
-        high = np.where([kind in ("below", "between") for kind in self.parameters.kinds], self.parameters.upper, np.inf)
+        low, high = self.parameters.edges
         return {
             name: (float(max(x - width * e, a)), float(min(x + width * e, b)))
             for name, x, e, a, b in zip(self.labels, best, error, low, high, strict=True)
@@ -98,11 +97,12 @@ class Fitted:
     @property
     def found_best(self) -> np.ndarray:
         """Which starts found the best fit: their parameters agree with it to a thousandth of a standard error, or to 1e-6 of
-        themselves."""
+        themselves (2e-3 in float32)."""
         best = self.values[self.best_index]
         error = np.asarray(list(self.standard_error.values()))
         error = np.where(np.isfinite(error), error, 0.0)
-        scale = np.maximum(_SAME * error, 1e-6 * np.maximum(np.abs(best), np.asarray(self.parameters.scale)))
+        same = 1e-6 if best.dtype == np.float64 else 2e-3
+        scale = np.maximum(_SAME * error, same * np.maximum(np.abs(best), np.asarray(self.parameters.scale)))
         return np.all(np.abs(self.values - best) <= scale, axis=1) & np.isfinite(self.loss)
 
     @property
@@ -133,8 +133,8 @@ class Fitted:
         return identifiability(self)
 
     def profile(self, name: str, values: Any = None) -> Any:
-        """The profile likelihood of one parameter; see `uncertainty.profile_likelihood`."""
-        from .uncertainty import profile_likelihood
+        """The profile likelihood of one parameter; see `profiles.profile_likelihood`."""
+        from .profiles import profile_likelihood
 
         return profile_likelihood(self, name, values)
 

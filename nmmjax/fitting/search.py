@@ -63,7 +63,6 @@ class Search:
         z: np.ndarray,
         method: Method,
         memory: Memory,
-        report: Callable[[int], None],
     ):
         self.model, self.parameters, self.prior, self.method, self.memory = model, parameters, prior, method, memory
         self.z, self.unknowns, self.normal = z, np.zeros((z.shape[0], 0), z.dtype), None
@@ -72,13 +71,12 @@ class Search:
         self.stage: list[int] = []
         self.refine, self.interrupted = 1, False
         self.leader = np.arange(z.shape[0])  # of every start, the one it goes on as: itself, or one that it has met
-        self._report = report
+        self.report: Callable[[int], None] = lambda starts: None  # told after every stage
         self._live: Any = None  # (target, state, name of the points in it) of the descent under way
 
     def run(self, goal: AbstractTarget) -> None:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
-        small = self.parameters.size <= _LARGEST_SEGMENTED
-        stages: tuple[AbstractTarget, ...] = goal.stages(self.model) if small else (goal,)
+        stages = self.stages(goal)
         self._threads = 1 if goal.alone else _threads()
         with engine.pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
@@ -110,10 +108,13 @@ class Search:
                 ahead.shutdown(wait=False, cancel_futures=True)
                 self._rejoin()
 
-    def stages_of(self, goal: AbstractTarget) -> int:
-        """How many stages will be reported, at least."""
-        small = self.parameters.size <= _LARGEST_SEGMENTED
-        return len(goal.stages(self.model)) if small else 1
+    def stages(self, goal: AbstractTarget) -> tuple[AbstractTarget, ...]:
+        """On the way to `goal`, if it isn't missed."""
+        return goal.stages(self.model) if self.parameters.size <= _LARGEST_SEGMENTED else (goal,)
+
+    def reports(self, goal: AbstractTarget) -> int:
+        """How often all starts will be reported, at least."""
+        return len(self.stages(goal)) + int(goal.refinable and self.method.is_gauss_newton)
 
     def _descend(self, target: AbstractTarget, stage: int) -> float:
         """One stage; the least loss per datum that it reached."""
@@ -133,8 +134,13 @@ class Search:
                 self._merge(_MET)
         elif method.polish == "bfgs":
             self._by_gradient(problem, stage, optax.lbfgs(), method.max_steps, "bfgs")
-        self._report(self.z.shape[0])
+        self.report(self.z.shape[0])
         return self._least_per_datum(target)
+
+    @property
+    def _rounding(self) -> float:
+        """Relative differences that mean nothing in this precision."""
+        return 20 * float(np.finfo(self.z.dtype).eps)
 
     @property
     def _active(self) -> np.ndarray:
@@ -270,9 +276,8 @@ class Search:
         task = LevenbergMarquardt(structure, _LM_CALL)
         chosen = self._active if only is None else only
         state = LevenbergMarquardt.begin(np.concatenate([self.z, self.unknowns], axis=1), problem, hold)
-        rounding = float(np.finfo(self.z.dtype).eps)
         state["damping"][:] = _DAMPING[0] if stage == 0 else _DAMPING[1] if refine == 1 else _DAMPING[2]
-        state["xtol"][:], state["ftol"][:] = (max(each, 20 * rounding) for each in settled)
+        state["xtol"][:], state["ftol"][:] = (max(each, self._rounding) for each in settled)
         phase = f"{stage}:gauss-newton:{refine}:{hold}"
         state, taken = self.memory.restore(phase, state)
         self._live = problem.target, state, "z"
@@ -344,7 +349,7 @@ class Search:
         p = self.parameters.size
         problem = Problem(self.model, goal, self.parameters, self.prior)
         for finer in _REFINEMENTS:
-            self._merge(_SAME)
+            self._merge(max(_SAME, self._rounding))
             near = self._active
             least = np.min(self.loss[near], initial=np.inf, where=np.isfinite(self.loss[near]))
             near = near[np.isfinite(self.loss[near]) & (self.code[near] != NON_FINITE) & (self.loss[near] <= 1.5 * least)]
@@ -356,9 +361,9 @@ class Search:
             best = int(near[np.argmin(self.loss[near])])
             change = np.abs(self.z[best] - before[best])
             error = self._deviation(goal, best)[:p]
-            if np.all(change / _GAIN <= np.maximum(max(1e-9, 20 * float(np.finfo(change.dtype).eps)), 1e-3 * error)):
+            if np.all(change / _GAIN <= np.maximum(max(1e-9, self._rounding), 1e-3 * error)):
                 break
-        self._report(self.z.shape[0])
+        self.report(self.z.shape[0])
 
     def _deviation(self, goal: AbstractTarget, start: Any) -> np.ndarray:
         """Standard errors of a start's z; 0 where they aren't known."""

@@ -154,6 +154,11 @@ class TargetSum(AbstractTarget):
         for _, part in self.parts:
             part.check(model)
 
+    def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
+        """The early stages of the first part that has some, then the sum."""
+        early = [part.stages(model)[:-1] for _, part in self.parts]
+        return (*next(filter(None, early), ()), self)
+
     @property
     def has_residuals(self) -> bool:
         return all(part.has_residuals for _, part in self.parts)

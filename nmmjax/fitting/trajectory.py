@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._parameter import as_array, require
-from .._types import Values, is_concrete
+from .._types import Values
 from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
 from ..ensemble.runge_kutta import RKStretch
@@ -23,22 +23,23 @@ from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stre
 from ..models.base import State
 from ..models.network import Network
 from ..models.stimulus import AbstractStimulus
-from ..solvers.simulation import jump_times
+from .recording import (
+    deviations_of,
+    kinds_of_intervals,
+    observation,
+    sample_times,
+    segment_length,
+    smooth,
+    steps_per_interval,
+    time_grid,
+)
 from .target import AbstractTarget
 
 _NOISE_MODELS = ("gaussian", "lognormal", "student")
 _STUDENT = 4.0  # degrees of freedom of the robust noise model
-_TURNS, _SHORTEST, _FEWEST = 2.0, 6, 4  # of a segment: spikes, intervals at least; segments in a run, at least
+_FEWEST = 4  # segments in a run that is cut into segments, at least
+_WIDEST = 8  # nodes of a network up to which runs are cut: every segment has the state of all nodes as unknowns
 _LONGER = 4  # from one stage of a detour to the next
-
-
-def _observation(name: str, value: Any) -> Any:
-    if value is None:
-        return None
-    array = as_array(value)
-    ok = isinstance(array, (jax.Array, np.ndarray)) and array.ndim in (1, 2)
-    require(name, value, "be an array (times,), or (times, nodes) for a network", ok)
-    return np.asarray(array)
 
 
 class TrajectoryTarget(AbstractTarget):
@@ -100,11 +101,11 @@ class TrajectoryTarget(AbstractTarget):
         truncate: int | None = None,
         substeps: int | None = None,
     ):
-        times = _times(ts)
+        times = sample_times(ts)
         known = stimulus is None or isinstance(stimulus, AbstractStimulus)
         require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
         require("noise_model", noise_model, f"be one of {_NOISE_MODELS}", noise_model in _NOISE_MODELS)
-        given = {name: _observation(name, value) for name, value in (("r", r), ("v", v))}
+        given = {name: observation(name, value) for name, value in (("r", r), ("v", v))}
         given = {name: value for name, value in given.items() if value is not None}
         require("r", r, "be given, or `v`", given)
         shape = next(iter(given.values())).shape
@@ -125,9 +126,9 @@ class TrajectoryTarget(AbstractTarget):
         for name, value, least in (("segment", segment, 2), ("truncate", truncate, 1), ("substeps", substeps, 1)):
             counts = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
             require(name, value, f"be None or an integer ≥ {least}", counts)
-        deviations = _deviations(noise, given, present, noise_model)
+        deviations = deviations_of(noise, given, present, noise_model)
 
-        grid = _grid(times, stimulus)
+        grid = time_grid(times, stimulus)
         at = np.searchsorted(grid, times)
         dtype = as_array(0.0).dtype
 
@@ -137,11 +138,11 @@ class TrajectoryTarget(AbstractTarget):
             return jnp.asarray(spread, dtype)
 
         self.ts, self.grid = jnp.asarray(times, dtype), jnp.asarray(grid, dtype)
-        self.kinds, self.examples = (jnp.asarray(each) for each in _kinds(grid, stimulus))
+        self.kinds, self.examples = (jnp.asarray(each) for each in kinds_of_intervals(grid, stimulus))
         self.observed, self.noise_model, self.known = tuple(given), noise_model, noise is not None
         self.data = tuple(on_grid(np.where(present[name], given[name], 0.0)) for name in given)
         self.weights = tuple(on_grid(np.where(present[name], 1 / deviations[name], 0.0)) for name in given)
-        self.starts = {name: _smooth(times, given[name], present[name], grid, noise is None, dtype) for name in given}
+        self.starts = {name: smooth(times, given[name], present[name], grid, noise is None, dtype) for name in given}
         if "r" in given:
             positive = given["r"][present["r"] & (given["r"] > 0)]
             least = float(np.quantile(positive, 0.01)) / 2 if positive.size else 0.1
@@ -149,8 +150,8 @@ class TrajectoryTarget(AbstractTarget):
         self.y0 = None if y0 is None else {name: as_array(value) for name, value in _variables(y0).items()}
         self.stimulus = stimulus
         self.segments, self.truncate = segments, truncate
-        self.segment = _segment_for(given, present, grid) if segment is None else segment
-        self.substeps = _steps_for(given, present, grid) if substeps is None else substeps
+        self.segment = segment_length(given, present, grid) if segment is None else segment
+        self.substeps = steps_per_interval(given, present, grid) if substeps is None else substeps
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -178,14 +179,10 @@ class TrajectoryTarget(AbstractTarget):
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
     def guess(self, model: Any, index: Any) -> State:
-        """The state at a point of the grid as the data suggest it; an unrecorded voltage follows from the equation of r."""
-        dtype = self.grid.dtype
-        r, slope, v = (
-            [each[index] for each in self.starts["r"]] + [None]
-            if "r" in self.starts
-            else [jnp.full(self.nodes, 0.3, dtype), jnp.zeros(self.nodes, dtype), None]
-        )
-        tau = jnp.broadcast_to(jnp.asarray(model.tau, dtype), self.nodes)
+        """The state at a point of the grid as the data suggest it; an unrecorded voltage follows from the equation of r, and
+        an unrecorded rate is R = τ r = 0.3."""
+        tau = jnp.broadcast_to(jnp.asarray(model.tau, self.grid.dtype), self.nodes)
+        r, slope = [each[index] for each in self.starts["r"]] if "r" in self.starts else [0.3 / tau, jnp.zeros_like(tau)]
         if "v" in self.starts:
             v = self.starts["v"][0][index]
         else:  # dr/dt is linear in v
@@ -241,7 +238,7 @@ class TrajectoryTarget(AbstractTarget):
         def advance(y: State, a: Values, b: Values, shared: Any, steps: Any) -> State:
             number = jnp.asarray(steps, a.dtype)
             one = stretch(Problem(model, y, self.stimulus), a, b, number, None, shared)
-            body = lambda i, z: one.advance(jnp.asarray(i, a.dtype), z)  # noqa: E731
+            body = lambda i, z: one.advance(jnp.asarray(i, a.dtype), z)
             return one.leave(number, jax.lax.fori_loop(0, steps, body, one.enter(y)))
 
         def both(coarse: State, fine: State, a: Values, b: Values, kind: Any) -> tuple[State, State]:
@@ -262,7 +259,7 @@ class TrajectoryTarget(AbstractTarget):
             a, b, kind, index = now
             if self.truncate is not None:
                 cut = index % self.truncate == 0
-                forget = lambda y: jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), y)  # noqa: E731
+                forget = lambda y: jax.tree.map(lambda x: jnp.where(cut, jax.lax.stop_gradient(x), x), y)
                 coarse, fine = forget(coarse), forget(fine)
             coarse, fine = both(coarse, fine, a, b, kind)
             return (coarse, fine), (coarse, fine)
@@ -271,8 +268,8 @@ class TrajectoryTarget(AbstractTarget):
         # In ln r, so that the rate stays positive.
         ratio = 2.0**order
         r = jnp.exp((ratio * jnp.log(fine.r) - jnp.log(coarse.r)) / (ratio - 1))
-        both_ = jax.tree.map(lambda fine, coarse: (ratio * fine - coarse) / (ratio - 1), fine, coarse)
-        return eqx.tree_at(lambda y: y.r, both_, r)
+        extrapolated = jax.tree.map(lambda fine, coarse: (ratio * fine - coarse) / (ratio - 1), fine, coarse)
+        return eqx.tree_at(lambda y: y.r, extrapolated, r)
 
     def maps(self, model: Any, refine: Any = 1) -> Any:
         """The integrator's coefficients for every kind of interval, with n and with 2n steps: few kinds, many intervals."""
@@ -281,11 +278,12 @@ class TrajectoryTarget(AbstractTarget):
             return None
         y = State(r=jnp.ones(self.nodes, self.grid.dtype), v=jnp.zeros(self.nodes, self.grid.dtype))
         steps = jnp.asarray(self.substeps * refine, self.grid.dtype) * jnp.asarray([1.0, 2.0], self.grid.dtype)
-        each = lambda k, n: shared(Problem(model, y, self.stimulus), self.grid[k], self.grid[k + 1], n)  # noqa: E731
+        each = lambda k, n: shared(Problem(model, y, self.stimulus), self.grid[k], self.grid[k + 1], n)
         return jax.vmap(lambda n: jax.vmap(lambda k: each(k, n))(self.examples))(steps)
 
     def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
-        cut = self.segments and not model.slow_terms and self.grid.shape[0] - 1 >= _FEWEST * self.segment
+        narrow = int(np.prod(self.nodes)) <= _WIDEST
+        cut = self.segments and narrow and not model.slow_terms and self.grid.shape[0] - 1 >= _FEWEST * self.segment
         return (SegmentTarget(self, self.segment), self) if cut else (self,)
 
     def detour(self, model: Any) -> tuple[AbstractTarget, ...]:
@@ -303,7 +301,6 @@ class SegmentTarget(AbstractTarget):
 
     whole: TrajectoryTarget
     length: int = eqx.field(static=True)
-
     begins: Any  # points of the grid at which segments start
 
     def __init__(self, whole: TrajectoryTarget, length: int, begins: Any = None):
@@ -345,6 +342,8 @@ class SegmentTarget(AbstractTarget):
         return jax.vmap(lambda k: pack(self.whole.guess(model, k)))(self.begins).reshape(-1)
 
     def following(self, model: Any, unknowns: Values, next_one: AbstractTarget) -> Values | None:
+        if not isinstance(next_one, (SegmentTarget, TrajectoryTarget)):
+            return None
         if isinstance(next_one, SegmentTarget):
             place = jnp.searchsorted(self.begins, next_one.begins)
             return unknowns.reshape(self.number, -1)[place].reshape(-1)
@@ -353,7 +352,7 @@ class SegmentTarget(AbstractTarget):
     def segment(self, model: Any, begin: Any, start: State, refine: Any, maps: Any) -> Values:
         """Residuals of one segment."""
         whole, length = self.whole, self.length
-        cut = lambda array, first, size: jax.lax.dynamic_slice_in_dim(array, first, size)  # noqa: E731
+        cut = lambda array, first, size: jax.lax.dynamic_slice_in_dim(array, first, size)
         ys = whole.run(model, start, begin, length, refine, maps)
         ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, ys)
         pieces = []
@@ -365,7 +364,7 @@ class SegmentTarget(AbstractTarget):
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
         begins, maps = self.begins, self.whole.maps(model, refine)
         known = self.unknowns(model) if unknowns is None else unknowns
-        run = lambda begin, x: self.segment(model, begin, unpack(x, self.whole.guess(model, 0)), refine, maps)  # noqa: E731
+        run = lambda begin, x: self.segment(model, begin, unpack(x, self.whole.guess(model, 0)), refine, maps)
         return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
 
     def blocks(self, make: Any, z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, Values, Values]:
@@ -376,7 +375,7 @@ class SegmentTarget(AbstractTarget):
         def together(p: Values, own: Values) -> Values:
             model = make(p)
             maps = self.whole.maps(model, refine)
-            run = lambda begin, x: self.segment(model, begin, unpack(x, template), refine, maps)  # noqa: E731
+            run = lambda begin, x: self.segment(model, begin, unpack(x, template), refine, maps)
             return jax.vmap(run)(self.begins, own)
 
         own = unknowns.reshape(self.number, width)
@@ -423,103 +422,3 @@ def _variables(y0: Any) -> Any:
     variables = y0.variables if isinstance(y0, State) else y0
     require("y0", y0, "be a state or a mapping with the keys `r` and `v`", hasattr(variables, "keys"))
     return variables
-
-
-def _times(ts: Any) -> np.ndarray:
-    array = as_array(ts)
-    require("ts", ts, "be an array of numbers", isinstance(array, (jax.Array, np.ndarray)))
-    require("ts", array, "have one axis and at least 2 times", array.ndim == 1 and array.shape[0] >= 2)
-    require("ts", array, "be known numbers, not traced ones", is_concrete(array))
-    times = np.asarray(array, float)
-    require("ts", times, "be finite, without NaN", bool(np.all(np.isfinite(times))))
-    require("ts", times, "be strictly increasing", bool(np.all(np.diff(times) > 0)))
-    return times
-
-
-def _deviations(noise: Any, given: Any, present: Any, noise_model: str) -> dict[str, Any]:
-    """σ of every recorded variable, like its data."""
-    rule = "be None, a number > 0, or a mapping of `r` and `v` to numbers or arrays > 0"
-    by_name = dict(noise) if hasattr(noise, "keys") else dict.fromkeys(given, noise)
-    require("noise", noise, rule, set(by_name) == set(given))
-    found = {}
-    for name, data in given.items():
-        if by_name[name] is None:
-            values = np.log(data[present[name]]) if name == "r" and noise_model == "lognormal" else data[present[name]]
-            spread = float(np.std(values)) if values.size else 1.0
-            found[name] = np.full(data.shape, spread if spread > 0 else 1.0)
-            continue
-        sigma = np.asarray(by_name[name], float)
-        require("noise", noise, rule, bool(np.all(sigma > 0)) and bool(np.all(np.isfinite(sigma))))
-        require("noise", noise, f"have the shape {data.shape} of `{name}`, or be a number", sigma.shape in ((), data.shape))
-        found[name] = np.broadcast_to(sigma, data.shape)
-    return found
-
-
-def _grid(times: np.ndarray, stimulus: Any) -> np.ndarray:
-    """Times of the samples and of the input's jumps; intervals much longer than most are divided."""
-    grid = times
-    if stimulus is not None:
-        jumps = np.asarray(jump_times(stimulus))
-        near = 1e-9 * (times[-1] - times[0])
-        inside = jumps[(jumps > times[0]) & (jumps < times[-1])]
-        grid = np.concatenate([times, [jump for jump in inside if np.min(np.abs(times - jump)) > near]])
-        grid = np.unique(grid)
-    typical = np.median(np.diff(times))
-    parts = np.maximum(1, np.ceil(np.diff(grid) / (1.5 * typical))).astype(int)
-    pieces = [np.linspace(a, b, n, endpoint=False) for a, b, n in zip(grid[:-1], grid[1:], parts, strict=True)]
-    return np.concatenate([*pieces, grid[-1:]])
-
-
-def _kinds(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The kind of every interval, and the first interval of every kind: equal lengths (to rounding) and equal input."""
-    length = np.diff(grid)
-    # Rounded differences of equally spaced times differ in their last digits.
-    digits = np.round(length / np.max(length), 11)
-    middle = (grid[:-1] + grid[1:]) / 2
-    inputs = np.zeros((middle.size, 1)) if stimulus is None else np.asarray(jax.vmap(stimulus)(jnp.asarray(middle)))
-    both = np.concatenate([digits[:, None], inputs.reshape(middle.size, -1)], axis=1)
-    _, first, kind = np.unique(both, axis=0, return_index=True, return_inverse=True)
-    return kind.reshape(-1), first
-
-
-def _smooth(
-    times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, exact: bool, dtype: Any
-) -> tuple[Any, Any]:
-    """Data and their slope on the grid, by polynomials through the five nearest samples: of degree 4, which keeps exact
-    data, or parabolas, which average noise."""
-    columns = data.reshape(times.size, -1)
-    shown = present.reshape(times.size, -1)
-    values, slopes = np.zeros((2, grid.size, columns.shape[1]))
-    for k in range(columns.shape[1]):
-        t, x = times[shown[:, k]], columns[shown[:, k], k]
-        if t.size < 3:
-            values[:, k] = np.interp(grid, t, x) if t.size else 0.0
-            continue
-        width = min(5, t.size)
-        first = np.clip(np.searchsorted(t, grid) - width // 2, 0, t.size - width)
-        index = first[:, None] + np.arange(width)
-        span = t[index[:, -1]] - t[index[:, 0]]
-        offset = (t[index] - grid[:, None]) / span[:, None]
-        basis = offset[..., None] ** np.arange(width if exact else 3)
-        solved = np.linalg.pinv(basis) @ x[index][..., None]
-        values[:, k], slopes[:, k] = solved[:, 0, 0], solved[:, 1, 0] / span
-    shape = (grid.size, *data.shape[1:])
-    return jnp.asarray(values.reshape(shape), dtype), jnp.asarray(slopes.reshape(shape), dtype)
-
-
-def _segment_for(given: Any, present: Any, grid: np.ndarray) -> int:
-    """Intervals in which a population at the higher recorded rates fires about twice."""
-    rate = 0.3
-    if "r" in given and present["r"].any():
-        rate = max(float(np.quantile(given["r"][present["r"]], 0.9)), 1e-3)
-    intervals = _TURNS / (rate * np.median(np.diff(grid)))
-    return int(np.clip(intervals, _SHORTEST, max(_SHORTEST, (grid.size - 1) // 8)))
-
-
-def _steps_for(given: Any, present: Any, grid: np.ndarray) -> int:
-    """Steps per interval that resolve the fastest recorded motion: π r is the fastest frequency of a population."""
-    fastest = 1.0
-    if "r" in given:
-        rates = given["r"][present["r"]]
-        fastest = max(fastest, float(np.quantile(rates, 0.999)) if rates.size else 1.0)
-    return int(np.clip(np.ceil(np.max(np.diff(grid)) * np.pi * fastest / 0.5), 1, 1000))

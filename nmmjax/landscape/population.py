@@ -102,7 +102,7 @@ def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscap
     safe = jnp.where(exists, R, 1)
     v = tilted.voltage_at_rate(safe)
     y = State(r=safe / model.tau, v=v)
-    shown = lambda value: jnp.where(exists, value, jnp.nan)  # noqa: E731
+    shown = lambda value: jnp.where(exists, value, jnp.nan)
 
     energy = potential_energy(model, y, current)
     q = jnp.sqrt(2 / safe)

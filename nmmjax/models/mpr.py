@@ -125,7 +125,7 @@ class MPR(AbstractModel):
             lacking = [name for name in term.names if getattr(y, name) is None]
             require("y", y.names, f"have the slow variables {', '.join(map(repr, self.slow_names))}", not lacking)
             eta, J = term.effective(eta, J, y)
-        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity)  # noqa: E731
+        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity)
         return eqx.tree_at(parts, self, (eta, J, None, None), is_leaf=lambda each: each is None)
 
     def slow_rates(self, y: State) -> dict[str, Values]:

@@ -8,10 +8,10 @@ import numpy as np
 
 from .._parameter import parameter_table, require
 from ..fitting.parametrization import attribute
+from ..fitting.profiles import Profile
 from ..fitting.result import Fitted
 from ..fitting.target import TargetSum
 from ..fitting.trajectory import TrajectoryTarget, unpack
-from ..fitting.uncertainty import Profile
 from ..solvers.simulation import simulate
 from .common import BLUE, GREEN, GREY, ORANGE, finish, pyplot, shade_stimulus
 

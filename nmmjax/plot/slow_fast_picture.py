@@ -98,7 +98,7 @@ def _shade_landscape(picture: SlowFast, limits: np.ndarray, axes: Any) -> None:
     V = np.asarray(picture.potential(*(jnp.asarray(each, picture.r.dtype) for each in grid)))
     height = V[:-1] - V[-1]
     top = max(float(-height.min()), 1e-6)
-    scale = lambda each: np.arcsinh(6 * each / top)  # noqa: E731
+    scale = lambda each: np.arcsinh(6 * each / top)
     limit = float(scale(top))
     shade = np.minimum(scale(height), limit)
     options = {"cmap": "Blues_r", "vmin": -1.6 * limit, "vmax": 0.9 * limit, "rasterized": True, "zorder": -5}

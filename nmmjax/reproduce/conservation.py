@@ -212,7 +212,7 @@ def energies(quick: bool) -> Evidence:
     power_r = np.polyfit(np.log(r), np.log(K_r[1]), 1)[0]
 
     def slope(eta: float, J: float, r: float) -> float:
-        potential = lambda r: potential_energy(MPR(eta=eta, J=J, Delta=0.0), State(r=r, v=jnp.zeros(())))  # noqa: E731
+        potential = lambda r: potential_energy(MPR(eta=eta, J=J, Delta=0.0), State(r=r, v=jnp.zeros(())))
         return float(jax.grad(potential)(jnp.asarray(r)))
 
     slopes = [slope(e, J, bottom) for (e, J), bottom in zip(sets.values(), bottoms, strict=True)]

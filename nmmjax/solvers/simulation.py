@@ -64,7 +64,7 @@ def simulate(
     start = model.state(y0)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     times = check_times(ts, dtype)
-    as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731 (sparse weights have indices)
+    as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
     model, stimulus, start = jax.tree.map(as_dtype, (model, stimulus, start))
     if stimulus is not None:
         _check_stimulus(stimulus, model, times)

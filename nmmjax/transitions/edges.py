@@ -50,7 +50,7 @@ def find_edge(model: Any, y0: State, stimulus: Any, duration: Scalar, attractors
     distance = jnp.linalg.norm(ravel_pytree(near)[0] - ravel_pytree(saddle)[0])
     found = unstable.size == 1 and residual < 1e-3 and float(distance) < 0.1
     k = int(unstable[0]) if found else 0
-    as_dtype = lambda each: jnp.asarray(each, distance.dtype)  # noqa: E731
+    as_dtype = lambda each: jnp.asarray(each, distance.dtype)
     inverse = np.linalg.inv(A) if found else np.eye(len(A))
     eigenvalue = values[k] if found else np.nan
     return Edge(saddle, time, distance, as_dtype(eigenvalue), as_dtype(vectors[:, k]), as_dtype(inverse), found)

@@ -171,7 +171,7 @@ class _Waveform(eqx.Module):
         """The values times the smallest factor that switches; None where there is none up to 1.5."""
         task, dtype = self.task, self.task.attractors.flat.dtype
         shape, gains = task.array(_LARGEST * values), None if self.gains is None else task.array(self.gains)
-        labels = lambda x: _scaled_labels(  # noqa: E731
+        labels = lambda x: _scaled_labels(
             task.model, task.attractors.state(0), shape, gains, task.array(self.length), x, task.attractors, task.accuracy
         )
         found = brackets_of(labels, 1, 1e-9, SCAN, dtype)
@@ -204,7 +204,7 @@ def _scaled_labels(
     model: Any, y0: State, values: Values, gains: Any, length: Scalar, x: Values, attractors: Attractors, accuracy: Accuracy
 ) -> Any:
     """Attractor reached under `values` times each of `x`, shape `(1, M)`."""
-    lane = lambda x: outcome(model, y0, steps_of(x * values, length, gains), length, attractors, accuracy)  # noqa: E731
+    lane = lambda x: outcome(model, y0, steps_of(x * values, length, gains), length, attractors, accuracy)
     return jax.vmap(lane)(x[0])[None]
 
 

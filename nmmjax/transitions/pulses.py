@@ -82,7 +82,7 @@ class Task(eqx.Module):
     def brackets(self, rows: Rows) -> Brackets:
         """The first strength at which each row switches."""
         y0 = self.attractors.state(0)
-        labels = lambda x: labels_of(self.model, y0, rows, x, self.attractors, self.accuracy)  # noqa: E731
+        labels = lambda x: labels_of(self.model, y0, rows, x, self.attractors, self.accuracy)
         return brackets_of(labels, rows.amplitude.shape[0], self.rtol, self.scan, rows.amplitude.dtype)
 
     def array(self, values: Any) -> Values:
@@ -177,7 +177,7 @@ def best_node(
     for k, node in enumerate(candidates):
         own = slice(k * len(signs), (k + 1) * len(signs))
         found.append(pulse_of(task, part(brackets, own), signs, largest, length, node))
-    size_of = lambda pulse: abs(float(pulse.amplitude)) if pulse.reached else np.inf  # noqa: E731
+    size_of = lambda pulse: abs(float(pulse.amplitude)) if pulse.reached else np.inf
     return tuple(sorted(found, key=size_of))
 
 

@@ -105,7 +105,7 @@ def _first(labels: Any, x: np.ndarray, old: Brackets, dtype: Any) -> Brackets:
 def _narrower(a: Brackets, b: Brackets) -> Brackets:
     """Per search, the bracket at the smaller strength; of the same, the narrower."""
     better = b.found & ((b.upper < a.upper) | ((b.upper == a.upper) & (b.lower > a.lower)))
-    choose = lambda x, y: np.where(better, y, x)  # noqa: E731
+    choose = lambda x, y: np.where(better, y, x)
     return Brackets(
         *(choose(x, y) for x, y in ((a.lower, b.lower), (a.upper, b.upper), (a.found, b.found), (a.decided, b.decided)))
     )

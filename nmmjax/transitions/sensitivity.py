@@ -69,7 +69,7 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     by_model, (by_amplitude, by_duration) = _slopes(
         pulse.model, amplitude, pulse.duration, pulse.start, gains, edge, accuracy
     )
-    ratio = lambda each: jnp.where(edge.found, -each / by_amplitude, jnp.nan)  # noqa: E731
+    ratio = lambda each: jnp.where(edge.found, -each / by_amplitude, jnp.nan)
     code: Any = RESULTS.successful if edge.found else RESULTS.no_saddle
     model = jax.tree.map(ratio, by_model)
     return Sensitivity(model, ratio(by_duration), amplitude, edge.saddle, edge.eigenvalue, edge.distance, result=code)
@@ -98,7 +98,7 @@ def _refined(pulse: SwitchingPulse, attractors: Attractors, accuracy: Accuracy) 
     twice = 2 * [(1 + margin) * high]  # two rows, as for both signs: no second compilation
     rows = task.rows(twice, float(pulse.duration), gains_of(pulse.model, pulse.node))
     x0 = (1 - margin) * low / ((1 + margin) * high)
-    labels = lambda x: labels_of(pulse.model, pulse.start, rows, x, attractors, accuracy)  # noqa: E731
+    labels = lambda x: labels_of(pulse.model, pulse.start, rows, x, attractors, accuracy)
     found = brackets_of(labels, 2, 1e-12, SCAN, rows.amplitude.dtype, x0)
     middle = (found.lower[0] + found.upper[0]) / 2
     return task.array(middle * (1 + margin) * high if found.found[0] else high)
