@@ -16,7 +16,7 @@ import nmmjax as nmm
 from nmmjax.fitting.bifurcations import bifurcation_value
 from nmmjax.fitting.bursts import simulated_burst
 from nmmjax.fitting.parametrization import parametrize
-from nmmjax.fitting.stationary import boltzmann_probabilities
+from nmmjax.stochastic.density import boltzmann_probabilities
 
 BISTABLE = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0)
 SLOW = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0, tau=10.0)
