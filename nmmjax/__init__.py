@@ -57,6 +57,15 @@ from .fitting.target import AbstractTarget as AbstractTarget
 from .fitting.target import LossTarget as LossTarget
 from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget
 from .fitting.uncertainty import Identifiability as Identifiability
+from .ising.fitting import fit_ising as fit_ising
+from .ising.fitting import fit_ising_many as fit_ising_many
+from .ising.fitting import sliding_windows as sliding_windows
+from .ising.landscape import IsingLandscape as IsingLandscape
+from .ising.model import IsingModel as IsingModel
+from .ising.model import IsingModels as IsingModels
+from .ising.recording import Binarized as Binarized
+from .ising.recording import Recording as Recording
+from .ising.recording import binarize as binarize
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape
@@ -105,6 +114,9 @@ from .models.network import Targeted as Targeted
 from .models.network import excitatory_inhibitory as excitatory_inhibitory
 from .models.network import mutual_inhibition as mutual_inhibition
 from .models.network import per_node as per_node
+from .models.noise import CauchyNoise as CauchyNoise
+from .models.noise import OrnsteinUhlenbeck as OrnsteinUhlenbeck
+from .models.noise import WhiteNoise as WhiteNoise
 from .models.stimulus import Constant as Constant
 from .models.stimulus import Pulse as Pulse
 from .models.stimulus import PulseTrain as PulseTrain
@@ -118,6 +130,7 @@ from .orbits import orbit as orbit
 from .orbits import predict_peaks as predict_peaks
 from .posterior import Posterior as Posterior
 from .posterior import sample_posterior as sample_posterior
+from .recordings import load_recording as load_recording
 from .solvers.mobius import MobiusExtrapolation as MobiusExtrapolation
 from .solvers.mobius import MobiusSplitting as MobiusSplitting
 from .solvers.simulation import simulate as simulate

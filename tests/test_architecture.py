@@ -27,6 +27,7 @@ LAYERS = {  # first part of the module's name below nmmjax
             "atlas",
             "fits",
             "io",
+            "recordings",
             "cluster",
             "plot",
             "posterior",
