@@ -76,6 +76,8 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     require("run", type(run).__name__, rule, isinstance(run, Trajectory))
     run.require_single("balance its energy")
     require("run", type(run.model).__name__, rule, isinstance(run.model, (MPR, Network)))
+    rule = "be without noise, whose work between saved times is not known (use `drive` for noisy runs)"
+    require("run", repr(run.noise), rule, run.noise is None)
     return _balance(run.model, run.stimulus, run.ts, run.ys)  # no more, lest it recompile for the run's solver
 
 

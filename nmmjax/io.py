@@ -66,6 +66,7 @@ def _attributes(run: Trajectory) -> dict[str, Any]:
         **attributes_of(run.model, "model"),
         "stimulus": "none" if run.stimulus is None else describe(run.stimulus),
         **({} if run.stimulus is None else attributes_of(run.stimulus, "kind", "stimulus.")),
+        "noise": "none" if run.noise is None else repr(run.noise),
         "solver": run.method,
         "dtype": str(run.ts.dtype),
         "result": RESULTS[run.result] or "successful",

@@ -17,6 +17,7 @@ from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel
 from ..models.network import Targeted
+from ..models.noise import AbstractNoise, WhiteNoise
 from ..models.stimulus import AbstractStimulus
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
@@ -406,6 +407,9 @@ def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
         key = jax.random.wrap_key_data(key)
     words = jax.random.key_data(key)
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
+    if isinstance(noise, AbstractNoise):
+        require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", isinstance(noise, WhiteNoise))
+        noise = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
     return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
 
 

@@ -9,12 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._parameter import as_array, as_number, require
 from .._results import RESULTS
 from .._types import Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel
+from ..models.noise import OrnsteinUhlenbeck, as_noise
 from ..models.stimulus import AbstractStimulus
 from .mobius import MobiusSplitting
+from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
@@ -30,6 +32,8 @@ def simulate(
     ts: Any,
     *,
     stimulus: AbstractStimulus | None = None,
+    noise: Any = None,
+    key: Any = None,
     solver: Any = None,
     stepsize_controller: Any = None,
     rtol: Real | None = None,
@@ -47,6 +51,10 @@ def simulate(
     - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0)
     - `ts`: at least two strictly increasing times, in the unit of τ
     - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
+    - `noise`, `key`: random input, a number D for common white noise, dv = … + √(2D) dW in time t/τ, or `WhiteNoise`,
+      `OrnsteinUhlenbeck`, `CauchyNoise`; with the random key. The solver is then `MobiusSplitting(2)` with the noise in its
+      kicks (weak order 2, strong order 1, r > 0) and the largest step `dt0`, by default a 125th of the shortest interval
+      between spikes to be expected; `run.fluctuation` is coloured noise's path. Halve `dt0` to see what steps cost
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` where the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
@@ -61,13 +69,23 @@ def simulate(
     require("model", model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
     known = stimulus is None or isinstance(stimulus, AbstractStimulus)
     require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
+    if noise is not None:
+        model, noise = as_noise(noise).split(model)
     start = model.state(y0)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     times = check_times(ts, dtype)
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
-    model, stimulus, start = jax.tree.map(as_dtype, (model, stimulus, start))
+    model, stimulus, start, noise = jax.tree.map(as_dtype, (model, stimulus, start, noise))
     if stimulus is not None:
         _check_stimulus(stimulus, model, times)
+    if noise is not None:
+        given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
+        given |= {"max_steps": max_steps, "dense": dense or None}
+        for name, value in given.items():
+            require(name, value, "not be given where there is `noise`, whose steps are fixed", value is None)
+        run = _simulate_noisy(model, noise, key, start, times, stimulus, solver, dt0, progress)
+        return _raise_on_failure(run) if throw else run
+    require("key", type(key).__name__, "be given together with `noise`", key is None)
     solver = diffrax.Tsit5() if solver is None else solver
     require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
     require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
@@ -102,6 +120,45 @@ def simulate(
         method=method,
     )
     return _raise_on_failure(run) if throw else run
+
+
+def _simulate_noisy(
+    model: Any, noise: Any, key: Any, y0: Any, ts: Values, stimulus: Any, solver: Any, dt0: Any, progress: bool
+) -> Trajectory:
+    fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
+    require("solver", solver, "be None or `MobiusSplitting(2)` where there is noise", fits)
+    check_noise(model, noise, key)
+    if dt0 is None:
+        step = default_step(model, noise, y0, largest_input(stimulus, ts)).astype(ts.dtype)
+    else:
+        step = as_number("dt0", dt0, "(0, inf)").astype(ts.dtype)
+    began = time.perf_counter()
+    jumps = jnp.zeros(0, ts.dtype) if stimulus is None else jump_times(stimulus).astype(ts.dtype)
+    times, places, counts = schedule(ts, jumps, step)
+    every, fluctuation = solve_noisy(model, noise, stimulus, y0, times, counts, key, meter_of(progress))
+    saved, path = jax.tree.map(lambda leaf: leaf[places], (every, fluctuation))
+    end = jax.tree.map(lambda leaf: leaf[-1], saved)
+    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end)
+    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, ts)))
+    if not traced:
+        jax.block_until_ready(saved)
+    total = jnp.sum(jnp.broadcast_to(jnp.asarray(counts), (times.shape[0] - 1,)))
+    return Trajectory(
+        model=model,
+        stimulus=stimulus,
+        ts=ts,
+        ys=saved,
+        result=result,
+        t_end=ts[-1],
+        y_end=end,
+        stats={"num_steps": total, "num_accepted_steps": total, "num_rejected_steps": jnp.zeros_like(total)},
+        wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, ts.dtype),
+        interpolation=None,
+        event_mask=None,
+        method=f"MobiusSplitting(2) with noise, steps of at most {_short(step)}",
+        noise=noise,
+        fluctuation=path if isinstance(noise, OrnsteinUhlenbeck) else None,
+    )
 
 
 @eqx.filter_jit

@@ -21,6 +21,7 @@ class Trajectory(eqx.Module):
     - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` have finite states
     - `t_end`, `y_end`: the last time and state, also where an event or a failure stopped the run early
     - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
+    - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v
     - `interpolation`: the solution at any time, where `dense=True` was asked for (call `run.evaluate(t)`)
 
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
@@ -38,6 +39,8 @@ class Trajectory(eqx.Module):
     interpolation: Any
     event_mask: Any
     method: str = eqx.field(static=True)
+    noise: Any = None
+    fluctuation: Any = None
 
     @property
     def reached(self) -> Any:
@@ -91,6 +94,7 @@ class Trajectory(eqx.Module):
         rows = [
             ("model", describe(self.model)),
             ("stimulus", "none" if self.stimulus is None else describe(self.stimulus)),
+            *([] if self.noise is None else [("noise", repr(self.noise))]),
             ("solver", f"{self.method}, {self.ts.dtype} on {_device(self.ts)}"),
             ("steps", f"{steps['num_accepted_steps']} accepted, {steps['num_rejected_steps']} rejected"),
             ("result", f"{message}, {int(self.reached)} of {self.ts.size} times, t = {self.ts[0]:g} to {self.t_end:g}"),

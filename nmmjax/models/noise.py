@@ -1,0 +1,128 @@
+"""Layer 1: noise on the input of a population: what it is, not how it is drawn."""
+
+import abc
+import dataclasses
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._parameter import as_array, as_number, check_parameters, declared, parameter, require
+from .._types import Scalar, Values, is_concrete
+
+
+class AbstractNoise(eqx.Module):
+    """Random input, in units of η. `simulate(..., noise=...)` takes one, or a number D for `WhiteNoise(D)`."""
+
+    @abc.abstractmethod
+    def split(self, model: Any) -> tuple[Any, "AbstractNoise | None"]:
+        """(model, noise): what the noise does to a model's parameters, and what of it is left to be drawn."""
+
+    def __repr__(self) -> str:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        shown = [f"{name}={_short(value)}" for name, value in values.items() if value is not False]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _short(value: Any) -> str:
+    number = isinstance(value, jax.Array) and value.ndim == 0 and is_concrete(value)
+    return f"{value:g}" if number else "…" if isinstance(value, jax.Array) else repr(value)
+
+
+class WhiteNoise(AbstractNoise):
+    """White noise common to all neurons of a population: τ dv/dt = … + √(2D) ξ(t/τ).
+
+    - `intensity`: D ≥ 0, a number, or an array (n,) with one value per node of a network
+    - `shared`: whether all nodes of a network get the same path; by default each has its own
+
+    Without gap junctions and conductances the stationary law of one population is exactly Boltzmann's at the temperature
+    T = π D/Δ (`boltzmann`). Raises `ValueError` for D < 0, NaN. Source: nmmjax theory notes §7.
+    """
+
+    intensity: Values
+    shared: bool = eqx.field(static=True)
+
+    def __init__(self, intensity: Any, shared: bool = False):
+        self.intensity = _per_node("intensity", intensity)
+        require("shared", shared, "be True or False", isinstance(shared, bool))
+        self.shared = shared
+
+    def split(self, model: Any) -> tuple[Any, AbstractNoise]:
+        return model, self
+
+
+class OrnsteinUhlenbeck(AbstractNoise):
+    """Coloured noise common to all neurons of a population: τ dv/dt = … + x(t), ⟨x(t) x(t′)⟩ = (D τ/τ_c) exp(−|t − t′|/τ_c).
+
+        τ_c dx/dt = −x + √(2 D τ) ξ(t)
+
+    - `intensity`: D ≥ 0, a number or one per node; the same D as white noise's, its limit for τ_c → 0
+    - `correlation_time`: τ_c > 0, in the unit of τ
+    - `shared`: whether all nodes of a network get the same path
+
+    x starts from its stationary law. No exact stationary law of (r, v) is known. Raises `ValueError` for D < 0, τ_c ≤ 0.
+    Source: Uhlenbeck & Ornstein, Phys. Rev. 36:823 (1930); exact steps: Gillespie, Phys. Rev. E 54:2084 (1996).
+    """
+
+    intensity: Values
+    correlation_time: Scalar
+    shared: bool = eqx.field(static=True)
+
+    def __init__(self, intensity: Any, correlation_time: Any, shared: bool = False):
+        self.intensity = _per_node("intensity", intensity)
+        self.correlation_time = as_number("correlation_time", correlation_time, "(0, inf)")
+        require("shared", shared, "be True or False", isinstance(shared, bool))
+        self.shared = shared
+
+    def split(self, model: Any) -> tuple[Any, AbstractNoise]:
+        return model, self
+
+
+@declared
+class CauchyNoise(AbstractNoise):
+    """Independent Cauchy white noise of every neuron, of half-width Γ: the equations with Δ → Δ + Γ, exactly.
+
+    The mean field stays deterministic: `simulate` needs no key and uses its adaptive solvers. Raises `ValueError` for Γ < 0.
+    Source: Clusella & Montbrió, Phys. Rev. E 109:014229 (2024).
+    """
+
+    width: Scalar = parameter(symbol="Γ", bounds="[0, inf)", doc="half-width of the individual noise")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+    def split(self, model: Any) -> tuple[Any, None]:
+        where = (lambda each: each.population.Delta) if hasattr(model, "population") else (lambda each: each.Delta)
+        rule = "be an `MPR` or a `Network` for Cauchy noise"
+        require("model", type(model).__name__, rule, hasattr(model, "population") or hasattr(model, "Delta"))
+        return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None
+
+
+def as_noise(noise: Any) -> AbstractNoise:
+    """`noise` as one of the classes above; a number D, or an array (n,), is white noise."""
+    return noise if isinstance(noise, AbstractNoise) else WhiteNoise(noise)
+
+
+def white_intensity(noise: Any, shape: tuple[int, ...] = ()) -> Values:
+    """D > 0 of white noise, of the given shape, for what holds for white noise only. Raises `ValueError` for others."""
+    noise = as_noise(noise)
+    rule = "be white noise, a number D or `WhiteNoise(D)`, for which the law is known"
+    require("noise", repr(noise), rule, isinstance(noise, WhiteNoise))
+    assert isinstance(noise, WhiteNoise)
+    D = noise.intensity
+    require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)
+    if is_concrete(D):
+        require("noise", D, "be > 0", bool(np.all(np.asarray(D) > 0)))
+    return jnp.broadcast_to(D, shape)
+
+
+def _per_node(name: str, value: Any) -> Values:
+    array = as_array(value)
+    is_array = isinstance(array, jax.Array) and array.ndim <= 1
+    require(name, value, "be a number ≥ 0 or one per node (or the noise a class such as `WhiteNoise`)", is_array)
+    if is_concrete(array):
+        good = np.isfinite(np.asarray(array)) & (np.asarray(array) >= 0)
+        require(name, array, "be ≥ 0 and finite", bool(np.all(good)))
+    return array
