@@ -137,6 +137,8 @@ from .solvers.simulation import simulate as simulate
 from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
+from .stochastic.boltzmann_law import Boltzmann as Boltzmann
+from .stochastic.boltzmann_law import boltzmann as boltzmann
 from .sweeping import sweep as sweep
 from .transitions.basins import Basins as Basins
 from .transitions.basins import basin_map as basin_map
