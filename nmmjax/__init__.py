@@ -66,6 +66,10 @@ from .ising.model import IsingModels as IsingModels
 from .ising.recording import Binarized as Binarized
 from .ising.recording import Recording as Recording
 from .ising.recording import binarize as binarize
+from .ising.significance import bootstrap_ising as bootstrap_ising
+from .ising.significance import shuffle_test as shuffle_test
+from .ising.validation import cross_validate_ising as cross_validate_ising
+from .ising.validation import select_regions as select_regions
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape
@@ -139,6 +143,11 @@ from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
 from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.boltzmann_law import boltzmann as boltzmann
+from .stochastic.thermodynamics import Crooks as Crooks
+from .stochastic.thermodynamics import DrivenRuns as DrivenRuns
+from .stochastic.thermodynamics import crooks as crooks
+from .stochastic.thermodynamics import drive as drive
+from .stochastic.thermodynamics import jarzynski as jarzynski
 from .sweeping import sweep as sweep
 from .transitions.basins import Basins as Basins
 from .transitions.basins import basin_map as basin_map
