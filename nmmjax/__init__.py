@@ -143,6 +143,13 @@ from .solvers.term import PopulationTerm as PopulationTerm
 from .solvers.trajectory import Trajectory as Trajectory
 from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.boltzmann_law import boltzmann as boltzmann
+from .stochastic.escape import EscapeRate as EscapeRate
+from .stochastic.escape import escape_rate as escape_rate
+from .stochastic.passage import FirstPassage as FirstPassage
+from .stochastic.passage import first_passage as first_passage
+from .stochastic.survival import ExponentialFit as ExponentialFit
+from .stochastic.survival import exponential_fit as exponential_fit
+from .stochastic.survival import kaplan_meier as kaplan_meier
 from .stochastic.thermodynamics import Crooks as Crooks
 from .stochastic.thermodynamics import DrivenRuns as DrivenRuns
 from .stochastic.thermodynamics import crooks as crooks
