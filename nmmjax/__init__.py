@@ -42,6 +42,7 @@ from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
 from .ensemble.plan import plan_sweep as plan_sweep
+from .example_data import example_recording as example_recording
 from .fits import fit as fit
 from .fitting.bifurcations import FoldTarget as FoldTarget
 from .fitting.bifurcations import HopfTarget as HopfTarget
@@ -70,6 +71,8 @@ from .ising.significance import bootstrap_ising as bootstrap_ising
 from .ising.significance import shuffle_test as shuffle_test
 from .ising.validation import cross_validate_ising as cross_validate_ising
 from .ising.validation import select_regions as select_regions
+from .ising_file import load_ising as load_ising
+from .ising_file import save_ising as save_ising
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.points import FixedPoints as FixedPoints
 from .landscape.population import PopulationLandscape as PopulationLandscape
@@ -145,6 +148,8 @@ from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.boltzmann_law import boltzmann as boltzmann
 from .stochastic.escape import EscapeRate as EscapeRate
 from .stochastic.escape import escape_rate as escape_rate
+from .stochastic.inference import StationaryFit as StationaryFit
+from .stochastic.inference import fit_stationary as fit_stationary
 from .stochastic.passage import FirstPassage as FirstPassage
 from .stochastic.passage import first_passage as first_passage
 from .stochastic.survival import ExponentialFit as ExponentialFit

@@ -36,7 +36,7 @@ class Boltzmann(eqx.Module):
     - `log_normalizer`: ln ∫ R^(−3/2) exp(−V/T) dR
     - `x`, `mass`: nodes of quadrature in x = ln R (1536,) and their probabilities, which add up to 1
 
-    A pytree: everything works inside `jax.jit`, `jax.grad` and `jax.vmap`, with exact derivatives in η, J, Δ, τ, D and input.
+    A pytree: everything works inside `jax.jit`, `jax.grad` and `jax.vmap`, with derivatives in η, J, Δ, τ, D and input.
     """
 
     population: MPR
@@ -87,7 +87,7 @@ class Boltzmann(eqx.Module):
         return jnp.where(position > 0, jnp.exp(self._log_density(x)) * 2 / safe, 0)
 
     def pdf_energy(self, energy: Real) -> Values:
-        """The density of the energy E: ∝ exp(−E/T) ∮ dq/p, the closed orbit's period, summed over wells; 0 below the minimum.
+        """The density of the energy E: ∝ exp(−E/T) ∮ dq/p, the orbit's period, summed over wells; 0 below the minimum.
 
         It diverges logarithmically at the energy of the pass between two wells.
         """
@@ -242,8 +242,8 @@ def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
     - `noise`: D > 0, a number or `WhiteNoise(D)`
     - `stimulus`: a constant input I, in units of η
 
-    Noise multiplies q in the mechanical form (√(2D) q) as heterogeneity multiplies q² in its damping, so that fluctuation and
-    dissipation balance exactly. Use it instead of long noisy runs: moments, quantiles, samples, free energy, and their
+    Noise multiplies q in the mechanical form (√(2D) q) as heterogeneity multiplies q² in its damping, so that fluctuation
+    and dissipation balance exactly. Use it instead of long noisy runs: moments, quantiles, samples, free energy, and their
     derivatives. Quadrature is accurate to rounding. In float32, −V/T carries V/T times 1e-7.
 
     Raises `ValueError` for Δ = 0 (noise heats, nothing damps: no stationary law), D ≤ 0, other noise than white,

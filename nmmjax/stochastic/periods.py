@@ -19,9 +19,9 @@ _DEPTH_WEIGHTS = (np.diff(_ENDS)[:, None] * WEIGHTS / 2).ravel()
 def phase_volume(model: MPR, energy: Scalar) -> Scalar:
     """∫∫ δ(E − ½q̇² − U(q)) dq dq̇ = Σ over wells of ∮ dq/p, p = √(2(E − U)), for g = k = 0; 0 below the minimum.
 
-    Each well is cut at its minimum into two sides, which end at a turning point or at the pass. From an end x₁, x = ln R runs
-    as x₁ + (x₀ − x₁) e^(−w): the square root at a turning point and the peak close to a pass are smooth in w. E − U is there a
-    difference of potentials that is written out, so that nothing cancels.
+    Each well is cut at its minimum x₀ into two sides, which end at a turning point or at the pass. From an end x₁, x = ln R
+    runs as x₁ + (x₀ − x₁) e^(−w): the square root at a turning point and the peak close to a pass are smooth in w. E − U is
+    there a difference of potentials that is written out, so that nothing cancels.
     """
     R, _ = fixed_rates(model)
     x = jnp.log(R)
