@@ -150,8 +150,17 @@ from .stochastic.escape import EscapeRate as EscapeRate
 from .stochastic.escape import escape_rate as escape_rate
 from .stochastic.inference import StationaryFit as StationaryFit
 from .stochastic.inference import fit_stationary as fit_stationary
+from .stochastic.numerical import SampledDensity as SampledDensity
+from .stochastic.numerical import stationary_density as stationary_density
 from .stochastic.passage import FirstPassage as FirstPassage
 from .stochastic.passage import first_passage as first_passage
+from .stochastic.paths import EscapePath as EscapePath
+from .stochastic.paths import escape_path as escape_path
+from .stochastic.residence import ResidenceTimes as ResidenceTimes
+from .stochastic.residence import residence_times as residence_times
+from .stochastic.samples import MeasuredPotential as MeasuredPotential
+from .stochastic.samples import effective_temperature as effective_temperature
+from .stochastic.samples import potential_from_samples as potential_from_samples
 from .stochastic.survival import ExponentialFit as ExponentialFit
 from .stochastic.survival import exponential_fit as exponential_fit
 from .stochastic.survival import kaplan_meier as kaplan_meier
