@@ -101,9 +101,10 @@ def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
     quadrature = _Quadrature(width)
     walls = np.stack([MIXTURE[:, 1], MIXTURE[:, 3]])  # θ₂ and θ₄, both negative
     psi, free = np.array([0.5, -0.5 / width**2, 0.0, -0.005 / width**4]), np.ones(4, bool)
-    bounded = ""
+    bounded, state = "", None
     for barrier in _BARRIERS:
         psi, state, _ = _climb(quadrature, psi, mean, walls, barrier, free)
+    assert state is not None
     inverse = _solve(state[2], np.eye(4))
     room = -(walls @ psi) / np.sqrt(np.einsum("ki,ij,kj->k", walls, inverse, walls) / samples)
     if room[1] < 0.01:

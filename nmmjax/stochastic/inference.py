@@ -170,7 +170,8 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
     goodness = _goodness(family, shifted, known, window)
     numbers = (*parameters, spread @ spread.T, time, effective, times[0], goodness, theta, roots[-1])
     dtype = float_dtype()
-    return StationaryFit(*(jnp.asarray(np.asarray(each, dtype)) for each in numbers), count, gauge, status, message)
+    arrays = [jnp.asarray(np.asarray(each, dtype)) for each in numbers]
+    return StationaryFit(*arrays, samples=count, gauge=gauge, status=status, message=message)
 
 
 def _free(family: FittedFamily) -> list[Any]:
