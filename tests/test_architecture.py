@@ -25,8 +25,10 @@ LAYERS = {  # first part of the module's name below nmmjax
     **dict.fromkeys(
         [
             "atlas",
+            "example_data",
             "fits",
             "io",
+            "ising_file",
             "recordings",
             "cluster",
             "plot",

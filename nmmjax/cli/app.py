@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax reproduce | sweep | fit | models | doctor` (extra `cli`)."""
+"""Layer 6: `nmmjax reproduce | sweep | fit | landscape | models | doctor` (extra `cli`)."""
 
 import sys
 from typing import Any
@@ -24,6 +24,7 @@ def _app(cyclopts: Any) -> Any:
     from .checkup import doctor
     from .fitting import fit
     from .listing import models
+    from .recorded_landscape import landscape
     from .reproduction import reproduce
     from .sweeping import sweep
 
@@ -32,6 +33,7 @@ def _app(cyclopts: Any) -> Any:
     app.command(reproduce)
     app.command(sweep)
     app.command(fit)
+    app.command(landscape)
     app.command(models)
     app.command(doctor)
     return app

@@ -17,6 +17,11 @@ from .planes import ellipse_points as ellipse_points
 from .planes import energy_contours as energy_contours
 from .planes import orbits as orbits
 from .planes import peaks as peaks
+from .recordings import activity as activity
+from .recordings import basin_graph as basin_graph
+from .recordings import ising as ising
+from .recordings import occupancy as occupancy
+from .recordings import transition_graph as transition_graph
 from .runs import energy as energy
 from .runs import trajectory as trajectory
 from .slow_fast_picture import slow_fast as slow_fast

@@ -14,6 +14,7 @@ from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot, states_of
+from .recordings import minima_labels
 
 
 def landscape(found: PopulationLandscape | NetworkLandscape, run: Trajectory | None = None, axes: Any = None) -> Any:
@@ -144,16 +145,18 @@ def _logarithmic(axes: Any) -> None:
 def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: Any = None) -> Any:
     """The disconnectivity tree: a line ends at each minimum's energy, and two join where the lowest pass between them lies.
 
-    `found` is a `NetworkLandscape`, a `Tree` or anything with a `tree`. The `most` lowest minima are drawn. Returns the
-    axes.
+    `found` is a `NetworkLandscape`, a `Tree` or anything with a `tree`. The `most` lowest minima are drawn. Minima of an
+    `IsingLandscape` are named by their patterns, and the size of a dot is the time that data spend there. Returns the axes.
     """
     tree = found if isinstance(found, Tree) else found.tree
     kept = np.sort(np.argsort(tree.energy, kind="stable")[:most])
     axes = _new(axes, (7.0, 4.6))
     order = [int(leaf) for leaf in tree.leaves() if leaf in set(kept.tolist())]
     place = {leaf: float(k) for k, leaf in enumerate(order)}
+    share = getattr(found, "occupancy", None)
     for leaf in order:  # the line of a leaf, up to its first merge with another that is drawn
-        axes.plot(place[leaf], tree.energy[leaf], "o", color="black", ms=3.5)
+        size = 3.5 if share is None else 2.0 + 14.0 * float(np.sqrt(share[leaf]))
+        axes.plot(place[leaf], tree.energy[leaf], "o", color="black", ms=size)
     at: dict[int, tuple[float, float]] = {leaf: (place[leaf], float(tree.energy[leaf])) for leaf in order}
     for m, (pair, height) in enumerate(zip(tree.children, tree.heights, strict=True)):
         sides = [at[int(child)] for child in pair if int(child) in at]
@@ -173,11 +176,14 @@ def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: 
         if root in at:
             x, y = at[root]
             axes.plot([x, x], [y, top + 0.06 * span], color=BLUE, linewidth=1)
-    axes.set_xlabel(f"minima, {len(order)} lowest of {tree.energy.size}" if len(order) < tree.energy.size else "minima")
+    what = "minima" if share is None else "minima (dot: time spent in the basin)"
+    axes.set_xlabel(f"{what}, {len(order)} lowest of {tree.energy.size}" if len(order) < tree.energy.size else what)
     axes.set_ylabel("energy (dimensionless)")
     axes.set_xticks(range(len(order)) if len(order) <= 24 else [])
     if len(order) <= 24:
-        axes.set_xticklabels([str(leaf) for leaf in order])
+        names = minima_labels(found) if hasattr(found, "labels") else [str(leaf) for leaf in range(tree.energy.size)]
+        slant = 90 if sum(len(names[leaf]) for leaf in order) > 60 else 0
+        axes.set_xticklabels([names[leaf] for leaf in order], rotation=slant)
     axes.set_xlim(-0.7, len(order) - 0.3)
     finish(axes)
     axes.grid(visible=False, axis="x")
