@@ -218,8 +218,8 @@ def _cells(
     file: pathlib.Path, lines: list[tuple[int, str]], regions: str | None, subject: str | None
 ) -> tuple[list[str] | None, list[tuple[int, list[str]]], str]:
     """Header or None, numbered rows of cells, and the decimal sign."""
-    probe = lines[-1][1]  # of numbers, where the first may be a header with blanks in it
-    separator = next((each for each in "\t;," if each in probe), " ")
+    few = [line for _, line in lines[:1000]]
+    separator = next((each for each in "\t;," if 2 * sum(each in line for line in few) >= len(few)), " ")
     if separator == " ":
         rows = [(k, line.split()) for k, line in lines]
     else:
@@ -259,6 +259,8 @@ def _parse(
     values = np.empty((len(rows), len(rows[0][1])))
     for k, (line, row) in enumerate(rows):
         try:
+            if any("_" in cell for cell in row):
+                raise ValueError
             values[k] = row  # fast where all is well
         except ValueError:
             for at, cell in enumerate(row):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Values
+from .._types import Values, float_dtype
 from .newton import ascend
 from .walsh import exponents, statistics
 
@@ -27,11 +27,11 @@ class Solution(eqx.Module):
     `cross_entropy` is −⟨ln P⟩ over the data, `entropy` that of the model; they agree at the optimum without penalty.
     """
 
-    theta: Values
-    error: Values
-    log_partition: Values
-    entropy: Values
-    cross_entropy: Values
+    theta: Any
+    error: Any
+    log_partition: Any
+    entropy: Any
+    cross_entropy: Any
     steps: Any
     status: Any
 
@@ -79,9 +79,31 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
     )
 
 
+def solve_many(means: np.ndarray, samples: np.ndarray, penalty: float, size: int) -> Solution:
+    """`solve_exact` for means (m, k) and samples (m,) at once; NumPy arrays.
+
+    In pieces whose states fit the memory, and filled up to a power of two, so that few sizes are compiled. Where a pair of
+    regions lacks a combination of states, and there is no penalty, nothing is tried: `DIVERGING`.
+    """
+    dtype, count = float_dtype(), means.shape[0]
+    missing = np.asarray([penalty == 0 and unseen(mean, size) is not None for mean in means])
+    few = max(1, min(32, 2**14 >> size))
+    piece = min(max(few, 1 << (count - 1).bit_length()), 256, max(1, 2**22 >> size))
+    parts = []
+    for first in range(0, count, piece):
+        some = np.where(missing[:, None], 0, means)[first : first + piece]
+        filled = np.zeros((piece, means.shape[1]))
+        filled[: some.shape[0]] = some
+        number = np.ones(piece)
+        number[: some.shape[0]] = samples[first : first + piece]
+        found = _solve_lanes(jnp.asarray(filled, dtype), jnp.asarray(number, dtype), jnp.asarray(penalty, dtype), size)
+        parts.append(jax.tree.map(lambda each, n=some.shape[0]: np.asarray(each)[:n], found))
+    whole: Solution = jax.tree.map(lambda *each: np.concatenate(each), *parts)
+    return eqx.tree_at(lambda each: each.status, whole, np.where(missing, DIVERGING, whole.status))
+
+
 @eqx.filter_jit
-def solve_many(means: Values, samples: Values, penalty: Values, size: int) -> Solution:
-    """`solve_exact` for means (m, k) and samples (m,) at once."""
+def _solve_lanes(means: Values, samples: Values, penalty: Values, size: int) -> Solution:
     return jax.vmap(lambda mean, count: solve_exact(mean, count, penalty, size))(means, samples)
 
 

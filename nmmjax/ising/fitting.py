@@ -109,11 +109,8 @@ def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> Is
     refuse_large(size, "fit one by one with `method='pseudo'`")
     means = np.stack([data_means(each.spins) for each in pieces])
     samples = np.asarray([each.spins.shape[0] for each in pieces])
-    missing = np.asarray([strength == 0 and unseen(mean, size) is not None for mean in means])
-    dtype = float_dtype()
-    used = jnp.asarray(np.where(missing[:, None], 0, means), dtype)
-    found = solve_many(used, jnp.asarray(samples, dtype), jnp.asarray(strength, dtype), size)
-    status = np.where(missing, DIVERGING, np.asarray(found.status))
+    found = solve_many(means, samples, strength, size)
+    status = found.status
     bad = np.flatnonzero(status == DIVERGING)
     if throw and bad.size:
         which = ", ".join(str(each) for each in bad[:5]) + (f" and {bad.size - 5} more" if bad.size > 5 else "")

@@ -16,7 +16,7 @@ def ascend(
     direction: Callable[[Values, Values, Any], Values],
     start: Values,
     max_trials: int,
-) -> tuple[Values, Values, Any, Values, Any]:
+) -> tuple[Values, Values, Any, Any, Any]:
     """Where a concave function is largest: θ, its gradient there, the rest, trials made, whether it ended by itself.
 
     `objective(θ)` gives value, gradient and the rest, whatever `direction(θ, gradient, rest)` needs for the Newton step. A

@@ -4,13 +4,11 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._parameter import require
-from .._types import float_dtype
 from ..landscape.tree import disconnectivity
-from .exact import DIVERGING, data_means, solve_many, unseen
+from .exact import DIVERGING, data_means, solve_many
 from .fitting import fit_ising
 from .landscape import find_basins, find_passes
 from .model import IsingModel
@@ -185,12 +183,8 @@ def _generator(key: Any) -> np.random.Generator:
 
 def _fit_means(means: np.ndarray, samples: int, penalty: float, size: int) -> tuple[np.ndarray, np.ndarray]:
     """θ (m, k) of data with these means, and 1 where there is no estimate."""
-    dtype = float_dtype()
-    missing = np.asarray([penalty == 0 and unseen(mean, size) is not None for mean in means])
-    used = jnp.asarray(np.where(missing[:, None], 0, means), dtype)
-    count = jnp.full(means.shape[0], samples, dtype)
-    found = solve_many(used, count, jnp.asarray(penalty, dtype), size)
-    return np.asarray(found.theta, float), (missing | (np.asarray(found.status) == DIVERGING)).astype(int)
+    found = solve_many(means, np.full(means.shape[0], samples), penalty, size)
+    return np.asarray(found.theta, float), (found.status == DIVERGING).astype(int)
 
 
 def _largest_depth(theta: np.ndarray, size: int) -> float:

@@ -10,6 +10,7 @@ is read off.
 
 from collections.abc import Sequence
 from functools import lru_cache, reduce
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,17 +51,23 @@ def sets(size: int) -> np.ndarray:
     """Numbers of the sets {i}, then {i, j} with i < j, row by row: the N (N + 1)/2 sufficient statistics."""
     single = 1 << np.arange(size - 1, -1, -1)
     i, j = np.triu_indices(size, 1)
-    return np.concatenate([single, single[i] | single[j]])
+    return np.concatenate([single, single[i] | single[j]]).astype(np.int32)
+
+
+def _upper(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the pairs i < j; 32 bits, which JAX takes with and without x64."""
+    i, j = np.triu_indices(size, 1)
+    return i.astype(np.int32), j.astype(np.int32)
 
 
 def pack(h: Values, J: Values) -> Values:
     """h (N,) and symmetric J (N, N) as one vector in the order of `sets`."""
-    return jnp.concatenate([h, J[np.triu_indices(h.shape[0], 1)]])
+    return jnp.concatenate([h, J[_upper(h.shape[0])]])
 
 
 def unpack(theta: Values, size: int) -> tuple[Values, Values]:
     """h (N,) and symmetric J (N, N) with zero diagonal, from one vector in the order of `sets`."""
-    upper = jnp.zeros((size, size), theta.dtype).at[np.triu_indices(size, 1)].set(theta[size:])
+    upper = jnp.zeros((size, size), theta.dtype).at[_upper(size)].set(theta[size:])
     return theta[:size], upper + upper.T
 
 
@@ -81,7 +88,7 @@ def all_spins(size: int) -> np.ndarray:
     return spins_of(np.arange(2**size), size)
 
 
-def spins_of(states: np.ndarray, size: int) -> np.ndarray:
+def spins_of(states: Any, size: int) -> np.ndarray:
     """Spins (…, N) of state numbers, int8."""
     return (2 * ((np.asarray(states)[..., None] >> np.arange(size - 1, -1, -1)) & 1) - 1).astype(np.int8)
 
