@@ -8,12 +8,15 @@ import numpy as np
 
 from .._parameter import as_number, require
 from .._types import Scalar, Values, is_concrete
+from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..models.base import State
 from ..models.mpr import MPR
+from ..models.network import Network
 from ..models.noise import white_intensity
 from .hierarchy import exchange_rates
 from .kramers import kramers_rate, loss_at_pass, turnover_factor
+from .network_escape import NetworkEscape, network_escape
 
 METHODS = ("exact", "turnover", "kramers")
 _STAND_IN = (0.08113444195011973, 0.47298034068468414, 1.030596798837572)  # rates of (η, J, Δ) = (−5, 15, 1)
@@ -54,7 +57,7 @@ class EscapeRate(eqx.Module):
 
 
 def escape_rate(
-    model: MPR,
+    model: MPR | Network,
     noise: Any,
     start: Any,
     stimulus: Any = 0.0,
@@ -62,8 +65,11 @@ def escape_rate(
     method: str = "exact",
     points: int = 192,
     orders: int = 48,
-) -> EscapeRate:
-    """The rate at which common white noise carries a bistable population out of the well of `start`, per unit of time.
+    landscape: NetworkLandscape | None = None,
+) -> EscapeRate | NetworkEscape:
+    """The rate at which common white noise carries a population or a network out of `start`, per unit of time.
+
+    One population, T the temperature:
 
         k ≈ [√(Γ_b²/4 + ω_b²) − Γ_b/2]/ω_b · ω₀/2π · e^(−ΔU/T) · Υ(δ₁) Υ(δ₂)/Υ(δ₁ + δ₂),      T = πD/Δ
 
@@ -76,12 +82,21 @@ def escape_rate(
     - `points`, `orders`: of the exact solution: grid and Hermite functions. Weak damping needs more orders (48 are
       enough to 0.2 % down to δ₁ = 1); double both to see what they cost
 
+    A network with symmetric weights, of at most 8 nodes, gives a `NetworkEscape`: Ψ is not its quasi-potential (coupled
+    forces have no potential in q, so no Boltzmann law holds), and the exponent is found as the least action min ∫Σ I_i²
+    d(t/τ_i)/4D_i of all inputs that lead to a pass. That is exact for weak noise, and ΔU/T where nodes are not coupled.
+    The prefactor is Langer's, with the quasi-potential's curvatures from Lyapunov equations and the WKB factor along the
+    path; a leading order, right to 1 + O(1/action), and uncertain where `regular` is False. `landscape`: the network's,
+    if it is at hand; `method`, `points` and `orders` are not used.
+
     Below ΔU ≈ 2T states are left so fast that no single rate describes it (see `first_passage`). Works under `jax.jit`,
     `jax.vmap` and `jax.grad`, in η, J, Δ, τ, D and the input. Raises `ValueError` for one well (NaN inside
     transformations), Δ = 0, D ≤ 0, noise that is not white, gap junctions, conductances and slow terms. Sources: Kramers,
     Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10; nmmjax theory notes §7.
     """
-    require("model", type(model).__name__, "be an `MPR`", isinstance(model, MPR))
+    require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, MPR | Network))
+    if isinstance(model, Network):
+        return network_escape(model, noise, model.state(start), stimulus, landscape)
     return population_escape(model, noise, model.state(start), stimulus, method, points, orders)
 
 

@@ -64,8 +64,8 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
 
     The energy is the quasi-potential (noise and damping balance exactly), so the way up is the way down from the pass with
     q̇ reversed: the force −I q turns damping into its negative. It spirals out of a focus, in phase with its swings. The
-    same I(t) is the stimulus of least ∫I² dt among all that reach the pass, however long (`optimal_stimulus` finds the one of a
-    given length, whose energy is above τ × `effort`).
+    same I(t) is the stimulus of least ∫I² dt among all that reach the pass, however long (`optimal_stimulus` finds the one
+    of a given length, whose energy is above τ × `effort`).
 
     - `start`: a state; its side of the pass counts. `stimulus`: a constant input
     - `points`: number of times, equally spaced; `margin`: energy above the minimum at the first, relative to ΔU
