@@ -106,16 +106,15 @@ def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
         psi, state, _ = _climb(quadrature, psi, mean, walls, barrier, free)
     assert state is not None
     inverse = _solve(state[2], np.eye(4))
-    room = -(walls @ psi) / np.sqrt(np.einsum("ki,ij,kj->k", walls, inverse, walls) / samples)
-    if room[1] < 0.01:
+    if -psi[3] < 0.01 * np.sqrt(inverse[3, 3] / samples):
         held, free = psi * (np.arange(4) < 3), np.arange(4) < 3
         if quadrature(held) is not None:
             bounded, psi, walls = "Delta", held, walls[:1]
             for barrier in _BARRIERS[1:]:
                 psi, state, _ = _climb(quadrature, psi, mean, walls, barrier, free)
-    if room[0] < 0.01:
-        along = _solve(state[2], walls[0])
-        error = np.sqrt(along @ walls[0] / samples)
+    along = _solve(state[2], walls[0])
+    error = np.sqrt(along @ walls[0] / samples)
+    if -walls[0] @ psi < 0.01 * error:
         new = psi + along * (-error - walls[0] @ psi) / (along @ walls[0])
         new[3] = min(new[3], 0.0)
         if (trial := quadrature(new)) is not None:
