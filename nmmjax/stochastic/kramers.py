@@ -1,5 +1,7 @@
 """Layer 4: Kramers' formulas for the escape of one population over its pass, in units of t/τ."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ def turning_point(model: MPR, q_start: Scalar, q_pass: Scalar) -> Scalar:
     # In ln q from the minimum to far away, U grows on the way.
     near, far = jnp.log(bottom), jnp.log(bottom) + jnp.sign(outward) * np.log(1e4)
 
-    def halve(_: int, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
+    def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         middle = (ends[0] + ends[1]) / 2
         below = frozen.potential(jnp.exp(middle)) < level
         return jnp.where(below, middle, ends[0]), jnp.where(below, ends[1], middle)
