@@ -77,5 +77,5 @@ def test_film(run, tmp_path):
 
 
 def test_wrong_landscape_is_refused(unchecked):
-    with pytest.raises(ValueError, match="`found` must be a `PopulationLandscape` or a `NetworkLandscape`"):
+    with pytest.raises(ValueError, match="`found` must be a `PopulationLandscape`, a `NetworkLandscape` or an"):
         nmm.plot.landscape("here")

@@ -23,12 +23,16 @@ from ..ising.walsh import labels_of, states_of
 from ..ising_file import save_ising
 
 _ROWS = 20  # of a table in the report; the CSV files have all
+_PAIRS = 100  # lowest minima whose pairs are listed in transitions.csv and saddles.csv
 _ALL_STATES = 15  # regions, up to which states.csv has every state
 
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What is known so far; `unknown` says in a sentence why something is missing, by its name."""
+    """What is known so far; `unknown` says in a sentence why something is missing, by its name.
+
+    `gaps`: whether runs of the data end at missing samples, too, and not only where a subject's recording does.
+    """
 
     file: pathlib.Path
     recording: Recording
@@ -41,6 +45,7 @@ class Analysis:
     validation: CrossValidation | None = None
     unknown: dict[str, str] = dataclasses.field(default_factory=dict)
     figures: tuple[tuple[str, str], ...] = ()
+    gaps: bool = False
     command: str = ""
 
 
@@ -98,8 +103,12 @@ def replace_text(path: pathlib.Path, text: str) -> None:
 
 def active(found: IsingLandscape, k: int) -> str:
     """The regions that are +1 in minimum k."""
-    up = [name for name, spin in zip(found.names, found.spins[k], strict=True) if spin > 0]
+    up = _active(found, k)
     return "all" if len(up) == len(found.names) else ", ".join(up) or "none"
+
+
+def _active(found: IsingLandscape, k: int) -> list[str]:
+    return [name for name, spin in zip(found.names, found.spins[k], strict=True) if spin > 0]
 
 
 def mean_dwell(found: IsingLandscape) -> np.ndarray:
@@ -117,26 +126,25 @@ def _cell(value: Any) -> Any:
 
 def _tables(done: Analysis) -> dict[str, tuple[list[str], Iterable[list[Any]]]]:
     found, model, size = done.found, done.model, done.found.energy.size
+    patterns = found.labels
     share, dwell, stays = found.occupancy, mean_dwell(found), found.dwell_times or ()
     test, boot = done.shuffled, done.bootstrap
     of = lambda values, k: None if values is None else values[k]
     header = ["minimum", "pattern", "active", "energy", "basin_size", "basin_fraction", "occupancy", "stays", "mean_dwell",
               "barrier", "significant", "energy_error", "survival"]  # fmt: skip
     minima = [
-        [k + 1, found.labels[k], active(found, k), found.energy[k], of(found.basin_size, k), of(found.basin_fraction, k),
-         of(share, k), stays[k].size, dwell[k], found.depth[k], of(None if test is None else test.significant, k),
+        [k + 1, patterns[k], " ".join(_active(found, k)), found.energy[k], of(found.basin_size, k),
+         of(found.basin_fraction, k), of(share, k), stays[k].size, dwell[k], found.depth[k], of(None if test is None else test.significant, k),
          of(None if boot is None else boot.energy_error, k), of(None if boot is None else boot.survival, k)]
         for k in range(size)
     ]  # fmt: skip
-    pairs = [(a, b) for a in range(size) for b in range(size) if a != b]
     moves, rates, visits = found.transitions, found.rates, found.visits
-    transitions = [
-        [found.labels[a], found.labels[b], of(moves, (a, b)), of(rates, (a, b)), of(visits, (a, b))] for a, b in pairs
-    ]
+    pairs = [(a, b) for a in range(min(size, _PAIRS)) for b in range(min(size, _PAIRS)) if a != b]
+    transitions = [[patterns[a], patterns[b], of(moves, (a, b)), of(rates, (a, b)), of(visits, (a, b))] for a, b in pairs]
     saddles = [
         [
-            found.labels[a],
-            found.labels[b],
+            patterns[a],
+            patterns[b],
             found.saddle[a, b],
             found.barrier[a, b],
             found.barrier[b, a],
@@ -159,7 +167,7 @@ def _tables(done: Analysis) -> dict[str, tuple[list[str], Iterable[list[Any]]]]:
 
 
 def _saddle(found: IsingLandscape, a: int, b: int) -> str | None:
-    if found.basin is None or not np.isfinite(found.saddle[a, b]):
+    if found.basin is None or found.energy.size > _PAIRS or not np.isfinite(found.saddle[a, b]):
         return None
     return labels_of(found.saddle_spins(a, b)[None])[0]
 
@@ -167,7 +175,7 @@ def _saddle(found: IsingLandscape, a: int, b: int) -> str | None:
 def _states(done: Analysis) -> Iterable[list[Any]]:
     """All states by number; of many regions, those that were seen, most frequent first."""
     model, found, spins = done.model, done.found, done.data.spins
-    samples = spins.shape[0]
+    samples, patterns = spins.shape[0], found.labels
     if model.size <= _ALL_STATES and found.basin is not None:
         from ..ising.walsh import spins_of
 
@@ -175,7 +183,7 @@ def _states(done: Analysis) -> Iterable[list[Any]]:
         energy, P = np.asarray(model.energies(), float), np.asarray(model.probabilities(), float)
         labels = labels_of(spins_of(np.arange(count.size), model.size))
         return [
-            [labels[s], energy[s], P[s], int(count[s]), count[s] / samples, found.labels[found.basin[s]]]
+            [labels[s], energy[s], P[s], int(count[s]), count[s] / samples, patterns[found.basin[s]]]
             for s in range(count.size)
         ]
     seen, first, count = np.unique(spins, axis=0, return_index=True, return_counts=True)
@@ -183,7 +191,7 @@ def _states(done: Analysis) -> Iterable[list[Any]]:
     assert sequence is not None
     labels = labels_of(seen)
     return [
-        [labels[s], energy[s], None, int(count[s]), count[s] / samples, found.labels[sequence[first[s]]]]
+        [labels[s], energy[s], None, int(count[s]), count[s] / samples, patterns[sequence[first[s]]]]
         for s in np.argsort(-count, kind="stable")
     ]
 
@@ -318,6 +326,7 @@ def _fit(done: Analysis) -> list[tuple[Any, ...]]:
 
 def _minima(done: Analysis) -> list[tuple[Any, ...]]:
     found, test, boot = done.found, done.shuffled, done.bootstrap
+    labels = found.labels
     share, dwell, size = found.occupancy, mean_dwell(found), found.energy.size
     basin, part = found.basin_size, found.basin_fraction
     unit = "samples" if done.data.dt is None else "unit of dt"
@@ -328,7 +337,7 @@ def _minima(done: Analysis) -> list[tuple[Any, ...]]:
         error = f" ± {boot.energy_error[k]:.3f}" if boot else ""
         sure = "lowest" if k == 0 else "not tested" if test is None else "no" if test.significant[k] else "may be"
         rows.append([
-            str(k + 1), f"`{found.labels[k]}`", active(found, k), f"{found.energy[k]:.4f}{error}",
+            str(k + 1), f"`{labels[k]}`", active(found, k), f"{found.energy[k]:.4f}{error}",
             "" if basin is None or part is None else f"{basin[k]} ({100 * part[k]:.1f} %)",
             "" if share is None else f"{100 * share[k]:.2f} %",
             "" if dwell.size == 0 or np.isnan(dwell[k]) else f"{dwell[k]:.2f}",
@@ -344,13 +353,13 @@ def _minima(done: Analysis) -> list[tuple[Any, ...]]:
 
 def _saddles(done: Analysis) -> list[tuple[Any, ...]]:
     found = done.found
-    size = found.energy.size
-    pairs = [(a, b) for a in range(size) for b in range(a + 1, size)]
+    size, labels = found.energy.size, found.labels
+    pairs = [(a, b) for a in range(min(size, _PAIRS)) for b in range(a + 1, min(size, _PAIRS))]
     if not pairs:
         return [("text", "There is one minimum, so there is none.")]
     pairs.sort(key=lambda pair: found.saddle[pair])
     rows = [
-        [f"`{found.labels[a]}`", f"`{found.labels[b]}`", f"{found.saddle[a, b]:.4f}", f"{found.barrier[a, b]:.4f}",
+        [f"`{labels[a]}`", f"`{labels[b]}`", f"{found.saddle[a, b]:.4f}", f"{found.barrier[a, b]:.4f}",
          f"{found.barrier[b, a]:.4f}", f"`{pattern}`" if (pattern := _saddle(found, a, b)) else ""]
         for a, b in pairs[:_ROWS]
     ]  # fmt: skip
@@ -360,7 +369,7 @@ def _saddles(done: Analysis) -> list[tuple[Any, ...]]:
 
 def _transitions(done: Analysis) -> list[tuple[Any, ...]]:
     found = done.found
-    moves, visits = found.transitions, found.visits
+    moves, visits, labels = found.transitions, found.visits, found.labels
     if moves is None or visits is None:
         return [("text", found.reason or "")]
     samples, size = done.data.spins.shape[0], found.energy.size
@@ -369,14 +378,14 @@ def _transitions(done: Analysis) -> list[tuple[Any, ...]]:
     text += f", one in {samples / total:.1f} samples." if total else "."
     if size <= 12:
         rows = [
-            [f"`{found.labels[a]}`", *("" if a == b else f"{moves[a, b]} ({visits[a, b]})" for b in range(size))]
+            [f"`{labels[a]}`", *("" if a == b else f"{moves[a, b]} ({visits[a, b]})" for b in range(size))]
             for a in range(size)
         ]
         about = f"{text} From row to column; in brackets how often the column's basin was next visited, directly or not."
-        return [("text", about), ("table", ["", *(f"`{each}`" for each in found.labels)], rows)]
+        return [("text", about), ("table", ["", *(f"`{each}`" for each in labels)], rows)]
     order = np.argsort(-moves, axis=None, kind="stable")[:_ROWS]
     pairs = [(int(each) // size, int(each) % size) for each in order]
-    rows = [[f"`{found.labels[a]}`", f"`{found.labels[b]}`", str(moves[a, b]), str(visits[a, b])] for a, b in pairs]
+    rows = [[f"`{labels[a]}`", f"`{labels[b]}`", str(moves[a, b]), str(visits[a, b])] for a, b in pairs]
     head = ["from", "to", "direct", "direct or indirect"]
     return [("text", f"{text} The most frequent; all are in `transitions.csv`."), ("table", head, rows)]
 

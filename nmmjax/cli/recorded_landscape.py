@@ -216,7 +216,7 @@ def _fitted(file: pathlib.Path, read: Recording, plan: _Plan, at: list[int], say
     for each in caught:
         say(f"Warning: {_as_options(str(each.message))}")
     found = model.landscape(key=plan.key(1))
-    return Analysis(file, read, data, model, found, tuple(notes))
+    return Analysis(file, read, data, model, found, tuple(notes), gaps=gaps is not None)
 
 
 def _complete(file: pathlib.Path, used: Recording, drop: bool) -> tuple[Recording, list[str], np.ndarray | None]:
@@ -252,11 +252,15 @@ def _complete(file: pathlib.Path, used: Recording, drop: bool) -> tuple[Recordin
 def _too_many(file: pathlib.Path, size: int, samples: int) -> str:
     """What to do with more regions than all states can be looked at for."""
     best = int(np.clip(np.floor(np.log2(max(samples, 8))) - 1, 3, 12))
-    turned = " (or say `--regions columns` if regions are columns)" if size > samples else ""
+    if size > samples:
+        return (
+            f"{str(file)!r} has {size} regions and {samples} samples; if it is the other way round, say `--regions columns` "
+            f"or `--regions rows`, else name at most {_EXACT} regions with `--select`."
+        )
     return (
         f"{str(file)!r} has {size} regions and {samples} samples, but a landscape of all patterns takes at most {_EXACT} "
-        f"regions{turned}: name some with `--select`, or let `--choose {best}` pick {best} ({samples / 2**best:.2g} samples "
-        "per pattern), or take all, less exactly, with `--method pseudo`."
+        f"regions: name some with `--select`, or let `--choose {best}` pick {best} ({samples / 2**best:.2g} samples per "
+        "pattern), or take all, less exactly, with `--method pseudo`."
     )
 
 
@@ -270,9 +274,8 @@ def _steps(
     def validate(done: Analysis) -> tuple[Analysis, bool]:
         if size > _EXACT:
             return _unknown(done, "Held-out data", f"for at most {_EXACT} regions only."), False
-        by_subject = done.recording.subject is not None and done.data.subject is done.recording.subject
         try:
-            found = cross_validate_ising(done.data, folds=None if by_subject else 5, penalty=plan.penalty)
+            found = cross_validate_ising(done.data, folds=5 if done.gaps else None, penalty=plan.penalty)
         except ValueError as error:
             return _unknown(done, "Held-out data", _as_options(str(error))), False
         return _unknown(dataclasses.replace(done, validation=found), "Held-out data", ""), False
@@ -359,18 +362,18 @@ def _command() -> str:
 
 
 def _write_example(out: pathlib.Path) -> pathlib.Path:
-    """recording.csv: eight regions in two groups that switch slowly, from a known model, with noise on top."""
+    """recording.csv: eight regions in two groups, from a known model, with noise on top."""
     rng = np.random.default_rng(0)
     names = [f"{side}{k}" for side in "AB" for k in range(1, 5)]
     group = np.arange(8) // 4
-    J = np.where(group[:, None] == group, 0.4, 0.05) * (1 - np.eye(8))
+    J = np.where(group[:, None] == group, 0.3, 0.05) * (1 - np.eye(8))
     spins, rows = rng.choice([-1.0, 1.0], 8), []
     for _ in range(2000):
-        for i in rng.permutation(8)[:3]:  # three regions may change from one sample to the next
+        for i in rng.permutation(8):
             spins[i] = 1.0 if rng.random() < 1 / (1 + np.exp(-2 * (J[i] @ spins))) else -1.0
         rows.append(spins + 0.3 * rng.normal(size=8))
     lines = [",".join(["t", *names]), *(",".join([f"{2 * t}", *(f"{x:.3f}" for x in row)]) for t, row in enumerate(rows))]
-    about = "# Made up: J = 0.4 within A1–A4 and within B1–B4, 0.05 between them, h = 0; a sample every 2 s"
+    about = "# Made up: J = 0.3 within A1–A4 and within B1–B4, 0.05 between them, h = 0; a sample every 2 s"
     out.mkdir(parents=True, exist_ok=True)
     replace_text(out / "recording.csv", "\n".join([about, *lines]) + "\n")
     return out / "recording.csv"

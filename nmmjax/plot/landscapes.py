@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._parameter import require
+from ..ising.landscape import IsingLandscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.points import FixedPoints
 from ..landscape.population import PopulationLandscape, population_landscape
@@ -17,16 +18,20 @@ from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot, st
 from .recordings import minima_labels
 
 
-def landscape(found: PopulationLandscape | NetworkLandscape, run: Trajectory | None = None, axes: Any = None) -> Any:
+def landscape(
+    found: PopulationLandscape | NetworkLandscape | IsingLandscape, run: Trajectory | None = None, axes: Any = None
+) -> Any:
     """The energy landscape, and a run on it; returns the axes.
 
     One population: V(r) with minima (filled), pass (open) and barriers; a run as its energy E over r, which never lies below
     the potential of the moment, with the potential under the run's strongest input dashed. Two populations: contours of Ψ
-    over both rates, with the run's path. More: the disconnectivity tree.
+    over both rates, with the run's path. More, or an Ising model of a recording: the disconnectivity tree.
     """
     if isinstance(found, PopulationLandscape):
         return _of_population(found, run, axes)
-    rule = "be a `PopulationLandscape` or a `NetworkLandscape`"
+    if isinstance(found, IsingLandscape):
+        return disconnectivity(found, axes=axes)
+    rule = "be a `PopulationLandscape`, a `NetworkLandscape` or an `IsingLandscape`"
     require("found", type(found).__name__, rule, isinstance(found, NetworkLandscape))
     if found.network.size == 2 and found.reason is None:
         return _of_pair(found, run, axes)
