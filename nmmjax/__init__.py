@@ -58,6 +58,11 @@ from .fitting.target import AbstractTarget as AbstractTarget
 from .fitting.target import LossTarget as LossTarget
 from .fitting.trajectory import TrajectoryTarget as TrajectoryTarget
 from .fitting.uncertainty import Identifiability as Identifiability
+from .ising.bridge import LandscapeComparison as LandscapeComparison
+from .ising.bridge import compare_landscapes as compare_landscapes
+from .ising.bridge import network_from_ising as network_from_ising
+from .ising.bridge import pass_rates as pass_rates
+from .ising.bridge import predict_ising as predict_ising
 from .ising.fitting import fit_ising as fit_ising
 from .ising.fitting import fit_ising_many as fit_ising_many
 from .ising.fitting import sliding_windows as sliding_windows
