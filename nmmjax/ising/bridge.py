@@ -257,8 +257,8 @@ def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> Lands
     `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `pass_rates(network)`, in
     the network's order. `noise`: D, as in `predict_ising`. What to expect: couplings agree, over T_Ψ; fields follow V and T,
     and not Ψ; a weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape.
-    Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source: nmmjax theory notes
-    §7–§9.
+    Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source: nmmjax
+    theory notes §7–§9.
     """
     require("ising", type(ising).__name__, "be an `IsingModel`", isinstance(ising, IsingModel))
     require("network", type(network).__name__, "be a `Network`", isinstance(network, Network))
