@@ -226,22 +226,28 @@ def test_gaps_are_left_out_if_asked_for(tmp_path, capsys):
     assert "not done; see `--shuffles`" in text and "no error bars; see `--bootstrap`" in text
 
 
-def test_few_samples_and_many_regions_are_said(tmp_path, capsys):
-    """Too few samples per pattern: a warning; more regions than the exact fit takes: chosen, or by pseudo-likelihood."""
-    landscape(write(tmp_path / "b.csv", signals()), out=tmp_path / "0", choose=3, shuffles=0, figures="none")
-    assert "Choosing 3 of 4 regions" in capsys.readouterr().out
-    assert "3 regions were chosen among 4 by these same data" in (tmp_path / "0" / "report.md").read_text(encoding="utf8")
-    names = [f"R{k}" for k in range(16)]
-    path = write(tmp_path / "wide.csv", WIDE + 2 * np.repeat(WIDE[:, :1], 16, axis=1), names)
+def wide(folder):
+    return write(folder / "wide.csv", WIDE + 2 * np.repeat(WIDE[:, :1], 16, axis=1), [f"R{k}" for k in range(16)])
+
+
+def test_choices_and_few_samples_are_said(tmp_path, capsys):
+    landscape(write(tmp_path / "b.csv", signals()), out=tmp_path / "0", choose=2, shuffles=0, figures="svg")
+    assert "Choosing 2 of 4 regions" in capsys.readouterr().out
+    assert "2 regions were chosen among 4 by these same data" in (tmp_path / "0" / "report.md").read_text(encoding="utf8")
+    assert (tmp_path / "0" / "activity.svg").read_text(encoding="utf8").startswith("<?xml")
+    path = wide(tmp_path)
     landscape(path, out=tmp_path / "a", select="1,2,3,4,5,6", penalty=0.05, shuffles=0, figures="none")
     out = capsys.readouterr().out
     assert "Warning: 40 samples for 2^6 = 64 states" in out and "`--choose`" in out
     text = (tmp_path / "a" / "report.md").read_text(encoding="utf8")
     assert "**Few data: 0.62 samples per pattern.**" in text and "too few to know how often patterns occur" in text
-    landscape(path, out=tmp_path / "b", method="pseudo", penalty=0.05, figures="svg", quiet=True)
+
+
+@pytest.mark.slow
+def test_many_regions_by_pseudo_likelihood(tmp_path):
+    landscape(wide(tmp_path), out=tmp_path / "b", method="pseudo", penalty=0.05, quiet=True)
     text = (tmp_path / "b" / "report.md").read_text(encoding="utf8")
     assert "Method: pseudo, penalty 0.05" in text and "Held-out data: for at most 15 regions only" in text
-    assert (tmp_path / "b" / "activity.svg").read_text(encoding="utf8").startswith("<?xml")
     assert len(table(tmp_path / "b" / "states.csv")) <= 40
 
 

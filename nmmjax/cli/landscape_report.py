@@ -134,8 +134,9 @@ def _tables(done: Analysis) -> dict[str, tuple[list[str], Iterable[list[Any]]]]:
               "barrier", "significant", "energy_error", "survival"]  # fmt: skip
     minima = [
         [k + 1, patterns[k], " ".join(_active(found, k)), found.energy[k], of(found.basin_size, k),
-         of(found.basin_fraction, k), of(share, k), stays[k].size, dwell[k], found.depth[k], of(None if test is None else test.significant, k),
-         of(None if boot is None else boot.energy_error, k), of(None if boot is None else boot.survival, k)]
+         of(found.basin_fraction, k), of(share, k), stays[k].size, dwell[k], found.depth[k],
+         of(None if test is None else test.significant, k), of(None if boot is None else boot.energy_error, k),
+         of(None if boot is None else boot.survival, k)]
         for k in range(size)
     ]  # fmt: skip
     moves, rates, visits = found.transitions, found.rates, found.visits
