@@ -43,7 +43,7 @@ def long_run_covariance(z: Any, known: Any) -> tuple[Any, Any, int]:
 
 
 def _spectra(x: Any, block: int) -> tuple[Any, Any]:
-    """Transforms (d, blocks, block + 1) of pieces of `block` samples of x (d, n), and of each with the piece that follows."""
+    """Transforms (d, blocks, block + 1) of pieces of `block` samples of x (d, n), and of each with the next one."""
     d, n = x.shape
     number = -(-n // block)
     pieces = np.zeros((d, number, block))
