@@ -12,6 +12,11 @@ from .fits import recovery as recovery
 from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
+from .noise import compared_landscapes as compared_landscapes
+from .noise import density as density
+from .noise import potential as potential
+from .noise import survival as survival
+from .noise import work as work
 from .phase_planes import phase_plane as phase_plane
 from .planes import ellipse_points as ellipse_points
 from .planes import energy_contours as energy_contours

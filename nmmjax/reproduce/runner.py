@@ -11,6 +11,7 @@ from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
 from .fitting import recovery
 from .landscapes import switching
+from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
 
 _PAPER = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
@@ -57,6 +58,21 @@ CLAIMS: tuple[Claim, ...] = (
         "Δ and J are recovered from target energies, and Δ and α from burst amplitudes.",
         f"{_PAPER}; {_NOTES} §5",
         recovery,
+    ),
+    Claim(
+        "boltzmann",
+        "l",
+        "Under common white noise the stationary law is Boltzmann's in the population's landscape, at T = πD/Δ.",
+        f"{_NOTES} §7",
+        boltzmann_law,
+    ),
+    Claim("barriers", "m", "Barriers of the landscape set how often noise switches the state.", f"{_NOTES} §7", barriers),
+    Claim(
+        "recordings",
+        "n",
+        "The energy landscape of a network's recordings is that of the network, over a temperature.",
+        f"{_PAPER}; {_NOTES} §7–§9; Ezaki et al., Phil. Trans. A 375:20160287 (2017)",
+        recordings,
     ),
 )
 
