@@ -107,13 +107,13 @@ def test_errors_shrink_with_the_root_of_the_samples():
     np.testing.assert_allclose(few.J_error / np.where(many.J_error == 0, 1, many.J_error), 4 * (1 - np.eye(5)), rtol=0.25)
     i = np.triu_indices(5, 1)
     scores = []
-    pieces = [TRUE.sample(jax.random.key(k), 2000) for k in range(40)]
+    pieces = [TRUE.sample(jax.random.key(k), 2000) for k in range(64)]
     models = nmm.fit_ising_many(pieces)
-    for k in range(40):
+    for k in range(64):
         scores.append((models.h[k] - TRUE.h) / models.h_error[k])
         scores.append(((models.J[k] - TRUE.J)[i]) / models.J_error[k][i])
     every = np.concatenate(scores)
-    assert abs(every.mean()) < 0.15 and abs(every.std() - 1) < 0.12
+    assert abs(every.mean()) < 0.15 and abs(every.std() - 1) < 0.1
 
 
 @settings(max_examples=8, deadline=None)
@@ -156,12 +156,13 @@ def test_many_at_once_are_what_they_are_alone():
     assert [each.first for each in nmm.sliding_windows(two, 1500, 500)] == [0, 500, 2000, 2500]
 
 
-TRIANGLE = np.array([[1, 1, -1], [1, -1, 1], [-1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]] * 5)
+TRIANGLE = np.resize([[1, 1, -1], [1, -1, 1], [-1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]], (4000, 3))
+TRIANGLE = np.column_stack([TRIANGLE, DATA.spins[:, 3:]])
 
 
 def test_where_no_estimate_exists_it_is_said(unchecked):
     """A pair that is never seen in one combination; three regions of which all pairs are, but never three alike."""
-    copy = np.column_stack([DATA.spins[:, 0], DATA.spins[:, 0], DATA.spins[:, 1]])
+    copy = DATA.spins[:, [0, 0, 2, 3, 4]]
     for method in ("exact", "pseudo"):
         with pytest.raises(ValueError, match=r"`R1` and `R2` are never \+1 and −1 together.*penalty="):
             nmm.fit_ising(copy, method)
@@ -171,8 +172,8 @@ def test_where_no_estimate_exists_it_is_said(unchecked):
         assert held.status == "converged" and np.all(np.abs(held.J) < 3)
     assert "no estimate exists" in nmm.fit_ising(TRIANGLE, throw=False).status
     with pytest.raises(ValueError, match=r"In piece 1 of 2 no estimate exists"):
-        nmm.fit_ising_many([DATA.spins[:, :3], TRIANGLE])
-    both = nmm.fit_ising_many([DATA.spins[:, :3], TRIANGLE, copy], throw=False)
+        nmm.fit_ising_many([DATA.spins, TRIANGLE])
+    both = nmm.fit_ising_many([DATA.spins, TRIANGLE, copy], throw=False)
     assert both.status.tolist() == [0, 1, 1] and np.all(np.isnan(both.h[1:])) and "penalty" in both.status_text[1]
     with pytest.raises(ValueError, match="must be a model that exists"):
         both[1]
@@ -190,9 +191,9 @@ def test_the_smallest_cases():
     found = one.landscape()
     assert found.labels == ("1",) and found.basin_size.tolist() == [2] and found.tree.roots == (0,)
     assert one.accuracy is None and "not fitted" in one.reason
-    even = nmm.fit_ising(np.array(list(itertools.product((-1, 1), repeat=3)) * 2))
+    even = nmm.fit_ising(np.array(list(itertools.product((-1, 1), repeat=5)) * 2))
     assert even.accuracy is None and "independent" in even.reason
-    assert even.landscape().energy.size == 8  # flat: every state stays
+    assert even.landscape().energy.size == 32  # flat: every state stays
 
 
 @pytest.mark.filterwarnings("ignore:.*samples for 2")
@@ -387,7 +388,7 @@ def test_shuffled_data_have_shallow_minima():
 
 
 def test_bootstrap_agrees_with_the_fisher_information_for_independent_samples():
-    found = nmm.bootstrap_ising(FITTED, KEY, count=150, block=1)
+    found = nmm.bootstrap_ising(FITTED, KEY, count=64, block=1)
     np.testing.assert_allclose(found.h_error, FITTED.h_error, rtol=0.35)
     i = np.triu_indices(5, 1)
     assert np.mean(found.J_error[i] / FITTED.J_error[i]) == pytest.approx(1, abs=0.1)
@@ -399,8 +400,8 @@ def test_bootstrap_agrees_with_the_fisher_information_for_independent_samples():
     np.testing.assert_allclose(one.energy(minima.spins), found.energy[0], rtol=1e-9)
     assert found.failed == 0 and found.survival[0] > 0.5 and "blocks of 1" in repr(found)
     slow = nmm.Binarized(np.repeat(DATA.spins[:500], 8, axis=0))
-    wide = nmm.bootstrap_ising(slow, KEY, count=150, block=80)
-    narrow = nmm.bootstrap_ising(slow, KEY, count=150, block=1)
+    wide = nmm.bootstrap_ising(slow, KEY, count=64, block=80)
+    narrow = nmm.bootstrap_ising(slow, KEY, count=64, block=1)
     assert np.mean(wide.h_error / narrow.h_error) > 2  # √8, as eight samples are one
 
 
