@@ -233,3 +233,27 @@ def test_coverage_of_correlated_recordings():
         low = np.mean([float(fit.goodness) < 0.05 for fit in fits])
         print("coverage", truth, np.mean(hits, axis=0), np.mean(hits), "p < 0.05:", low)
         assert 0.87 < np.mean(hits) < 0.99 and low < 0.15
+
+
+def test_one_well_tells_the_temperature_to_a_factor_only():
+    """Rates close to one state: the fit says so, and its intervals hold the truth all the same."""
+    law = boltzmann(MPR(eta=-5.0, J=15.0, Delta=1.0), 0.1)
+    found = fit_stationary(law.sample(jax.random.key(3), (10_000,)).r)
+    truth = {"eta": -5.0, "J": 15.0, "Delta": 1.0, "noise": 0.1, "temperature": 0.1 * np.pi}
+    assert found.status == "weak" and "to a factor only" in repr(found)
+    inside = found.interval()
+    assert all(inside[name][0] <= value <= inside[name][1] for name, value in truth.items())
+    few = fit_stationary(law.sample(jax.random.key(3), (300,)).r)
+    assert few.status == "weak" and few.interval()["eta"] == (-np.inf, np.inf)
+
+
+@pytest.mark.slow
+def test_coverage_along_the_ridge():
+    """95 % intervals by profile likelihood, 60 recordings of 30 000 rates in one well."""
+    law = boltzmann(MPR(eta=-5.0, J=15.0, Delta=1.0), 0.1)
+    truth = {"eta": -5.0, "J": 15.0, "Delta": 1.0, "noise": 0.1, "temperature": 0.1 * np.pi}
+    inside = []
+    for k in range(60):
+        found = fit_stationary(law.sample(jax.random.key(k), (30_000,)).r).interval()
+        inside.append([found[name][0] <= value <= found[name][1] for name, value in truth.items()])
+    assert np.all(np.mean(inside, axis=0) > 0.87)

@@ -61,7 +61,9 @@ class _Quadrature:
             x = self.coarse[far]
             values[far] = theta[0] * np.exp(-x) + theta[1] * np.exp(x) + (theta[2] - 0.5) * x + theta[3] * np.exp(-3 * x)
         values = np.where(np.isnan(values), -np.inf, values)
-        inside = np.flatnonzero(values > values.max() - _DEPTH)
+        if not np.isfinite(values.max()):
+            return None
+        inside = np.flatnonzero(values >= values.max() - _DEPTH)
         first, last = inside[0] - 1, inside[-1] + 1
         if first < 0 or last >= self.grid.size:
             return None
@@ -92,6 +94,11 @@ class _Quadrature:
         )
 
 
+def quadrature_of(width: float) -> Any:
+    """ψ ↦ (ln Z, means, covariance, panels' ends, masses), or None where ψ has no density; for data of that width in x."""
+    return _Quadrature(width)
+
+
 def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
     """The maximum of ψ·mean − ln Z by damped Newton steps behind logarithmic barriers at θ₂ = 0 and θ₄ = 0, then without.
 
@@ -105,14 +112,14 @@ def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
     for barrier in _BARRIERS:
         psi, state, _ = _climb(quadrature, psi, mean, walls, barrier, free)
     assert state is not None
-    inverse = _solve(state[2], np.eye(4))
+    inverse = solve_scaled(state[2], np.eye(4))
     if -psi[3] < 0.01 * np.sqrt(inverse[3, 3] / samples):
         held, free = psi * (np.arange(4) < 3), np.arange(4) < 3
         if quadrature(held) is not None:
             bounded, psi, walls = "Delta", held, walls[:1]
             for barrier in _BARRIERS[1:]:
                 psi, state, _ = _climb(quadrature, psi, mean, walls, barrier, free)
-    along = _solve(state[2], walls[0])
+    along = solve_scaled(state[2], walls[0])
     error = np.sqrt(along @ walls[0] / samples)
     if -walls[0] @ psi < 0.01 * error:
         new = psi + along * (-error - walls[0] @ psi) / (along @ walls[0])
@@ -137,7 +144,7 @@ def _climb(quadrature: _Quadrature, psi: Any, mean: Any, walls: Any, barrier: fl
         gradient = state[1] - mean + barrier * (1 / room) @ walls
         curvature = state[2] + barrier * (walls.T / room**2) @ walls
         step = np.zeros(4)
-        step[free] = -_solve(curvature[np.ix_(free, free)], gradient[free])
+        step[free] = -solve_scaled(curvature[np.ix_(free, free)], gradient[free])
         decrement = -gradient @ step
         if decrement < 1e-19:
             return psi, state, True
@@ -157,7 +164,7 @@ def _climb(quadrature: _Quadrature, psi: Any, mean: Any, walls: Any, barrier: fl
     return psi, state, False
 
 
-def _solve(matrix: Any, vector: Any) -> Any:
+def solve_scaled(matrix: Any, vector: Any) -> Any:
     """By scaling to unit diagonal, with as small a ridge as positive eigenvalues need."""
     scale = 1 / np.sqrt(np.diag(matrix))
     shape = (-1,) + (1,) * (vector.ndim - 1)

@@ -1,6 +1,7 @@
 """Layer 4: η, J, Δ and the noise's D from a recording of the rate alone, by convex maximum likelihood."""
 
 import math
+from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
@@ -14,12 +15,15 @@ from ..models.mpr import MPR
 from ..models.noise import WhiteNoise
 from .correlation import long_run_covariance
 from .exponential_family import MIXTURE, FittedFamily, maximize, statistics
+from .ridge import along_temperature, intervals
 
 NAMES = ("eta", "J", "Delta", "noise", "temperature", "rate_unit")
 _SYMBOLS = ("η", "J", "Δ", "D", "T = π D/Δ", "unit of rate")
 _FEWEST = 50
 _BINS = 20
 _DRAWS = 20_000
+_ENOUGH = 1000  # effective samples for intervals where T is hardly known
+_WEAK = 0.2  # relative error of T from which the likelihood is taken as it is
 
 
 class StationaryFit(eqx.Module):
@@ -29,10 +33,11 @@ class StationaryFit(eqx.Module):
       R = 1 is in the recording's unit, 1/τ unless the unit is unknown
     - `errors`: standard errors by name, correlations in time included; `covariance` (6, 6) in the order of `NAMES`
     - `effective_samples`, `correlation_time`: how many independent samples ln r amounts to, and n over that, in samples
-    - `theta` (4,), `root` (4, 4): θ of r in its own unit, and a root of its covariance
+    - `theta` (4,), `root` (4, 4): θ of r in its own unit, and a root of its covariance; `moments`: what `interval` needs
     - `goodness`: p-value of Pearson's χ² of the fitted density; see `fit_stationary`
     - `gauge`: `model`, or what the units are where that of r is unknown, `Δ = 1`
-    - `status`: `good`, `boundary`, `few samples` or `not converged`; `message` says it in words
+    - `status`: `good`, `weak` (T is known to a factor only), `boundary`, `few samples` or `not converged`; `message` says it
+      in words
     """
 
     eta: Scalar
@@ -48,6 +53,7 @@ class StationaryFit(eqx.Module):
     goodness: Scalar
     theta: Values
     root: Values
+    moments: np.ndarray  # always float64: differences of large numbers
     samples: int = eqx.field(static=True)
     gauge: str = eqx.field(static=True)
     status: str = eqx.field(static=True)
@@ -80,10 +86,14 @@ class StationaryFit(eqx.Module):
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Confidence intervals by name: quantiles over 20 000 draws of θ, which is normal; the parameters need not be.
 
+        Where T is hardly known (status `weak`), by profile likelihood over T, which takes the likelihood's ridge as it is,
+        and without ends below a thousand effective samples or where Δ came out as 0: then no number would be honest.
         Draws beyond θ₄ = 0 count as Δ = 0, those beyond θ₂ = 0 as T = ∞, so that intervals may begin or end there.
         """
         rule = "lie between 0 and 1"
         require("level", level, rule, isinstance(level, (int, float)) and not isinstance(level, bool) and 0 < level < 1)
+        if self.status in ("weak", "few samples"):
+            return self._along_ridge(level)
         draws = np.random.default_rng(0).standard_normal((4, _DRAWS))
         theta = np.asarray(self.theta, float)[:, None] + np.asarray(self.root, float) @ draws
         cold, hot = theta[3] >= 0, theta[1] >= 0
@@ -98,6 +108,21 @@ class StationaryFit(eqx.Module):
         if self.status == "boundary" and float(self.Delta) == 0:
             ends[2:4, 0] = 0.0
         return {name: (float(low), float(high)) for name, (low, high) in zip(NAMES, ends, strict=True)}
+
+    def _along_ridge(self, level: float) -> dict[str, tuple[float, float]]:
+        unit = float(self.rate_unit)
+        if float(self.Delta) == 0 or float(self.effective_samples) < _ENOUGH:
+            line, ray = (-np.inf, np.inf), (0.0, np.inf)
+            return dict(zip(NAMES, (line, line, ray, ray, ray, (unit, unit)), strict=True))
+        moments = np.asarray(self.moments, float)
+        psi, mean, C, (center, width) = moments[:4], moments[4:8], moments[8:24].reshape(4, 4), moments[24:26]
+        quantile = _normal_quantile((1 + level) / 2) ** 2
+        least = max(1.0, float(self.correlation_time) / 2)
+        found, deviance, given = along_temperature(psi, mean, float(width), C, least, self.samples, quantile)
+        to_theta = _to_theta(float(center))
+        theta = found @ to_theta.T
+        ends = intervals(theta, deviance, to_theta @ given @ to_theta.T, quantile)
+        return ends | {"rate_unit": (unit, unit)}
 
     def __repr__(self) -> str:
         inside = self.interval()
@@ -156,7 +181,7 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
     count = int(known.sum())
     effective = count / times[0]
     family = maximize(data[known].mean(axis=0), width, effective)
-    to_theta = np.exp(center * np.array([1.0, -1.0, 0.0, 3.0]))[:, None] * MIXTURE.T
+    to_theta = _to_theta(center)
     theta = to_theta @ family.psi
     # At Δ = 0 θ₄ has an error of its own, but no other parameter depends on it to first order.
     roots = [to_theta @ _root(_sandwich(family.information, C, free) / count) for free in _free(family)]
@@ -166,12 +191,23 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
     parameters = _parameters(theta, gauge)
     if unit == "model":
         parameters[5] = 1 / time
-    status, message = _outcome(family, effective, gauge)
+    error = float(np.linalg.norm(spread[4])) / abs(float(parameters[4]))
+    status, message = _outcome(family, effective, gauge, error)
     goodness = _goodness(family, shifted, known, window)
+    moments = np.concatenate([family.psi, data[known].mean(axis=0), C.ravel(), [center, width]])
     numbers = (*parameters, spread @ spread.T, time, effective, times[0], goodness, theta, roots[-1])
     dtype = float_dtype()
-    arrays = [jnp.asarray(np.asarray(each, dtype)) for each in numbers]
+    arrays = [*(jnp.asarray(np.asarray(each, dtype)) for each in numbers), moments]
     return StationaryFit(*arrays, samples=count, gauge=gauge, status=status, message=message)
+
+
+def _to_theta(center: float) -> Any:
+    """θ of R from ψ of R/exp(center)."""
+    return np.exp(center * np.array([1.0, -1.0, 0.0, 3.0]))[:, None] * MIXTURE.T
+
+
+def _normal_quantile(p: float) -> float:
+    return float(NormalDist().inv_cdf(p))
 
 
 def _free(family: FittedFamily) -> list[Any]:
@@ -226,8 +262,13 @@ def _sandwich(F: Any, C: Any, free: Any) -> Any:
     return inverse @ C @ inverse
 
 
-def _outcome(family: FittedFamily, effective: float, gauge: str) -> tuple[str, str]:
+def _outcome(family: FittedFamily, effective: float, gauge: str, error: float) -> tuple[str, str]:
     """(status, message)."""
+    if effective < _FEWEST:
+        return "few samples", f"the recording is worth {effective:.3g} independent samples; too few for intervals"
+    if error > _WEAK and gauge == "model":
+        known = "the recording shows too little of the landscape to tell its depth from the noise"
+        return "weak", f"T, and with it every parameter, is known to a factor only (error {100 * error:.0f} %): {known}"
     if family.bounded == "Delta":
         scale = "; units are those in which T = 1" if gauge == "T = 1" else ""
         return "boundary", f"Δ is at its bound 0, and D with it: only η, J and T = π D/Δ are known{scale}"
@@ -235,8 +276,6 @@ def _outcome(family: FittedFamily, effective: float, gauge: str) -> tuple[str, s
         return "boundary", "T grows without bound: high rates fall off too slowly for a population with white noise"
     if not family.converged:
         return "not converged", "the likelihood still grew when its steps ended"
-    if effective < _FEWEST:
-        return "few samples", f"the recording is worth {effective:.3g} independent samples; errors are rough"
     return "good", ""
 
 
