@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -87,13 +86,15 @@ def _constancy(t: np.ndarray, seen: np.ndarray) -> float:
 
 
 def _gamma_quantile(share: float, shape: int) -> float:
-    """x at which the regularised P(shape, x) is `share`; 0 for shape 0."""
+    """x at which the regularised P(shape, x) = 1 − e^−x Σ_{k < shape} x^k/k! is `share`; 0 for shape 0."""
     if shape == 0:
         return 0.0
-    low, high = 0.0, shape + 20 * math.sqrt(shape) + 20
-    below = eqx.filter_jit(jax.scipy.special.gammainc)
-    with jax.numpy_dtype_promotion("standard"):
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if float(below(float(shape), middle)) < share else (low, middle)
+    reach = 20 * math.sqrt(shape) + 20
+    low, high = max(0.0, shape - reach), shape + reach
+    k = np.arange(max(0, int(shape - 3 * reach)), shape)  # the terms before these are nothing
+    factorials = np.array([math.lgamma(each + 1) for each in k])
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = 1 - np.sum(np.exp(k * math.log(middle) - middle - factorials))
+        low, high = (middle, high) if below < share else (low, middle)
     return (low + high) / 2
