@@ -33,7 +33,7 @@ def test_readme_has_two_commands_and_its_files():
 
 
 # A minute each of compilation; the README's blocks run their functions, too.
-LONG = {"03_landscape", "05_bursting", "06_fitting"}
+LONG = {"03_landscape", "05_bursting", "06_fitting", "07_noise", "08_recordings"}
 NOTEBOOKS = [
     pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
     for path in sorted((ROOT / "notebooks").glob("*.ipynb"))

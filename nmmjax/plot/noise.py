@@ -120,7 +120,7 @@ def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = No
         axes[1].plot(middle[kept], (middle[kept] - exact) / T, color=BLUE, label="(W − ΔF)/T")
         axes[1].set_ylabel("ln P(W)/P(−W)")
         axes[1].set_xlabel("work W (dimensionless)")
-        axes[1].legend(frameon=False, fontsize=8, title=f"ΔF from both ways {both.free_energy}", title_fontsize=8)
+        axes[1].legend(frameon=False, fontsize=8, loc="upper left", title=f"ΔF from both ways {both.free_energy}", title_fontsize=8)
     axes[0].set_xlabel("work W (dimensionless)")
     axes[0].set_ylabel("density of the work")
     axes[0].legend(frameon=False, fontsize=8)
