@@ -64,7 +64,9 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
     theta, gradient, rest, steps, ended = ascend(objective, direction, jnp.zeros_like(mean), _STEPS)
     covariance, log_partition, model = rest
     smallest = jnp.linalg.eigvalsh(covariance)[0]
-    inverse = jnp.linalg.inv(covariance + (penalty + 16 * eps) * identity)
+    # 0 · smallest makes one decomposition wait for the other: two batches of them at once, each of which spreads over the
+    # same few threads and waits for its parts there, can wait for ever.
+    inverse = jnp.linalg.inv(covariance + (penalty + 16 * eps + 0 * smallest) * identity)
     error = jnp.sqrt(jnp.maximum(jnp.diagonal(inverse @ covariance @ inverse), 0) / samples)
     diverging = (penalty == 0) & (smallest <= jnp.maximum(0.01 / samples, 100 * eps))
     exact = ended & (jnp.max(jnp.abs(gradient)) <= jnp.sqrt(eps))

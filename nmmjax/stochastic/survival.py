@@ -17,7 +17,7 @@ class ExponentialFit(eqx.Module):
     - `rate`, `standard_error` = rate/√events; `interval` (2,): exact, of 95 % (Garwood 1936), also for no events
     - `events`; `exposure`: the whole time at risk
     - `p_value`: of the rate being the same before and after the median event, two-sided; small where times are not
-      exponential. NaN below 8 events
+      exponential. NaN below 8 events, or where all are at one time
     """
 
     rate: Scalar
@@ -81,6 +81,8 @@ def _constancy(t: np.ndarray, seen: np.ndarray) -> float:
     late = int(np.sum(seen)) - early
     before = float(np.sum(np.minimum(t, middle)))
     after = float(np.sum(t)) - before
+    if min(early, late) == 0 or min(before, after) <= 0:
+        return math.nan
     z = (math.log(early / before) - math.log(late / after)) / math.sqrt(1 / early + 1 / late)
     return math.erfc(abs(z) / math.sqrt(2))
 
