@@ -102,7 +102,7 @@ def first_passage(
     - `horizon`: the longest time to watch a lane; default a million steps. The loop ends early once the share `until` of
       the lanes has passed: the last ones cost as much as all others
     - `settle`: the time left out of the rate, default 3 times the slowest relaxation at `start`
-    - `stimulus`: a constant input; `dt0`: the largest step, default a 40th of the shortest interval between spikes to expect
+    - `stimulus`: a constant input; `dt0`: the largest step, default an 80th of the shortest interval between spikes to expect
 
     Rates are smooth in time (the noise acts on v), so that looking at whole steps misses no crossing to O(h). Raises
     `ValueError` for wrong input and where there is no other attractor. Use it where no formula holds, and to check those
@@ -123,11 +123,11 @@ def first_passage(
     dtype = y0.r.dtype
     number = lambda name, value: as_number(name, value, "(0, inf)").astype(dtype)
     current = as_number("stimulus", stimulus).astype(dtype)
-    step = 3 * default_step(model, noise, y0, current).astype(dtype) if dt0 is None else number("dt0", dt0)
+    step = 1.5 * default_step(model, noise, y0, current).astype(dtype) if dt0 is None else number("dt0", dt0)
     longest = 1e6 * step if horizon is None else number("horizon", horizon)
     edge, ends = _ends(model, y0, end, current, radius)
     settled = _settling(model, y0, current) if settle is None else as_number("settle", settle, "[0, inf)").astype(dtype)
-    chunks = int(np.ceil(float(longest / step) / _STEPS))
+    chunks = jnp.asarray(int(np.ceil(float(longest / step) / _STEPS)))
 
     began = time.perf_counter()
     times, where, done = _passages(model, noise, Constant(current), y0, edge, step, chunks, float(until), key, lanes)
@@ -204,7 +204,7 @@ def _settling(model: Any, y0: State, current: Scalar) -> Scalar:
 
 @eqx.filter_jit
 def _passages(
-    model: Any, noise: Any, stimulus: Any, y0: State, edge: Any, h: Scalar, chunks: int, until: float, key: Any, lanes: int
+    model: Any, noise: Any, stimulus: Any, y0: State, edge: Any, h: Scalar, chunks: Any, until: float, key: Any, lanes: int
 ) -> tuple[Values, Any, Any]:
     """Times, destinations, and the number of chunks done."""
     shape, dtype = y0.v.shape, y0.v.dtype
