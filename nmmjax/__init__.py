@@ -155,7 +155,7 @@ from .stochastic.escape import EscapeRate as EscapeRate
 from .stochastic.escape import escape_rate as escape_rate
 from .stochastic.inference import StationaryFit as StationaryFit
 from .stochastic.inference import fit_stationary as fit_stationary
-from .stochastic.network_escape import NetworkEscape as NetworkEscape
+from .stochastic.network_rates import NetworkEscape as NetworkEscape
 from .stochastic.numerical import SampledDensity as SampledDensity
 from .stochastic.numerical import stationary_density as stationary_density
 from .stochastic.passage import FirstPassage as FirstPassage

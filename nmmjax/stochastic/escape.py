@@ -16,7 +16,7 @@ from ..models.network import Network
 from ..models.noise import white_intensity
 from .hierarchy import exchange_rates
 from .kramers import kramers_rate, loss_at_pass, turnover_factor
-from .network_escape import NetworkEscape, network_escape
+from .network_rates import NetworkEscape, network_escape
 
 METHODS = ("exact", "turnover", "kramers")
 _STAND_IN = (0.08113444195011973, 0.47298034068468414, 1.030596798837572)  # rates of (η, J, Δ) = (−5, 15, 1)
