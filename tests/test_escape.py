@@ -67,7 +67,7 @@ def test_rates_obey_detailed_balance():
 
 
 # D, ΔU/T, and the rates of `first_passage(POPULATION, D, wells()[1], jax.random.key(1), lanes=8192, until=…)` with their
-# standard errors: until .9, .8, .6 of the lanes had passed, 5734, 6318, 4840 events after the first 9.7 units of time.
+# standard errors: steps of .0157, until .9, .8, .6 of lanes passed; 5734, 6318, 4840 events after the first 9.7 of time.
 SIMULATED = [(0.1, 1.692, 0.06012, 0.00079), (0.05, 3.384, 0.011345, 0.000143), (0.04, 4.230, 0.0051308, 0.0000738)]
 
 
