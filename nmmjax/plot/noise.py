@@ -102,7 +102,7 @@ def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = No
     axes = np.ravel(new_axes(axes, 1 if backward is None else 2, (6.4, 3.6 if backward is None else 6.2), sharex=False))
     W = np.asarray(forward.work)
     every = W if backward is None else np.concatenate([W, -np.asarray(backward.work)])
-    edges = np.linspace(*np.quantile(every, [5e-4, 1 - 5e-4]), 51)
+    edges = np.linspace(float(np.quantile(every, 5e-4)), float(np.quantile(every, 1 - 5e-4)), 51)
     P_F, _ = np.histogram(W, edges, density=True)
     axes[0].stairs(P_F, edges, color=BLUE, label="forward: P(W)")
     exact = float(forward.free_energy)
@@ -120,7 +120,8 @@ def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = No
         axes[1].plot(middle[kept], (middle[kept] - exact) / T, color=BLUE, label="(W − ΔF)/T")
         axes[1].set_ylabel("ln P(W)/P(−W)")
         axes[1].set_xlabel("work W (dimensionless)")
-        axes[1].legend(frameon=False, fontsize=8, loc="upper left", title=f"ΔF from both ways {both.free_energy}", title_fontsize=8)
+        title = f"ΔF from both ways {both.free_energy}"
+        axes[1].legend(frameon=False, fontsize=8, loc="upper left", title=title, title_fontsize=8)
     axes[0].set_xlabel("work W (dimensionless)")
     axes[0].set_ylabel("density of the work")
     axes[0].legend(frameon=False, fontsize=8)

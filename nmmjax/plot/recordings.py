@@ -168,7 +168,11 @@ def transition_graph(found: IsingLandscape, most: int = 12, axes: Any = None) ->
             axes.text(*middle, f"{100 * rates[a, b]:.2g}", fontsize=8, ha="center", va="center", bbox=box, zorder=4)
     names = minima_labels(found)
     for k in drawn:
-        axes.add_patch(Circle(place[k], radius[k], color=_COLOURS[k % len(_COLOURS)], alpha=0.85, zorder=3))
+        axes.add_patch(
+            Circle(
+                (float(place[k][0]), float(place[k][1])), radius[k], color=_COLOURS[k % len(_COLOURS)], alpha=0.85, zorder=3
+            )
+        )
         outward = place[k] * (1 + radius[k] + 0.05)
         middle = abs(place[k][0]) < 0.3
         across = "center" if middle else "left" if place[k][0] > 0 else "right"

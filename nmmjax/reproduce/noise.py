@@ -11,6 +11,7 @@ from ..io import optional
 from ..ising.bridge import compare_landscapes, pass_rates
 from ..ising.fitting import fit_ising
 from ..ising.recording import binarize
+from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..landscape.survey import energy_landscape
 from ..models.mpr import MPR
@@ -18,8 +19,9 @@ from ..models.network import Network, mutual_inhibition, per_node
 from ..models.stimulus import Ramp
 from ..solvers.simulation import simulate
 from ..stochastic.boltzmann_law import boltzmann
-from ..stochastic.escape import escape_rate
+from ..stochastic.escape import EscapeRate, escape_rate
 from ..stochastic.inference import fit_stationary
+from ..stochastic.network_rates import NetworkEscape
 from ..stochastic.passage import first_passage
 from ..stochastic.samples import effective_temperature, potential_from_samples
 from ..stochastic.thermodynamics import crooks, drive
@@ -109,6 +111,12 @@ def _interval(fitted: Any, name: str) -> Any:
     return fitted.interval(0.999)[name]
 
 
+def _population_rate(population: MPR, D: float, start: Any) -> EscapeRate:
+    found = escape_rate(population, D, start)
+    assert isinstance(found, EscapeRate)
+    return found
+
+
 def barriers(quick: bool) -> Evidence:
     """(m) The barrier's height over the temperature sets how often noise switches the state."""
     xr, pyplot = optional("xarray", "data"), optional("matplotlib.pyplot", "plot")
@@ -118,7 +126,7 @@ def barriers(quick: bool) -> Evidence:
     noises, rows, table = ((0.1,) if quick else (0.1, 0.07, 0.05)), [], []
     passages = []
     for k, D in enumerate(noises):
-        formula = escape_rate(population, D, high)
+        formula = _population_rate(population, D, high)
         passage = first_passage(population, D, high, jax.random.key(k), lanes=lanes)
         passages.append((passage, formula))
         table.append(
@@ -137,9 +145,11 @@ def barriers(quick: bool) -> Evidence:
     if not quick:
         rows.append(close_to("slope of ln(rate) over ΔU/T (−1 but for the prefactor)", slope, -1.0, 0.12))
     found = energy_landscape(pair)
+    assert isinstance(found, NetworkLandscape)
     network_table = []
     for k, D in enumerate((0.6,) if quick else (0.6, 0.4)):
         formula = escape_rate(pair, D, found.minima[0], landscape=found)
+        assert isinstance(formula, NetworkEscape)
         passage = first_passage(pair, D, found.minima[0], jax.random.key(10 + k), lanes=256 if quick else 1024)
         network_table.append(
             (float(np.min(formula.action)), float(passage.rate), float(passage.standard_error), float(formula))
@@ -149,7 +159,7 @@ def barriers(quick: bool) -> Evidence:
     figure, axes = pyplot.subplots(1, 3, figsize=(15.0, 4.4), layout="constrained")
     one, two = np.array(table), np.array(network_table)
     grid = np.linspace(0.03, 0.14, 12)
-    curve = [escape_rate(population, float(D), high) for D in grid]
+    curve = [_population_rate(population, float(D), high) for D in grid]
     x = [float(each.barrier) for each in curve]
     axes[0].plot(x, [float(each) for each in curve], color="#1f5fa8", label="exact (Klein–Kramers equation)")
     axes[0].plot(x, [float(each.kramers) for each in curve], "--", color="#8a8a8a", label="Kramers's formula")

@@ -23,7 +23,8 @@ _FEWEST = 50
 _BINS = 20
 _DRAWS = 20_000
 _ENOUGH = 1000  # effective samples for intervals where T is hardly known
-_WEAK = 0.2  # relative error of T from which the likelihood is taken as it is
+_BENT = 0.05  # relative error of T from which the likelihood's ridge is followed
+_WEAK = 0.2  # and from which the fit is called weak
 
 
 class StationaryFit(eqx.Module):
@@ -86,13 +87,15 @@ class StationaryFit(eqx.Module):
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Confidence intervals by name: quantiles over 20 000 draws of θ, which is normal; the parameters need not be.
 
-        Where T is hardly known (status `weak`), by profile likelihood over T, which takes the likelihood's ridge as it is,
-        and without ends below a thousand effective samples or where Δ came out as 0: then no number would be honest.
+        Where T's error is above 5 %, by profile likelihood over T, which takes the likelihood's ridge as it is; where it is
+        above 20 % (status `weak`), without ends below a thousand effective samples or at Δ = 0: no number would be honest.
         Draws beyond θ₄ = 0 count as Δ = 0, those beyond θ₂ = 0 as T = ∞, so that intervals may begin or end there.
         """
         rule = "lie between 0 and 1"
         require("level", level, rule, isinstance(level, (int, float)) and not isinstance(level, bool) and 0 < level < 1)
-        if self.status in ("weak", "few samples"):
+        error = float(self.errors["temperature"] / self.temperature)
+        profiled = self.status == "good" and self.gauge == "model" and error > _BENT and self.effective_samples >= _ENOUGH
+        if profiled or self.status in ("weak", "few samples"):
             return self._along_ridge(level)
         draws = np.random.default_rng(0).standard_normal((4, _DRAWS))
         theta = np.asarray(self.theta, float)[:, None] + np.asarray(self.root, float) @ draws

@@ -102,7 +102,8 @@ def first_passage(
     - `horizon`: the longest time to watch a lane; default a million steps. The loop ends early once the share `until` of
       the lanes has passed: the last ones cost as much as all others
     - `settle`: the time left out of the rate, default 3 times the slowest relaxation at `start`
-    - `stimulus`: a constant input; `dt0`: the largest step, default an 80th of the shortest interval between spikes to expect
+    - `stimulus`: a constant input; `dt0`: the largest step, by default an 80th of the shortest interval between spikes to
+      expect (rates are then about 0.5 % high)
 
     Rates are smooth in time (the noise acts on v), so that looking at whole steps misses no crossing to O(h). Raises
     `ValueError` for wrong input and where there is no other attractor. Use it where no formula holds, and to check those
