@@ -47,6 +47,7 @@ def fokker_planck(population, D, nq=200, np_=60):
 
 
 @pytest.mark.parametrize(("eta", "J", "Delta", "D"), [(-2.95, 12.0, 1.0, 0.12), (-3.35, 14.0, 1.0, 0.2)])
+@pytest.mark.slow
 def test_both_rates_add_up_to_the_slowest_mode_of_the_fokker_planck_operator(eta, J, Delta, D):
     population = nmm.MPR(eta=eta, J=J, Delta=Delta)
     both = [nmm.escape_rate(population, D, each) for each in wells(population)]
@@ -121,6 +122,7 @@ def test_a_constant_input_is_a_shift_of_eta():
     assert float(shifted) == pytest.approx(float(nmm.escape_rate(POPULATION, 0.05, wells()[1])), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_rate_are_its_differences():
     """By η, J, Δ, D, of the exact rate and of both formulas, at once: one compiled function."""
     start, weights = wells()[1], jnp.asarray([1.0, 0.7, -0.4])
@@ -140,6 +142,7 @@ def test_derivatives_of_the_rate_are_its_differences():
     np.testing.assert_allclose(found, differences, rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_many_at_once_with_nan_where_there_is_one_well():
     start = wells()[1]
     rates = jax.vmap(lambda eta: nmm.escape_rate(nmm.MPR(eta=eta), 0.05, start, method="turnover").rate)
@@ -179,6 +182,7 @@ def test_the_escape_path_costs_the_barrier_and_reaches_the_pass(population, well
     np.testing.assert_allclose(run.ys.r, path.ys.r, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_little_more_than_the_escape_path_goes_over_the_pass_and_a_little_less_falls_back():
     minima = wells()
     path = nmm.escape_path(POPULATION, minima[1])

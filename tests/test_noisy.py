@@ -145,6 +145,7 @@ def test_no_noise_is_the_splitting():
 
 
 @pytest.mark.parametrize("stimulus", [Pulse(3.0, 1.03, 2.517), Constant(0.7), Ramp(2.0, 1.0, 3.0)])
+@pytest.mark.slow
 def test_stimuli_act_at_their_times(stimulus):
     model, ts = POPULATIONS["tau"], jnp.linspace(0.0, 5.0, 11)
     noisy = simulate(model, Y0, ts, noise=0.0, key=jax.random.key(0), dt0=0.005, stimulus=stimulus)
