@@ -185,6 +185,7 @@ def several(law):
     [several, pytest.param(lambda law: law.pdf_energy(-3.0)[None], marks=pytest.mark.slow)],
     ids=["several", "energy"],
 )
+@pytest.mark.slow
 def test_gradients(read):
     """By η, J, Δ, D, against central differences."""
     f = jax.jit(lambda z: read(boltzmann(MPR(eta=z[0], J=z[1], Delta=z[2]), z[3])))
@@ -222,6 +223,7 @@ def test_input_shifts_eta_and_units_scale():
     assert other["entropy"] == pytest.approx(float(law["entropy"]), rel=1e-12)  # dq dq̇ has no scale: q √λ, q̇ shrinks alike
 
 
+@pytest.mark.slow
 def test_transformations():
     population = MPR()
     D = jnp.asarray([0.5, 1.0, 2.0])

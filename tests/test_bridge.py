@@ -40,6 +40,7 @@ def test_uncoupled_nodes_are_spins_in_fields():
         assert np.isclose(float(found.h[k]), np.log((1 - low) / low) / 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_weak_couplings_are_those_of_psi_over_a_temperature():
     """J_ij → G W_ij ΔR Δ(1/R)/4T, so that T_Ψ → T R⁻R⁺ at low noise."""
     rates = {}

@@ -88,6 +88,7 @@ def test_kramers_formula_is_the_limit_of_high_barriers():
     assert differences == sorted(differences, reverse=True) and differences[-1] < 0.035
 
 
+@pytest.mark.slow
 def test_weak_damping_needs_the_turnover():
     """At a loss of one T per round trip, Kramers' formula is 2.4 times too high, the turnover's 9 % off."""
     population = nmm.MPR(Delta=0.2)
@@ -106,6 +107,7 @@ def test_the_loss_is_the_orbits():
     assert float(found.loss * found.temperature) == pytest.approx(float(expected), rel=0.02)
 
 
+@pytest.mark.slow
 def test_rates_scale_with_tau_and_heterogeneity():
     """τ divides the rate; r = √Δ r̃ and t = t̃/√Δ make D = Δ^(3/2) D̃."""
     one = nmm.escape_rate(POPULATION, 0.05, wells()[1])

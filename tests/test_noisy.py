@@ -68,7 +68,9 @@ def paths(model, count, halvings, lanes, T, D=0.3):
     return np.asarray(ends[::-1])
 
 
-@pytest.mark.parametrize("name", POPULATIONS)
+@pytest.mark.parametrize(
+    "name", [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in POPULATIONS]
+)
 def test_strong_order_is_one(name):
     """Root mean square of the distance to the finest path, along the same Brownian path."""
     r = paths(POPULATIONS[name], 40, 5, 1024, 2.0)
@@ -221,6 +223,7 @@ def test_cauchy_noise_widens_delta():
     assert np.allclose(pair.ys.r, simulate(mutual_inhibition(Delta=1.25), Y0, ts).ys.r)
 
 
+@pytest.mark.slow
 def test_networks():
     pair, ts = mutual_inhibition(), jnp.linspace(0.0, 10.0, 101)
     own = simulate(pair, Y0, ts, noise=0.2, key=jax.random.key(0))
@@ -240,6 +243,7 @@ def test_networks():
     assert np.allclose(alone.ys.r[:, 1], simulate(POPULATIONS["tau"], Y0, ts, rtol=1e-10, atol=1e-12).ys.r, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_paths_differentiate():
     ts, key = jnp.linspace(0.0, 3.0, 31), jax.random.key(0)
     end = lambda eta: simulate(MPR(eta=eta, J=4.0, Delta=0.5), Y0, ts, noise=0.2, key=key, dt0=0.02).ys.r[-1]

@@ -79,6 +79,7 @@ def test_no_protocol_no_work():
     assert abs(float(still.heat.mean())) < 4 * float(still.heat.std()) / 8
 
 
+@pytest.mark.slow
 def test_the_unit_of_time_cancels():
     """τ scales time and rates, not energies."""
     slow = MPR(eta=1.0, J=3.0, Delta=0.5, tau=2.0)
@@ -87,6 +88,7 @@ def test_the_unit_of_time_cancels():
     assert np.allclose(one.work, two.work, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_step_hardly_matters():
     coarse, fine = (
         drive(POPULATION, Pulse(1.0, 0.2, 0.6), 0.1, jax.random.key(0), t1=1.0, lanes=8192, dt0=dt).work.mean()
