@@ -34,7 +34,9 @@ def ascent(spins: np.ndarray, steps: int, tolerance: float = 1e-8) -> tuple[np.n
     mean, pairs = s.mean(axis=0), s.T @ s / s.shape[0]
     states = all_spins(size).astype(float)
     h, J = np.zeros(size), np.zeros((size, size))
-    for step in range(1, steps + 1):  # noqa: B007
+    step = 0
+    while step < steps:
+        step += 1
         exponent = states @ h + np.sum((states @ J) * states, axis=1) / 2
         p = np.exp(exponent - exponent.max())
         p /= p.sum()

@@ -210,7 +210,8 @@ def test_fits_in_single_precision():
 def test_too_few_samples_are_warned_of():
     spins = np.where(np.random.default_rng(0).random((20, 5)) < 0.5, 1, -1)
     with pytest.warns(UserWarning, match="20 samples for 2"):
-        nmm.fit_ising(spins, penalty=0.01)
+        found = nmm.fit_ising(spins, penalty=0.01)
+    assert found.status == "converged" and found.samples == 20
 
 
 # Other methods

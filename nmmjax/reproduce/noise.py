@@ -55,7 +55,7 @@ def boltzmann_law(quick: bool) -> Evidence:
     measured = potential_from_samples(r.ravel(), temperature=law.temperature)
     truth = {"eta": -3.75, "J": 15.0, "Delta": 1.0, "noise": D}
     for name, value in truth.items():
-        low, high = (float(each) for each in _interval(fitted, name))
+        low, high = fitted.interval(0.999)[name]
         rows.append(
             Row(
                 f"{name} from the recording alone: 99.9 % interval holds {value:g}",
@@ -105,10 +105,6 @@ def boltzmann_law(quick: bool) -> Evidence:
 def _within(quantity: str, found: Any, exact: Any) -> Row:
     value, error = float(found.kinetic), float(found.kinetic_error)
     return at_most(quantity, abs(value - float(exact)) / error, 4.0)
-
-
-def _interval(fitted: Any, name: str) -> Any:
-    return fitted.interval(0.999)[name]
 
 
 def _population_rate(population: MPR, D: float, start: Any) -> EscapeRate:
