@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from scipy.integrate import solve_ivp
 
 from nmmjax import MPR, ConductanceSynapse, GapJunction
@@ -41,6 +42,11 @@ def reference(model, y0, ts, current=lambda t: 0.0):
         )
         states.append(part.y[:, -1])
     return np.array(states).T
+
+
+def rest_slow(table, *quick):
+    """Parameters for a test of every entry of a table: those not named `quick` are slow, as each compiles anew."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in table]
 
 
 def central_difference(f, x, step=1e-5):

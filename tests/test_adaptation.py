@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 import pytest
+from helpers import rest_slow
 
 import nmmjax as nmm
 from nmmjax import (
@@ -208,7 +209,7 @@ def test_energy_changes_by_heat_and_slow_work(model):
         np.testing.assert_allclose(power[name], each, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", [name if name != "all" else pytest.param(name, marks=pytest.mark.slow) for name in MODELS])
+@pytest.mark.parametrize("name", rest_slow(MODELS, "adaptation", "depression, exponential"))
 def test_energy_balance_closes(name):
     """Through bursts and under a slow drive: residual ≤ 1e-8 of the largest term."""
     run = simulate(MODELS[name], {"r": 0.4, "v": -0.5}, np.linspace(0.0, 20.0, 41), stimulus=nmm.Sinusoid(0.5, 0.3), **TIGHT)
@@ -286,6 +287,7 @@ def test_bad_input_is_refused_in_one_sentence(call, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_float32():
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), MODELS["all"])
     run = simulate(model, {"r": 0.4, "v": -0.5}, [0.0, 1.0, 2.0])

@@ -160,6 +160,7 @@ def test_only_populations_have_an_energy_balance():
         energy_balance(run)
 
 
+@pytest.mark.slow
 def test_balance_in_float32():
     """The balance of a float32 run stays float32 and closes to its rounding."""
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), MODELS["tau"])

@@ -36,6 +36,7 @@ def test_cusp_of_mpr():
     assert "CP  eta = -1.73205081, J = 7.79621704  cusp" in str(curve)
 
 
+@pytest.mark.slow
 def test_hopf_curve_of_gap_junctions_ends_at_bogdanov_takens():
     """η_H(J), ω²(J) in closed form along the curve; J_BT = 4πΔ/g − πg³/(16Δ), and the fold curve meets it there."""
     g = 3.0
@@ -69,6 +70,7 @@ def test_hopf_curve_of_ab_has_a_generalized_hopf_point():
     np.testing.assert_allclose([jnp.trace(matrix), jnp.linalg.det(matrix)], 0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_cycles_of_ab():
     """AUTO: period 2.22034 at p₁ = 0.25. Born unstable (subcritical Hopf), stable after a fold of cycles."""
     cycles, n = ab_cycles(), int(ab_cycles().count)
@@ -116,6 +118,7 @@ def test_multiplier_of_an_unstable_cycle_is_the_exponential_of_the_mean_trace():
     assert float(jnp.abs(cycles.multipliers[k, 0])) == pytest.approx(expected, rel=2e-3) and expected > 1
 
 
+@pytest.mark.slow
 def test_normal_form_of_hopf_has_round_cycles():
     """ẇ = (μ + iω − w|w|²) w: circles of radius √μ, period 2π/ω, multiplier exp(−4πμ/ω), started from bound to bound."""
 

@@ -25,6 +25,7 @@ def test_branch_as_dataset():
     assert data.attrs["J"] == 15.0 and data.attrs["result_0_last"] == "The branch reached the bounds of the parameter."
 
 
+@pytest.mark.slow
 def test_cycles_as_dataset():
     data = ab_cycles().to_xarray()
     assert data.y.dims == ("point", "phase_index", "component") and data.sizes["phase_index"] == 81

@@ -142,6 +142,7 @@ def test_mutual_inhibition_has_two_pitchforks_and_an_asymmetric_loop():
     np.testing.assert_array_equal(r[0], r[-1])
 
 
+@pytest.mark.slow
 def test_hopf_of_synaptic_depression():
     """Gast, Schmidt & Knösche 2020: two Hopf points and two folds; the one on the high branch is subcritical."""
     adaptation = nmm.SynapticDepression(alpha=0.05, tau=10.0)

@@ -55,6 +55,7 @@ def test_weak_couplings_are_those_of_psi_over_a_temperature():
     assert abs(rates[0.05] - 1) < abs(rates[0.1] - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_units_of_time_cancel():
     slow = network(tau=np.full(4, 3.0))
     assert np.allclose(predict_ising(slow, D).J, predict_ising(network(), D).J, rtol=1e-9)
@@ -73,6 +74,7 @@ def test_round_trip():
         network_from_ising(IsingModel(np.array([0.0, 40.0]), np.zeros((2, 2))), NODE, D)
 
 
+@pytest.mark.slow
 def test_comparison_with_a_recording_of_the_predicted_model():
     """Samples of the predicted Ising model stand for a recording: couplings, states and minima are found again."""
     pair = network(0.15)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import rest_slow
 
 import nmmjax as nmm
 from nmmjax import MPR, RESULTS, ShortTermPlasticity, SpikeFrequencyAdaptation, State, SynapticDepression
@@ -28,9 +29,7 @@ PEAKS = {  # simulated
         *(1.95236, 1.89325, 1.84056, 1.79219, 1.74655, 1.70239, 1.65874, 1.61490),
     ],
 }
-# Every other model compiles anew.
-names = [pytest.param(name, marks=pytest.mark.slow) if name.startswith("adaptation") else name for name in SETS]
-sets = pytest.mark.parametrize("name", names)
+sets = pytest.mark.parametrize("name", rest_slow(SETS, "depression -5.5"))
 
 
 @functools.cache
@@ -194,6 +193,7 @@ def cycles_of_eight():
     return jax.jit(jax.vmap(cycle))
 
 
+@pytest.mark.slow
 def test_range_of_bursting():
     """η from rest below to rest above, all at once: bursting exactly where simulations burst (−5.69 < η < −4.525)."""
     eta = jnp.asarray([-6.0, -5.75, -5.66, -5.2, -4.8, -4.55, -4.4, -4.0])
@@ -205,6 +205,7 @@ def test_range_of_bursting():
     np.testing.assert_array_equal(count[2:6], [7, 6, 6, 5])
 
 
+@pytest.mark.slow
 def test_cycles_where_a_turn_vanishes():
     """Around η = −5.1365 and −5.157 the ringing loses its last, hardly visible turn; period and count go on smoothly."""
     eta = jnp.asarray([-5.158, -5.15702563, -5.1372, -5.1365, -5.13644, -5.136383, -5.13634, -5.136])
@@ -231,6 +232,7 @@ def test_exponential_kernel_and_time_constant(cls):
     assert int(cycle.n_spikes) == int(bursts.n_spikes.values[-2])
 
 
+@pytest.mark.slow
 def test_single_steps_and_plasticity():
     """`predict_peak` and `predict_spikes` from states, for short-term plasticity too (a decaying ring-down)."""
     bursts, _ = found("depression -5.5")
@@ -297,6 +299,7 @@ def test_derivative_of_a_sequence():
     np.testing.assert_allclose(jax.jacfwd(last)(-4.6), (last(-4.6 + step) - last(-4.6 - step)) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_float32():
     model = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), SETS["depression -5.5"][0])
     cycle = nmm.burst_cycle(model, max_spikes=12)

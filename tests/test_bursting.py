@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 import pytest
-from helpers import central_difference
+from helpers import central_difference, rest_slow
 from scipy.integrate import solve_ivp
 
 import nmmjax as nmm
@@ -50,7 +50,7 @@ PUBLISHED = {
     "bistable depression": (39.1810112, 6, 6, [1.72522, 1.46637, 1.33340, 1.24616, 1.17615, 1.11194], (0.2206, 1.7252)),
     "adaptation": (47.3328217, 16, 17, [3.63946, 3.06193, 2.72387, 2.49507, 2.32874, 2.20209, 2.10212], None),
 }
-published = pytest.mark.parametrize("name", PUBLISHED)
+published = pytest.mark.parametrize("name", rest_slow(PUBLISHED, "depression", "bistable depression"))
 
 
 @published
@@ -101,7 +101,8 @@ def test_spikes_are_those_of_scipy(runs):
     np.testing.assert_allclose(onset, [found.t_events[1][0], *found.y_events[1][0, 1:]], atol=1e-8)
 
 
-@pytest.mark.parametrize("name", ["depression", *(pytest.param(n, marks=pytest.mark.slow) for n in list(MODELS)[1:])])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
 def test_saved_times_do_not_matter(runs, name):
     """Sixty times as many saved times, or only the first and last: the same bursts."""
     few = find_bursts(runs[name])
@@ -181,9 +182,9 @@ PATTERNS = {
 }
 
 
-@pytest.mark.parametrize("case", PATTERNS.values(), ids=PATTERNS)
-def test_patterns(case):
-    model, y0, t1, stimulus, pattern, counts, complete = case
+@pytest.mark.parametrize("name", rest_slow(PATTERNS, "limit cycle", "regular", "mixed", "one doublet", "cut doublet"))
+def test_patterns(name):
+    model, y0, t1, stimulus, pattern, counts, complete = PATTERNS[name]
     bursts = find_bursts(nmm.simulate(model, y0, np.linspace(0.0, t1, 65), stimulus=stimulus, **TIGHT))
     assert bursts.pattern == pattern
     np.testing.assert_array_equal(bursts.n_spikes, counts)
@@ -393,6 +394,7 @@ def test_spike_peaks_under_other_transformations():
     np.testing.assert_allclose(batch, [features(-5.5), features(-5.2)], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_spike_peaks_under_input_from_a_rise():
     """Starting on the rise there is no first trough; at rest nothing counts; NaN after the last."""
     start, ts = {"r": 0.2, "v": 0.1}, np.linspace(0.0, 40.0, 65)

@@ -84,7 +84,7 @@ def test_wrong_clusters_are_one_sentence():
             run_plan(FakePlan(), cluster=wrong)
 
 
-@pytest.mark.parametrize("ballast", [b"", b"x" * 2**21], ids=["small", "scattered"])
+@pytest.mark.parametrize("ballast", [pytest.param(b"", marks=pytest.mark.slow), b"x" * 2**21], ids=["small", "scattered"])
 def test_blocks_of_a_killed_worker_are_computed_by_another(client, tmp_path, ballast):
     pids = tmp_path / "pids"
     pids.mkdir()

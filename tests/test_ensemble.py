@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import MODELS, reference, slope
+from helpers import MODELS, reference, rest_slow, slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,7 +96,7 @@ def sweep_of(name, **arguments):
     return plan_sweep(MPR(), over=together(), **given)
 
 
-@pytest.mark.parametrize("name", STIMULI)
+@pytest.mark.parametrize("name", rest_slow(STIMULI, "none", "pulse"))
 def test_final_states_and_error_estimates(name, exact):
     """Lanes equal SciPy's DOP853 to about their tolerance; the estimate bounds most; J = 0 is exact in big steps."""
     for rtol in (1e-4, 1e-6, 1e-9):

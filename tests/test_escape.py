@@ -56,6 +56,7 @@ def test_both_rates_add_up_to_the_slowest_mode_of_the_fokker_planck_operator(eta
     assert total == pytest.approx(fokker_planck(population, D), rel=0.03)
 
 
+@pytest.mark.slow
 def test_rates_obey_detailed_balance():
     """k₁ Z₁ = k₂ Z₂ with the exact weights of the two sides of the pass."""
     population, D = nmm.MPR(eta=-2.95, J=12.0), 0.1
@@ -119,6 +120,7 @@ def test_rates_scale_with_tau_and_heterogeneity():
     assert float(other) == pytest.approx(np.sqrt(Delta) * float(one), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_constant_input_is_a_shift_of_eta():
     shifted = nmm.escape_rate(nmm.MPR(eta=-5.3), 0.05, wells()[1], stimulus=0.3)
     assert float(shifted) == pytest.approx(float(nmm.escape_rate(POPULATION, 0.05, wells()[1])), rel=1e-9)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import rest_slow
 from scipy.integrate import quad
 
 import nmmjax as nmm
@@ -236,7 +237,8 @@ CASES = {
     ),
 }
 ZERO = {"spectrum": 1e-6, "spectrum, slow, bands": 1e-6, "energy, near a fold": 1e-9, "burst, simulated": 1e-7}
-names = pytest.mark.parametrize("name", CASES)
+LONG = ("burst, simulated", "mean energy, pulse", "spectrum, slow, bands")
+names = pytest.mark.parametrize("name", rest_slow(CASES, *(name for name in CASES if name not in LONG)))
 
 
 def peak_of(model, near):
@@ -341,6 +343,7 @@ def test_heterogeneity_and_coupling_come_from_energies():
     assert errors(fitted, BISTABLE, ("Delta", "J")).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_depression_comes_from_bursts_by_simulation():
     start = nmm.MPR(eta=-5.5, J=15 * 2**0.5, Delta=1.9, adaptation=nmm.SynapticDepression(alpha=0.046, tau=10.0))
     target = nmm.BurstAmplitudeTarget(burst()["peaks"], period=burst()["period"], method="simulation")
@@ -376,6 +379,7 @@ def test_a_density_gives_all_parameters_and_the_noise():
     assert float(np.exp(fitted.unknowns[0][0])) == pytest.approx(2.0, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_samples_of_the_rate_give_the_law_within_its_errors():
     """Independent samples of the law, by inverting its distribution: χ² per degree of freedom is 1."""
     truth, D = nmm.MPR(eta=-1.0, J=4.0, Delta=0.7), 0.4

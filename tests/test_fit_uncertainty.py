@@ -111,6 +111,7 @@ def covered(fits):
     return np.mean(inside, axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 def test_intervals_of_linear_fits_cover_the_truth(known):
     """With six data and two parameters normal quantiles would cover in 88 % only where the noise is estimated."""
@@ -322,6 +323,7 @@ def sampler():
     return pytest.importorskip("blackjax")
 
 
+@pytest.mark.slow
 def test_posterior_of_a_linear_problem_is_gaussian(sampler, key):
     """Known mean and covariance, flat prior; bounds far away, whose transform must not show."""
     target = linear(sigma=0.5)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import rest_slow
 
 import nmmjax as nmm
 from nmmjax.ensemble.engine import Shape
@@ -19,7 +20,7 @@ METHODS = {
     "adaptive": {"method": diffrax.Tsit5()},
     "fixed": {"method": diffrax.Tsit5(), "dt0": 0.01},
 }
-some = pytest.mark.parametrize("name", ["splitting", "adaptive", pytest.param("fixed", marks=pytest.mark.slow)])
+some = pytest.mark.parametrize("name", rest_slow(METHODS, "splitting"))
 
 
 def plan(gradient=None, eta=ETA, stimulus=PULSE, **options):
@@ -52,6 +53,7 @@ def test_reverse_mode_is_forward_mode(name):
         np.testing.assert_allclose(found[variable], other[variable], rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_against_diffrax():
     """The final rate's gradient equals that of diffrax's reverse mode at tight tolerances."""
 

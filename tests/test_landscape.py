@@ -209,6 +209,7 @@ def check_random_networks(seed, sizes, count):
     return checked
 
 
+@pytest.mark.slow
 def test_random_networks():
     assert check_random_networks(0, [3, 5], 6) > 12
 
@@ -219,6 +220,7 @@ def test_many_random_networks():
     assert check_random_networks(1, range(2, 9), 2000) > 4000
 
 
+@pytest.mark.slow
 def test_all_corners_of_a_small_network_are_tried():
     """Weakly coupled bistable nodes keep all 2ⁿ states; passes between neighbours flip one node."""
     W = jax.random.uniform(jax.random.key(0), (5, 5))
@@ -235,6 +237,7 @@ def test_all_corners_of_a_small_network_are_tried():
     np.testing.assert_allclose(tree.barrier, found.minima.barrier, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_larger_network_is_searched_by_flips():
     W = jax.random.uniform(jax.random.key(1), (16, 16))
     network = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7), (W + W.T) / 32, gain=0.5)
@@ -311,12 +314,14 @@ def test_homogeneous_and_nearly_homogeneous_populations():
     assert found.agreeing == found.checked > 0 and found.minima.kinds == ("center",)
 
 
+@pytest.mark.slow
 def test_gap_junctions_can_make_a_minimum_unstable():
     node = nmm.MPR(eta=1.0, J=1.0, Delta=0.2, gap=nmm.GapJunction(0.5))
     found = nmm.energy_landscape(nmm.Network(node, 0.1 * jnp.ones((2, 2))))
     assert not bool(found.minima.stable[0]) and "can be unstable" in repr(found)
 
 
+@pytest.mark.slow
 def test_float32_landscapes():
     def single(tree):
         return jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype == jnp.float64 else leaf, tree)
@@ -332,6 +337,7 @@ def test_float32_landscapes():
     np.testing.assert_allclose(pair.minima.r, nmm.energy_landscape(PAIR).minima.r, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_lane_without_numbers_spoils_no_other():
     etas = jnp.asarray([-5.0, jnp.nan, -5.0])
     found = jax.vmap(lambda eta: nmm.energy_landscape(nmm.MPR(eta=eta)))(etas)

@@ -45,6 +45,7 @@ def test_phase_plane(run):
     assert "separatrix" not in {line.get_label() for line in alone.get_lines()}
 
 
+@pytest.mark.slow
 def test_two_populations_and_their_run():
     states = nmm.energy_landscape(PAIR)
     stimulus = PAIR.target(nmm.Pulse(5.0, 1.0, 2.0), 1)
@@ -56,6 +57,7 @@ def test_two_populations_and_their_run():
     assert nmm.plot.energy(run, nmm.energy_balance(run)).shape == (3,)
 
 
+@pytest.mark.slow
 def test_trees():
     tree = disconnectivity(np.array([0.0, 1.0, 0.5]), np.array([[0, 1], [1, 2]]), np.array([3.0, 5.0]))
     axes = nmm.plot.disconnectivity(tree)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import central_difference, plain_field, slope
+from helpers import central_difference, plain_field, rest_slow, slope
 from jax.experimental.sparse import BCOO
 from scipy.integrate import solve_ivp
 
@@ -76,7 +76,15 @@ def test_against_scipy():
     assert int(run.reached) == 4
 
 
-@pytest.mark.parametrize(("name", "order"), [("plain", 2), ("plain", 4), ("sparse", 4), ("terms", 4)])
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [
+        ("plain", 2),
+        ("sparse", 4),
+        pytest.param("plain", 4, marks=pytest.mark.slow),
+        pytest.param("terms", 4, marks=pytest.mark.slow),
+    ],
+)
 def test_splitting_has_its_order_with_time_constants_that_differ(name, order):
     network, ts = NETWORKS[name], jnp.linspace(0.0, 4.0, 3)
     true = nmm.simulate(network, Y0, ts, solver=diffrax.Dopri8(), rtol=1e-13, atol=1e-14).y_end.r
@@ -99,8 +107,9 @@ def test_splitting_is_reversible():
     np.testing.assert_allclose(back.v, y0.v, atol=1e-13)
 
 
-@networks
-def test_energy_of_every_population_is_balanced(network):
+@pytest.mark.parametrize("name", rest_slow(NETWORKS, "sparse"))
+def test_energy_of_every_population_is_balanced(name):
+    network = NETWORKS[name]
     stimulus = network.target(nmm.Pulse(2.0, 1.0, 2.5), [1, 3]) + nmm.Sinusoid(0.5, 1.0)
     run = nmm.simulate(network, Y0, jnp.linspace(0.0, 4.0, 41), stimulus=stimulus, rtol=1e-10, atol=1e-12)
     balance = nmm.energy_balance(run)
@@ -133,6 +142,7 @@ def test_gradient_flows_through_weights_and_gain():
     np.testing.assert_allclose(jax.grad(end)(0.8), expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_float32_network():
     network = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), NETWORKS["plain"])
     run = nmm.simulate(network, {name: jnp.asarray(value, jnp.float32) for name, value in Y0.items()}, jnp.linspace(0, 4, 5))

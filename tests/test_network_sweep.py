@@ -72,7 +72,7 @@ def targeted(network):
         ("unlike", None, {"pulse": True}, 1e-6),
         ("sparse", None, {}, 1e-6),
         ("unlike", diffrax.Tsit5(), {"pulse": True, "rtol": 1e-9}, 1e-7),
-        ("terms", None, {"rtol": 1e-9}, 1e-7),
+        pytest.param("terms", None, {"rtol": 1e-9}, 1e-7, marks=pytest.mark.slow),
         ("sparse", diffrax.Tsit5(), {"dt0": 0.01}, 1e-6),
     ],
 )
@@ -154,6 +154,7 @@ def test_peak_at_the_start_of_adaptive_steps():
     np.testing.assert_allclose(computed(network, over={"gain": [0.0, 3.0]}, **given)["peak"], 0.1, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_uniform_network_is_a_population():
     """Equal rows, equal starts, Δ = 0: every node runs on the closed orbit of the population with J + G Σ W."""
     alone = nmm.MPR(eta=2.0, J=7.0, Delta=0.0)
@@ -200,6 +201,7 @@ def test_a_failing_node_fails_its_lane_alone():
     assert found["failure_time"][1] > 0 or found["status"][1] == 3
 
 
+@pytest.mark.slow
 def test_float32_network(simulated):
     with jax.enable_x64(False):
         network = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), NETWORKS["unlike"])

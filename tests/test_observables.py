@@ -163,6 +163,7 @@ def test_limit_cycle(g, eta, J, Delta, r_max):
     np.testing.assert_allclose([found["peak"][0], found["trough"][0]], [r.max(), r.min()], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_peak_bound():
     """The energy's bound on τ r is never below the trajectory's peak, and is that peak where Δ = 0."""
     rng = np.random.default_rng(3)

@@ -93,6 +93,7 @@ def test_gradients_of_orbit_match_differences():
     assert gradient[1] == pytest.approx(float((period(x, 20.0 + h) - period(x, 20.0 - h)) / (2 * h)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_second_derivative_of_the_period():
     """J = Δ = 0: T = π η^(−1/2), so T″ = ¾π η^(−5/2)."""
     second = jax.grad(jax.grad(lambda eta: nmm.orbit(nmm.MPR(eta=eta, J=0.0, Delta=0.0), 12.0).period))(2.0)
@@ -122,6 +123,7 @@ def test_error_of_predicted_peaks_is_third_order_in_the_loss():
     assert 2.7 < np.log10(abs(errors[0] / errors[1])) < 3.3
 
 
+@pytest.mark.slow
 def test_gradient_of_predicted_peaks():
     def last(Delta):
         return nmm.predict_peaks(nmm.MPR(eta=2.0, J=5.0, Delta=Delta), r0=6.0, count=8)[-1]
@@ -139,6 +141,7 @@ def test_limit_cycle(parameters, predicted, simulated):
     assert nmm.loss_per_cycle(gap_model(*parameters), cycle.energy + 0.5) > 0
 
 
+@pytest.mark.slow
 def test_limit_cycle_gradient_and_absence():
     def peak(g):
         return nmm.limit_cycle(gap_model(g, 1.0, 0.0, 0.05)).r_peak

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from helpers import rest_slow
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -15,11 +16,25 @@ def environment():
     return os.environ | {"NMMJAX_QUICK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "MPLBACKEND": "Agg"}
 
 
+SHOWN = [  # numbers that the README's sections end with, and how far from them float32 may lead
+    ("orbit.period", 1.59892, 1e-4),
+    ("peaks[-1]", 2.7134, 1e-4),
+    ("bursts.period[2]", 57.36035, 1e-4),
+    ("branch.hopfs[0].parameter", 0.115079, 1e-3),
+    ("pulse.amplitude", 2.535295, 1e-5),
+    ("fitted.best.J", 14.5, 1e-3),
+    ("fitted.best.Delta", 0.7, 2e-3),
+    ("rate.rate", 0.003725, 1e-2),
+    ("ising.accuracy", 0.6913, 1e-2),
+]
+
+
 def test_readme_blocks_run_in_order(tmp_path):
     """All python blocks of the README in one fresh process, in JAX's default precision."""
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 2
-    command = [sys.executable, "-c", "\n".join(blocks)]
+    checks = [f"assert abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN]
+    command = [sys.executable, "-c", "\n".join([*blocks, *checks])]
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "successful, 3001 of 3001 times" in result.stdout
@@ -33,11 +48,7 @@ def test_readme_has_two_commands_and_its_files():
 
 
 # A minute each of compilation; the README's blocks run their functions, too.
-LONG = {"03_landscape", "05_bursting", "06_fitting", "07_noise", "08_recordings"}
-NOTEBOOKS = [
-    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in LONG else [])
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
-]
+NOTEBOOKS = rest_slow(sorted(path.stem for path in (ROOT / "notebooks").glob("*.ipynb")), "00_quickstart")
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS)
@@ -49,7 +60,7 @@ def test_notebook_runs(notebook, tmp_path, monkeypatch):
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("MPLBACKEND")
-    cells = nbformat.read(notebook, as_version=4)
+    cells = nbformat.read(ROOT / "notebooks" / f"{notebook}.ipynb", as_version=4)
     nbclient.NotebookClient(
         cells, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()

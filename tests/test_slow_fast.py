@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import central_difference
+from helpers import central_difference, rest_slow
 
 import nmmjax as nmm
 from nmmjax.atlas import PATTERNS
@@ -45,8 +45,9 @@ def slow_state(model, r, v, slow):
     return nmm.State(r=r, v=jnp.asarray(v), **rest)
 
 
-@models
-def test_branches_are_equilibria_with_the_jacobians_eigenvalues(model):
+@pytest.mark.parametrize("name", rest_slow(MODELS, "depression", "plasticity"))
+def test_branches_are_equilibria_with_the_jacobians_eigenvalues(name):
+    model = MODELS[name]
     picture = nmm.slow_fast(model, stimulus=0.3)
     states = slow_state(model, picture.r, picture.v, picture.slow)
 
@@ -280,6 +281,7 @@ def test_derivatives_match_differences():
     np.testing.assert_allclose(forward, np.stack(differences, axis=1), rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_derivatives_of_a_fold():
     """In closed form, first and second; at a fold the slow value changes as at a fixed rate: dA/dη = 1/(J r)."""
 
@@ -297,6 +299,7 @@ def test_derivatives_of_a_fold():
     assert second == pytest.approx(float(jax.grad(jax.grad(closed))(-5.5)), rel=1e-8)
 
 
+@pytest.mark.slow
 def test_vmap_and_populations_without_folds():
     """Past the cusp η = −√3 Δ depression has no folds: one branch, called low, and no barrier."""
     etas = jnp.array([-5.5, -3.6, -3.0])
@@ -352,6 +355,7 @@ def test_picture_as_dataset(tmp_path):
         batch.to_xarray()
 
 
+@pytest.mark.slow
 def test_float32_twin():
     double = nmm.slow_fast(depressed())
     with jax.enable_x64(False):
@@ -457,6 +461,7 @@ def test_burst_count_of_a_population_that_rings_down():
     assert np.isnan(float(data.burst_period[0])) and np.isnan(float(data.burst_per_burst[0]))
 
 
+@pytest.mark.slow
 def test_plot_of_the_picture_with_a_burst():
     model = depressed()
     picture = nmm.slow_fast(model)

@@ -165,7 +165,9 @@ WAYS = {"splitting": {"solver": MobiusSplitting(4), "dt0": 0.005}, "Tsit5": {"rt
 EDGES = jnp.array([1.5, 0.51234, 1.23456])
 
 
-@pytest.mark.parametrize(("options", "rtol"), [(WAYS["splitting"], 1e-5), (WAYS["Tsit5"], 1e-3)], ids=WAYS)
+@pytest.mark.parametrize(
+    ("options", "rtol"), [(WAYS["splitting"], 1e-5), pytest.param(WAYS["Tsit5"], 1e-3, marks=pytest.mark.slow)], ids=WAYS
+)
 def test_gradient_by_amplitude_start_and_stop(options, rtol):
     """A solution's derivative by the edges of a pulse flows through the steps that end on them."""
 

@@ -101,6 +101,7 @@ def curve():
     return nmm.strength_duration(ONE, start=LOW, end=HIGH, durations=jnp.geomspace(0.1, 20.0, 12), sign=1)
 
 
+@pytest.mark.slow
 def test_strength_duration_ends_at_the_fold(curve):
     """A long pulse switches once the low state is gone: at the fold η = −3.13613409; the rest takes (π/time)²."""
     fold = -3.13613409 + 5.0
@@ -144,6 +145,7 @@ def threshold(model, start, end, duration, node):
     return float(jnp.mean(pulse.bracket))
 
 
+@pytest.mark.slow
 def test_gradient_of_the_threshold_of_the_pair(pulses):
     """Against central differences of thresholds bisected to rounding: the issue's number."""
     found = nmm.threshold_gradient(pulses["pair"])

@@ -19,6 +19,8 @@ import numpy as np
 from .._parameter import parameter_table, require
 from .._types import Values
 
+_NEGLIGIBLE = 1e-12  # a value that small is a zero with rounding: it says nothing about the parameter's scale
+
 
 class Parametrization(eqx.Module):
     """Which entries of which parameters are free, and how z maps to them; see the module."""
@@ -162,8 +164,8 @@ def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) 
         upper.append(np.full(entries.size, high if finite[1] else 0.0))
         offset = low if finite[0] else high if finite[1] else 0.0
         size = np.abs(flat - offset)
-        typical = np.max(size) if size.size and np.max(size) > 0 else 1.0
-        scale.append(np.where(size > 0, size, typical))
+        typical = np.max(size) if size.size and np.max(size) > _NEGLIGIBLE else 1.0
+        scale.append(np.where(size > _NEGLIGIBLE, size, typical))
     dtype = jnp.result_type(*(attribute(model, name).dtype for name in chosen))
     arrays = [jnp.asarray(np.concatenate(each), dtype) for each in (lower, upper, scale)]
     return Parametrization(tuple(chosen), tuple(masks), tuple(labels), tuple(kinds), *arrays)
