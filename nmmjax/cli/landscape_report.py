@@ -1,70 +1,22 @@
-"""Layer 6: what `nmmjax landscape` writes: report (Markdown and HTML), tables (CSV), model (JSON), figures."""
+"""Layer 6: the report of `nmmjax landscape` in words and figures."""
 
-import base64
-import csv
-import dataclasses
-import html
-import io
 import os
 import pathlib
-import re
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from ..io import optional, versions
-from ..ising.landscape import IsingLandscape
-from ..ising.model import IsingModel
-from ..ising.recording import Binarized, Recording
-from ..ising.significance import IsingBootstrap, ShuffleTest
-from ..ising.validation import CrossValidation
-from ..ising.walsh import labels_of, states_of
-from ..ising_file import save_ising
+from .document import Block, to_html, to_markdown
+from .landscape_tables import PAIRS, Analysis, active, mean_dwell, replace_text, saddle_pattern
 
 _ROWS = 20  # of a table in the report; the CSV files have all
-_PAIRS = 100  # lowest minima whose pairs are listed in transitions.csv and saddles.csv
-_ALL_STATES = 15  # regions, up to which states.csv has every state
-
-
-@dataclasses.dataclass(frozen=True)
-class Analysis:
-    """What is known so far; `unknown` says in a sentence why something is missing, by its name.
-
-    `gaps`: whether runs of the data end at missing samples, too, and not only where a subject's recording does.
-    """
-
-    file: pathlib.Path
-    recording: Recording
-    data: Binarized
-    model: IsingModel
-    found: IsingLandscape
-    notes: tuple[str, ...] = ()
-    shuffled: ShuffleTest | None = None
-    bootstrap: IsingBootstrap | None = None
-    validation: CrossValidation | None = None
-    unknown: dict[str, str] = dataclasses.field(default_factory=dict)
-    figures: tuple[tuple[str, str], ...] = ()
-    gaps: bool = False
-    command: str = ""
-
-
-def write_tables(done: Analysis, out: pathlib.Path) -> None:
-    """`minima.csv`, `transitions.csv`, `saddles.csv`, `h.csv`, `J.csv`, `states.csv` and `model.json`."""
-    for name, (header, rows) in _tables(done).items():
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(header)
-        table.writerows([_cell(each) for each in row] for row in rows)
-        replace_text(out / f"{name}.csv", text.getvalue())
-    save_ising(done.model, out / "model.json")
 
 
 def write_report(done: Analysis, out: pathlib.Path) -> None:
     """`report.md` and `report.html`, whose pictures are inside."""
     blocks = _blocks(done)
-    replace_text(out / "report.md", "\n\n".join(_markdown(each) for each in blocks) + "\n")
-    replace_text(out / "report.html", _html(blocks, out))
+    replace_text(out / "report.md", to_markdown(blocks))
+    replace_text(out / "report.html", to_html(blocks, out))
 
 
 def draw_figures(done: Analysis, out: pathlib.Path, kind: str) -> tuple[tuple[str, str], ...]:
@@ -94,110 +46,7 @@ def draw_figures(done: Analysis, out: pathlib.Path, kind: str) -> tuple[tuple[st
     return tuple(written)
 
 
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Write a file at once, so that a crash leaves the last good one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf8")
-    os.replace(partial, path)
-
-
-def active(found: IsingLandscape, k: int) -> str:
-    """The regions that are +1 in minimum k."""
-    up = _active(found, k)
-    return "all" if len(up) == len(found.names) else ", ".join(up) or "none"
-
-
-def _active(found: IsingLandscape, k: int) -> list[str]:
-    return [name for name, spin in zip(found.names, found.spins[k], strict=True) if spin > 0]
-
-
-def mean_dwell(found: IsingLandscape) -> np.ndarray:
-    """Mean length of a stay in each basin, NaN where there was none."""
-    stays = found.dwell_times or ()
-    return np.asarray([each.mean() if each.size else np.nan for each in stays])
-
-
-def _cell(value: Any) -> Any:
-    """Numbers in full precision; nothing where unknown."""
-    if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
-        return ""
-    return repr(float(value)) if isinstance(value, (float, np.floating)) else value
-
-
-def _tables(done: Analysis) -> dict[str, tuple[list[str], Iterable[list[Any]]]]:
-    found, model, size = done.found, done.model, done.found.energy.size
-    patterns = found.labels
-    share, dwell, stays = found.occupancy, mean_dwell(found), found.dwell_times or ()
-    test, boot = done.shuffled, done.bootstrap
-    of = lambda values, k: None if values is None else values[k]
-    header = ["minimum", "pattern", "active", "energy", "basin_size", "basin_fraction", "occupancy", "stays", "mean_dwell",
-              "barrier", "significant", "energy_error", "survival"]  # fmt: skip
-    minima = [
-        [k + 1, patterns[k], " ".join(_active(found, k)), found.energy[k], of(found.basin_size, k),
-         of(found.basin_fraction, k), of(share, k), stays[k].size, dwell[k], found.depth[k],
-         of(None if test is None else test.significant, k), of(None if boot is None else boot.energy_error, k),
-         of(None if boot is None else boot.survival, k)]
-        for k in range(size)
-    ]  # fmt: skip
-    moves, rates, visits = found.transitions, found.rates, found.visits
-    pairs = [(a, b) for a in range(min(size, _PAIRS)) for b in range(min(size, _PAIRS)) if a != b]
-    transitions = [[patterns[a], patterns[b], of(moves, (a, b)), of(rates, (a, b)), of(visits, (a, b))] for a, b in pairs]
-    saddles = [
-        [
-            patterns[a],
-            patterns[b],
-            found.saddle[a, b],
-            found.barrier[a, b],
-            found.barrier[b, a],
-            _saddle(found, a, b),
-        ]
-        for a, b in pairs
-        if a < b
-    ]
-    names = list(found.names)
-    h, J, error = np.asarray(model.h, float), np.asarray(model.J, float), model.h_error
-    fields = [[name, h[i], of(error, i), of(None if boot is None else boot.h_error, i)] for i, name in enumerate(names)]
-    return {
-        "minima": (header, minima),
-        "transitions": (["from", "to", "direct", "direct_per_sample", "direct_or_indirect"], transitions),
-        "saddles": (["a", "b", "saddle_energy", "barrier_from_a", "barrier_from_b", "saddle_pattern"], saddles),
-        "h": (["region", "h", "standard_error", "bootstrap_error"], fields),
-        "J": (["region", *names], [[name, *J[i]] for i, name in enumerate(names)]),
-        "states": (["pattern", "energy", "probability", "count", "frequency", "basin"], _states(done)),
-    }
-
-
-def _saddle(found: IsingLandscape, a: int, b: int) -> str | None:
-    if found.basin is None or found.energy.size > _PAIRS or not np.isfinite(found.saddle[a, b]):
-        return None
-    return labels_of(found.saddle_spins(a, b)[None])[0]
-
-
-def _states(done: Analysis) -> Iterable[list[Any]]:
-    """All states by number; of many regions, those that were seen, most frequent first."""
-    model, found, spins = done.model, done.found, done.data.spins
-    samples, patterns = spins.shape[0], found.labels
-    if model.size <= _ALL_STATES and found.basin is not None:
-        from ..ising.walsh import spins_of
-
-        count = np.bincount(states_of(spins), minlength=2**model.size)
-        energy, P = np.asarray(model.energies(), float), np.asarray(model.probabilities(), float)
-        labels = labels_of(spins_of(np.arange(count.size), model.size))
-        return [
-            [labels[s], energy[s], P[s], int(count[s]), count[s] / samples, patterns[found.basin[s]]]
-            for s in range(count.size)
-        ]
-    seen, first, count = np.unique(spins, axis=0, return_index=True, return_counts=True)
-    energy, sequence = np.asarray(model.energy(seen), float), found.sequence
-    assert sequence is not None
-    labels = labels_of(seen)
-    return [
-        [labels[s], energy[s], None, int(count[s]), count[s] / samples, patterns[sequence[first[s]]]]
-        for s in np.argsort(-count, kind="stable")
-    ]
-
-
-def _blocks(done: Analysis) -> list[tuple[Any, ...]]:
+def _blocks(done: Analysis) -> list[Block]:
     """Headings, paragraphs, lists, tables and figures, in order."""
     pictures = {name.rsplit(".", 1)[0]: (name, caption) for name, caption in done.figures}
     figure = lambda name: [("figure", *pictures[name])] if name in pictures else []
@@ -280,7 +129,7 @@ def _read(done: Analysis) -> list[str]:
     return [*lines, *recording.notes, *done.notes]
 
 
-def _fit(done: Analysis) -> list[tuple[Any, ...]]:
+def _fit(done: Analysis) -> list[Block]:
     model, data = done.model, done.data
     samples, size = data.spins.shape
     fit = model.fit
@@ -325,7 +174,7 @@ def _fit(done: Analysis) -> list[tuple[Any, ...]]:
     ]
 
 
-def _minima(done: Analysis) -> list[tuple[Any, ...]]:
+def _minima(done: Analysis) -> list[Block]:
     found, test, boot = done.found, done.shuffled, done.bootstrap
     labels = found.labels
     share, dwell, size = found.occupancy, mean_dwell(found), found.energy.size
@@ -352,23 +201,23 @@ def _minima(done: Analysis) -> list[tuple[Any, ...]]:
     return [("table", head, rows), *[("text", each) for each in [*text, about, *([found.reason] if found.reason else [])]]]
 
 
-def _saddles(done: Analysis) -> list[tuple[Any, ...]]:
+def _saddles(done: Analysis) -> list[Block]:
     found = done.found
     size, labels = found.energy.size, found.labels
-    pairs = [(a, b) for a in range(min(size, _PAIRS)) for b in range(a + 1, min(size, _PAIRS))]
+    pairs = [(a, b) for a in range(min(size, PAIRS)) for b in range(a + 1, min(size, PAIRS))]
     if not pairs:
         return [("text", "There is one minimum, so there is none.")]
     pairs.sort(key=lambda pair: found.saddle[pair])
     rows = [
         [f"`{labels[a]}`", f"`{labels[b]}`", f"{found.saddle[a, b]:.4f}", f"{found.barrier[a, b]:.4f}",
-         f"{found.barrier[b, a]:.4f}", f"`{pattern}`" if (pattern := _saddle(found, a, b)) else ""]
+         f"{found.barrier[b, a]:.4f}", f"`{pattern}`" if (pattern := saddle_pattern(found, a, b)) else ""]
         for a, b in pairs[:_ROWS]
     ]  # fmt: skip
     more = [("text", f"The lowest {_ROWS} of {len(pairs)}; all are in `saddles.csv`.")] if len(pairs) > _ROWS else []
     return [("table", ["from", "to", "saddle's energy", "barrier there", "barrier back", "saddle"], rows), *more]
 
 
-def _transitions(done: Analysis) -> list[tuple[Any, ...]]:
+def _transitions(done: Analysis) -> list[Block]:
     found = done.found
     moves, visits, labels = found.transitions, found.visits, found.labels
     if moves is None or visits is None:
@@ -439,52 +288,3 @@ def _made(done: Analysis) -> list[str]:
         "Method: Watanabe et al., Front. Neuroinform. 8, 12 (2014); Ezaki et al., Phil. Trans. A 375, 20160287 (2017).",
         f"{found}.",
     ]
-
-
-def _markdown(block: tuple[Any, ...]) -> str:
-    kind, *rest = block
-    if kind == "list":
-        return "\n".join(f"- {each}" for each in rest[0])
-    if kind == "table":
-        rows = [rest[0], ["---"] * len(rest[0]), *rest[1]]
-        return "\n".join("| " + " | ".join(each.replace("|", "\\|") for each in row) + " |" for row in rows)
-    if kind == "figure":
-        return f"![{rest[1]}]({rest[0]})"
-    return {"title": "# ", "heading": "## ", "text": ""}[kind] + rest[0]
-
-
-_STYLE = (
-    "body{font:15px/1.5 sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}table{border-collapse:collapse;"
-    "margin:1em 0}td,th{padding:.2em .8em;border-bottom:1px solid #ddd;text-align:left}img{max-width:100%}"
-    "code{background:#f2f4f7;padding:0 .2em}figcaption{color:#555}div{overflow-x:auto}"
-)
-
-
-def _html(blocks: list[tuple[Any, ...]], out: pathlib.Path) -> str:
-    title = html.escape(blocks[0][1])
-    body = "\n".join(_element(each, out) for each in blocks)
-    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
-
-
-def _element(block: tuple[Any, ...], out: pathlib.Path) -> str:
-    kind, *rest = block
-    if kind == "list":
-        return "<ul>" + "".join(f"<li>{_inline(each)}</li>" for each in rest[0]) + "</ul>"
-    if kind == "table":
-        line = lambda row, tag: "<tr>" + "".join(f"<{tag}>{_inline(each)}</{tag}>" for each in row) + "</tr>"
-        return "<div><table>" + line(rest[0], "th") + "".join(line(row, "td") for row in rest[1]) + "</table></div>"
-    if kind == "figure":
-        name, caption = rest
-        kinds = {"png": "image/png", "svg": "image/svg+xml"}
-        code = base64.b64encode((out / name).read_bytes()).decode()
-        source = f"data:{kinds[name.rsplit('.', 1)[1]]};base64,{code}"
-        caption = html.escape(caption)
-        return f'<figure><img src="{source}" alt="{caption}"><figcaption>{caption}</figcaption></figure>'
-    tag = {"title": "h1", "heading": "h2", "text": "p"}[kind]
-    return f"<{tag}>{_inline(rest[0])}</{tag}>"
-
-
-def _inline(text: str) -> str:
-    text = re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
-    return re.sub(r"\*\*([^*]*)\*\*", r"<strong>\1</strong>", text)

@@ -21,7 +21,8 @@ from ..ising.validation import cross_validate_ising, select_regions
 from ..ising.walsh import LARGEST
 from ..progress import Progress
 from ..recordings import load_recording
-from .landscape_report import Analysis, draw_figures, replace_text, write_report, write_tables
+from .landscape_report import draw_figures, write_report
+from .landscape_tables import Analysis, replace_text, write_tables
 from .objects import using_precision
 
 _EXACT = 15  # regions up to which nothing has to be said about the method
