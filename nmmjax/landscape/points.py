@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import ComplexValues, Mask, Values
+from .._types import ComplexValues, Mask, Values, is_concrete
 from ..models.base import State
 
 KINDS = ("stable node", "stable focus", "saddle", "unstable", "center")
@@ -57,7 +57,7 @@ class FixedPoints(eqx.Module):
 
     def select(self, which: Any) -> "FixedPoints":
         """The points of a boolean mask or an array of positions."""
-        return jax.tree.map(lambda each: each[np.asarray(which)], self)
+        return jax.tree.map(lambda each: _picked(each, np.asarray(which)), self)
 
     def __len__(self) -> int:
         return self.energy.shape[0]
@@ -66,12 +66,18 @@ class FixedPoints(eqx.Module):
         size = len(self)
         if not -size <= int(number) < size:
             raise IndexError(f"Argument `number` must be below the number of points, {size}, but got {number}.")
-        return jax.tree.map(lambda each: each[int(number)], self.state)
+        return jax.tree.map(lambda each: _picked(each, int(number)), self.state)
 
     def __iter__(self) -> Iterator[State]:
         return (self[k] for k in range(len(self)))
 
 
+def _picked(values: Any, which: Any) -> Any:
+    """`values[which]`; of known values by NumPy, as JAX would compile every such access."""
+    return jnp.asarray(np.asarray(values)[which]) if is_concrete(values) else values[which]
+
+
+@jax.jit
 def kind_codes(eigenvalues: ComplexValues) -> Any:
     """Position in `KINDS`, for eigenvalues (…, d)."""
     real, imag, zero = jnp.real(eigenvalues), jnp.imag(eigenvalues), _rounding(eigenvalues)

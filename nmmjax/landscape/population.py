@@ -95,7 +95,11 @@ class PopulationLandscape(eqx.Module):
 
 def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscape:
     """See `energy_landscape`; for one population without slow terms."""
-    current = as_number("stimulus", stimulus).astype(model.eta.dtype)
+    return _landscape(model, as_number("stimulus", stimulus).astype(model.eta.dtype))
+
+
+@eqx.filter_jit  # one compilation in place of a hundred small ones
+def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
     tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
     R, folds = fixed_rates(tilted)
     exists = jnp.isfinite(R)
