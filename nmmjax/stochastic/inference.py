@@ -120,8 +120,9 @@ class StationaryFit(eqx.Module):
         moments = np.asarray(self.moments, float)
         psi, mean, C, (center, width) = moments[:4], moments[4:8], moments[8:24].reshape(4, 4), moments[24:26]
         quantile = _normal_quantile((1 + level) / 2) ** 2
+        error = float(self.errors["temperature"] / self.temperature)
         least = max(1.0, float(self.correlation_time) / 2)
-        found, deviance, given = along_temperature(psi, mean, float(width), C, least, self.samples, quantile)
+        found, deviance, given = along_temperature(psi, mean, float(width), C, least, self.samples, quantile, error)
         to_theta = _to_theta(float(center))
         theta = found @ to_theta.T
         ends = intervals(theta, deviance, to_theta @ given @ to_theta.T, quantile)

@@ -16,18 +16,20 @@ import numpy as np
 
 from .exponential_family import MIXTURE, quadrature_of, solve_scaled
 
-_FACTOR = 1.6  # between neighbouring temperatures
-_MOST = 24  # of them, to either side: a factor of 10⁵, beyond which the interval has no end
+_FACTOR = 1.6  # between neighbouring temperatures, at most
+_FIRST, _GROWTH = 0.4, 1.2  # steps in ln T: the first in units of T's relative error, and how much each exceeds the last
+_MOST = 1e5  # times the fitted temperature, or one over it: the interval has no end there
+_BETWEEN = 16  # temperatures interpolated for each step
 _STEPS = 60
 
 
 def along_temperature(
-    psi: Any, mean: Any, width: float, C: Any, least: float, count: int, highest: float
+    psi: Any, mean: Any, width: float, C: Any, least: float, count: int, highest: float, error: float
 ) -> tuple[Any, Any, Any]:
     """(ψ (k, 4), deviance (k,), covariance of ψ given T (k, 4, 4)) at temperatures below and above that of `psi`.
 
-    `least` is the smallest loss of samples to correlations to reckon with. To either side until the deviance exceeds
-    `highest`, or `_MOST` steps are made.
+    `least` is the smallest loss of samples to correlations to reckon with, `error` the relative error of T, which sets the
+    steps. To either side until the deviance exceeds `highest`, or T is `_MOST` times larger or smaller.
     """
     quadrature, wall = quadrature_of(width), MIXTURE[:, 1]
     base = quadrature(psi)
@@ -40,10 +42,11 @@ def along_temperature(
     basis, flat = (_across(rows, scale) for rows in (MIXTURE[:, [1]], MIXTURE[:, [1, 3]]))
     found = [(psi, 0.0, _given(base[2], basis, inflation / count))]
     for direction in (1, -1):
-        now = psi
-        for _ in range(_MOST):
-            target = (wall @ now) * _FACTOR**direction
-            moved = _refit(quadrature, now * _FACTOR**direction, now, mean, (basis, flat), target)
+        now, step, total = psi, _FIRST * max(error, 0.01), 0.0
+        while total < np.log(_MOST):
+            step = min(step, np.log(_FACTOR))
+            ratio, total, step = np.exp(direction * step), total + step, step * _GROWTH
+            moved = _refit(quadrature, now * ratio, now, mean, (basis, flat), (wall @ now) * ratio)
             if moved is None:
                 break
             now, state = moved
@@ -114,13 +117,27 @@ def _is_fine(state: Any) -> bool:
     return state is not None and bool(np.all(np.isfinite(state[2])) and np.all(np.diag(state[2]) > 0))
 
 
+def _interpolated(theta: Any, deviance: Any, covariance: Any) -> Any:
+    """The same at `_BETWEEN` temperatures more per step: θ/θ₂, ln T, ± √deviance and the covariance over θ₂² are smooth."""
+    number = np.arange(deviance.size)
+    at = np.linspace(0, number[-1], number[-1] * _BETWEEN + 1)
+    between = lambda values: np.stack(
+        [np.interp(at, number, each) for each in values.reshape(number.size, -1).T], axis=1
+    ).reshape(at.size, *values.shape[1:])
+    wall = theta[:, 1]
+    sign = np.where(number < np.argmin(deviance), -1.0, 1.0)
+    fine = -np.exp(between(np.log(-wall)))
+    ratios, spread = between(theta / wall[:, None]), between(covariance / wall[:, None, None] ** 2)
+    return ratios * fine[:, None], between(sign * np.sqrt(deviance)) ** 2, spread * fine[:, None, None] ** 2
+
+
 def intervals(theta: Any, deviance: Any, covariance: Any, quantile: float) -> dict[str, tuple[float, float]]:
     """Of η, J, Δ, D, T: unions over temperatures; where the ridge was left at neither end, 0 or ∞ there.
 
     `theta` (k, 4), `covariance` (k, 4, 4) given T, `quantile` χ²₁ of the level.
     """
     order = np.argsort(theta[:, 1])  # T rises
-    theta, deviance, covariance = theta[order], deviance[order], covariance[order]
+    theta, deviance, covariance = _interpolated(theta[order], deviance[order], covariance[order])
     kept = deviance <= quantile
     z = np.sqrt(np.maximum(quantile - deviance, 0))[kept]
     T = -(np.pi**2) / theta[kept, 1]
