@@ -3,6 +3,8 @@
 import dataclasses
 import importlib
 import importlib.metadata
+import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -29,6 +31,19 @@ def optional(module: str, extra: str) -> Any:
             raise
         hint = f"`{module}` is not installed; it comes with `pip install nmmjax[{extra}]`."
         raise ModuleNotFoundError(hint, name=error.name) from None
+
+
+def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> pathlib.Path:
+    """Write a file at once, so that a crash leaves the last good one; `write` gets the path of a hidden file beside it."""
+    partial = path.with_name(f".{path.name}.partial")
+    write(partial)
+    partial.replace(path)
+    return path
+
+
+def replace_text(path: pathlib.Path, text: str) -> pathlib.Path:
+    """The same with a text."""
+    return replace_file(path, lambda partial: partial.write_text(text, encoding="utf8"))
 
 
 def versions() -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .io import versions
+from .io import replace_text, versions
 from .ising.model import IsingFit, IsingModel
 
 _FORMAT = "nmmjax Ising model"
@@ -40,10 +40,7 @@ def save_ising(model: IsingModel, path: str | os.PathLike[str]) -> pathlib.Path:
         if model.fit.data is not None:
             content["threshold"], content["source"] = model.fit.data.threshold, model.fit.data.source
     content["versions"] = versions()
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf8")
-    partial.replace(file)
-    return file
+    return replace_text(file, json.dumps(_plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load_ising(path: str | os.PathLike[str]) -> IsingModel:

@@ -337,7 +337,6 @@ def test_float32_landscapes():
     np.testing.assert_allclose(pair.minima.r, nmm.energy_landscape(PAIR).minima.r, rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_a_lane_without_numbers_spoils_no_other():
     etas = jnp.asarray([-5.0, jnp.nan, -5.0])
     found = jax.vmap(lambda eta: nmm.energy_landscape(nmm.MPR(eta=eta)))(etas)

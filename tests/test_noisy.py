@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import slope
+from helpers import rest_slow, slope
 from scipy.integrate import quad
 
 from nmmjax import (
@@ -68,9 +68,7 @@ def paths(model, count, halvings, lanes, T, D=0.3):
     return np.asarray(ends[::-1])
 
 
-@pytest.mark.parametrize(
-    "name", [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in POPULATIONS]
-)
+@pytest.mark.parametrize("name", rest_slow(POPULATIONS, "plain"))
 def test_strong_order_is_one(name):
     """Root mean square of the distance to the finest path, along the same Brownian path."""
     r = paths(POPULATIONS[name], 40, 5, 1024, 2.0)

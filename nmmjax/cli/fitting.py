@@ -13,7 +13,7 @@ from .._parameter import parameter_table
 from ..fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
 from ..fitting.trajectory import TrajectoryTarget, unpack
-from ..io import optional
+from ..io import optional, replace_text
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
@@ -334,10 +334,7 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
         start = unpack(jax.numpy.asarray(fitted.unknowns[index]), fitted.target.first(best))
         about = f"# state at t = {float(fitted.target.ts[0]):g}"
         lines += ["", f"[y0]  {about}", *(f"{name} = {_toml(np.asarray(each))}" for name, each in start.variables.items())]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("\n".join(lines) + "\n", encoding="utf8")
-    partial.replace(path)
-    return path
+    return replace_text(path, "\n".join(lines) + "\n")
 
 
 def _toml(value: Any) -> str:

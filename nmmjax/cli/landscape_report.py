@@ -1,13 +1,12 @@
 """Layer 6: the report of `nmmjax landscape` in words and figures."""
 
-import os
 import pathlib
 
 import numpy as np
 
-from ..io import optional, versions
+from ..io import optional, replace_file, replace_text, versions
 from .document import Block, to_html, to_markdown
-from .landscape_tables import PAIRS, Analysis, active, mean_dwell, replace_text, saddle_pattern
+from .landscape_tables import PAIRS, Analysis, active, mean_dwell, saddle_pattern
 
 _ROWS = 20  # of a table in the report; the CSV files have all
 
@@ -38,9 +37,7 @@ def draw_figures(done: Analysis, out: pathlib.Path, kind: str) -> tuple[tuple[st
     written = []
     for name, caption, draw in pictures:
         figure = np.ravel(draw())[0].figure
-        partial = out / f".{name}.{kind}.partial"
-        figure.savefig(partial, dpi=130, format=kind)
-        os.replace(partial, out / f"{name}.{kind}")
+        replace_file(out / f"{name}.{kind}", lambda path, figure=figure: figure.savefig(path, dpi=130, format=kind))
         optional("matplotlib.pyplot", "plot").close(figure)
         written.append((f"{name}.{kind}", caption))
     return tuple(written)

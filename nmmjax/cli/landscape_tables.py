@@ -3,13 +3,13 @@
 import csv
 import dataclasses
 import io
-import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from ..io import replace_text
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
 from ..ising.recording import Binarized, Recording
@@ -53,13 +53,6 @@ def write_tables(done: Analysis, out: pathlib.Path) -> None:
         table.writerows([_cell(each) for each in row] for row in rows)
         replace_text(out / f"{name}.csv", text.getvalue())
     save_ising(done.model, out / "model.json")
-
-
-def replace_text(path: pathlib.Path, text: str) -> None:
-    """Write a file at once, so that a crash leaves the last good one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf8")
-    os.replace(partial, path)
 
 
 def active_regions(found: IsingLandscape, k: int) -> list[str]:

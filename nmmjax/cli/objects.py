@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from .._parameter import check, parameters
+from ..io import replace_file
 from ..models import adaptation, mpr, stimulus
 from .configuration import Document, Path
 
@@ -94,7 +95,4 @@ def _as_array(value: Any) -> Any:
 
 def write_netcdf(data: Any, path: pathlib.Path) -> pathlib.Path:
     """Write a dataset, replacing the file at once."""
-    partial = path.with_name(f".{path.name}.partial")
-    data.to_netcdf(partial, engine="h5netcdf")
-    partial.replace(path)
-    return path
+    return replace_file(path, lambda partial: data.to_netcdf(partial, engine="h5netcdf"))

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from .._parameter import require
-from ..io import optional
+from ..io import optional, replace_text
 from ..ising.fitting import fit_ising
 from ..ising.recording import Recording, binarize
 from ..ising.significance import IsingBootstrap, ShuffleTest, bootstrap_ising, shuffle_test
@@ -22,7 +22,7 @@ from ..ising.walsh import LARGEST
 from ..progress import Progress
 from ..recordings import load_recording
 from .landscape_report import draw_figures, write_report
-from .landscape_tables import Analysis, replace_text, write_tables
+from .landscape_tables import Analysis, write_tables
 from .objects import using_precision
 
 _EXACT = 15  # regions up to which nothing has to be said about the method

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io import optional, versions
+from ..io import optional, replace_file, replace_text, versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +68,7 @@ def save(claim: Claim, evidence: Evidence, out: pathlib.Path, quick: bool) -> di
         "nc": lambda path: evidence.data.to_netcdf(path, engine="h5netcdf"),
     }
     for ending, write in writers.items():
-        partial = out / f".{stem}.{ending}.partial"
-        write(partial)
-        os.replace(partial, out / f"{stem}.{ending}")
+        replace_file(out / f"{stem}.{ending}", write)
     optional("matplotlib.pyplot", "plot").close(evidence.figure)
     rows = [dataclasses.asdict(row) for row in evidence.rows]
     return _entry(claim, quick) | {
@@ -116,7 +114,7 @@ def write_report(entries: list[dict[str, Any]], out: pathlib.Path, unfinished: l
     merged = sorted(known.values(), key=lambda entry: entry["letter"])
     missing = [name for name in unfinished if name not in known]
     text = json.dumps({"unfinished": unfinished, "claims": merged}, indent=2, ensure_ascii=False)
-    _replace(out / "report.json", text + "\n")
+    replace_text(out / "report.json", text + "\n")
     lines = ["# Measured against claimed"]
     if missing:
         lines += ["", f"Not run or not finished: {', '.join(missing)}."]
@@ -139,7 +137,7 @@ def write_report(entries: list[dict[str, Any]], out: pathlib.Path, unfinished: l
             f"{size}{where['dtype']}, {where['device']}, {where['cores']} cores, Python {where['python']}, {software}.",
         ]
         lines += ["", f"![{entry['name']}]({entry['files'][0]})"] if entry["files"] else []
-    _replace(out / "report.md", "\n".join(lines) + "\n")
+    replace_text(out / "report.md", "\n".join(lines) + "\n")
 
 
 def _earlier(out: pathlib.Path) -> list[dict[str, Any]]:
@@ -149,12 +147,6 @@ def _earlier(out: pathlib.Path) -> list[dict[str, Any]]:
         return [entry for entry in claims if {"name", "letter", "met", "rows", "files", "machine", "quick"} <= set(entry)]
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def as_numpy(x: Any) -> np.ndarray:

@@ -246,11 +246,8 @@ def _compared(noises: tuple[float, ...], lanes: int, duration: float) -> list[La
 
 
 def _agreement(D: float, each: LandscapeComparison, quick: bool) -> list[Row]:
-    ratio, correlation, least = (
-        each.psi_temperature / each.expected_temperature,
-        each.state_correlation,
-        0.8 if quick else 0.95,
-    )
+    ratio, correlation = each.psi_temperature / each.expected_temperature, each.state_correlation
+    least = 0.8 if quick else 0.95
     same = set(each.ising.landscape().labels) == set(each.predicted.landscape().labels)
     energies = f"D = {D:g}: correlation of all states' energies with those predicted"
     minima = f"D = {D:g}: minima of recorded and predicted Ising landscapes are the same"
