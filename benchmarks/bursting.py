@@ -31,7 +31,7 @@ import numpy as np
 from record import arguments, timed, write
 
 import nmmjax as nmm
-from nmmjax.io import optional
+from nmmjax._optional import optional
 
 Y0 = {"r": 0.2, "v": -1.0}
 J, DELTA, TAU = 15 * 2**0.5, 2.0, 10.0

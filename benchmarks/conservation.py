@@ -11,7 +11,7 @@ import numpy as np
 from record import arguments, timed, write
 
 import nmmjax as nmm
-from nmmjax.io import optional
+from nmmjax._optional import optional
 from nmmjax.reproduce.conservation import energy_drift
 
 H = 0.02

@@ -102,7 +102,7 @@ def write(
     **facts: Any,
 ) -> pathlib.Path:
     """Write `name.json` and, with `show`, print its rows."""
-    from nmmjax.io import versions
+    from nmmjax._optional import versions
 
     folder = options.out or RESULTS
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 from record import arguments, timed, write
 
 import nmmjax as nmm
-from nmmjax.io import optional
+from nmmjax._optional import optional
 
 MODEL = {"eta": 1.0, "J": 10.0, "Delta": 0.01}
 Y0 = {"r": 0.5, "v": -0.3}

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ._checks import as_array, refuse_unknown, require
 from ._types import float_dtype, is_concrete
 
 _Class = TypeVar("_Class", bound=type)
@@ -59,21 +60,6 @@ class Parameter:
         return bool(np.all(np.isfinite(value) & above & below))
 
 
-def as_array(value: Any) -> Any:
-    """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
-    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
-        return value
-    if isinstance(value, (bool, str, bytes, complex)):
-        return value
-    try:
-        array = value if isinstance(value, jax.Array) else np.asarray(value)
-        if array.dtype.kind not in "iuf":
-            return value
-        return jnp.asarray(array, dtype=float_dtype())
-    except (TypeError, ValueError):
-        return value
-
-
 def parameter(
     default: Any = dataclasses.MISSING,
     *,
@@ -98,24 +84,6 @@ def parameters(module: Any) -> dict[str, Parameter]:
     }
 
 
-def require(argument: str, value: Any, rule: str, holds: Any) -> None:
-    """Raise the one-sentence `ValueError` naming argument, rule and value unless `holds`."""
-    if not holds:
-        raise ValueError(f"Argument `{argument}` must {rule}, but got {show(value)}.")
-
-
-def show(value: Any) -> str:
-    """A short form of an offending value for an error message."""
-    if isinstance(value, jax.Array) and not is_concrete(value):
-        return f"an array of shape {value.shape}"
-    if isinstance(value, (np.ndarray, jax.Array)):
-        if value.ndim == 0:
-            return f"{value.item():g}" if value.dtype.kind in "iuf" else str(value.item())
-        text = np.array2string(np.asarray(value), threshold=6, edgeitems=2, precision=6, separator=", ")
-        return f"{' '.join(text.split())} of shape {value.shape}"
-    return repr(value)
-
-
 def check(declaration: Parameter, value: Any) -> None:
     """Refuse, in one sentence, a value that is no float array, has the wrong shape or lies outside its bounds."""
     name, ndim = declaration.name, declaration.ndim
@@ -135,14 +103,6 @@ def as_number(name: str, value: Any, bounds: str = "(-inf, inf)") -> Any:
     number = as_array(value)
     check(Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), number)
     return number
-
-
-def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
-    """Refuse, in one sentence, names in `given` that are not `accepted`."""
-    for name in given:
-        if name not in accepted:
-            names = ", ".join(f"`{each}`" for each in accepted)
-            raise ValueError(f"Argument `{name}` must be one of the {what} {names}, but got `{name}`.")
 
 
 def declared(cls: _Class) -> _Class:
@@ -177,6 +137,24 @@ def check_parameters(module: Any) -> None:
     """Check every declared parameter of an instance; call it from `__check_init__`."""
     for declaration in parameters(module).values():
         check(declaration, getattr(module, declaration.name))
+
+
+def with_arrays(module: Any) -> Any:
+    """The module with every number as an array of one float dtype, the widest among its arrays: a parameter that
+    `equinox.tree_at` or `dataclasses.replace` made a Python number, or one of another precision, is a number like others."""
+    is_float = lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating)
+    leaves = jax.tree.leaves(module)
+    dtypes = {leaf.dtype for leaf in leaves if is_float(leaf)}
+    loose = any(isinstance(leaf, (int, float, np.generic, np.ndarray)) and not isinstance(leaf, bool) for leaf in leaves)
+    if len(dtypes) <= 1 and not loose:
+        return module
+    dtype = jnp.result_type(*dtypes) if dtypes else float_dtype()
+
+    def convert(leaf: Any) -> Any:
+        array = as_array(leaf) if not isinstance(leaf, jax.Array) else leaf
+        return array.astype(dtype) if is_float(array) else leaf
+
+    return jax.tree.map(convert, module)
 
 
 def parameter_table(module: Any) -> dict[str, tuple[Parameter, Any]]:

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._parameter import as_array, as_number, parameter_table, refuse_unknown, require
+from ._checks import as_array, refuse_unknown, require
+from ._optional import optional
+from ._parameter import as_number, parameter_table
 from ._types import Real, float_dtype
 from .bursting.frozen import find_equilibria, hysteresis_starts
 from .ensemble.burst_observable import BurstCount
 from .ensemble.channels import Problem
 from .ensemble.plan import Build, sweepable
-from .io import optional
 from .models.base import State
 from .models.mpr import MPR
 from .models.stimulus import Constant

@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from ._parameter import require
+from ._checks import require
 from ._types import Scalar, Values, is_concrete
 from .mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
 from .models.base import State

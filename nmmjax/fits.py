@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ._parameter import require
+from ._checks import require
 from .fitting.memory import Memory
 from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted

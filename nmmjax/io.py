@@ -1,17 +1,15 @@
 """Layer 6: results as labelled data (extra `data`): xarray datasets with units, parameters and versions."""
 
 import dataclasses
-import importlib
-import importlib.metadata
-import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
 import numpy as np
 
-from ._parameter import describe, parameter_table, require
+from ._checks import require
+from ._optional import optional, versions
+from ._parameter import describe, parameter_table
 from ._results import RESULTS
 from .bursting.detection import Bursts
 from .mechanics.energy import hamiltonian, kinetic_energy, potential_energy
@@ -20,39 +18,6 @@ from .models.mpr import MPR
 from .models.network import Network
 from .solvers.trajectory import Trajectory
 from .transitions.basins import Basins
-
-
-def optional(module: str, extra: str) -> Any:
-    """Import an optional package, or say in one line how to install it."""
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name.split(".")[0]):
-            raise
-        hint = f"`{module}` is not installed; it comes with `pip install nmmjax[{extra}]`."
-        raise ModuleNotFoundError(hint, name=error.name) from None
-
-
-def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> pathlib.Path:
-    """Write a file at once, so that a crash leaves the last good one; `write` gets the path of a hidden file beside it."""
-    partial = path.with_name(f".{path.name}.partial")
-    write(partial)
-    partial.replace(path)
-    return path
-
-
-def replace_text(path: pathlib.Path, text: str) -> pathlib.Path:
-    """The same with a text."""
-    return replace_file(path, lambda partial: partial.write_text(text, encoding="utf8"))
-
-
-def versions() -> dict[str, str]:
-    """Versions of nmmjax and of the packages that determine its numbers."""
-    from . import __version__
-
-    return {"nmmjax": __version__} | {
-        name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")
-    }
 
 
 def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:

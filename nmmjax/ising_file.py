@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .io import replace_text, versions
+from ._files import replace_text
+from ._optional import versions
 from .ising.model import IsingFit, IsingModel
 
 _FORMAT = "nmmjax Ising model"

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from ._parameter import as_array, as_number, require
+from ._checks import as_array, require
+from ._parameter import as_number
 from ._results import RESULTS
 from ._types import Real, Scalar, Values, is_concrete
 from .mechanics.coordinates import from_qqdot

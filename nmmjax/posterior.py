@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._parameter import parameter_table, require
+from ._checks import require
+from ._optional import optional, versions
+from ._parameter import parameter_table
 from ._types import Scalar, Values
 from .fitting.descent import Problem
 from .fitting.parametrization import Parametrization
 from .fitting.result import Fitted
 from .fitting.uncertainty import curvature, estimated_variance, identifiability
-from .io import attributes_of, optional, versions
+from .io import attributes_of
 from .progress import Progress
 
 _WIDEST = 3.0  # standard deviation in z that directions without information start with

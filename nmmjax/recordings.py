@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._parameter import require
-from .io import optional
+from ._checks import require
+from ._optional import optional
 from .ising.recording import Recording
 
 _GAPS = ("", "nan", "na", "n/a", "null", "none", "-", "?")

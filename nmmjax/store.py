@@ -23,8 +23,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ._parameter import require
-from .io import optional
+from ._checks import require
+from ._optional import optional
 
 FORMAT = 1
 _FOLDER = ".nmmjax"

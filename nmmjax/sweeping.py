@@ -17,8 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._parameter import require
-from .io import optional, versions
+from ._checks import require
+from ._optional import optional, versions
 from .progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 

@@ -10,7 +10,7 @@ from .session import OURS
 
 
 def _figure(width: float = 6.4) -> tuple[Any, Any]:
-    from nmmjax.io import optional
+    from nmmjax._optional import optional
 
     pyplot = optional("matplotlib.pyplot", "plot")
     return pyplot.subplots(figsize=(width, 4.4), layout="constrained")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._results import RESULTS
 from .._types import ComplexValues, Values, is_concrete
 from .system import System

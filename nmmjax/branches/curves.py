@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Scalar, Values, is_concrete
 from .arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways

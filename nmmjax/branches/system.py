@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_array, parameter_table, require
+from .._checks import as_array, require
+from .._parameter import parameter_table
 from .._types import Values, float_dtype, is_concrete
 from ..models.base import AbstractModel
 

@@ -6,22 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._checks import as_float
 from .._types import Real
 from ..mechanics.rest import cusp_rate
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
-from .spikes import (
-    Course,
-    Crossings,
-    Spikes,
-    as_float,
-    as_prominence,
-    check_run,
-    crossings,
-    energy_at,
-    follow,
-    spikes_of,
-)
+from .spikes import Course, Crossings, Spikes, as_prominence, check_run, crossings, energy_at, follow, spikes_of
 
 _FACTOR = 2.0  # the least ratio of a silence between bursts to the longest interval within one
 _SLACK = 1e-3  # of the rise to a burst's last spike, by which the fall after it may be smaller

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.adaptation import SynapticDepression
 from ..models.mpr import MPR
@@ -126,7 +127,8 @@ class SlowFast(eqx.Module):
         `change`, `hopf` and `equilibrium`, as many as there are; `grid_r` and `grid_slow` of the landscape. Raises
         `ValueError` for a batch.
         """
-        from ..io import attributes_of, optional, versions
+        from .._optional import optional, versions
+        from ..io import attributes_of
 
         require("picture", f"one of shape {self.r.shape}", "be a single one to become a dataset", self.r.ndim == 1)
         rate = {"units": "1/time", "long_name": "firing rate at equilibrium"}

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.rest import cusp_rate

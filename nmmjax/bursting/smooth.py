@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..models.base import State
 from ..models.mpr import MPR

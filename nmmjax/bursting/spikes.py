@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_float, require
 from .._types import Mask, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..models.base import State
@@ -86,14 +86,6 @@ def check_run(run: Any, purpose: str) -> None:
 def as_prominence(prominence: Any) -> float:
     """`prominence` as a number ≥ 0, else `ValueError`."""
     return as_float("prominence", prominence, "be a number ≥ 0", lambda value: value >= 0)
-
-
-def as_float(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
-    """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
-    number = as_array(value)
-    is_number = isinstance(number, jax.Array) and number.ndim == 0 and is_concrete(number)
-    require(name, value, rule, is_number and np.isfinite(number) and holds(float(number)))
-    return float(number)
 
 
 class Course(NamedTuple):

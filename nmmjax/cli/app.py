@@ -6,7 +6,7 @@ from typing import Any
 
 def main() -> None:
     """Entry point of the `nmmjax` command; errors are one line on stderr and exit code 1, Ctrl-C exits with 130."""
-    from ..io import optional
+    from .._optional import optional
 
     try:
         app = _app(optional("cyclopts", "cli"))

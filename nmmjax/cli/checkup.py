@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..io import optional, versions
+from .._optional import optional, versions
 from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
 from ..orbits import orbit

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 import optax
 
+from .._files import replace_text
+from .._optional import optional
 from .._parameter import parameter_table
 from ..fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
 from ..fitting.trajectory import TrajectoryTarget, unpack
-from ..io import optional, replace_text
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf

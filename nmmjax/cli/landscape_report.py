@@ -4,7 +4,8 @@ import pathlib
 
 import numpy as np
 
-from ..io import optional, replace_file, replace_text, versions
+from .._files import replace_file, replace_text
+from .._optional import optional, versions
 from .document import Block, to_html, to_markdown
 from .landscape_tables import PAIRS, Analysis, active, mean_dwell, saddle_pattern
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..io import replace_text
+from .._files import replace_text
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
 from ..ising.recording import Binarized, Recording

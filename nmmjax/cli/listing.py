@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from .._optional import optional
 from .._parameter import parameters
-from ..io import optional
 from ..models import adaptation, mpr, stimulus
 
 

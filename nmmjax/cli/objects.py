@@ -8,8 +8,8 @@ from typing import Any
 
 import jax
 
+from .._files import replace_file
 from .._parameter import check, parameters
-from ..io import replace_file
 from ..models import adaptation, mpr, stimulus
 from .configuration import Document, Path
 

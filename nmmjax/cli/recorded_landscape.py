@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._parameter import require
-from ..io import optional, replace_text
+from .._checks import require
+from .._files import replace_text
+from .._optional import optional
 from ..ising.fitting import fit_ising
 from ..ising.recording import Recording, binarize
 from ..ising.significance import IsingBootstrap, ShuffleTest, bootstrap_ising, shuffle_test

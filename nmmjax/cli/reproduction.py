@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from ..io import optional
+from .._optional import optional
 from ..reproduce.claim import Claim
 from ..reproduce.runner import CLAIMS
 from ..reproduce.runner import reproduce as run_claims

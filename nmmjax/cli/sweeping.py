@@ -12,10 +12,10 @@ import diffrax
 import jax
 import numpy as np
 
+from .._optional import optional
 from .._parameter import as_number
 from ..ensemble import observables
 from ..ensemble.channels import Problem
-from ..io import optional
 from ..solvers.mobius import MobiusSplitting
 from ..sweeping import plan_of, run_plan
 from .configuration import Document, Path

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._parameter import require
+from .._checks import require
 from .._types import Values
 from ..mechanics.rest import cusp_rate
 from ..models.mpr import MPR

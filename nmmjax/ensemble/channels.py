@@ -14,7 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._parameter import refuse_unknown, require
+from .._checks import refuse_unknown, require
 from .._types import Values
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy, total_energy
 from ..models.base import AbstractModel

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Values
 from .channels import Point, Problem, channel_rate, channel_value, check_channel, node_values, parsed, unit_of
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import Parameter, as_number, describe, parameter_table, refuse_unknown, require
+from .._checks import refuse_unknown, require
+from .._parameter import Parameter, as_number, describe, parameter_table
 from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel

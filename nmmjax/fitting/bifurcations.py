@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_array, as_number, parameter_table, require
+from .._checks import as_array, require
+from .._parameter import as_number, parameter_table
 from .._types import Scalar, Values
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value

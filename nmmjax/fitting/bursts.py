@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
 from ..bursting.prediction import PROMINENCE, burst_cycle
 from ..bursting.spikes import Slope

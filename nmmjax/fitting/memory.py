@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 
 
 class Memory:

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import parameter_table, require
+from .._checks import require
+from .._parameter import parameter_table
 from .._types import Values
 
 _NEGLIGIBLE = 1e-12  # a value that small is a zero with rounding: it says nothing about the parameter's scale

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Values
 from .descent import LevenbergMarquardt, Normal, Problem, Structure
 from .uncertainty import curvature, degrees_of_freedom, estimated_variance, quantile

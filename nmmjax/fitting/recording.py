@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import is_concrete
 from ..solvers.simulation import jump_times
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._types import Scalar, Values
 from ..mechanics.rest import fixed_rates, solve_between
 from ..models.base import State

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .descent import MEANINGS, Problem
 from .parametrization import Parametrization
 from .target import AbstractTarget

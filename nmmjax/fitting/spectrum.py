@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..mechanics.rest import solve_between
 from ..models.mpr import MPR

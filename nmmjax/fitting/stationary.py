@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..stochastic.density import autocorrelation_sum, boltzmann_probabilities
 from .resting import require_population

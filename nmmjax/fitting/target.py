@@ -13,7 +13,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._types import Scalar, Values
 
 

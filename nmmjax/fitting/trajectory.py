@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import Values
 from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch

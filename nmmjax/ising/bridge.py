@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Values
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape

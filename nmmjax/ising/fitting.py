@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Values, float_dtype
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..landscape.tree import Tree, disconnectivity
 from .recording import Binarized, as_binarized
 from .searching import bounds_between, descend_spins, starting_spins

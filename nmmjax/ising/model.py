@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import Values, is_concrete
 from .landscape import IsingLandscape, survey
 from .recording import Binarized, region_names

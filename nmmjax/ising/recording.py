@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .recording import Binarized
 
 _MOST_PAIRS = 20_000

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..landscape.tree import disconnectivity
 from .exact import DIVERGING, data_means, solve_many
 from .fitting import fit_ising

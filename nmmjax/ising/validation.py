@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .fitting import fit_ising_many, independent_entropy
 from .recording import Binarized, Recording, as_binarized, find_regions
 from .walsh import refuse_large, states_of

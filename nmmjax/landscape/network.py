@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import describe, require
+from .._checks import require
+from .._parameter import describe
 from .._types import Values
 from ..models.base import State
 from ..models.network import Network

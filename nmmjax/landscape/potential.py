@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import ComplexValues, Values, is_concrete
 from ..models.base import State
 from ..models.network import Network

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from .._parameter import refuse_unknown, require
+from .._checks import refuse_unknown, require
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network

@@ -11,7 +11,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, State, as_state
 from ..models.mpr import MPR, ConductanceSynapse, GapJunction

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._parameter import check_parameters, declared, parameter, require
+from .._checks import require
+from .._parameter import check_parameters, declared, parameter
 from .._types import Scalar, Values
 from .base import State
 

@@ -9,7 +9,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, check_parameters, describe, refuse_unknown, require
+from .._checks import as_array, refuse_unknown, require
+from .._parameter import check_parameters, describe, with_arrays
 from .._types import Values, is_concrete
 from .stimulus import AbstractStimulus
 
@@ -38,6 +39,12 @@ class AbstractModel(eqx.Module):
     @abc.abstractmethod
     def state(self, y: Any) -> Any:
         """`y` (a state, or a mapping of the state's names to numbers) as this model's state; checked at the door."""
+
+
+def as_model(model: Any, argument: str = "model") -> Any:
+    """A model at the door: its parameters as arrays of one dtype (see `with_arrays`), else the one-sentence `ValueError`."""
+    require(argument, model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
+    return with_arrays(model)
 
 
 def _variable(unit: str, doc: str, optional: bool = False) -> Any:

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
-from .._parameter import check_parameters, declared, parameter, require
+from .._checks import require
+from .._parameter import check_parameters, declared, parameter
 from .._types import Scalar, Values
 from .adaptation import AbstractSlowTerm, ShortTermPlasticity, SpikeFrequencyAdaptation, SynapticDepression, rest_of
 from .base import AbstractModel, State, as_initial_state

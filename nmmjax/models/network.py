@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCOO
 
-from .._parameter import as_array, as_number, check, check_parameters, declared, parameter, parameter_table, require
+from .._checks import as_array, require
+from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table
 from .._types import Scalar, Values, is_concrete
 from .base import AbstractModel, State, as_initial_state
 from .mpr import MPR, Riccati

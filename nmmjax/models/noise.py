@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, check_parameters, declared, parameter, require
+from .._checks import as_array, require
+from .._parameter import as_number, check_parameters, declared, parameter
 from .._types import Scalar, Values, is_concrete
 
 

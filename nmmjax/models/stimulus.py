@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import check_parameters, declared, describe, parameter, require
+from .._checks import require
+from .._parameter import check_parameters, declared, describe, parameter, with_arrays
 from .._types import Scalar, Values, is_concrete
 
 
@@ -210,3 +211,21 @@ class Sum(AbstractStimulus):
 def input_at(stimulus: AbstractStimulus | None, t: Values) -> Any:
     """I(t), and zeros of the shape of `t` where there is no stimulus."""
     return jnp.zeros_like(t) if stimulus is None else stimulus(t)
+
+
+def as_stimulus(stimulus: Any, argument: str = "stimulus") -> Any:
+    """None or a stimulus at the door, its numbers as arrays of one dtype; else the one-sentence `ValueError`."""
+    known = stimulus is None or isinstance(stimulus, AbstractStimulus)
+    require(argument, stimulus, "be None or a stimulus such as `Pulse(...)`", known)
+    return stimulus if stimulus is None else with_arrays(stimulus)
+
+
+def check_range(stimulus: AbstractStimulus | None, first: Any, last: Any, argument: str) -> None:
+    """Refuse times from `first` to `last` that a recorded input doesn't cover; traced ones can't be looked at."""
+    span = None if stimulus is None else stimulus.span()
+    if span is None or not all(is_concrete(each) for each in (*span, first, last)):
+        return
+    start, stop = float(span[0]), float(span[1])
+    inside = start <= float(first) and float(last) <= stop
+    times = np.asarray([float(first), float(last)])
+    require(argument, times, f"lie within the stimulus's range [{start:g}, {stop:g}]", inside)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .common import is_geometric, label_of, pyplot
 
 _SHADED = {"bursting": "Blues", "rest_or_bursting": "Oranges"}

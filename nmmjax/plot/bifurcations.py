@@ -5,7 +5,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._parameter import parameter_table, require
+from .._checks import require
+from .._parameter import parameter_table
 from ..branches.branch import LABELS, Branch, SpecialPoints
 from ..branches.curves import BifurcationCurve
 from ..branches.cycles import CycleBranch

@@ -13,7 +13,7 @@ BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1651a", "#8a8a8a", "#2f8f4e"
 
 def pyplot() -> Any:
     """matplotlib.pyplot, or how to install it."""
-    from ..io import optional
+    from .._optional import optional
 
     return optional("matplotlib.pyplot", "plot")
 

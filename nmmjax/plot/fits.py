@@ -6,7 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import parameter_table, require
+from .._checks import require
+from .._parameter import parameter_table
 from ..fitting.parametrization import attribute
 from ..fitting.profiles import Profile
 from ..fitting.result import Fitted

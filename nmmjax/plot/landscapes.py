@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..ising.landscape import IsingLandscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.points import FixedPoints

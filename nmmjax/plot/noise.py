@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..ising.bridge import LandscapeComparison
 from ..models.mpr import MPR
 from ..stochastic.boltzmann_law import Boltzmann

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
 from ..ising.recording import as_binarized

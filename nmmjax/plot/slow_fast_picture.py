@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..bursting.picture import SlowFast
 from ..mechanics.rest import cusp_rate
 from ..solvers.trajectory import Trajectory

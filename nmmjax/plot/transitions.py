@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from ..models.stimulus import AbstractStimulus
 from ..solvers.simulation import simulate
 from ..transitions.basins import Basins

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._optional import optional
 from ..bursting.detection import find_bursts
 from ..bursting.prediction import burst_cycle, predict_burst
-from ..io import optional
 from ..models.adaptation import SpikeFrequencyAdaptation, SynapticDepression
 from ..models.mpr import MPR
 from ..solvers.simulation import simulate

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..io import optional, replace_file, replace_text, versions
+from .._files import replace_file, replace_text
+from .._optional import optional, versions
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
-from ..io import optional
+from .._optional import optional
 from ..mechanics.energy import conservative_field, hamiltonian, kinetic_energy, potential_energy, total_energy
 from ..models.base import State
 from ..models.mpr import MPR

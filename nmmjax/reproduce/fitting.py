@@ -5,11 +5,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from .._optional import optional
 from ..bursting.detection import find_bursts
 from ..fits import fit
 from ..fitting.bursts import BurstAmplitudeTarget
 from ..fitting.energies import EnergyTarget
-from ..io import optional
 from ..mechanics.energy import potential_energy
 from ..models.adaptation import SynapticDepression
 from ..models.base import State

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._optional import optional
 from ..balance import energy_balance
 from ..branches.fixed_points import continue_branch
-from ..io import optional
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import network_potential
 from ..landscape.survey import energy_landscape

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
-from ..io import optional
+from .._optional import optional
 from ..ising.bridge import LandscapeComparison, compare_landscapes, pass_rates
 from ..ising.fitting import fit_ising
 from ..ising.recording import binarize

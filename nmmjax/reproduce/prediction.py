@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._optional import optional
 from ..balance import energy_balance
-from ..io import optional
 from ..mechanics.energy import potential_energy
 from ..models.base import State
 from ..models.mpr import MPR, GapJunction

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Scalar, Values, is_concrete
 from ..models.base import State
 from ..models.mpr import MPR

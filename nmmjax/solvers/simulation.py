@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel

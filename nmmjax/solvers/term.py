@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._parameter import as_array
+from .._checks import as_array
 from .._types import Scalar
 from ..models.base import AbstractModel
 from ..models.stimulus import AbstractStimulus

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, describe, require
+from .._checks import as_array, require
+from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import potential_energy
 from ..mechanics.rest import fixed_rates

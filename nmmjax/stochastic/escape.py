@@ -6,7 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape

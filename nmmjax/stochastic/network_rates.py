@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import require
 from .._types import Scalar, Values
 from ..landscape.network import NetworkLandscape
 from ..landscape.points import FixedPoints

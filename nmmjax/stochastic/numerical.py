@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..models.base import State
 from ..models.mpr import MPR

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, describe, require
+from .._checks import require
+from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..landscape.points import FixedPoints
 from ..landscape.survey import energy_landscape

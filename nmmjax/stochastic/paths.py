@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, describe, require
+from .._checks import require
+from .._parameter import as_number, describe
 from .._types import Scalar, Values
 from ..landscape.population import population_landscape
 from ..mechanics.coordinates import from_qqdot, to_qqdot

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, as_number, require
+from .._checks import as_array, require
+from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
 from ..mechanics.energy import force, potential_energy

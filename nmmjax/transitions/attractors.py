@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import require
+from .._checks import require
 from .._types import Scalar, Values
 from ..models.base import AbstractModel, State
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import Real, Values
 from ..models.base import AbstractModel, State
 from ..solvers.simulation import simulate

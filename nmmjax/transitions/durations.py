@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_array, require
+from .._checks import as_array, require
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for

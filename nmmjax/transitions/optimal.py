@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from .._checks import as_count
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, State
@@ -30,7 +31,7 @@ from .durations import minimal_charge
 from .edges import Edge, find_edge
 from .outcomes import Accuracy, accuracy_for, driven, outcome
 from .pulses import SwitchingPulse, Task, task_for
-from .search import SCAN, aimed, as_count, as_positive, brackets_of, gains_of
+from .search import SCAN, aimed, as_positive, brackets_of, gains_of
 
 _LARGEST = 1.5  # the factor up to which a new waveform's threshold is looked for
 
@@ -95,7 +96,7 @@ def optimal_stimulus(
     minimum: other waveforms, which pass another saddle, may need less. Nodes share one waveform. Other arguments and errors
     as for `minimal_pulse`. Use it for how little input can switch, and when it acts.
     """
-    length, count, most = as_positive("T", T), as_count("pieces", pieces), as_count("steps", steps)
+    length, count, most = as_positive("T", T), as_count("pieces", pieces, 2), as_count("steps", steps, 2)
     tolerance, above = as_positive("tol", tol), as_positive("margin", margin)
     task = task_for(model, start, end, others, 1e-9, SCAN, settle)
     task = eqx.tree_at(lambda each: each.accuracy, task, accuracy_for(1e-9, task.accuracy.settle))

@@ -7,25 +7,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import require
+from .._checks import as_count, require
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, State
 from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
-from .search import (
-    SCAN,
-    Brackets,
-    Rows,
-    aimed,
-    as_count,
-    as_positive,
-    as_sign,
-    brackets_of,
-    gains_of,
-    labels_of,
-)
+from .search import SCAN, Brackets, Rows, aimed, as_positive, as_sign, brackets_of, gains_of, labels_of
 
 
 class SwitchingPulse(eqx.Module):
@@ -101,7 +90,7 @@ def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any,
     """Checked input of a search; states `others` are recognised as ends besides `start` and `end`."""
     require("model", model, "be an `MPR` or a `Network`", isinstance(model, AbstractModel) and hasattr(model, "slow_names"))
     named = {"start": start, "end": end} | {f"others[{k}]": y for k, y in enumerate(others)}
-    tolerance, count = as_positive("rtol", rtol), as_count("scan", scan)
+    tolerance, count = as_positive("rtol", rtol), as_count("scan", scan, 2)
     time = None if settle is None else as_positive("settle", settle)
     attractors = find_attractors(model, named)
     horizon = attractors.horizon if time is None else jnp.asarray(time, attractors.flat.dtype)

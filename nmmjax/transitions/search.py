@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._parameter import as_number, require
+from .._checks import require
+from .._parameter import as_number
 from .._types import Real, Values
 from ..models.base import AbstractModel, State
 from ..models.network import Targeted
@@ -109,12 +110,6 @@ def _narrower(a: Brackets, b: Brackets) -> Brackets:
     return Brackets(
         *(choose(x, y) for x, y in ((a.lower, b.lower), (a.upper, b.upper), (a.found, b.found), (a.decided, b.decided)))
     )
-
-
-def as_count(name: str, value: Any) -> int:
-    """An integer ≥ 2."""
-    require(name, value, "be an integer ≥ 2", isinstance(value, int) and not isinstance(value, bool) and value >= 2)
-    return value
 
 
 def as_positive(name: str, value: Real) -> float:

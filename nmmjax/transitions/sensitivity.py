@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._parameter import require
+from .._checks import require
 from .._results import RESULTS
 from .._types import Scalar
 from ..models.base import State

@@ -1,0 +1,153 @@
+"""Layer 0: the doors. One function per kind of argument makes of it what the library computes with, or refuses it in one
+sentence that names the argument, the rule and the value.
+
+A number is `_parameter.as_number`, a model `models.base.as_model`, a state `models.base.as_state`, a path `_files.as_path`.
+"""
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._types import float_dtype, is_concrete
+
+
+def require(argument: str, value: Any, rule: str, holds: Any) -> None:
+    """Raise the one-sentence `ValueError` naming argument, rule and value unless `holds`."""
+    if not holds:
+        raise ValueError(f"Argument `{argument}` must {rule}, but got {show(value)}.")
+
+
+def show(value: Any) -> str:
+    """A short form of an offending value for an error message."""
+    if isinstance(value, jax.Array) and not is_concrete(value):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        return "a random key" if value.ndim == 0 else f"random keys of shape {value.shape}"
+    if isinstance(value, np.generic):
+        value = np.asarray(value)
+    if isinstance(value, (np.ndarray, jax.Array)):
+        if value.ndim == 0:
+            return f"{value.item():g}" if value.dtype.kind in "iuf" else str(value.item())
+        text = np.array2string(np.asarray(value), threshold=6, edgeitems=2, precision=6, separator=", ")
+        return f"{' '.join(text.split())} of shape {value.shape}"
+    return repr(value)
+
+
+def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
+    """Refuse, in one sentence, names in `given` that are not `accepted`."""
+    for name in given:
+        if name not in accepted:
+            names = ", ".join(f"`{each}`" for each in accepted)
+            raise ValueError(f"Argument `{name}` must be one of the {what} {names}, but got `{name}`.")
+
+
+def require_each(argument: str, values: Any, rule: str, holds: Any) -> None:
+    """The same as `require` for every entry of an array; the sentence names the first offending entry and its place."""
+    holds, values = np.asarray(holds), np.asarray(values)
+    if not holds.all():
+        place = tuple(int(k) for k in np.argwhere(~holds)[0])
+        at = f" at [{', '.join(map(str, place))}] of shape {values.shape}" if place else ""
+        raise ValueError(f"Argument `{argument}` must {rule}, but got {show(values[place])}{at}.")
+
+
+def as_array(value: Any) -> Any:
+    """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
+        return value
+    if isinstance(value, (bool, str, bytes, complex)):
+        return value
+    try:
+        array = value if isinstance(value, jax.Array) else np.asarray(value)
+        if array.dtype.kind not in "iuf":
+            return value
+        return jnp.asarray(array, dtype=float_dtype())
+    except (TypeError, ValueError):
+        return value
+
+
+def as_samples(value: Any) -> Any:
+    """Recorded values as they are, but with NaN where a masked array masks them."""
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    return np.ma.filled(value if value.dtype.kind == "f" else value.astype(float), np.nan)
+
+
+def as_float(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+    """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
+    number = as_array(value)
+    is_number = isinstance(number, jax.Array) and number.ndim == 0 and is_concrete(number)
+    require(name, value, rule, is_number and np.isfinite(number) and holds(float(number)))
+    return float(number)
+
+
+def whole(value: Any) -> int | None:
+    """A whole number as an int, also of NumPy and JAX; None for anything else, and for True and False."""
+    if isinstance(value, (bool, np.bool_)) or not is_concrete(value):
+        return None
+    if isinstance(value, (np.ndarray, jax.Array)) and (value.ndim or value.dtype.kind not in "iu"):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
+def as_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
+    """`value` as an int of at least `least`; `otherwise` is what else the sentence offers (" or None")."""
+    count = whole(value)
+    require(name, value, f"be an integer ≥ {least}{otherwise}", count is not None and count >= least)
+    assert count is not None
+    return count
+
+
+def as_nodes(value: Any, size: int, names: Sequence[str] = (), argument: str = "node") -> np.ndarray:
+    """Whether each of `size` nodes is meant, `(size,)`: by one number or name, several of them, or a mask `(size,)`.
+
+    Raises `ValueError` for anything else, and for traced values, which can't choose nodes.
+    """
+    rule = f"be an integer from 0 to {size - 1}" + (", a name of a node" if names else "") + ", several, or a mask"
+    require(argument, value, f"{rule}, known before tracing (not an argument of `jit`, `vmap`, `grad`)", is_concrete(value))
+    if isinstance(value, (np.ndarray, jax.Array, list, tuple)) and np.asarray(value).dtype == bool:
+        mask = np.asarray(value)
+        require(argument, value, f"be a mask of shape ({size},)", mask.shape == (size,))
+        return mask
+    one = isinstance(value, str) or whole(value) is not None
+    if not one:
+        require(argument, value, rule, np.ndim(value) == 1 and len(value) > 0)
+    mask = np.zeros(size, bool)
+    for each in [value] if one else list(value):
+        mask[_node(each, size, names, argument, rule)] = True
+    return mask
+
+
+def as_node(value: Any, size: int, names: Sequence[str] = (), argument: str = "node") -> int:
+    """One node, by number or name, as an int from 0 to `size` − 1."""
+    rule = f"be an integer from 0 to {size - 1}" + (" or a name of a node" if names else "")
+    return _node(value, size, names, argument, rule)
+
+
+def _node(value: Any, size: int, names: Sequence[str], argument: str, rule: str) -> int:
+    if isinstance(value, str) and names:
+        known = f"{rule} ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"
+        require(argument, value, known, value in names)
+        return list(names).index(value)
+    number = whole(value)
+    require(argument, value, rule, number is not None and 0 <= number < size)
+    assert number is not None
+    return number
+
+
+def as_key(value: Any, argument: str = "key", purpose: str = "") -> Any:
+    """One random key, of `jax.random.key` or `PRNGKey`, as a typed key; `purpose` ends the rule of the sentence."""
+    rule = f"be one random key such as `jax.random.key(0)`{purpose}"
+    require(argument, value, rule, isinstance(value, jax.Array))
+    if not jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+        words = value.dtype == jnp.uint32 and value.shape == (2,)
+        require(argument, value, rule, words)
+        return jax.random.wrap_key_data(value)
+    require(argument, value, f"{rule} (use `jax.vmap` for many)", value.ndim == 0)
+    return value
