@@ -125,7 +125,7 @@ def _scipy_descents(network: nmm.Network, starts: np.ndarray) -> tuple[set[tuple
 
 
 def twelve(quick: bool) -> dict[str, Any]:
-    """All attractors of a 12-node bistable network, against exhaustive descent with SciPy from all 2¹² corners."""
+    """All minima of a 12-node bistable network, against exhaustive descent with SciPy from all 2¹² corners."""
     size = 6 if quick else 12
     network = nmm.Network(NODE, jnp.asarray(connectome(size)), gain=0.6)
     found, cold, warm = once(lambda: nmm.energy_landscape(network))

@@ -1,14 +1,20 @@
-"""Energy landscapes: every fixed point of a population, attractors and passes of networks, against closed forms."""
+"""Energy landscapes: every fixed point of a population, resting states and passes of networks, against closed forms."""
+
+import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import central_difference
+from jax.experimental.sparse import BCOO
 
 import nmmjax as nmm
+from nmmjax.landscape.certificates import margin
 from nmmjax.landscape.descent import descend, in_pieces
 from nmmjax.landscape.search import Catalogue, box
+from nmmjax.landscape.symmetry import symmetry_of
 from nmmjax.landscape.tree import disconnectivity
 from nmmjax.mechanics.rest import fixed_rates
 
@@ -255,8 +261,8 @@ def test_fixed_points_without_a_landscape():
     found = nmm.energy_landscape(ping)
     np.testing.assert_allclose(found.minima.r, [[4.50470422, 2.84774362]], atol=1e-8)
     np.testing.assert_allclose(found.minima.eigenvalues[0, 0], -0.4105 + 19.7511j, atol=5e-5)
-    assert found.reason is not None and "= 40" in found.reason and bool(jnp.isnan(found.minima.energy[0]))
-    with pytest.raises(ValueError, match="not symmetric"):
+    assert "opposite signs" in found.reason and bool(jnp.isnan(found.minima.energy[0]))
+    with pytest.raises(ValueError, match="must have a landscape, but nodes 0 and 1"):
         _ = found.tree
 
 
@@ -366,8 +372,8 @@ REFUSED = {
     ),
     "options": (lambda: nmm.energy_landscape(nmm.MPR(), starts=3), r"`options` must be none for one population"),
     "symmetry": (
-        lambda: nmm.network_potential(nmm.Network(nmm.MPR(), jnp.asarray([[0.0, 1.0], [2.0, 0.0]])), jnp.ones(2)),
-        r"`weights` must be symmetric to have a landscape: .* = 1\)",
+        lambda: nmm.network_potential(nmm.Network(nmm.MPR(), jnp.asarray([[0.0, 1.0], [-2.0, 0.0]])), jnp.ones(2)),
+        r"`weights` must be symmetric, up to a positive scaling of rows, .* opposite signs",
     ),
 }
 
@@ -376,3 +382,138 @@ REFUSED = {
 def test_errors_at_the_door(make, message, unchecked):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def symmetrizable(rng, size, kind):
+    """A random network whose weights a positive scaling makes symmetric, and that scaling (up to a factor)."""
+    A = rng.normal(size=(size, size)) * rng.choice([1, 3, 8]) / np.sqrt(size)
+    A = (A + A.T) / 2
+    if kind == "row-normalised":
+        A = np.abs(A)
+        d = A.sum(axis=1)
+        W = rng.choice([1, 3, 8]) * A / d[:, None]
+    else:  # gains of receivers g and senders h
+        g, h = np.exp(rng.normal(size=(2, size)) / 2)
+        W, d = g[:, None] * A * h[None], h / g
+    nodes = nmm.per_node(
+        nmm.MPR(),
+        eta=jnp.asarray(rng.uniform(-8, 8, size)),
+        J=jnp.asarray(rng.uniform(0, 20, size)),
+        Delta=jnp.asarray(10 ** rng.uniform(-2, 0.5, size)),
+        tau=jnp.asarray(rng.uniform(0.5, 2, size)),
+    )
+    return nmm.Network(nodes, jnp.asarray(W)), d
+
+
+@pytest.mark.parametrize("kind", ["row-normalised", "gains"])
+def test_weights_that_a_scaling_makes_symmetric_have_a_landscape(kind):
+    """d is found up to a factor, minima are stable, Morse indices are those of the eigenvalues, −∇Ψ is the scaled force."""
+    network, d = symmetrizable(np.random.default_rng(3), 3, kind)
+    found = nmm.energy_landscape(network, saddles=16)
+    assert found.reason is None and found.agreeing == found.checked == len(found.minima) + len(found.saddles) > 0
+    np.testing.assert_allclose(np.log(found.scaling / d), np.log(found.scaling[0] / d[0]), atol=1e-9)
+    r = jnp.asarray([0.5, 0.3, 0.9])
+    R = network.tau * r
+    flow = network.vector_field(jnp.asarray(0.0), nmm.State(r=r, v=network.nodes().voltage_at_rate(R)))
+    slope = jax.grad(lambda r: nmm.network_potential(network, r))(r)
+    np.testing.assert_allclose(slope / network.tau, -found.scaling * network.tau * flow.v, rtol=1e-11)
+    sparse = nmm.Network(network.population, BCOO.fromdense(network.weights))
+    np.testing.assert_allclose(nmm.network_potential(sparse, r), nmm.network_potential(network, r), rtol=1e-12)
+    assert "scaled weights" in repr(found)
+
+
+@pytest.mark.slow
+def test_many_symmetrizable_networks():
+    """Morse index of Ψ_d = number of unstable directions: no exception in 5000 random networks, n ≤ 5."""
+    rng = np.random.default_rng(11)
+    points = 0
+    for k in range(5000):
+        network, _ = symmetrizable(rng, int(rng.integers(2, 6)), ("row-normalised", "gains")[k % 2])
+        found = nmm.energy_landscape(network, starts=64, saddles=16)
+        assert found.reason is None and found.agreeing == found.checked == len(found.minima) + len(found.saddles), k
+        assert bool(jnp.all(found.minima.stable))
+        points += found.checked
+    assert points > 10_000
+
+
+def directed(rng, size, strength):
+    W = rng.normal(size=(size, size)) * strength / np.sqrt(size)
+    nodes = nmm.per_node(
+        nmm.MPR(J=0.0), eta=jnp.asarray(rng.uniform(-8, 8, size)), Delta=jnp.asarray(10 ** rng.uniform(-1, 0.5, size))
+    )
+    return nmm.Network(nodes, jnp.asarray(W))
+
+
+def check_certificates(seed, sizes, count, strengths):
+    """Networks proved to have one state have one, and states proved stable are; gives how many of each there were."""
+    rng = np.random.default_rng(seed)
+    single = stable = 0
+    for _ in range(count):
+        network = directed(rng, int(rng.choice(sizes)), rng.choice(strengths))
+        found = nmm.energy_landscape(network, starts=256)
+        if found.single:
+            assert len(found.minima) + len(found.saddles) + len(found.others) == 1
+            single += 1
+        every = dataclasses.replace(
+            found, minima=jax.tree.map(lambda *each: jnp.concatenate(each), found.minima, found.saddles)
+        )
+        proved = every.proved_stable()
+        assert bool(jnp.all(every.minima.stable | ~proved))
+        stable += int(proved.sum())
+    return single, stable
+
+
+def test_certificates_of_directed_networks():
+    single, stable = check_certificates(0, [3], 5, [0.5, 3.0])
+    assert single >= 1 and stable >= 1
+
+
+@pytest.mark.slow
+def test_certificates_of_many_directed_networks():
+    single, stable = check_certificates(1, [3, 4], 2500, [0.3, 1.0, 2.0, 5.0, 12.0])
+    assert single >= 500 and stable >= 1000
+
+
+def test_the_cusp_bounds_the_coupling_of_a_single_state():
+    """At the coupling 7.7962 √Δ of one population its cusp; a Dale pair's mutual coupling drops out."""
+    one = np.ones(1)
+    below, above = (nmm.Network(nmm.MPR(eta=-3.0, J=J, Delta=4.0), jnp.zeros((1, 1))) for J in (15.592, 15.593))
+    assert margin(below, [one]) > 0 > margin(above, [one])
+    pair = nmm.Network(nmm.MPR(eta=-3.0, J=1.0, Delta=1.0), jnp.asarray([[0.0, -50.0], [25.0, 0.0]]))
+    assert margin(pair, [np.ones(2)]) < 0 < margin(pair, [symmetry_of(pair.matrix()).magnitudes])
+    assert np.isnan(margin(nmm.Network(nmm.MPR(gap=nmm.GapJunction(0.1)), jnp.zeros((1, 1))), [one]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ([[0, 1, 2], [3, 0, 4], [5, 6, 0]], r"cycle of nodes .* multiply to (36|20) one way and (36|20) the other"),
+        ([[0, 1, 0], [1, 0, 1], [0, 0, 0]], "node 1 receives from node 2, which receives nothing from it"),
+        ([[0, 1], [-1, 0]], "opposite signs"),
+    ],
+    ids=["cycle", "one-way", "signs"],
+)
+def test_what_prevents_a_landscape_is_named(weights, reason):
+    assert re.search(reason, symmetry_of(np.asarray(weights, float)).reason)
+
+
+def test_a_symmetric_network_with_one_minimum_can_oscillate():
+    """theory notes D7; period, peaks and multipliers against SciPy's DOP853 with events (1e-12)."""
+    nodes = nmm.per_node(nmm.MPR(J=0.0, Delta=0.3), eta=jnp.asarray([4.0, -3.5]))
+    network = nmm.Network(nodes, jnp.asarray([[-1.0, 10.0], [10.0, -9.0]]))
+    found = nmm.energy_landscape(network, cycles=8)
+    np.testing.assert_allclose(found.minima.r, [[0.84359, 0.38640]], atol=1e-5)
+    cycles = found.cycles
+    assert len(cycles) == 1 and cycles.starts == 8 and cycles.undecided == 0 and cycles.counts[0] >= 4
+    np.testing.assert_allclose(cycles.period, [1.8517213], atol=1e-6)
+    np.testing.assert_allclose(cycles.peaks, [[6.55609222, 13.03338134]], rtol=1e-7)
+    np.testing.assert_allclose(cycles.multipliers[0, 0], 1.0, atol=1e-6)
+    np.testing.assert_allclose(
+        np.sort_complex(cycles.multipliers[0, 1:]), [0.2335 - 0.1747j, 0.2335 + 0.1747j, 0.2515], atol=1e-3
+    )
+    ts, course = cycles.course(0, 33)
+    run = nmm.simulate(network, cycles[0], ts)
+    np.testing.assert_allclose(run.ys.r, course.r, rtol=1e-5)
+    assert "searched" in repr(found) and "1 limit cycles" in repr(found)
+    axes = nmm.plot.landscape(found)
+    assert any("limit cycle" in text.get_text() for text in axes.get_legend().get_texts())

@@ -26,7 +26,7 @@ from .._checks import require
 from .._types import Values
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
-from ..landscape.potential import network_potential, require_landscape
+from ..landscape.potential import network_potential, scaling_of
 from ..landscape.survey import energy_landscape
 from ..models.mpr import MPR
 from ..models.network import Network, per_node
@@ -175,7 +175,8 @@ def _resting(nodes: MPR, current: Values) -> Values:
 def _two_state_nodes(network: Network, D: Values | None) -> tuple[MPR, Values, Values]:
     """(nodes with their own weight in J, threshold rates R, or r where D is None, mean input) of a symmetric network."""
     require("network", type(network).__name__, "be a `Network`", isinstance(network, Network))
-    require_landscape(network)
+    symmetric = scaling_of(network) is None
+    require("weights", "weights that are so only after a scaling of rows", "be symmetric", symmetric)
     nodes = network.nodes()
     nodes = eqx.tree_at(lambda each: each.J, nodes, nodes.J + network.self_weights())
     weights = _off_diagonal(network)

@@ -21,33 +21,37 @@ _NEWTON_STEPS = 12
 _FIRST_STEP = 0.3  # in ln R
 
 
-def in_pieces(function: Callable[..., Any], network: Network, *arrays: Any) -> Any:
-    """`function(network, *arrays)` over the leading axis, in pieces of one size so that it compiles once; numpy arrays."""
+def in_pieces(function: Callable[..., Any], network: Network, *arrays: Any, **shared: Any) -> Any:
+    """`function(network, *arrays, **shared)` over the leading axis of the arrays, in pieces of one size so that it compiles
+    once; numpy arrays."""
     count = arrays[0].shape[0]
     piece = max(1, min(_PIECE, _ENTRIES // network.size**2))
     parts = []
     for first in range(0, count, piece):
         some = [np.asarray(each[first : first + piece], network.gain.dtype) for each in arrays]
         filled = [np.concatenate([each, np.repeat(each[-1:], piece - each.shape[0], axis=0)]) for each in some]
-        found = function(network, *filled)
+        found = function(network, *filled, **shared)
         parts.append(jax.tree.map(lambda each, size=some[0].shape[0]: np.asarray(each)[:size], found))
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
 @eqx.filter_jit
-def descend(network: Network, x: Values) -> tuple[Values, Mask]:
+def descend(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask]:
     """Minima of Ψ downhill of the starts x (k, n), by BFGS and then Newton's method; whether each is one, to rounding."""
     solver = optx.BFGS(rtol=1e-5, atol=1e-7)
 
     def one(start: Values) -> tuple[Values, Mask]:
         # Scaled so that the first step, which goes straight downhill, is short: a long one leaves the valley it starts in.
-        slope = jnp.max(jnp.abs(jnp.exp(start) * force(network, start)))
+        slope = jnp.exp(start) * force(network, start)
+        slope = jnp.max(jnp.abs(slope if scaling is None else scaling * slope))
         scale = _FIRST_STEP / jnp.where(slope > 0, slope, 1)
-        found = optx.minimise(lambda x, scale: scale * psi(network, x), solver, start, scale, max_steps=2000, throw=False)
+        found = optx.minimise(
+            lambda x, scale: scale * psi(network, x, scaling), solver, start, scale, max_steps=2000, throw=False
+        )
         return polish(network, found.value)
 
     end, fine = jax.vmap(one)(x)
-    lowest = jax.vmap(lambda x: jnp.linalg.eigvalsh(hessian(network, x))[0])(end)
+    lowest = jax.vmap(lambda x: jnp.linalg.eigvalsh(hessian(network, x, scaling))[0])(end)
     return end, fine & (lowest > 0)
 
 
@@ -81,9 +85,9 @@ def polish(network: Network, x: Values) -> tuple[Values, Mask]:
 
 
 @eqx.filter_jit
-def heights(network: Network, x: Values) -> Values:
+def heights(network: Network, x: Values, scaling: Values | None = None) -> Values:
     """Ψ at x (k, n), shape (k,)."""
-    return jax.vmap(lambda x: psi(network, x))(x)
+    return jax.vmap(lambda x: psi(network, x, scaling))(x)
 
 
 @eqx.filter_jit

@@ -1,5 +1,6 @@
-"""Layer 4: the energy landscape of a network: attractors, passes, barriers and how they hang together."""
+"""Layer 4: the energy landscape of a network: resting states, passes, barriers and how they hang together."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, as_key, require
 from .._parameter import describe
 from .._types import Values
 from ..models.base import State
 from ..models.network import Network
+from .certificates import margin, proved_stable
+from .cycles import LimitCycles, find_cycles
 from .descent import descend, heights, in_pieces, settle
 from .points import FixedPoints
-from .potential import eigenvalues_at, network_potential, state_at, why_no_landscape, with_input
+from .potential import eigenvalues_at, network_potential, state_at, symmetry, with_input
 from .saddles import find_saddles
 from .search import Catalogue, box, explore
 from .tree import Tree, disconnectivity
@@ -24,15 +27,19 @@ _EIGENVALUE_WORK = 4e8  # operations spent on eigenvalues of Jacobians: k points
 
 
 class NetworkLandscape(eqx.Module):
-    """The states of a network and the landscape Ψ that connects them; made by `energy_landscape`.
+    """The resting states of a network and the landscape Ψ that connects them; made by `energy_landscape`.
 
-    - `minima`: all attractors found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first; `others`: further
-      fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable (large networks)
+    - `minima`: the stable resting states found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first; `others`:
+      further fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable
     - `links` (s, 2): the two minima on either side of each saddle, −1 if unknown
     - `complete`: whether the search ran out of places to try before its budget; `tries`: descents made
     - `checked`, `agreeing`: points whose Morse index was compared with the unstable eigenvalues, and of those equal
-    - `reason`: why there is no Ψ (asymmetric weights), else None. Energies and barriers are NaN then, `minima` are the
-      stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
+    - `scaling` (n,): the numbers d > 0 with d_i W_ij = d_j W_ji, to which Ψ refers; None for symmetric weights, where d = 1
+    - `reason`: why there is no Ψ, naming the nodes that prevent it, else None. Energies and barriers are NaN then, `minima`
+      are the stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
+    - `margin`: positive where it is proved that the network has a single resting state (`single`); see `certificates.py`
+    - `cycles`: the `LimitCycles` found from random starts if they were looked for (`cycles=n`), else None. Ψ lists resting
+      states only: a symmetric network can have limit cycles as well
     """
 
     network: Network
@@ -46,6 +53,22 @@ class NetworkLandscape(eqx.Module):
     checked: int = eqx.field(static=True)
     agreeing: int = eqx.field(static=True)
     reason: str | None = eqx.field(static=True)
+    scaling: Any = None
+    margin: float = eqx.field(static=True, default=float("nan"))
+    cycles: LimitCycles | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether it is proved that the network has one resting state only, for weights of any kind: diag(7.7962 √Δ_i)
+        exceeds the symmetric part of the coupling matrix. False says nothing."""
+        return self.margin > 0
+
+    def proved_stable(self) -> np.ndarray:
+        """Of each of `minima` (k,): whether its stability is proved by how small the one-way part of the weights is,
+        ‖(W − Wᵀ)/2‖² below a bound. Sufficient, not necessary (the eigenvalues decide)."""
+        tilted = with_input(self.network, self.stimulus)
+        x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
+        return proved_stable(tilted, x, _scalings(self.network))
 
     @property
     def tree(self) -> Tree:
@@ -64,7 +87,7 @@ class NetworkLandscape(eqx.Module):
         low, high = box(tilted)
         x = jax.random.uniform(key, (samples, self.network.size), low.dtype)
         x = jnp.broadcast_to(low, x.shape) + jnp.broadcast_to(high - low, x.shape) * x
-        ends, fine = in_pieces(descend, tilted, np.asarray(x))
+        ends, fine = in_pieces(descend, tilted, np.asarray(x), scaling=self.scaling)
         known = Catalogue(self.network.size)
         for each in np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r)):
             known.add(each)
@@ -79,11 +102,16 @@ class NetworkLandscape(eqx.Module):
 
     def __repr__(self) -> str:
         lines = [f"Landscape of {describe(self.network)}"]
-        ended = "nothing left to try" if self.complete else "budget of `starts` spent"
+        ended = "no further start to try" if self.complete else "budget of `starts` spent"
         lines.append(f"  {len(self.minima)} minima, {len(self.saddles)} saddles from {self.tries} descents ({ended})")
+        if self.single:
+            lines.append(f"  proved: one resting state only (J_c √Δ exceeds the coupling by {self.margin:.4g})")
         if self.reason is not None:
             lines.append(f"  no Ψ: {self.reason}; stable fixed points and {len(self.others)} others")
         else:
+            if self.scaling is not None:
+                d = np.array2string(np.asarray(self.scaling), precision=4, threshold=8, edgeitems=3)
+                lines.append(f"  Ψ of the scaled weights d_i W_ij = d_j W_ji, d = {d}")
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
             if self.network.population.gap is not None:
                 lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
@@ -94,6 +122,10 @@ class NetworkLandscape(eqx.Module):
             )
         if len(self.minima) > 5:
             lines.append("  …")
+        if self.cycles is None:
+            lines.append("  resting states only; limit cycles are looked for with `cycles=n`")
+        else:
+            lines += ["  " + line for line in repr(self.cycles).split("\n")]
         return "\n".join(lines)
 
 
@@ -103,23 +135,52 @@ def network_landscape(
     *,
     starts: int = 4096,
     saddles: int = 256,
+    cycles: int = 0,
+    key: Any = None,
     report: Callable[[int, int], None] = lambda tries, found: None,
 ) -> NetworkLandscape:
     """See `energy_landscape`; for a network without slow terms."""
     require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_terms)
-    for name, value, least in (("starts", starts, 1), ("saddles", saddles, 0)):
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(name, value, f"be an integer ≥ {least}", whole)
-    tilted, reason = with_input(network, stimulus), why_no_landscape(network)
+    starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
+    key = jax.random.key(0) if key is None else as_key(key)
+    tilted, weights = with_input(network, stimulus), symmetry(network)
     current = jnp.broadcast_to(jnp.asarray(stimulus, network.gain.dtype), (network.size,))
-    if reason is not None:
-        return _without_potential(network, tilted, current, reason, starts, report)
+    if weights.reason is not None:
+        found = _without_potential(network, tilted, current, weights.reason, starts, report)
+    else:
+        scaling = None if weights.scaling is None else jnp.asarray(weights.scaling, network.gain.dtype)
+        found = _with_potential(network, tilted, current, scaling, starts, saddles, report)
+    proof = margin(tilted, _scalings(network))
+    runs = None
+    if cycles:
+        box_of = tuple(np.asarray(each) for each in box(tilted))
+        runs = find_cycles(tilted, found.minima, cycles, key, box_of, report)  # pyright: ignore[reportArgumentType]
+    return dataclasses.replace(found, margin=proof, cycles=runs)
+
+
+def _scalings(network: Network) -> list[np.ndarray]:
+    """Scalings of the rows under which certificates are tried: none, and that which balances the weights' magnitudes."""
+    plain, balanced = np.ones(network.size), symmetry(network).magnitudes
+    return [plain] if balanced is None or np.all(balanced == 1) else [plain, balanced]
+
+
+def _with_potential(
+    network: Network,
+    tilted: Network,
+    current: Values,
+    scaling: Values | None,
+    starts: int,
+    saddles: int,
+    report: Callable[[int, int], None],
+) -> NetworkLandscape:
+    """Minima of Ψ, the passes between them, and how they hang together."""
 
     def height(x: np.ndarray) -> np.ndarray:
-        return in_pieces(heights, tilted, x) if len(x) else np.zeros(0)
+        return in_pieces(heights, tilted, x, scaling=scaling) if len(x) else np.zeros(0)
 
-    found, complete, tries = explore(tilted, lambda x: in_pieces(descend, tilted, x), height, starts, report)
-    passes, links = find_saddles(tilted, found, np.argsort(height(found.points)), saddles)
+    fall = lambda x: in_pieces(descend, tilted, x, scaling=scaling)
+    found, complete, tries = explore(tilted, fall, height, starts, report)
+    passes, links = find_saddles(tilted, found, np.argsort(height(found.points)), saddles, scaling)
     order = _ranked(found.points, height(found.points))
     place = np.empty(len(order) + 1, int)
     place[order], place[-1] = np.arange(len(order)), -1
@@ -135,7 +196,7 @@ def network_landscape(
     checked, agreeing = int(sum(k.sum() for k in known)), int(sum(each.sum() for each in equal))
     nothing = minima.select(np.zeros(len(minima), bool))
     return NetworkLandscape(
-        network, current, minima, climbed, nothing, jnp.asarray(links), complete, tries, checked, agreeing, None
+        network, current, minima, climbed, nothing, jnp.asarray(links), complete, tries, checked, agreeing, None, scaling
     )
 
 
@@ -177,7 +238,7 @@ def _all_eigenvalues(network: Network, x: Values) -> Any:
 def _without_potential(
     network: Network, tilted: Network, current: Values, reason: str, starts: int, report: Callable[[int, int], None]
 ) -> NetworkLandscape:
-    """Fixed points and their stability, where the weights are not symmetric."""
+    """Fixed points and their stability of a network without a landscape."""
 
     def rank(x: np.ndarray) -> np.ndarray:
         return x.sum(axis=1)

@@ -1,10 +1,13 @@
-"""Layer 4: the landscape Ψ of a network with symmetric weights, and its fixed points with or without one.
+"""Layer 4: the landscape Ψ of a network, and its fixed points with or without one.
 
-    Ψ(R) = Σ_i ψ_i(R_i) − ½ G Σ_ij W_ij R_i R_j,    ∂Ψ/∂R_i = −f_i,    R_i = τ_i r_i
+    Ψ(R) = Σ_i d_i ψ_i(R_i) − ½ G Σ_ij d_i W_ij R_i R_j,    ∂Ψ/∂R_i = −d_i f_i,    R_i = τ_i r_i
+
+with d = 1 for symmetric weights, and else the positive numbers that make d_i W_ij symmetric (`symmetry.py`).
 
 f_i is the slope of v_i where all rates stand still, so fixed points are critical points of Ψ. Linearised there, the
-equations are (τ_i²/2R_i) ẍ_i + (Δ_i τ_i/πR_i²) ẋ_i + Σ_j Ψ_ij x_j = 0 with positive mass and damping, whence stable ⇔
-minimum and the number of unstable eigenvalues is the Morse index, for any τ_i (nmmjax theory notes §8). Searches work in
+equations are d_i (τ_i²/2R_i) ẍ_i + d_i (Δ_i τ_i/πR_i²) ẋ_i + Σ_j Ψ_ij x_j = 0 with positive mass and damping, whence a
+resting state is stable ⇔ it is a minimum, and the number of unstable eigenvalues is the Morse index, for any τ_i (nmmjax
+theory notes §8, D1). Away from rest that says nothing: limit cycles can exist beside the minima (D7). Searches work in
 x = ln R, in which no step leaves R > 0.
 """
 
@@ -20,39 +23,43 @@ from .._types import ComplexValues, Values, is_concrete
 from ..models.base import State
 from ..models.network import Network
 from ..models.stimulus import Constant
-
-# The largest |G W_ij − G W_ji| that counts as rounding, relative to the largest weight.
-_ROUNDING = 1e-9
+from .symmetry import Symmetry, symmetry_of
 
 
 def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
     """Ψ at rates r (…, n), with a constant input of shape () or (n,): the energy landscape of the whole network.
 
-    Its minima are the stable states, its index-1 saddles the passes between them. Dimensionless. For a single population
-    it has the critical points of `potential_energy`, but not its values. Raises `ValueError` for weights that are not
-    symmetric: no such potential exists then. Source: nmmjax theory notes §8.
+    Its minima are the stable resting states, its index-1 saddles the passes between them; limit cycles, which symmetric
+    networks can have as well, don't show in it. Dimensionless. For a single population it has the critical points of
+    `potential_energy`, but not its values. Weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji, have the
+    landscape Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j. Raises `ValueError` for others, naming the cycle of nodes that prevents
+    it. Source: nmmjax theory notes §8, D1.
     """
-    require_landscape(network)
+    scaling = scaling_of(network)
     r = as_array(r)
     nodes = with_input(network, stimulus).nodes(r.shape[:-1])
     R = nodes.tau * r
-    return jnp.sum(nodes.rate_potential(R) - R * network.apply(R) / 2, axis=-1)
+    return jnp.sum(_scaled(nodes.rate_potential(R) - R * network.apply(R) / 2, scaling), axis=-1)
 
 
-def require_landscape(network: Network) -> None:
-    """Refuse slow terms, and weights that aren't symmetric."""
+def scaling_of(network: Network) -> Values | None:
+    """d of the landscape, None for symmetric weights. Refuses slow terms, and weights without a landscape."""
     require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_terms)
-    reason = why_no_landscape(network)
-    require("weights", float(network.asymmetry()), f"be symmetric to have a landscape: {reason}", reason is None)
+    found = symmetry(network)
+    asymmetry = float(network.asymmetry())
+    rule = f"be symmetric, up to a positive scaling of rows, to have a landscape: {found.reason}"
+    require("weights", f"weights with a largest |G W_ij − G W_ji| = {asymmetry:.6g}", rule, found.reason is None)
+    return None if found.scaling is None else jnp.asarray(found.scaling, network.gain.dtype)
 
 
-def why_no_landscape(network: Network) -> str | None:
-    """Why Ψ doesn't exist, in words, or None where it does."""
-    largest = float(network.asymmetry())
-    scale = float(jnp.max(jnp.abs(network.matrix())))
-    if largest <= _ROUNDING * scale:
-        return None
-    return f"the weights are not symmetric (largest |G W_ij − G W_ji| = {largest:.6g}), so the forces are no gradient"
+def symmetry(network: Network) -> Symmetry:
+    """Whether the weights have a landscape, after a scaling of the rows or as they are."""
+    return symmetry_of(network.matrix())
+
+
+def _scaled(values: Values, scaling: Values | None) -> Values:
+    """d_i x_i for x (…, n); without a scaling the values themselves."""
+    return values if scaling is None else values * jnp.broadcast_to(scaling, values.shape)
 
 
 def with_input(network: Network, stimulus: Any) -> Network:
@@ -66,24 +73,25 @@ def with_input(network: Network, stimulus: Any) -> Network:
     return eqx.tree_at(lambda each: each.population.eta, network, eta)
 
 
-def psi(network: Network, x: Values) -> Values:
-    """Ψ at x = ln R, one state."""
+def psi(network: Network, x: Values, scaling: Values | None = None) -> Values:
+    """Ψ at x = ln R, one state, for the scaling d of its rows."""
     R = jnp.exp(x)
-    return jnp.sum(network.nodes().rate_potential(R)) - R @ network.apply(R) / 2
+    return jnp.sum(_scaled(network.nodes().rate_potential(R), scaling)) - _scaled(R, scaling) @ network.apply(R) / 2
 
 
 def force(network: Network, x: Values) -> Values:
-    """f(R), zero at fixed points; −∂Ψ/∂R where the weights are symmetric."""
+    """f(R), zero at fixed points; −∂Ψ/∂R if the weights are symmetric, and d f if a scaling makes them so."""
     R = jnp.exp(x)
     return network.nodes().force_at_rate(R) + network.apply(R)
 
 
-def hessian(network: Network, x: Values) -> Values:
-    """−∂f_i/∂R_j, the Hessian of Ψ in R."""
+def hessian(network: Network, x: Values, scaling: Values | None = None) -> Values:
+    """−d_i ∂f_i/∂R_j, the Hessian of Ψ in R."""
     R = jnp.exp(x)
     own = jax.jvp(network.nodes().force_at_rate, (R,), (jnp.ones_like(R),))[1]
     coupling = network.matrix() - jnp.diag(network.nodes().J)
-    return -jnp.diag(own) - coupling
+    H = -jnp.diag(own) - coupling
+    return H if scaling is None else H * jnp.broadcast_to(scaling[:, None], H.shape)
 
 
 def state_at(network: Network, x: Values) -> State:

@@ -20,7 +20,7 @@ _MANY = 24  # minima beyond which not every pair is looked at
 
 
 @eqx.filter_jit
-def climb(network: Network, x: Values) -> tuple[Values, Mask, Values]:
+def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask, Values]:
     """Index-1 saddles near the starts (k, n), whether each is one, and its downhill direction, in x = ln R.
 
     Eigenvector following: uphill along the lowest mode of the Hessian, downhill along all others; then Newton's method.
@@ -28,7 +28,7 @@ def climb(network: Network, x: Values) -> tuple[Values, Mask, Values]:
 
     def step(carry: Any) -> Any:
         x, _, count = carry
-        slope, H = _curvature(network, x)
+        slope, H = _curvature(network, x, scaling)
         values, modes = jnp.linalg.eigh(H)
         along = modes.T @ slope
         size = jnp.maximum(jnp.abs(values), 1e-6 * jnp.abs(values[-1]))
@@ -42,31 +42,32 @@ def climb(network: Network, x: Values) -> tuple[Values, Mask, Values]:
 
     def one(start: Values) -> tuple[Values, Mask, Values]:
         x, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.asarray(jnp.inf, start.dtype), 0))
-        return _saddle_at(network, x)
+        return _saddle_at(network, x, scaling)
 
     return jax.vmap(one)(x)
 
 
 @eqx.filter_jit
-def close_in(network: Network, x: Values) -> tuple[Values, Mask, Values]:
+def close_in(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask, Values]:
     """As `climb`, by Newton's method alone, from starts so near that it suffices; many times cheaper."""
-    return jax.vmap(lambda x: _saddle_at(network, x))(x)
+    return jax.vmap(lambda x: _saddle_at(network, x, scaling))(x)
 
 
-def _curvature(network: Network, x: Values) -> tuple[Values, Values]:
+def _curvature(network: Network, x: Values, scaling: Values | None) -> tuple[Values, Values]:
     """Gradient and Hessian of Ψ in x = ln R."""
     R = jnp.exp(x)
     slope = -R * force(network, x)
-    return slope, hessian(network, x) * jnp.outer(R, R) + jnp.diag(slope)
+    slope = slope if scaling is None else scaling * slope
+    return slope, hessian(network, x, scaling) * jnp.outer(R, R) + jnp.diag(slope)
 
 
-def _saddle_at(network: Network, x: Values) -> tuple[Values, Mask, Values]:
+def _saddle_at(network: Network, x: Values, scaling: Values | None) -> tuple[Values, Mask, Values]:
     x, fine = polish(network, x)
-    values, modes = jnp.linalg.eigh(_curvature(network, x)[1])
+    values, modes = jnp.linalg.eigh(_curvature(network, x, scaling)[1])
     return x, fine & (jnp.sum(values < 0) == 1), modes[:, 0]
 
 
-def guesses(network: Network, minima: np.ndarray, budget: int) -> np.ndarray:
+def guesses(network: Network, minima: np.ndarray, budget: int, scaling: Values | None = None) -> np.ndarray:
     """Starts for `climb`: each minimum with one node at its own pass, and the highest point on the line between two minima.
 
     `minima` in the order of importance; at most `budget` of each sort.
@@ -82,7 +83,7 @@ def guesses(network: Network, minima: np.ndarray, budget: int) -> np.ndarray:
         return single
     share = np.linspace(0, 1, 17)[1:-1, None, None]
     line = (1 - share) * minima[first] + share * minima[second]
-    height = in_pieces(heights, network, line.reshape(-1, network.size)).reshape(line.shape[:2])
+    height = in_pieces(heights, network, line.reshape(-1, network.size), scaling=scaling).reshape(line.shape[:2])
     return np.concatenate([single, line[height.argmax(axis=0), np.arange(first.size)]])
 
 
@@ -99,21 +100,23 @@ def _neighbours(minima: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray
     return pairs[:budget, 0], pairs[:budget, 1]
 
 
-def find_saddles(network: Network, minima: Catalogue, order: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray]:
+def find_saddles(
+    network: Network, minima: Catalogue, order: np.ndarray, budget: int, scaling: Values | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Distinct index-1 saddles (s, n) and the two minima on either side of each, (s, 2), as numbers in the catalogue.
 
     Minima that only a saddle leads to are added to the catalogue; −1 where the way down from a saddle ended at none.
     """
     if len(minima.points) == 0:
         return np.zeros((0, network.size)), np.zeros((0, 2), int)
-    starts = guesses(network, minima.points[order], budget)
+    starts = guesses(network, minima.points[order], budget, scaling)
     if len(starts) == 0:
         return np.zeros((0, network.size)), np.zeros((0, 2), int)
-    ends, fine, modes = in_pieces(close_in, network, starts)
+    ends, fine, modes = in_pieces(close_in, network, starts, scaling=scaling)
     (left,) = np.nonzero(~fine)
     left = left[: max(1, int(_CLIMB_WORK / network.size**3))]
     if left.size:
-        ends[left], fine[left], modes[left] = in_pieces(climb, network, starts[left])
+        ends[left], fine[left], modes[left] = in_pieces(climb, network, starts[left], scaling=scaling)
     distinct, first = Catalogue(network.size), []
     for k in np.flatnonzero(fine):
         if distinct.add(ends[k]) == len(first):
@@ -126,6 +129,6 @@ def find_saddles(network: Network, minima: Catalogue, order: np.ndarray, budget:
         (left,) = np.nonzero(numbers < 0)
         if left.size:
             sides = np.concatenate([saddles + aside * modes, saddles - aside * modes])[left]
-            down, reached = in_pieces(descend, network, sides)
+            down, reached = in_pieces(descend, network, sides, scaling=scaling)
             numbers[left] = [minima.add(x) if fine else -1 for x, fine in zip(down, reached, strict=True)]
     return saddles, numbers.reshape(2, -1).T

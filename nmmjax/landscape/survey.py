@@ -15,29 +15,34 @@ from .potential import state_at, with_input
 
 
 def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
-    """All states at which a population or network can rest, the passes between them, and how high they are.
+    """The states at which a population or network can rest, the passes between them, and how high they are.
 
     One population: V(r) with its one to three fixed points, kinds, eigenvalues, barriers, small oscillations
     (`PopulationLandscape`); differentiable, and `jax.vmap` gives many, about 10⁵ per second. None can be missed: the force
     has at most two folds, and between them it is monotone.
 
-    A network with symmetric weights: the potential Ψ(r) of the whole, its minima by many descents, index-1 saddles,
-    barriers and disconnectivity tree (`NetworkLandscape`). With weights that aren't symmetric there is no Ψ; fixed points
-    and their stability are found all the same, and `reason` says why. Options for networks:
+    A network with symmetric weights, or weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji (row-normalised
+    connectomes, gains of senders and receivers): the potential Ψ(r) of the whole, its minima by many descents, index-1
+    saddles, barriers and disconnectivity tree (`NetworkLandscape`). For other weights there is no Ψ; fixed points and their
+    stability are found all the same, and `reason` names the nodes that prevent it. Ψ lists resting states: symmetric
+    networks can have limit cycles as well. Options for networks:
 
     - `starts`: budget of descents (4096): with n ≤ 12 free nodes all corners of the box that contains every fixed point,
       and beyond that from each minimum with one node flipped, the lowest first
     - `saddles`: budget of guesses for passes (256), of each sort; 0 to find minima only
+    - `cycles`: how many runs from random states look for limit cycles (0); those found are in `cycles` of the result, with
+      the `key` that draws the states (`jax.random.key(0)`)
     - `report(tries, found)`: called as the search goes on
 
     `stimulus` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
-    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: nmmjax theory notes §4, §8.
+    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: nmmjax theory notes §4, §8,
+    D1–D4, D7.
     """
     require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, (MPR, Network)))
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
     require("model", model.slow_names, rule, not model.slow_terms)
     if isinstance(model, Network):
-        refuse_unknown(options, ("starts", "saddles", "report"), "options for a network,")
+        refuse_unknown(options, ("starts", "saddles", "cycles", "key", "report"), "options for a network,")
         return network_landscape(model, stimulus, **options)
     require("options", sorted(options), "be none for one population", not options)
     return population_landscape(model, stimulus)

@@ -25,7 +25,8 @@ def landscape(
 
     One population: V(r) with minima (filled), pass (open) and barriers; a run as its energy E over r, which never lies below
     the potential of the moment, with the potential under the run's strongest input dashed. Two populations: contours of Ψ
-    over both rates, with the run's path. More, or an Ising model of a recording: the disconnectivity tree.
+    over both rates, with the run's path and the limit cycles that were found. More, or an Ising model of a recording: the
+    disconnectivity tree.
     """
     if isinstance(found, PopulationLandscape):
         return _of_population(found, run, axes)
@@ -107,6 +108,8 @@ def _barriers(axes: Any, found: PopulationLandscape) -> None:
 def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     axes = _new(axes, (5.6, 4.8))
     known = np.concatenate([np.asarray(found.minima.r), np.asarray(found.saddles.r)])
+    cycles = [] if found.cycles is None else [found.cycles.course(k)[1].r for k in range(len(found.cycles))]
+    known = np.concatenate([known, *(np.asarray(each) for each in cycles)])
     if run is not None:
         known = np.concatenate([known, np.asarray(run.ys.r)])
     known = known[np.isfinite(known).all(axis=1)]
@@ -121,6 +124,9 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     axes.contour(x, y, Psi, levels=levels, colors="white", linewidths=0.5)
     if len(found.saddles):
         axes.contour(x, y, Psi, levels=[top], colors=[ORANGE], linewidths=1.2)
+    for k, r in enumerate(cycles):
+        label = f"limit cycle, period {found.cycles.period[k]:.4g}"  # pyright: ignore[reportOptionalMemberAccess]
+        axes.plot(r[:, 0], r[:, 1], color="black", linewidth=1.6, label=label)
     if run is not None:
         axes.plot(run.ys.r[:, 0], run.ys.r[:, 1], color=GREEN, linewidth=1, label="run")
         axes.plot(run.ys.r[0, 0], run.ys.r[0, 1], ">", color=GREEN, ms=7)
@@ -130,7 +136,8 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     axes.set_xlabel("firing rate of population 0, r₀ (1/time)")
     axes.set_ylabel("firing rate of population 1, r₁ (1/time)")
     note = {"transform": axes.transAxes, "fontsize": 8, "color": "0.35"}
-    axes.text(0.02, 0.02, "Ψ(r₀, r₁), darker is deeper; orange: level of the pass", **note)
+    level = "; orange: level of the pass" if len(found.saddles) else ""
+    axes.text(0.02, 0.02, f"Ψ(r₀, r₁), darker is deeper{level}", **note)
     axes.legend(frameon=True, framealpha=0.9, fontsize=8, loc="upper right")
     return axes
 

@@ -1,0 +1,61 @@
+"""Layer 4: what can be proved of a network's resting states without a search (nmmjax theory notes D3, D4).
+
+Per node, Ψ's curvature without coupling is at least J_c √Δ_i, J_c = (8π/3)(3/4)^¼ = 7.7962, the number of the cusp. So if
+diag(J_c √Δ_i) exceeds the symmetric part of the coupling matrix, the forces fall along every direction and vanish at one
+state only: for any weights, directed or not, and any η. A positive scaling d may be applied first.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._types import Values
+from ..models.network import Network
+from .potential import hessian
+
+J_CUSP = float(8 * np.pi / 3 * 0.75**0.25)
+
+
+def margin(network: Network, scalings: list[np.ndarray]) -> float:
+    """The smallest eigenvalue of diag(J_c √Δ_i) − sym(D^½ M D^−½), the largest over the scalings; positive proves that the
+    network has a single resting state. NaN with gap junctions, of which it isn't known."""
+    nodes = network.nodes()
+    if nodes.gap is not None:
+        return float("nan")
+    M = np.asarray(network.matrix(), float)
+    if nodes.conductance is not None:  # acts on the force as a coupling k E_s; its further part only raises the curvature
+        M = M + np.diag(np.asarray(nodes.conductance.k * nodes.conductance.E_s * jnp.ones(network.size), float))
+    least = np.diag(J_CUSP * np.sqrt(np.asarray(nodes.Delta, float)))
+    parts = [np.sqrt(d)[:, None] * M / np.sqrt(d)[None] for d in scalings]
+    return max(float(np.linalg.eigvalsh(least - (part + part.T) / 2)[0]) for part in parts)
+
+
+def proved_stable(network: Network, x: np.ndarray, scalings: list[np.ndarray]) -> np.ndarray:
+    """Whether fixed points x = ln R (k, n) are stable by the criterion for directed weights,
+
+        ‖A‖₂² < c²/m · λ_min(S)    with c²/m ≥ min_i(c_i) · min_i(c_i/m_i),
+
+    S and A the symmetric and antisymmetric part of the Hessian −∂f_i/∂R_j, m_i = τ_i²/2R_i its masses and c_i =
+    Δ_i τ_i/πR_i² its dampings, all rows scaled by d_i. Sufficient, not necessary; False with gap junctions and conductances.
+    """
+    nodes = network.nodes()
+    if nodes.gap is not None or nodes.conductance is not None:
+        return np.zeros(len(x), bool)
+    proved = np.zeros(len(x), bool)
+    tau, Delta = np.asarray(nodes.tau, float), np.asarray(nodes.Delta, float)
+    for k, point in enumerate(x):
+        R, H = np.exp(np.asarray(point, float)), np.asarray(_hessian(network, jnp.asarray(point)), float)
+        mass, friction = tau**2 / (2 * R), Delta * tau / (np.pi * R**2)
+        for d in scalings:
+            K = d[:, None] * H
+            least = np.linalg.eigvalsh((K + K.T) / 2)[0]
+            turning = np.linalg.norm((K - K.T) / 2, 2)
+            proved[k] |= bool(turning**2 < np.min(d * friction) * np.min(friction / mass) * least)
+    return proved
+
+
+@jax.jit
+def _hessian(network: Any, x: Values) -> Values:
+    return hessian(network, x)
