@@ -497,11 +497,14 @@ def test_what_prevents_a_landscape_is_named(weights, reason):
     assert re.search(reason, symmetry_of(np.asarray(weights, float)).reason)
 
 
+OSCILLATING = nmm.Network(
+    nmm.per_node(nmm.MPR(J=0.0, Delta=0.3), eta=jnp.asarray([4.0, -3.5])), jnp.asarray([[-1.0, 10.0], [10.0, -9.0]])
+)
+
+
 def test_a_symmetric_network_with_one_minimum_can_oscillate():
     """theory notes D7; period, peaks and multipliers against SciPy's DOP853 with events (1e-12)."""
-    nodes = nmm.per_node(nmm.MPR(J=0.0, Delta=0.3), eta=jnp.asarray([4.0, -3.5]))
-    network = nmm.Network(nodes, jnp.asarray([[-1.0, 10.0], [10.0, -9.0]]))
-    found = nmm.energy_landscape(network, cycles=8)
+    found = nmm.energy_landscape(OSCILLATING, cycles=8)
     np.testing.assert_allclose(found.minima.r, [[0.84359, 0.38640]], atol=1e-5)
     cycles = found.cycles
     assert len(cycles) == 1 and cycles.starts == 8 and cycles.undecided == 0 and cycles.counts[0] >= 4
@@ -511,9 +514,14 @@ def test_a_symmetric_network_with_one_minimum_can_oscillate():
     np.testing.assert_allclose(
         np.sort_complex(cycles.multipliers[0, 1:]), [0.2335 - 0.1747j, 0.2335 + 0.1747j, 0.2515], atol=1e-3
     )
-    ts, course = cycles.course(0, 33)
-    run = nmm.simulate(network, cycles[0], ts)
-    np.testing.assert_allclose(run.ys.r, course.r, rtol=1e-5)
     assert "searched" in repr(found) and "1 limit cycles" in repr(found)
+
+
+@pytest.mark.slow
+def test_a_cycle_is_drawn_and_its_course_is_a_run():
+    found = nmm.energy_landscape(OSCILLATING, cycles=8)
+    ts, course = found.cycles.course(0, 33)
+    run = nmm.simulate(OSCILLATING, found.cycles[0], ts)
+    np.testing.assert_allclose(run.ys.r, course.r, rtol=1e-5)
     axes = nmm.plot.landscape(found)
     assert any("limit cycle" in text.get_text() for text in axes.get_legend().get_texts())
