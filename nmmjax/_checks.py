@@ -34,6 +34,9 @@ def show(value: Any) -> str:
             return f"{value.item():g}" if value.dtype.kind in "iuf" else str(value.item())
         text = np.array2string(np.asarray(value), threshold=6, edgeitems=2, precision=6, separator=", ")
         return f"{' '.join(text.split())} of shape {value.shape}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:  # a table of another package, whose repr has many lines
+        return f"a {type(value).__name__} of shape {shape}"
     return repr(value)
 
 
@@ -70,7 +73,9 @@ def as_array(value: Any) -> Any:
 
 
 def as_samples(value: Any) -> Any:
-    """Recorded values as they are, but with NaN where a masked array masks them."""
+    """Recorded values as they are, but with NaN where a masked array, or one in a list, masks them."""
+    if isinstance(value, (list, tuple)) and any(isinstance(each, np.ma.MaskedArray) for each in value):
+        value = np.ma.array(value)
     if not isinstance(value, np.ma.MaskedArray):
         return value
     return np.ma.filled(value if value.dtype.kind == "f" else value.astype(float), np.nan)

@@ -13,7 +13,7 @@ from .._types import Values, float_dtype
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels
 from .pseudo import solve_pseudo
-from .recording import Binarized, as_binarized
+from .recording import Binarized, about_global_signal, as_binarized
 from .sampling import solve_sampling
 from .walsh import LARGEST, exponents, refuse_large, states_of, statistics, unpack
 
@@ -45,7 +45,8 @@ def fit_ising(
     come with the model; where N > 20 leaves one unknown, it is None and `model.reason` says why.
 
     Raises `ValueError` for data that aren't two-valued, regions that never change, too many regions for the method, and,
-    with `throw` (default), if no estimate exists; warns where there are fewer samples than states.
+    with `throw` (default), if no estimate exists; warns where there are fewer samples than states, and if next to nothing
+    but the states "all" and "none" occurs (a global signal dominates; see `binarize`).
 
     Source: Ezaki et al., Phil. Trans. R. Soc. A 375, 20160287 (2017); pseudo-likelihood: Besag (1975).
     """
@@ -64,6 +65,8 @@ def fit_ising(
     samples = data.spins.shape[0]
     if method == "exact":
         warn_if_few(samples, size)
+    if about := about_global_signal(data):
+        warnings.warn(about, UserWarning, stacklevel=2)
     mean = data_means(data.spins)
     if throw and strength == 0 and (pair := unseen(mean, size)) is not None:
         raise ValueError(_sentence(data.names, pair))
@@ -102,7 +105,7 @@ def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> Is
     fitted together (`jax.vmap`), with the `penalty` of `fit_ising`. Raises `ValueError` if a piece has no estimate; with
     `throw=False` its numbers are NaN and its status is 1.
     """
-    pieces = [each if isinstance(each, Binarized) else Binarized(np.asarray(each)) for each in data]
+    pieces = [each if isinstance(each, Binarized) else Binarized(each) for each in data]
     require("data", "nothing", "be at least one piece of data", bool(pieces))
     size, names, strength = pieces[0].spins.shape[1], pieces[0].names, _penalty(penalty)
     require("data", [each.names for each in pieces[:3]], "have the same regions", all(p.names == names for p in pieces))

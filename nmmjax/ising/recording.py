@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import require
+from .._checks import as_samples, require
+
+MOSTLY = 0.9  # share of the states "all" and "none" from which a global signal dominates
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recording:
     """A recording of several regions; made by `load_recording`, or by hand.
 
-    - `values` (time, regions): finite floats, NaN where a sample is missing
-    - `names`: of the regions; R1, R2, … by default
+    - `values` (time, regions): finite floats, NaN where a sample is missing; samples that a masked array masks are missing.
+      Every column of a pandas DataFrame is a region; a DataArray's axis called time is the first
+    - `names`: of the regions; those of a DataFrame's columns, or of a DataArray's regions, else R1, R2, … by default
     - `subject` (time,): whole numbers that say whose sample it is, or None. Where the label changes, a new run begins
     - `dt`: time between samples, in any unit, or None
     - `source`: where the data came from; `notes`: what was done to them on the way
@@ -31,8 +34,9 @@ class Recording:
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
+        names = self.names if self.names is not None and len(self.names) else own_names(self.values)
         put("values", table("values", self.values))
-        put("names", region_names(self.names, self.values.shape[1]))
+        put("names", region_names(names, self.values.shape[1]))
         put("subject", subject_labels(self.subject, self.values.shape[0]))
         require("dt", self.dt, "be a positive number, or None", self.dt is None or 0 < self.dt < np.inf)
 
@@ -63,11 +67,12 @@ class Binarized:
 
     def __post_init__(self) -> None:
         put = lambda name, value: object.__setattr__(self, name, value)
-        spins = np.asarray(self.spins)
+        spins = np.asarray(as_samples(self.spins))
         require("spins", spins, "have two axes, (time, regions)", spins.ndim == 2)
         require("spins", spins, "be −1 or +1 everywhere", bool(np.all((spins == 1) | (spins == -1))))
+        names = self.names if self.names is not None and len(self.names) else own_names(self.spins)
         put("spins", spins.astype(np.int8))
-        put("names", region_names(self.names, spins.shape[1]))
+        put("names", region_names(names, spins.shape[1]))
         put("subject", subject_labels(self.subject, spins.shape[0]))
 
     @property
@@ -93,27 +98,38 @@ class Binarized:
 
 
 def binarize(
-    recording: Any, threshold: Any = "mean", *, per_subject: bool = True, ties: int = -1, subject: Any = None
+    recording: Any,
+    threshold: Any = "mean",
+    *,
+    per_subject: bool = True,
+    ties: int = -1,
+    subject: Any = None,
+    global_signal: str = "keep",
 ) -> Binarized:
     """A recording as ±1: +1 where a region's value lies above its threshold, −1 below.
 
-    `recording` is a `Recording` or an array (time, regions). `threshold` is `"mean"` (default) or `"median"` of each region,
-    a number, one number per region, or `"none"` for data that are two-valued already. With `per_subject` and known subjects
-    (labels (time,) in the recording, or given as `subject`), mean and median are each subject's own. A value equal to the
-    threshold becomes `ties`: −1 (default, as ELAT does) or +1 (as elapy does).
+    `recording` is a `Recording`, an array (time, regions) or a DataFrame. `threshold` is `"mean"` (default) or `"median"` of
+    each region, a number, one number per region, or `"none"` for data that are two-valued already. With `per_subject` and
+    known subjects (labels (time,) in the recording, or given as `subject`), mean and median are each subject's own. A value
+    equal to the threshold becomes `ties`: −1 (default, as ELAT does) or +1 (as elapy does).
 
     Data that hold nothing but −1 and +1, or nothing but 0 and 1, are recognised and passed on as they are (0 becomes −1),
     unless `threshold` is a number.
 
-    Raises `ValueError` for fewer than two regions or samples, NaN or infinite values (with region and time), regions that
-    never change, and thresholds that don't fit.
+    `global_signal="regress"` first takes from every region what the mean over all regions explains of it by least squares,
+    of each subject with `per_subject`: without that, a signal common to all regions leaves few states but "all" and "none",
+    of which `fit_ising` warns. It makes regions negatively correlated by construction (Murphy et al., NeuroImage 44, 893
+    (2009)). `"keep"` is the default.
+
+    Raises `ValueError` for fewer than two regions or samples, NaN, masked or infinite values (with region and time),
+    regions that never change, and thresholds that don't fit.
 
     Source: Ezaki et al., Phil. Trans. R. Soc. A 375, 20160287 (2017); ELAT. Use it before `fit_ising`.
     """
     if isinstance(recording, Binarized):
         return recording
     if not isinstance(recording, Recording):
-        recording = Recording(table("recording", recording))
+        recording = Recording(table("recording", recording), own_names(recording))
     if subject is not None:
         recording = dataclasses.replace(recording, subject=subject)
     require("ties", ties, "be −1 or 1", ties in (-1, 1))
@@ -131,7 +147,12 @@ def binarize(
     _refuse_constant(values, names, "")
     signs = bool(np.all(np.abs(values) == 1))
     two = signs or bool(np.all((values == 0) | (values == 1)))
+    rule = 'be "keep" or "regress"' + (", and two-valued data can't be regressed" if two else "")
+    require("global_signal", global_signal, rule, global_signal == "keep" or (global_signal == "regress" and not two))
     own = recording.subject if per_subject else None
+    if global_signal == "regress":
+        values = _without_global_signal(values, own)
+        _refuse_constant(values, names, " but by the global signal")
     if isinstance(threshold, str):
         require("threshold", threshold, 'be "mean", "median", "none" or numbers', threshold in ("mean", "median", "none"))
         if threshold == "none":
@@ -144,6 +165,7 @@ def binarize(
             rule = threshold if own is None else f"{threshold} of each subject"
     else:
         levels, rule = _numbers(threshold, values.shape[1])
+    rule += ", global signal regressed out" if global_signal == "regress" else ""
     spins = np.where((values > levels) | ((values == levels) & (ties == 1)), 1, -1).astype(np.int8)
     _refuse_constant(spins, names, " after the threshold")
     return Binarized(spins, names, recording.subject, rule, recording.dt, recording.source)
@@ -157,18 +179,30 @@ def as_binarized(name: str, data: Any) -> Binarized:
     rule = "be binarized: use `binarize(recording)`"
     require(name, type(data).__name__, rule, not isinstance(data, Recording))
     try:
-        values = np.asarray(data, float)
+        values = np.asarray(as_samples(data), float)
     except (TypeError, ValueError):
         values = np.zeros(0)
     two = values.size > 0 and bool(np.all(np.abs(values) == 1) or np.all((values == 0) | (values == 1)))
     require(name, type(data).__name__ if values.size == 0 else values, rule, two)
-    return binarize(values, "none")
+    return binarize(Recording(values, own_names(data)), "none")
+
+
+def about_global_signal(data: Binarized) -> str:
+    """A sentence if next to nothing but the states "all" and "none" occurs in three or more regions, else ""."""
+    share = float(np.mean(np.all(data.spins == data.spins[:, :1], axis=1)))
+    if data.spins.shape[1] < 3 or share < MOSTLY:
+        return ""
+    return (
+        f"In {100 * share:.3g} % of the samples all {data.spins.shape[1]} regions are active or none is: a global signal "
+        'dominates, and a landscape shows little else; regress it out, `binarize(recording, global_signal="regress")`, or '
+        "give each region a `threshold=` of its own."
+    )
 
 
 def table(name: str, values: Any) -> np.ndarray:
-    """`values` as a float array (time, regions); a copy, so that nobody else changes it."""
+    """`values` as a float array (time, regions), NaN where masked; a copy, so that nobody else changes it."""
     try:
-        array = np.asarray(values)
+        array = np.asarray(_by_numpy(values))
         if np.iscomplexobj(array):
             raise TypeError
         array = np.array(array, dtype=float)
@@ -176,6 +210,28 @@ def table(name: str, values: Any) -> np.ndarray:
         array = np.zeros(())
     require(name, values, "be an array of numbers with two axes, (time, regions)", array.ndim == 2 and array.size > 0)
     return array
+
+
+def own_names(values: Any) -> tuple[str, ...]:
+    """Names that a table of pandas, polars or xarray has for its columns; () if it has none."""
+    if np.ndim(values) == 2 and hasattr(values, "columns"):
+        return tuple(str(each) for each in values.columns)
+    if np.ndim(values) == 2 and hasattr(values, "coords"):
+        regions = values.dims[0 if _across(values) else 1]
+        return tuple(str(each) for each in np.asarray(values.coords[regions])) if regions in values.coords else ()
+    return ()
+
+
+def _across(values: Any) -> bool:
+    """Whether a DataArray's second axis is time."""
+    return hasattr(values, "coords") and len(values.dims) == 2 and values.dims[1] in ("t", "time")
+
+
+def _by_numpy(values: Any) -> Any:
+    """`values` for NumPy: NaN for what is masked, and for NA in a DataFrame, which NumPy can't make a number of."""
+    if hasattr(values, "columns") and hasattr(values, "isna"):
+        return values.to_numpy(dtype=float, na_value=np.nan)
+    return as_samples(values.T if _across(values) else values)
 
 
 def region_names(names: Any, count: int) -> tuple[str, ...]:
@@ -191,6 +247,7 @@ def subject_labels(subject: Any, count: int) -> np.ndarray | None:
     """Labels as whole numbers; words are numbered in the order in which they appear."""
     if subject is None:
         return None
+    require("subject", subject, "not be masked", not np.ma.is_masked(subject))
     labels = np.asarray(subject)
     require("subject", labels, f"be {count} labels, one per sample", labels.shape == (count,))
     if labels.dtype.kind in "iub":
@@ -225,9 +282,20 @@ def _levels(values: np.ndarray, names: tuple[str, ...], middle: Any, subject: np
     return levels
 
 
+def _without_global_signal(values: np.ndarray, subject: np.ndarray | None) -> np.ndarray:
+    """What the mean over regions doesn't explain of each region, by least squares over (each subject's) time."""
+    left = np.empty_like(values)
+    for each in [None] if subject is None else np.unique(subject):
+        mine = slice(None) if each is None else subject == each
+        x = values[mine] - values[mine].mean(axis=0)
+        common = x.mean(axis=1)
+        left[mine] = x - np.outer(common, common @ x / max(common @ common, np.finfo(float).tiny))
+    return left
+
+
 def _numbers(threshold: Any, count: int) -> tuple[np.ndarray, str]:
     try:
-        levels = np.asarray(threshold, float)
+        levels = np.asarray(as_samples(threshold), float)
     except (TypeError, ValueError):
         levels = np.full((), np.nan)
     rule = f'be "mean", "median", "none", a number or {count} numbers'
