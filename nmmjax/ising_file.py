@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._files import replace_text
+from ._files import read_text, replace_text
 from ._optional import versions
 from .ising.model import IsingFit, IsingModel
 
@@ -49,11 +49,9 @@ def load_ising(path: str | os.PathLike[str]) -> IsingModel:
 
     Raises `ValueError`, in one sentence, if the file isn't there or isn't such a model.
     """
-    file = pathlib.Path(path)
+    text = read_text(path)
     try:
-        content = json.loads(file.read_text(encoding="utf8"))
-    except OSError as error:
-        raise ValueError(f"The file {str(path)!r} could not be read: {error.strerror}.") from None
+        content = json.loads(text)
     except ValueError:
         raise ValueError(f"The file {str(path)!r} is not JSON.") from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:

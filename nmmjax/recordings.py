@@ -1,22 +1,24 @@
-"""Layer 6: recordings of several regions from csv, tsv, txt, npy, npz and mat files; mistakes named with file and line."""
+"""Layer 6: recordings of several regions from files of many kinds; mistakes named with file and line."""
 
-import csv
 import os
 import pathlib
 import re
-import zipfile
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ._array_files import read_array
 from ._checks import require
-from ._optional import optional
+from ._files import read_text
+from ._table import GAPS, SECONDS, Table, counts, read_table, spacing, split_unit
 from .ising.recording import Recording
 
-_GAPS = ("", "nan", "na", "n/a", "null", "none", "-", "?")
-_TIME = re.compile(r"(?:t|time|times|seconds)\s*(?:[\(\[][^\)\]]*[\)\]])?", re.IGNORECASE)
-_TEXT, _ARRAYS = (".csv", ".tsv", ".txt", ".dat"), (".npy", ".npz", ".mat")
+_TEXT, _ARRAYS = (".csv", ".tsv", ".txt", ".dat", ".1D"), (".npy", ".npz", ".mat", ".h5", ".hdf5")
+_CALLED_TIME = ("t", "time", "times", "seconds")
+_UNITS = (*SECONDS, "sec", "second", "seconds", "msec", "minutes", "hours", "tr")
+_UNNAMED = ("", "unnamed: 0")  # of an index, as pandas writes it, and as it reads it again
+_INDEX = (*_UNNAMED, "index", "region", "regions", "roi", "name", "names", "label", "labels")
 
 
 def load_recording(
@@ -27,20 +29,32 @@ def load_recording(
     subject: Any = None,
     key: str | None = None,
     dt: Any = None,
+    header: bool | None = None,
+    index: bool | None = None,
+    time: bool | str | None = None,
 ) -> Recording:
-    """A recording of several regions from a file: csv, tsv, txt, npy, npz or mat (mat needs the extra `cli`).
+    """A recording of several regions from a file: csv, tsv, txt, dat, 1D (these also as .gz), npy, npz, mat, h5 or hdf5.
 
     One row per time, one column per region; `regions="rows"` for a file with one row per region. It must be said, as
     `regions="columns"` or `"rows"`, where there are fewer rows than columns: nothing is guessed.
 
-    Text: separated by tabs, semicolons, commas or blanks; with semicolons or tabs a decimal comma is understood; lines that
-    begin with `#` are skipped. A first line of names is a header (a line of numbers is data). A column `subject` (or the one
-    that `subject` names) becomes the subjects' labels, a column `t` or `time` gives `dt` where it is equally spaced, and
-    neither is a region. Empty cells and `nan` are missing samples, NaN.
+    Text: separated by tabs, semicolons, commas or blanks; decimal commas are understood where no comma separates; lines that
+    begin with `#` are skipped. A first line of names is a header, as are distinct whole numbers above other values
+    (pandas' columns without names). A column `subject` (or the one that `subject` names) becomes the subjects' labels. A
+    column `t` or `time` that increases evenly, or one with a unit such as `t (s)` that increases, is read as time and gives
+    `dt` if it is equally spaced. A first column that counts the rows, or has no name and increases or holds words, is an
+    index. None of these is a region, `notes` say what was read as what, and what may be read in two ways is refused.
+    Empty cells, `n/a` and `nan` are missing samples, NaN.
 
     - `names`: of the regions, instead of the header's; `subject`: a column's name, or labels (time,)
-    - `key`: which array of an npz or mat file, needed if it holds several; an array `subject` beside it is read as labels
+    - `key`: which array of an npz, mat, h5 or hdf5 file, needed if it holds several tables; an array `subject` beside it is
+      read as labels, an array `mask` as the places of missing samples
     - `dt`: time between samples, in any unit
+    - `header`: whether the first line holds names (with `regions="rows"`: the first column); told by its cells by default
+    - `index`: whether the first column is an index (with `regions="rows"`: the first line), to be left out
+    - `time`: the name of the column of times, or True for the one called time (without names the first); False for none
+
+    mat needs the extra `cli`, MATLAB 7.3, h5 and hdf5 need `data`.
 
     Raises `ValueError` in one sentence for files that are missing, empty, or not what their name says, for text among
     numbers (file, line, column), for fewer than two regions, and for what doesn't fit. Then: `binarize`, `fit_ising`.
@@ -48,259 +62,240 @@ def load_recording(
     file = pathlib.Path(path)
     require("regions", regions, 'be "columns" or "rows"', regions in (None, "columns", "rows"))
     require("dt", dt, "be a positive number", dt is None or (np.isreal(dt) and 0 < float(dt) < np.inf))
-    kind = file.suffix.lower()
+    for name, value in (("header", header), ("index", index)):
+        require(name, value, "be True, False or None", value is None or isinstance(value, bool))
+    require("time", time, "be a column's name, True, False or None", time is None or isinstance(time, (bool, str)))
+    kind = pathlib.Path(file.stem if file.suffix.lower() == ".gz" else file.name).suffix.lower()
+    text = kind in [each.lower() for each in _TEXT]
     if file.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; give a file.")
     if not file.is_file():
         raise ValueError(f"There is no file {str(path)!r}.")
-    if kind not in _TEXT + _ARRAYS:
-        raise ValueError(f"The file {str(path)!r} must end in {', '.join((*_TEXT, *_ARRAYS))}.")
+    if not text and (kind not in _ARRAYS or kind != file.suffix.lower()):
+        ends = f"{', '.join((*_TEXT, *_ARRAYS))}, or .gz after one of the first {len(_TEXT)}"
+        raise ValueError(f"The file {str(path)!r} must end in {ends}.")
     if file.stat().st_size == 0:
         raise ValueError(f"The file {str(path)!r} is empty.")
     column = subject if isinstance(subject, str) else None
-    if kind in _TEXT:
+    if text:
         if key is not None:
             raise ValueError(f"Argument `key` must be left out for {str(path)!r}, which holds one table, but got {key!r}.")
-        values, header, labels, step, notes = _text(file, regions, column)
+        read = _read(file, kind, regions == "rows")
+        found = _text(read, column, names, header, index, time)
     else:
-        values, labels = _array(file, kind, key, column)
-        header, step, notes = (), None, ()
-        values = _oriented(file, values, regions)
-    if values.shape[1] < 2:
-        raise ValueError(f"{str(path)!r} must hold at least 2 regions, but holds {values.shape[1]}.")
-    if values.shape[0] < 2:
-        raise ValueError(f"{str(path)!r} must hold at least 2 samples, but holds {values.shape[0]}.")
-    labels = labels if column is not None or subject is None else subject
-    step = step if dt is None else float(dt)
-    return Recording(values, header if names is None else tuple(names), labels, step, str(path), notes)
-
-
-def _oriented(file: pathlib.Path, values: np.ndarray, regions: str | None) -> np.ndarray:
-    """(time, regions), or a sentence that asks which axis is which."""
-    if regions is None and values.shape[0] < values.shape[1]:
-        rows, columns = values.shape
+        for name, value in (("header", header), ("index", index), ("time", time)):
+            require(name, value, f"be left out for {str(path)!r}, which holds arrays", not value)
+        values, labels, notes = read_array(file, key, column)
+        found = _Found(values.T if regions == "rows" else values, names, labels, None, notes)
+    samples, size = found.values.shape
+    if regions is None and samples < size:
         raise ValueError(
-            f'{str(file)!r} has fewer rows ({rows}) than columns ({columns}): say `regions="rows"` if each row is a region, '
+            f'{str(file)!r} has fewer rows ({samples}) than columns ({size}): say `regions="rows"` if each row is a region, '
             'or `regions="columns"` if each column is.'
         )
-    return values.T if regions == "rows" else values
+    if size < 2:
+        raise ValueError(f"{str(path)!r} must hold at least 2 regions, but holds {size}.")
+    if samples < 2:
+        raise ValueError(f"{str(path)!r} must hold at least 2 samples, but holds {samples}.")
+    labels = found.labels if column is not None or subject is None else subject
+    step = found.step if dt is None else float(dt)
+    return Recording(found.values, () if found.names is None else tuple(found.names), labels, step, str(path), found.notes)
 
 
-def _array(file: pathlib.Path, kind: str, key: str | None, subject: str | None) -> tuple[np.ndarray, Any]:
-    """The array of an npy, npz or mat file, and the subjects' labels beside it."""
-    arrays = _mat(file) if kind == ".mat" else _numpy(file, kind)
-    if kind == ".npy":
-        if key is not None:
-            raise ValueError(f"Argument `key` must be left out for {str(file)!r}, which holds one array, but got {key!r}.")
-        return _numbers(file, "it", arrays[""]), None
-    label = subject or "subject"
-    if subject is not None and subject not in arrays:
-        raise ValueError(f"{str(file)!r} has no array {subject!r} of subjects; it has {_listed(arrays)}.")
-    labels = np.ravel(arrays.pop(label)) if label in arrays and key != label else None
-    if key is None:
-        if len(arrays) != 1:
-            raise ValueError(f"{str(file)!r} must hold one array, or `key=` say which; it has {_listed(arrays)}.")
-        key = next(iter(arrays))
-    if key not in arrays:
-        raise ValueError(f"{str(file)!r} has no array {key!r}; it has {_listed(arrays)}.")
-    return _numbers(file, f"array {key!r}", arrays[key]), labels
+class _Found(NamedTuple):
+    values: np.ndarray  # (time, regions)
+    names: Any
+    labels: Any
+    step: float | None
+    notes: tuple[str, ...]
 
 
-def _listed(arrays: dict[str, np.ndarray]) -> str:
-    return ", ".join(f"{name!r} of shape {np.shape(each)}" for name, each in arrays.items()) or "none"
+def _read(file: pathlib.Path, kind: str, across: bool) -> Table:
+    """The cells of a file, one column per region."""
+    place = repr(str(file))
+    table = read_table(read_text(file), place, blanks=kind == ".1d")
+    if table is None:
+        raise ValueError(f"{place} is empty: it has no line of numbers.")
+    if across:
+        table.require_width(len(table.rows[0]), f"as line {table.lines[0]}")
+        return table.turned()
+    return table
 
 
-def _numpy(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
-    try:
-        found = np.load(file, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            arrays = {"": found}
+class _Columns:
+    """The columns of a table below its header, by their names in the file ("" if none)."""
+
+    def __init__(self, table: Table, subject: str | None, header: bool | None):
+        self.table, self.line = table, "Column 1" if table.across else f"Line {table.lines[0]}"
+        known = {*_CALLED_TIME, *_INDEX, "subject", *([subject.lower()] if subject else [])}
+        told = table.is_header(known) if header is None else header
+        self.unsure, self.first, self.notes = told is None, int(bool(told)), []
+        self.cells = table.rows[self.first :]
+        if not self.cells:
+            raise ValueError(f"{table.place} has a header, but no numbers.")
+        width, first = len(self.cells[0]), table.rows[0]
+        if not table.across:
+            if len(first) != width:
+                raise ValueError(
+                    f"{table.place}, line {table.lines[0]}: the header has {len(first)} names, "
+                    f"but line {table.lines[1]} has {width} values."
+                )
+            table.require_width(width, f"as line {table.lines[self.first]}", self.first)
+        self.names = self._header(header, first if told else [])
+
+    def _header(self, header: bool | None, first: list[str]) -> list[str]:
+        table, count = self.table, len(self.cells[0])
+        if first:
+            if header is None and all(table.number(each) is not None for each in first if each):
+                self.notes.append(f"{self.line} was read as names, {_few(first)}; `header=False` reads it as a sample.")
+            doubles = sorted({each for each in first if first.count(each) > 1})
+            if doubles:
+                where = self.line.lower()
+                raise ValueError(
+                    f"{table.place}, {where}: the header must name each column once, but repeats {doubles[0]!r}."
+                )
+            return first
+        told = re.search(r'ColumnLabels\s*=\s*"(.*?)"', " ".join(table.comments))  # as AFNI writes
+        labels = [each.strip() for each in told.group(1).split(";")] if told else list(table.names)
+        labels = labels[:-1] if labels and labels[-1] == "" else labels
+        if header is None and len(labels) == count and len(set(labels)) == count and not table.across:
+            self.notes.append(f"The names {_few(labels)} were read in a comment; `header=False` leaves them out.")
+            return labels
+        return [""] * count
+
+    def cell(self, at: int) -> list[str]:
+        return [row[at] for row in self.cells]
+
+    def numbers(self, columns: list[int]) -> np.ndarray:
+        return self.table.numbers(
+            columns, self.first, [self.names[at] or f"R{at + 1}" for at in columns] if any(self.names) else None
+        )
+
+    def called(self, at: int) -> str:
+        """The column in words: by name, or number, or by the line that it is in the file."""
+        if self.table.across:
+            return f"Line {self.table.lines[at]}"
+        return f"Column `{self.names[at]}`" if self.names[at] else f"Column {at + 1}"
+
+    def subject(self, wanted: str | None) -> int | None:
+        """The column of subjects' labels."""
+        lower, name = [each.lower() for each in self.names], (wanted or "subject").lower()
+        if name in lower:
+            return lower.index(name)
+        if wanted is not None:
+            has = f"it has {', '.join(self.names)}" if any(self.names) else "it has no header"
+            raise ValueError(f"{self.table.place} has no column {wanted!r} of subjects; {has}.")
+        return None
+
+    def index(self, at: int, index: bool | None) -> bool:
+        """Whether a column, the first, is an index."""
+        cells, name = self.cell(at), self.names[at].lower()
+        if index is not None:
+            if index:
+                self.notes.append(f"{self.called(at)} was left out as an index.")
+            return index
+        named, unnamed = any(self.names), name in _UNNAMED
+        columns = zip(*self.cells, strict=True)
+        counting = counts(cells) and (name in _INDEX if named else not all(counts(each) for each in columns))
+        words = all(self.table.number(each) is None and each.lower() not in GAPS for each in cells)
+        if words and ((named and name in _INDEX) or self.table.across):
+            how = "which holds words"
+        elif counting:
+            how = "which counts the rows"
+        elif named and unnamed and self.table.number(cells[0]) is not None:
+            x = self.numbers([at])[:, 0]
+            if spacing(x) not in ("even", "increasing"):
+                what = "has no name, and may be an index or a region: say `index=True` or `index=False`"
+                raise ValueError(f"{self.table.place}: {_small(self.called(at))} {what}.")
+            how = "which has no name and increases"
+            how += f" in steps of {x[1] - x[0]:g}" if spacing(x) == "even" else ""
         else:
-            with found:
-                arrays = {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        if "pickle" in str(error).lower() and file.read_bytes()[:6] == b"\x93NUMPY":
-            what = "holds Python objects, which are not loaded as they could run code; save plain arrays of numbers"
-            raise ValueError(f"{str(file)!r} {what}.") from None
-        raise ValueError(f"{str(file)!r} is not a readable {kind[1:]} file of NumPy arrays.") from None
-    if (kind == ".npy") != ("" in arrays):
-        raise ValueError(
-            f"{str(file)!r} is not what its name says: rename it to end in {'.npz' if kind == '.npy' else '.npy'}."
-        )
-    return arrays
+            return False
+        hint = "; if it holds times, `dt=` says their distance" if "increases" in how else ""
+        self.notes.append(f"{self.called(at)}, {how}, was left out as an index; `index=False` reads it as a region{hint}.")
+        return True
 
+    def time(self, kept: list[int], asked: bool | str | None, labels: Any) -> tuple[list[int], float | None]:
+        """Columns of times, and the step of the first that has one."""
+        if asked is False:
+            return [], None
+        called = [at for at in kept if split_unit(self.names[at])[0].lower() in _CALLED_TIME]
+        if isinstance(asked, str):
+            if asked not in self.names:
+                raise ValueError(f"{self.table.place} has no column {asked!r} of times; it has {', '.join(self.names)}.")
+            called = [self.names.index(asked)]
+        elif asked:
+            called = called if any(self.names) else kept[:1]
+            if len(called) != 1:
+                has = f"it has {', '.join(self.names)}" if any(self.names) else "it has none"
+                raise ValueError(f"{self.table.place} must have one column called time, or `time=` say which; {has}.")
+        steps = {at: self._times(at, asked, labels) for at in called}
+        times = [at for at, step in steps.items() if step is not None]
+        return times, next((step for step in steps.values() if step), None)
 
-def _mat(file: pathlib.Path) -> dict[str, np.ndarray]:
-    if file.read_bytes()[:10] == b"MATLAB 7.3" or file.read_bytes()[:4] == b"\x89HDF":
-        raise ValueError(f"{str(file)!r} is a MATLAB 7.3 file; save it with `save(…, '-v7')`.")
-    try:
-        found = optional("scipy.io", "cli").loadmat(file)
-    except ModuleNotFoundError:
-        raise
-    except Exception:  # scipy raises whatever the broken bytes lead it to
-        raise ValueError(f"{str(file)!r} is not a readable MATLAB file.") from None
-    return {name: each for name, each in found.items() if not name.startswith("__") and isinstance(each, np.ndarray)}
-
-
-def _numbers(file: pathlib.Path, what: str, array: np.ndarray) -> np.ndarray:
-    array = np.asarray(array)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{str(file)!r}: {what} must hold real numbers, but holds {array.dtype}.")
-    if array.ndim != 2:
-        hint = "; pass one subject's table, or stack them in time and give `subject=`" if array.ndim == 3 else ""
-        raise ValueError(f"{str(file)!r}: {what} must have two axes, (time, regions), but has shape {array.shape}{hint}.")
-    return array.astype(float)
-
-
-def _text(file: pathlib.Path, regions: str | None, subject: str | None) -> tuple[np.ndarray, Any, Any, Any, tuple[str, ...]]:
-    """Values (time, regions), names, subjects' labels, time step and notes of a text file."""
-    lines = _lines(file)
-    header, rows, decimal = _cells(file, lines, regions, subject)
-    if not rows:
-        raise ValueError(f"{str(file)!r} has a header, but no numbers.")
-    width = len(rows[0][1])
-    for line, row in rows:
-        if len(row) != width:
-            raise ValueError(
-                f"{str(file)!r}, line {line}: must have {width} values, as line {rows[0][0]}, but has {len(row)}."
+    def _times(self, at: int, asked: bool | str | None, labels: Any) -> float | None:
+        """The step of a column of times, 0 if there is no single one, None if it's a region."""
+        unit = split_unit(self.names[at])[1]
+        sure = bool(asked) or (unit is not None and unit.lower() in _UNITS)
+        if unit is not None and not sure:
+            return None
+        x = self.numbers([at])[:, 0]
+        how = spacing(x, labels)
+        if how == "no" and asked:
+            down = np.flatnonzero(~(np.diff(x) > 0))[0] + 1 if x.size > 1 else 0
+            self.table.refuse(
+                self.first + down, at, self.names[at] or None, "be a time later than the one before", f"{x[down]:g}"
             )
-    if regions == "rows":
-        named = all(not _is_number(row[0], decimal) for _, row in rows)
-        names = tuple(row[0] for _, row in rows) if named else ()
-        values = _parse(file, [(line, row[named:]) for line, row in rows], decimal, None, int(named))
-        if subject is not None:
-            raise ValueError(f'Argument `subject` must be labels, one per time, with regions="rows", but got {subject!r}.')
-        return values.T, names, None, None, ()
-    wanted = subject or "subject"
-    lower = [each.lower() for each in header or ()]
-    labels, step, notes, dropped = None, None, [], set()
-    if wanted.lower() in lower:
-        at = lower.index(wanted.lower())
-        labels, _ = _labels([row[at] for _, row in rows]), dropped.add(at)
-    elif subject is not None:
-        has = f"it has {', '.join(header)}" if header else "it has no header"
-        raise ValueError(f"{str(file)!r} has no column {subject!r} of subjects; {has}.")
-    for at, name in enumerate(header or ()):
-        if _TIME.fullmatch(name):
-            times = _parse(file, [(line, [row[at]]) for line, row in rows], decimal, [name], at)[:, 0]
-            step = _step(times, labels)
-            dropped.add(at)
-            notes.append(f"Column `{name}` was read as time.")
-        elif name == "" and [row[at] for _, row in rows[:2]] in (["0", "1"], ["1", "2"]):
-            dropped.add(at)
-            notes.append(f"Column {at + 1}, which has no name and counts the rows, was left out.")
-    kept = [k for k in range(width) if k not in dropped]
-    names = [header[k] for k in kept] if header else None
-    numbers = [(line, [row[k] for k in kept]) for line, row in rows]
-    values = _parse(file, numbers, decimal, names, 0)
-    if regions is None:
-        _oriented(file, values, None)
-    return values, tuple(names or ()), labels, step, tuple(notes)
+        if how == "no":
+            self.notes.append(f"{self.called(at)} was read as a region, as it doesn't increase throughout.")
+            return None
+        if not (sure or how == "even"):
+            why = "increases, but not evenly" if how == "increasing" else "increases, but starts again"
+            way = f'`time="{self.names[at]}"` for times, `time=False` for a region'
+            raise ValueError(f"{self.table.place}: {_small(self.called(at))} {why}: say {way}.")
+        away = "; `time=False` reads it as a region" if not asked else ""
+        uneven = {"even": "", "increasing": ", which are not equally spaced", "starting again": ", which start again"}[how]
+        self.notes.append(f"{self.called(at)} was read as time{uneven}{away}.")
+        steps = np.diff(x) if labels is None else np.diff(x)[labels[1:] == labels[:-1]]
+        return float(np.mean(steps)) if how == "even" else 0.0
 
 
-def _lines(file: pathlib.Path) -> list[tuple[int, str]]:
-    """Lines that hold something, with their numbers."""
-    raw = file.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise ValueError(f"{str(file)!r} is not a text file in UTF-8.")
-    numbered = [(k + 1, line) for k, line in enumerate(text.splitlines())]
-    lines = [(k, line) for k, line in numbered if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ValueError(f"{str(file)!r} is empty: it has no line of numbers.")
-    return lines
-
-
-def _cells(
-    file: pathlib.Path, lines: list[tuple[int, str]], regions: str | None, subject: str | None
-) -> tuple[list[str] | None, list[tuple[int, list[str]]], str]:
-    """Header or None, numbered rows of cells, and the decimal sign."""
-    few = [line for _, line in lines[:1000]]
-    separator = next((each for each in "\t;," if 2 * sum(each in line for line in few) >= len(few)), " ")
-    if separator == " ":
-        rows = [(k, line.split()) for k, line in lines]
-    else:
-        cells = csv.reader([line for _, line in lines], delimiter=separator)
-        rows = [(k, [each.strip() for each in row]) for (k, _), row in zip(lines, cells, strict=False)]
-    if all(row and row[-1] == "" for _, row in rows):
-        rows = [(k, row[:-1]) for k, row in rows]  # a separator at the end of every line
-    decimal = "," if separator in "\t;" else "."
-    number, first = rows[0]
-    words = [not _is_number(each, decimal) for each in first]
-    if regions == "rows":  # a header of times; names stand in the first column
-        whole = len(words) > 1 and all(words[1:])
-        return None, rows[1:] if whole else rows, decimal
-    if not any(words):
-        return None, rows, decimal
-    named = {"subject", "" if subject is None else subject.lower()} & {each.lower() for each in first if each}
-    if not (all(words) or named):
-        at = words.index(True)
-        if first[at].lower() in _GAPS and first[at]:
-            return None, rows, decimal
-        _refuse(file, number, at + 1, None, first[at])
-    if len(first) != len(rows[1][1] if len(rows) > 1 else first):
+def _text(table: Table, subject: str | None, names: Any, header: Any, index: Any, time: Any) -> _Found:
+    """The regions of a table, and what else it says. `names` may be of all columns but the subject's, or of the regions."""
+    columns = _Columns(table, subject, header)
+    who = columns.subject(subject)
+    labels = None if who is None else _labels(columns.cell(who))
+    kept = [at for at in range(len(columns.names)) if at != who]
+    given = None if names is None else [str(each) for each in names]
+    rest = kept[1:] if kept and columns.index(kept[0], index) else kept
+    for among in (kept, rest):
+        if given is not None and len(given) == len(among):
+            columns.names = [given[among.index(at)] if at in among else name for at, name in enumerate(columns.names)]
+            given = None
+    when, step = columns.time(rest, time, labels)
+    kept = [at for at in rest if at not in when]
+    values = columns.numbers(kept)
+    if columns.unsure:
         raise ValueError(
-            f"{str(file)!r}, line {number}: the header has {len(first)} names, "
-            f"but line {rows[1][0]} has {len(rows[1][1])} values."
+            f"{table.place}, {columns.line.lower()}: {_few(table.rows[0])} may be names or a sample: say `header=True` or "
+            "`header=False`."
         )
-    doubles = sorted({each for each in first if first.count(each) > 1})
-    if doubles:
-        raise ValueError(f"{str(file)!r}, line {number}: the header must name each column once, but repeats {doubles[0]!r}.")
-    return first, rows[1:], decimal
+    repeat = re.search(r'RowTR\s*=\s*"([^"]*)"', " ".join(table.comments))  # as AFNI writes
+    step = float(repeat.group(1)) if step is None and repeat else step
+    found = given or ([columns.names[at] or f"R{at + 1}" for at in kept] if any(columns.names) else None)
+    return _Found(values, found, labels, step, tuple(columns.notes))
 
 
-def _parse(
-    file: pathlib.Path, rows: list[tuple[int, list[str]]], decimal: str, names: Sequence[str] | None, first: int
-) -> np.ndarray:
-    """Numbers of the cells, NaN where one is missing."""
-    values = np.empty((len(rows), len(rows[0][1])))
-    for k, (line, row) in enumerate(rows):
-        try:
-            if any("_" in cell for cell in row):
-                raise ValueError
-            values[k] = row  # fast where all is well
-        except ValueError:
-            for at, cell in enumerate(row):
-                text = cell.replace(",", ".") if decimal == "," else cell
-                if cell.lower() in _GAPS:
-                    values[k, at] = np.nan
-                elif _is_number(text, decimal):
-                    values[k, at] = float(text)
-                else:
-                    _refuse(file, line, first + at + 1, names[at] if names else None, cell)
-    return values
+def _few(cells: Sequence[str]) -> str:
+    shown = [each for each in cells if each]
+    return ", ".join(shown[:4]) + (", …" if len(shown) > 4 else "")
 
 
-def _refuse(file: pathlib.Path, line: int, column: int, name: str | None, cell: str) -> None:
-    where = f"column {column}" if name is None else f"column `{name}`"
-    raise ValueError(f"{str(file)!r}, line {line}, {where}: must be a number, but got {cell!r}.")
-
-
-def _is_number(text: str, decimal: str) -> bool:
-    try:
-        float(text.replace(",", ".") if decimal == "," else text)
-    except ValueError:
-        return False
-    return "_" not in text
+def _small(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _labels(cells: list[str]) -> np.ndarray:
     """Whole numbers if all are, else words."""
-    return (
-        np.asarray([int(each) for each in cells])
-        if all(re.fullmatch(r"[+-]?\d+", each) for each in cells)
-        else np.asarray(cells)
-    )
-
-
-def _step(times: np.ndarray, labels: Any) -> float | None:
-    """The time step where samples are equally spaced within each subject."""
-    steps = np.diff(times)
-    if labels is not None:
-        steps = steps[labels[1:] == labels[:-1]]
-    if steps.size == 0 or not np.all(np.isfinite(steps)) or steps.min() <= 0:
-        return None
-    return float(np.mean(steps)) if np.ptp(steps) <= 1e-3 * np.max(steps) else None
+    whole = all(re.fullmatch(r"[+-]?\d+", each) for each in cells)
+    return np.asarray([int(each) for each in cells] if whole else cells)

@@ -245,6 +245,12 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"The file '.*binary.toml' is not valid TOML"):
         Document(tmp_path / "binary.toml")
+    (tmp_path / "utf16.toml").write_text("t1 = 1.0", encoding="utf-16")
+    with pytest.raises(ValueError, match=r"utf16.toml' is not valid TOML in UTF-8, but in UTF-16; save it as UTF-8"):
+        Document(tmp_path / "utf16.toml")
+    (tmp_path / "bom.toml").write_bytes(b"\xef\xbb\xbft1 = 1.0\r\n[a]\r\nb = 2")
+    document = Document(tmp_path / "bom.toml")
+    assert document.values == {"t1": 1.0, "a": {"b": 2}} and document.where(("a", "b")).endswith("line 3")
     with pytest.raises(ValueError, match="table `over` or `sample` must be given"):
         read_job(Document(written(tmp_path, "t1 = 1.0\n[y0]\nr = 1.0\n[observe]\n")))
 

@@ -1,11 +1,13 @@
 """`nmmjax fit config.toml data.csv`: what it writes, one sentence for every mistake; pictures of fits are labelled."""
 
+import gzip
 import re
 import tomllib
 
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -265,6 +267,37 @@ def test_units_separators_and_names(tmp_path):
         CONFIG.replace('"eta", "Delta"', '"tau", "Delta"').replace("eta = [-6.0", "tau = [1.0").replace("-3.0]", "20.0]")
     )
     assert refused(tmp_path, "longer than 10 times the model's τ from 1 to 20", free_tau, "t,r\n0,1\n300,1\n700,1\n")
+
+
+SAMPLES = np.array([[0.0, 0.01, -2.5], [5.0, np.nan, -1.25], [15.5, 0.0125, -1.5]])
+
+
+@pytest.mark.parametrize(
+    ("how", "head"),
+    [
+        ({"sep": "\t", "decimal": ","}, ""),
+        ({"sep": ";", "decimal": ","}, ""),
+        ({"sep": " ", "na_rep": "nan"}, ""),
+        ({"sep": " ", "decimal": ",", "na_rep": "n/a"}, ""),
+        ({"sep": "\t", "na_rep": "n/a", "index": False}, ""),
+        ({"encoding": "utf-8-sig"}, ""),
+        ({"sep": ";", "decimal": ",", "index": False}, "sep=;\n"),
+        ({"index": False}, "# "),
+    ],
+)
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_recordings_are_read_as_other_recordings_are(tmp_path, how, head, ending):
+    """As `load_recording` reads them: tabs, decimal commas, blanks, byte-order marks, an index, compressed."""
+    text = head + pd.DataFrame(SAMPLES, columns=["t", "r", "v"]).to_csv(**how)
+    raw = text.encode(how.get("encoding", "utf8"))
+    (tmp_path / f"d.csv{ending}").write_bytes(gzip.compress(raw) if ending else raw)
+    (tmp_path / "c.toml").write_text(CONFIG, encoding="utf-8-sig")
+    target = read_job(Document(tmp_path / "c.toml"), tmp_path / f"d.csv{ending}").task().target
+    np.testing.assert_array_equal(target.ts, SAMPLES[:, 0])
+    at = np.searchsorted(target.grid, target.ts)
+    seen = np.asarray(target.data)[:, at].T
+    np.testing.assert_array_equal(seen[~np.isnan(SAMPLES[:, 1:])], SAMPLES[:, 1:][~np.isnan(SAMPLES[:, 1:])])
+    assert target.missing == 1
 
 
 def test_networks_have_columns_per_node(tmp_path):

@@ -126,6 +126,8 @@ def test_a_model_is_read_again(done, tmp_path):
     assert again.names == NAMES and again.accuracy == model.accuracy and again.status == "converged" and again.data is None
     content = json.loads((out / "model.json").read_text(encoding="utf8"))
     assert content["accuracy"] == model.accuracy and content["threshold"] == "0" and "jax" in content["versions"]
+    (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + (out / "model.json").read_bytes())
+    assert nmm.load_ising(tmp_path / "bom.json").names == NAMES
     by_hand = nmm.IsingModel(H, J)
     assert nmm.load_ising(nmm.save_ising(by_hand, tmp_path / "m.json")).fit is None
     assert repr(nmm.load_ising(tmp_path / "m.json")) == repr(by_hand)
@@ -241,6 +243,40 @@ def test_choices_and_few_samples_are_said(tmp_path, capsys):
     assert "Warning: 40 samples for 2^6 = 64 states" in out and "`--choose`" in out
     text = (tmp_path / "a" / "report.md").read_text(encoding="utf8")
     assert "**Few data: 0.62 samples per pattern.**" in text and "too few to know how often patterns occur" in text
+
+
+def test_a_global_signal_is_said(tmp_path, capsys):
+    common = 30 * np.random.default_rng(2).normal(size=(800, 1))
+    path = write(
+        tmp_path / "b.csv", signals() + common, ("1001", "1002", "1003", "1004"), ["\ufeff# with a byte-order mark"]
+    )
+    options = {"penalty": 0.01, "shuffles": 0, "figures": "none"}
+    landscape(path, out=tmp_path / "a", **options)
+    text, said = (tmp_path / "a" / "report.md").read_text(encoding="utf8"), capsys.readouterr().out
+    for each in (text, said):
+        assert re.search(
+            r"In 9.* % of the samples all 4 regions are active or none is: a global signal .*`--global-signal reg", each
+        )
+    assert "Line 2 was read as names, 1001, 1002, 1003, 1004; `--no-header` reads it as a sample." in text
+    landscape(path, out=tmp_path / "b", global_signal="regress", **options)
+    text, said = (tmp_path / "b" / "report.md").read_text(encoding="utf8"), capsys.readouterr().out
+    assert "a global signal" not in text + said and "Threshold: mean, global signal regressed out" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("0,1\n1,0\n1,1\n0,0\n0,1\n", {}, "may be names or a sample: say `--header` or `--no-header`"),
+        (",a,b\n3,1,2\n1,2,1\n2,2,2\n1,1,1\n", {}, "may be an index or a region: say `--index` or `--no-index`"),
+        ("t,a,b\n0,1,2\n1,2,1\n5,2,2\n6,1,1\n", {}, "say `--time 't'` for times, `--time none` for a region"),
+        ("t,a,b\n0,1,2\n1,2,1\n5,2,2\n6,1,1\n", {"time": "x"}, "has no column 'x' of times; it has t, a, b"),
+        ("a,b\n0,1\n1,2\n", {"global_signal": "no"}, 'Option `--global-signal` must be "keep" or "regress"'),
+    ],
+)
+def test_tables_that_may_be_read_in_two_ways(tmp_path, unchecked, content, options, message):
+    (tmp_path / "b.csv").write_text(content, encoding="utf8")
+    with pytest.raises(ValueError, match=message):
+        landscape(tmp_path / "b.csv", out=tmp_path / "out", **options)
 
 
 @pytest.mark.slow

@@ -3,11 +3,12 @@
 import bisect
 import contextlib
 import os
-import pathlib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
+
+from .._files import read_text
 
 Path = tuple[str | int, ...]
 
@@ -17,12 +18,10 @@ class Document:
 
     def __init__(self, file: str | os.PathLike[str]):
         self.file = str(file)
+        text = read_text(file, "valid TOML in UTF-8")
         try:
-            text = pathlib.Path(file).read_text(encoding="utf8")
             self.values = tomllib.loads(text)
-        except OSError as error:
-            raise ValueError(f"The file {self.file!r} could not be read: {error.strerror}.") from None
-        except ValueError as error:  # not UTF-8, or not TOML, in which case it says the line
+        except ValueError as error:  # says the line
             raise ValueError(f"The file {self.file!r} is not valid TOML: {error}.") from None
         self._lines = lines_of(text)
 

@@ -16,7 +16,7 @@ from .._checks import require
 from .._files import replace_text
 from .._optional import optional
 from ..ising.fitting import fit_ising
-from ..ising.recording import Recording, binarize
+from ..ising.recording import Recording, about_global_signal, binarize
 from ..ising.significance import IsingBootstrap, ShuffleTest, bootstrap_ising, shuffle_test
 from ..ising.validation import cross_validate_ising, select_regions
 from ..ising.walsh import LARGEST
@@ -43,6 +43,10 @@ def landscape(
     subject: str | None = None,
     key: str | None = None,
     dt: float | None = None,
+    header: bool | None = None,
+    index: bool | None = None,
+    time: str | None = None,
+    global_signal: str = "keep",
     drop_missing: bool = False,
     method: str = "auto",
     penalty: float = 0.0,
@@ -55,9 +59,10 @@ def landscape(
 ) -> None:
     """The energy landscape of a recording: a report (Markdown, HTML), tables (CSV), the model (JSON) and figures.
 
-    The recording: csv, tsv, txt, npy, npz or mat, one column per region, with or without names in the first line. Each
-    region becomes active or inactive by a threshold, the pairwise maximum-entropy model is fitted, and its minima, basins
-    and barriers are found, with the time that the recording spends in each.
+    The recording: csv, tsv, txt, dat, 1D (these also as .gz), npy, npz, mat, h5 or hdf5, one column per region, with or
+    without names in the first line. Each region becomes active or inactive by a threshold, the
+    pairwise maximum-entropy model is fitted, and its minima, basins and barriers are found, with the time that the recording
+    spends in each.
 
     Parameters
     ----------
@@ -76,9 +81,17 @@ def landscape(
     subject
         Column (or array) that says whose sample it is.
     key
-        Which array of an npz or mat file.
+        Which array of an npz, mat, h5 or hdf5 file.
     dt
         Time between samples, for dwell times.
+    header
+        Whether the first line holds names; told by its cells by default.
+    index
+        Whether the first column is an index, to be left out; told by its cells by default.
+    time
+        The column of times, or `none` if all are regions; one called time that increases by default.
+    global_signal
+        `keep`, or `regress` to take the mean over all regions out of each of them before the threshold.
     drop_missing
         Leave out samples in which a region has no value; nothing is counted across the gaps.
     method
@@ -108,10 +121,13 @@ def landscape(
     if recording is None:
         raise ValueError("The recording must be given: nmmjax landscape bold.csv (or --example for one to begin with).")
     _check(regions, method, penalty, shuffles, bootstrap, seed, figures)
+    plan = _Plan(choose, _threshold(threshold), global_signal, drop_missing, method, penalty, seed)
     with using_precision("float64"):
         try:
-            read = load_recording(recording, regions, subject=subject, key=key, dt=dt)
-            plan = _Plan(choose, _threshold(threshold), drop_missing, method, penalty, seed)
+            when = False if time == "none" else time
+            about = {"subject": subject, "key": key, "dt": dt, "header": header, "index": index, "time": when}
+            read = load_recording(recording, regions, **about)
+            read = dataclasses.replace(read, notes=tuple(_as_options(each) for each in read.notes))
             done = _fitted(recording, read, plan, _numbers(read, select), say)
         except ValueError as error:
             raise ValueError(_as_options(str(error))) from None
@@ -138,6 +154,7 @@ def landscape(
 class _Plan:
     choose: int | None
     threshold: Any
+    global_signal: str
     drop_missing: bool
     method: str
     penalty: float
@@ -200,7 +217,7 @@ def _fitted(file: pathlib.Path, read: Recording, plan: _Plan, at: list[int], say
     size, samples = used.values.shape[1], used.values.shape[0]
     if plan.choose is None and size > _EXACT and plan.method == "auto":
         raise ValueError(_too_many(file, size, samples))
-    data = binarize(used, plan.threshold)
+    data = binarize(used, plan.threshold, global_signal=plan.global_signal)
     if plan.choose is not None:
         most = min(size, LARGEST)
         require("choose", plan.choose, f"be from 2 to {most}", 2 <= plan.choose <= most)
@@ -217,6 +234,8 @@ def _fitted(file: pathlib.Path, read: Recording, plan: _Plan, at: list[int], say
         model = fit_ising(data, plan.method, penalty=plan.penalty, key=plan.key(0))
     for each in caught:
         say(f"Warning: {_as_options(str(each.message))}")
+    if about := about_global_signal(data):
+        notes += [f"**{_as_options(about)}**"]
     found = model.landscape(key=plan.key(1))
     return Analysis(file, read, data, model, found, tuple(notes), gaps=gaps is not None)
 
@@ -354,8 +373,18 @@ def _as_options(text: str) -> str:
     text = text.replace("`select_regions`", "`--choose`").replace("use `binarize(recording)`", "use `--threshold`")
     text = re.sub(r'`(regions|method|penalty|key|subject|dt|threshold)=(?:"?([\w.]+)"?)?`',
                   lambda m: f"`--{m[1]}{' ' + m[2] if m[2] else ''}`", text)  # fmt: skip
+    text = text.replace('`binarize(recording, global_signal="regress")`', "`--global-signal regress`")
+    text = text.replace("give each region a `threshold=` of its own", "choose the `--threshold`")
+    text = text.replace("`time=False`", "`--time none`").replace("`time=True`", "`--time NAME`")
+    text = re.sub(r'`time="(.*?)"`', r"`--time '\1'`", text).replace("`time=`", "`--time`")
+    text = re.sub(r"`(header|index)=True`", r"`--\1`", text)
+    text = re.sub(r"`(header|index)=False`", r"`--no-\1`", text).replace("`global_signal`", "`global-signal`")
     text = re.sub(r'\b(regions|method|threshold)="(\w+)"', r"`--\1 \2`", text)
-    return re.sub(r"Argument `(regions|method|penalty|key|subject|dt|threshold|choose)`", r"Option `--\1`", text)
+    return re.sub(
+        r"Argument `(regions|method|penalty|key|subject|dt|threshold|choose|header|index|time|global-signal)`",
+        r"Option `--\1`",
+        text,
+    )
 
 
 def _command() -> str:

@@ -1,56 +1,42 @@
-"""Layer 6: recordings in CSV files: columns by name, gaps as NaN, units; mistakes answered with file, line and column."""
+"""Layer 6: recordings in text tables: columns by name, gaps as NaN, units; mistakes answered with file, line and column."""
 
-import csv
 import dataclasses
 import os
-import pathlib
-import re
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
+from .._files import read_text
+from .._table import SECONDS, read_table, split_unit
 from .configuration import Document
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0}
 HERTZ = {"Hz": 1.0, "1/s": 1.0, "spikes/s": 1.0, "kHz": 1e3, "1/ms": 1e3}
-_GAPS = ("", "nan", "na", "n/a", "null", "none", "-", "?")
 _LARGEST_RATE, _SMALLEST_RATE, _LARGEST_VOLTAGE = 100.0, 1e-4, 30.0  # of r τ and |v|, beyond which units must be wrong
 _LONGEST_STEP = 10.0  # in τ
 
 
 class Table:
-    """A CSV file with a header: text by column, units from headers such as `t (ms)`. Commas, semicolons or tabs separate;
-    lines that begin with `#` before the header are skipped. Raises `ValueError` if it can't be read."""
+    """A text table with a header: text by column, units from headers such as `t (ms)`. Raises `ValueError` if it can't be
+    read."""
 
     def __init__(self, file: str | os.PathLike[str]):
         self.file = str(file)
-        try:
-            text = pathlib.Path(file).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise ValueError(f"The file {self.file!r} could not be read: {error.strerror}.") from None
-        except ValueError:
-            raise ValueError(f"The file {self.file!r} is not a text file in UTF-8.") from None
-        lines = text.splitlines()
-        first = next((k for k, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
-        if first is None:
+        table = read_table(read_text(file), self.file)
+        if table is None:
             raise ValueError(f"The file {self.file!r} is empty; it must have a header and a line per sample.")
-        separator = max("\t;,", key=lines[first].count)
-        self.decimal = "," if separator == ";" else ""
-        cells = [[cell.strip() for cell in row] for row in csv.reader(lines[first:], delimiter=separator)]
-        if all(_is_number(cell) for cell in cells[0]):
-            names = "a header that names its columns, such as t,r,v"
-            raise ValueError(f"{self.file}, line {first + 1}: must be {names}, but got numbers.")
-        headers = [re.fullmatch(r"(.*?)\s*(?:[\(\[]([^\)\]]*)[\)\]])?", cell) for cell in cells[0]]
-        self.names = [match.group(1) if match else cell for match, cell in zip(headers, cells[0], strict=True)]
-        self.units = {
-            name: match.group(2).strip() for name, match in zip(self.names, headers, strict=True) if match and match.group(2)
-        }
-        self.rows = [(first + 1 + k, row) for k, row in enumerate(cells) if k > 0 and any(row)]
-        for line, row in self.rows:
-            if len(row) != len(self.names):
-                count = f"have {len(self.names)} values, as the header has names"
-                raise ValueError(f"{self.file}, line {line}: must {count}, but has {len(row)}.")
-        if not self.rows:
+        names = list(table.names) or table.rows[0]
+        if all(table.number(cell) is not None for cell in names):
+            rule = "a header that names its columns, such as t,r,v"
+            raise ValueError(f"{self.file}, line {table.lines[0]}: must be {rule}, but got numbers.")
+        first = 0 if table.names else 1
+        full = [k for k, row in enumerate(table.rows) if k >= first and any(row)]
+        self.table = dataclasses.replace(table, rows=[table.rows[k] for k in full], lines=[table.lines[k] for k in full])
+        self.lines = self.table.lines
+        pairs = [split_unit(each) for each in names]
+        self.names = [name for name, _ in pairs]
+        self.units = {name: unit for name, unit in pairs if unit}
+        self.table.require_width(len(names), "as the header has names")
+        if not full:
             raise ValueError(f"{self.file}: must have a line per sample below its header, but has none.")
 
     def has(self, name: str) -> bool:
@@ -65,17 +51,8 @@ class Table:
             raise ValueError(
                 f"{self.file}: column `{name}` must be there once, but is there {self.names.count(name)} times."
             )
-        at = self.names.index(name)
-        values = np.full(len(self.rows), np.nan)
-        for k, (line, row) in enumerate(self.rows):
-            text = row[at]
-            if text.lower() in _GAPS:
-                continue
-            number = text.replace(self.decimal, ".") if self.decimal else text
-            if not _is_number(number) or not np.isfinite(float(number)):
-                self._refuse(line, name, "be a number, or empty where a sample is missing", repr(text))
-            values[k] = float(number)
-        return values
+        rule = "be a number, or empty where a sample is missing"
+        return self.table.numbers([self.names.index(name)], names=[name], rule=rule, finite=True)[:, 0]
 
     def times(self, name: str) -> np.ndarray:
         """A column without gaps that increases."""
@@ -84,23 +61,12 @@ class Table:
             raise ValueError(f"{self.file}: must have at least 2 samples, but has {values.size}.")
         gaps = np.flatnonzero(np.isnan(values))
         if gaps.size:
-            self._refuse(self.rows[gaps[0]][0], name, "be a time", "nothing")
+            self.table.refuse(int(gaps[0]), 0, name, "be a time", "nothing")
         back = np.flatnonzero(np.diff(values) <= 0)
         if back.size:
             before, now = values[back[0]], values[back[0] + 1]
-            self._refuse(self.rows[back[0] + 1][0], name, f"be later than {before:g} on the line before", f"{now:g}")
+            self.table.refuse(int(back[0]) + 1, 0, name, f"be later than {before:g} on the line before", f"{now:g}")
         return values
-
-    def _refuse(self, line: int, name: str, rule: str, value: str) -> NoReturn:
-        raise ValueError(f"{self.file}, line {line}, column `{name}`: must {rule}, but got {value}.")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +102,7 @@ def read_recording(document: Document, table: Table, nodes: int | None) -> Recor
         if missing.all():
             raise ValueError(f"{table.file}: column `{columns[each][0]}` must have at least one sample, but has none.")
         if missing.any():
-            lines = [table.rows[k][0] for k in np.flatnonzero(missing.reshape(ts.size, -1).any(axis=1))]
+            lines = [table.lines[k] for k in np.flatnonzero(missing.reshape(ts.size, -1).any(axis=1))]
             notes.append(f"{int(missing.sum())} samples of {each} are missing and masked (lines {_ranges(lines)}).")
     steps = np.diff(ts)
     if np.ptp(steps) > 1e-6 * np.max(steps):
