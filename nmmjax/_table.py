@@ -114,15 +114,17 @@ class Table:
             return True
         if any(gaps[1:]) or (gaps[0] and first[0] != ""):
             return False
-        if gaps[0] and all(_WHOLE.fullmatch(first[at]) for at in rest) and counts(row[0] for row in below):
-            return True
+        column = [row[0] for row in below if row]
+        if gaps[0] and (counts(column) or all(self.number(x) is None and x.lower() not in GAPS for x in column)):
+            return True  # an index without a name
         return self._numbered(rest, first, below)
 
     def _numbered(self, at: list[int], first: list[str], below: list[list[str]]) -> bool | None:
         """Whether whole numbers are names of columns; None if that can't be told."""
         ids = [first[k] for k in at]
         if not below or not all(_WHOLE.fullmatch(each) for each in ids) or len(set(ids)) < len(ids):
-            return False
+            ramp = [self.number(each) for each in ids]  # 0.0, 1.0, 2.0
+            return None if below and len(ids) > 2 and ramp in (_ramp(0, len(ids)), _ramp(1, len(ids))) else False
         if self.quoted:
             return True
         cells = [row[k] for row in below for k in at if k < len(row) and row[k].lower() not in GAPS]
@@ -141,7 +143,12 @@ class Table:
         inside = [lowest(c[1:]) <= n <= -lowest([None if x is None else -x for x in c[1:]])
                   for n, c in zip(numbers, columns, strict=True)]  # fmt: skip
         outside = len(below) >= _COUNT and not any(inside)
-        return None if np.all(steps == 1) or (len(ids) > 3 and np.all(steps > 0)) or outside else False
+        ramp = np.all(steps == 1) and (len(ids) > 3 or numbers[0] < 2)
+        return None if ramp or (len(ids) > 3 and np.all(steps > 0)) or outside else False
+
+
+def _ramp(start: int, count: int) -> list[int]:
+    return list(range(start, start + count))
 
 
 def lowest(values: Iterable[float | None]) -> float:

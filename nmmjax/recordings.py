@@ -187,16 +187,17 @@ class _Columns:
             raise ValueError(f"{self.table.place} has no column {wanted!r} of subjects; {has}.")
         return None
 
-    def index(self, at: int, index: bool | None) -> bool:
-        """Whether a column, the first, is an index."""
-        cells, name = self.cell(at), self.names[at].lower()
+    def index(self, at: int, index: bool | None, asked: bool | str | None) -> bool:
+        """Whether a column, the first, is an index; `asked`: what is said of the times."""
+        cells, name, asked = self.cell(at), self.names[at].lower(), asked.lower() if isinstance(asked, str) else asked
+        if index is None and (name == asked or (asked is True and not any(self.names)) or _called_time(name)):
+            return False
         if index is not None:
             if index:
                 self.notes.append(f"{self.called(at)} was left out as an index.")
             return index
         named, unnamed = any(self.names), name in _UNNAMED
-        columns = zip(*self.cells, strict=True)
-        counting = counts(cells) and (name in _INDEX if named else not all(counts(each) for each in columns))
+        counting = counts(cells) and not all(counts(each) for each in zip(*self.cells, strict=True))
         words = all(self.table.number(each) is None and each.lower() not in GAPS for each in cells)
         if words and ((named and name in _INDEX) or self.table.across):
             how = "which holds words"
@@ -219,7 +220,7 @@ class _Columns:
         """Columns of times, and the step of the first that has one."""
         if asked is False:
             return [], None
-        called = [at for at in kept if split_unit(self.names[at])[0].lower() in _CALLED_TIME]
+        called = [at for at in kept if _called_time(self.names[at])]
         if isinstance(asked, str):
             if asked not in self.names:
                 raise ValueError(f"{self.table.place} has no column {asked!r} of times; it has {', '.join(self.names)}.")
@@ -246,12 +247,16 @@ class _Columns:
             self.table.refuse(
                 self.first + down, at, self.names[at] or None, "be a time later than the one before", f"{x[down]:g}"
             )
-        if how == "no":
+        again = x[np.isfinite(x)]
+        gaps = how == "no" and again.size >= 4 and again.size < x.size and labels is None and spacing(again) != "no"
+        if how == "no" and not (sure or gaps):
             self.notes.append(f"{self.called(at)} was read as a region, as it doesn't increase throughout.")
             return None
-        if not (sure or how == "even"):
-            why = "increases, but not evenly" if how == "increasing" else "increases, but starts again"
+        if how == "no" or not (sure or how == "even"):
+            why = {"increasing": "increases, but not evenly", "starting again": "increases, but starts again"}
+            why = why.get(how, "increases, but has gaps" if gaps else "has a unit of time, but doesn't increase throughout")
             way = f'`time="{self.names[at]}"` for times, `time=False` for a region'
+            way = "`time=False` for a region, or mend it" if how == "no" else way
             raise ValueError(f"{self.table.place}: {_small(self.called(at))} {why}: say {way}.")
         away = "; `time=False` reads it as a region" if not asked else ""
         uneven = {"even": "", "increasing": ", which are not equally spaced", "starting again": ", which start again"}[how]
@@ -267,7 +272,9 @@ def _text(table: Table, subject: str | None, names: Any, header: Any, index: Any
     labels = None if who is None else _labels(columns.cell(who))
     kept = [at for at in range(len(columns.names)) if at != who]
     given = None if names is None else [str(each) for each in names]
-    rest = kept[1:] if kept and columns.index(kept[0], index) else kept
+    rest = kept[1:] if kept and columns.index(kept[0], index, time) else kept
+    if index is None and len(rest) < len(kept) and rest and columns.names[rest[0]].lower() == _UNNAMED[1]:
+        rest = rest[1:] if columns.index(rest[0], index, time) else rest  # written, read and written again by pandas
     for among in (kept, rest):
         if given is not None and len(given) == len(among):
             columns.names = [given[among.index(at)] if at in among else name for at, name in enumerate(columns.names)]
@@ -289,6 +296,10 @@ def _text(table: Table, subject: str | None, names: Any, header: Any, index: Any
 def _few(cells: Sequence[str]) -> str:
     shown = [each for each in cells if each]
     return ", ".join(shown[:4]) + (", …" if len(shown) > 4 else "")
+
+
+def _called_time(name: str) -> bool:
+    return split_unit(name)[0].lower() in _CALLED_TIME
 
 
 def _small(text: str) -> str:

@@ -165,6 +165,7 @@ SPINS = np.where(TABLE > 0, 1, 0)
 COUNTS = RNG.poisson(5, (12, 3))
 EVENLY = np.column_stack([np.arange(12) * 0.5, TABLE[:, :2]])
 GAPPED = np.where(np.eye(12, 3) > 0, np.nan, TABLE)
+FEW = [[5, 9], [4, 8], [7, 7], [3, 9], [4, 10]]
 R = '"x" "y z"\n' + "".join(f'"{k + 1}" {a} {b}\n' for k, (a, b) in enumerate(TABLE[:, :2]))
 AFNI = '# <matrix\n# ColumnLabels = "a ; b ; c"\n# RowTR = "2.5"\n# >\n ' + text(TABLE, "  ") + "# </matrix>\n"
 TABLES = [  # (file, who writes it, how it is written, options, names, values, words of the notes)
@@ -194,6 +195,14 @@ TABLES = [  # (file, who writes it, how it is written, options, names, values, w
     ("a.csv", lambda path: pd.DataFrame(TABLE.T).to_csv(path, header=False, index=False), {}, {"regions": "rows"}, PLAIN,
      TABLE, ()),
     ("a.csv", frame(), {"encoding": "utf-8-sig"}, {}, NUMBERED, TABLE, ("Line 1", "Column 1")),
+    ("a.csv", frame(columns=[0.0, 1.0, 2.0]), {}, {}, ("0.0", "1.0", "2.0"), TABLE, ("Line 1", "Column 1")),
+    ("a.csv", frame(COUNTS, index=list("abcdefghijkl")), {}, {}, NUMBERED, COUNTS, ("Line 1", "which holds words")),
+    ("a.csv", frame(columns=LETTERS), {"index_label": "volume"}, {}, LETTERS, TABLE, ("Column `volume`, which counts",)),
+    ("a.csv", frame(columns=LETTERS), {"index_label": "volume"}, {"index": False}, ("volume", *LETTERS),
+     np.column_stack([np.arange(12), TABLE]), ()),
+    ("a.csv", lambda path: (pd.DataFrame(TABLE).to_csv(path), pd.read_csv(path).to_csv(path)), {}, {}, NUMBERED, TABLE,
+     ("Column 1, which counts", "Column `Unnamed: 0`, which counts")),
+    ("a.txt", lambda path: np.savetxt(path, FEW, fmt="%d"), {}, {}, ("R1", "R2"), FEW, ()),
     ("a.csv.gz", frame(), {}, {}, NUMBERED, TABLE, ("Line 1", "Column 1")),
     ("a.tsv", frame(GAPPED), {"sep": "\t", "na_rep": "n/a", "index": False}, {}, NUMBERED, GAPPED, ("Line 1",)),
     ("a.tsv.gz", frame(GAPPED, LETTERS), {"sep": "\t", "na_rep": "n/a", "index": False}, {}, LETTERS, GAPPED, ()),
@@ -254,6 +263,13 @@ def test_times_without_a_header_or_a_single_step(tmp_path):
     assert nmm.load_recording(tmp_path / "a.csv").names == PLAIN
     found = nmm.load_recording(tmp_path / "a.csv", time=True)
     assert found.dt == 0.5 and found.values.shape == (12, 2)
+    counted = np.column_stack([np.arange(12), TABLE])
+    for how, options, dt in (({"header": False}, {"time": True}, 1.0), ({"index_label": "t"}, {}, 1.0),
+                             ({"index_label": "scan"}, {"time": "scan"}, 1.0), ({"header": False}, {}, None)):  # fmt: skip
+        frame(TABLE, LETTERS)(tmp_path / "n.csv", **how)
+        found = nmm.load_recording(tmp_path / "n.csv", **options)
+        assert found.dt == dt
+        np.testing.assert_array_equal(found.values, counted[:, 1:])
     frame(np.column_stack([EVENLY[:, 0] ** 2, TABLE]), ["Time (ms)", *LETTERS])(tmp_path / "b.csv", index=False)
     found = nmm.load_recording(tmp_path / "b.csv")
     assert found.names == LETTERS and found.dt is None and "not equally spaced" in found.notes[0]
@@ -268,11 +284,14 @@ def test_times_without_a_header_or_a_single_step(tmp_path):
     ("content", "options", "message"),
     [
         ("0,1\n1,0\n1,1\n0,0\n0,1\n", {}, r"line 1: 0, 1 may be names or a sample: say `header=True` or `header=False`"),
-        ("3,4,5\n1,4,2\n2,2,5\n3,9,1\n9,3,3\n", {}, r"line 1: 3, 4, 5 may be names or a sample"),
+        ("1,2,3\n1,4,2\n2,2,5\n3,9,1\n9,3,3\n", {}, r"line 1: 1, 2, 3 may be names or a sample"),
         ("0,1\n0.5,1.2\n1.0,1.1\n1.5,1.7\n", {}, r"line 1: 0, 1 may be names or a sample"),
         (",a,b\n3,1,2\n1,2,1\n2,2,2\n1,1,1\n", {}, "column 1 has no name, and may be an index or a region: say `inde"),
         ("t,a,b\n0,1,2\n1,2,1\n5,2,2\n6,1,1\n", {}, 'column `t` increases, but not evenly: say `time="t"` for times, `ti'),
         ("t,a,b\n0,1,2\n1,2,1\n2,2,2\n0,1,1\n1,2,1\n2,2,2\n", {}, "column `t` increases, but starts again: say"),
+        ("t,a,b\n0,1,2\n,2,1\n2,2,2\n3,1,1\n4,1,2\n", {}, "column `t` increases, but has gaps: say `time=False`"),
+        ("t (s),a,b\n0,1,2\n1,2,1\n1,2,2\n", {}, "column `t .s.` has a unit of time, but doesn't increase throughout: say"),
+        ("0.0,1.0,2.0\n0.5,0.7,0.1\n0.2,0.4,0.6\n0.1,0.1,0.3\n", {}, "line 1: 0.0, 1.0, 2.0 may be names or a sample"),
         ("t,a,b\n0,1,2\n1,2,1\n1,2,2\n", {"time": "t"}, "line 4, column `t`: must be a time later than the one before, but"),
         ("a,b\n0,1\n1,2\n", {"time": "x"}, "has no column 'x' of times; it has a, b"),
         ("a,b\n0,1\n1,2\n", {"time": True}, "must have one column called time, or `time=` say which; it has a, b"),
