@@ -129,31 +129,28 @@ class Table:
             return True
         cells = [row[k] for row in below for k in at if k < len(row) and row[k].lower() not in GAPS]
         whole = sum(_WHOLE.fullmatch(cell.lstrip("+-")) is not None for cell in cells)
-        columns = [[self.number(row[k]) if k < len(row) else None for row in [first, *below]] for k in at]
         if len(below) >= _COUNT - 1 and counts(row[at[0]] for row in [first, *below] if at[0] < len(row)):
             return False  # a counter begins in the first line
-        if 2 * whole < len(cells):  # a writer of 0.5 would write 0.0 and 1.0
-            even = lambda x: None not in x and len(x) > 2 and spacing(np.asarray(x, float)) == "even"
-            return None if any(even(column) for column in columns) else True
-        values = {self.number(cell) for cell in cells}
-        numbers = [int(each) for each in ids]
-        if len(values) <= 2 and len(below) >= _COUNT and not set(numbers) <= values:
+        sample = np.asarray([int(each) for each in ids], float)
+        number = lambda row, k: np.nan if k >= len(row) or (found := self.number(row[k])) is None else found
+        x = np.asarray([[number(row, k) for k in at] for row in below])
+        like = (np.fmin.reduce(x) <= sample) & (sample <= np.fmax.reduce(x))  # as the values below
+        steps = np.diff(sample)
+        rising, ramp = bool(np.all(steps > 0)), bool(np.all(steps == 1))
+        counting = ramp and sample[0] < 2
+        if 2 * whole < len(cells):  # a writer of 0.5 would write 0.0 and 1.0, but for those who write 0 and 1
+            even = any(len(x) > 1 and spacing(np.append(one, more)) == "even" for one, more in zip(sample, x.T, strict=True))
+            mixed = not rising and (like.any() or sample.max() < 100)  # few label regions by small numbers in any order
+            return None if even or (like.all() and not counting) or mixed else True
+        if len(np.unique(x[np.isfinite(x)])) <= 2 and len(below) >= _COUNT and not np.isin(sample, x).all():
             return True
-        steps = np.diff(numbers)
-        inside = [lowest(c[1:]) <= n <= -lowest([None if x is None else -x for x in c[1:]])
-                  for n, c in zip(numbers, columns, strict=True)]  # fmt: skip
-        outside = len(below) >= _COUNT and not any(inside)
-        ramp = np.all(steps == 1) and (len(ids) > 3 or numbers[0] < 2)
-        return None if ramp or (len(ids) > 3 and np.all(steps > 0)) or outside else False
+        large = ramp and (len(ids) > 2 or sample[0] >= 100)
+        outside = len(below) >= _COUNT and not like.any()
+        return None if counting or large or (len(ids) > 3 and rising) or outside else False
 
 
 def _ramp(start: int, count: int) -> list[int]:
     return list(range(start, start + count))
-
-
-def lowest(values: Iterable[float | None]) -> float:
-    """The smallest of those that are there."""
-    return min((x for x in values if x is not None and x == x), default=np.inf)
 
 
 def counts(cells: Iterable[str]) -> bool:
@@ -184,7 +181,10 @@ def split_unit(name: str) -> tuple[str, str | None]:
 
 def read_table(text: str, place: str, blanks: bool = False) -> Table | None:
     """The table in a text, None if it holds no line of cells; `blanks` says that nothing but blanks separates."""
-    numbered = [(k + 1, line) for k, line in enumerate(text.splitlines()) if line.strip()]
+    tabs = not blanks and 2 * sum("\t" in line for line in text.splitlines()) > text.count(
+        "\n"
+    )  # an empty sample is tabs only
+    numbered = [(k + 1, line) for k, line in enumerate(text.splitlines()) if line.strip(" " if tabs else None)]
     comments = tuple(line.strip() for _, line in numbered if line.lstrip().startswith("#"))
     lines = [(k, line) for k, line in numbered if not line.lstrip().startswith("#")]
     told = re.fullmatch(r"sep=(.)", lines[0][1].strip(), re.IGNORECASE) if lines else None  # as Excel writes

@@ -205,6 +205,8 @@ TABLES = [  # (file, who writes it, how it is written, options, names, values, w
     ("a.txt", lambda path: np.savetxt(path, FEW, fmt="%d"), {}, {}, ("R1", "R2"), FEW, ()),
     ("a.csv.gz", frame(), {}, {}, NUMBERED, TABLE, ("Line 1", "Column 1")),
     ("a.tsv", frame(GAPPED), {"sep": "\t", "na_rep": "n/a", "index": False}, {}, NUMBERED, GAPPED, ("Line 1",)),
+    ("a.tsv", frame(np.where(np.arange(12)[:, None] == 5, np.nan, TABLE)), {"sep": "\t", "index": False}, {}, NUMBERED,
+     np.where(np.arange(12)[:, None] == 5, np.nan, TABLE), ("Line 1",)),
     ("a.tsv.gz", frame(GAPPED, LETTERS), {"sep": "\t", "na_rep": "n/a", "index": False}, {}, LETTERS, GAPPED, ()),
     ("a.csv", frame(), {"sep": ";", "decimal": ","}, {}, NUMBERED, TABLE, ("Line 1", "Column 1")),
     ("a.txt", frame(columns=LETTERS), {"sep": " ", "decimal": ","}, {}, LETTERS, TABLE, ("Column 1",)),
