@@ -181,10 +181,9 @@ def split_unit(name: str) -> tuple[str, str | None]:
 
 def read_table(text: str, place: str, blanks: bool = False) -> Table | None:
     """The table in a text, None if it holds no line of cells; `blanks` says that nothing but blanks separates."""
-    tabs = not blanks and 2 * sum("\t" in line for line in text.splitlines()) > text.count(
-        "\n"
-    )  # an empty sample is tabs only
-    numbered = [(k + 1, line) for k, line in enumerate(text.splitlines()) if line.strip(" " if tabs else None)]
+    every = text.splitlines()
+    tabs = not blanks and 2 * sum("\t" in line for line in every) > len(every)  # a sample that is missing is tabs only
+    numbered = [(k + 1, line) for k, line in enumerate(every) if line.strip(" " if tabs else None)]
     comments = tuple(line.strip() for _, line in numbered if line.lstrip().startswith("#"))
     lines = [(k, line) for k, line in numbered if not line.lstrip().startswith("#")]
     told = re.fullmatch(r"sep=(.)", lines[0][1].strip(), re.IGNORECASE) if lines else None  # as Excel writes

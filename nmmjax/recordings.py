@@ -150,10 +150,8 @@ class _Columns:
                 self.notes.append(f"{self.line} was read as names, {_few(first)}; `header=False` reads it as a sample.")
             doubles = sorted({each for each in first if first.count(each) > 1})
             if doubles:
-                where = self.line.lower()
-                raise ValueError(
-                    f"{table.place}, {where}: the header must name each column once, but repeats {doubles[0]!r}."
-                )
+                rule = f"the header must name each column once, but repeats {doubles[0]!r}"
+                raise ValueError(f"{table.place}, {self.line.lower()}: {rule}.")
             return first
         told = re.search(r'ColumnLabels\s*=\s*"(.*?)"', " ".join(table.comments))  # as AFNI writes
         labels = [each.strip() for each in told.group(1).split(";")] if told else list(table.names)
@@ -167,9 +165,8 @@ class _Columns:
         return [row[at] for row in self.cells]
 
     def numbers(self, columns: list[int]) -> np.ndarray:
-        return self.table.numbers(
-            columns, self.first, [self.names[at] or f"R{at + 1}" for at in columns] if any(self.names) else None
-        )
+        names = [self.names[at] or f"R{at + 1}" for at in columns] if any(self.names) else None
+        return self.table.numbers(columns, self.first, names)
 
     def called(self, at: int) -> str:
         """The column in words: by name, or number, or by the line that it is in the file."""
@@ -201,6 +198,9 @@ class _Columns:
         words = all(self.table.number(each) is None and each.lower() not in GAPS for each in cells)
         if words and ((named and name in _INDEX) or self.table.across):
             how = "which holds words"
+        elif words and named:
+            value = f"{cells[0]!r} (`index=True` leaves the column out, `subject=` reads it as labels)"
+            self.table.refuse(self.first, at, self.names[at], "be a number", value)
         elif counting:
             how = "which counts the rows"
         elif named and unnamed and self.table.number(cells[0]) is not None:
@@ -243,10 +243,9 @@ class _Columns:
         x = self.numbers([at])[:, 0]
         how = spacing(x, labels)
         if how == "no" and asked:
-            down = np.flatnonzero(~(np.diff(x) > 0))[0] + 1 if x.size > 1 else 0
-            self.table.refuse(
-                self.first + down, at, self.names[at] or None, "be a time later than the one before", f"{x[down]:g}"
-            )
+            down = next((k for k in range(1, x.size) if not x[k - 1] < x[k] < np.inf), 0)
+            rule = "be a time later than the one before"
+            self.table.refuse(self.first + down, at, self.names[at] or None, rule, f"{x[down]:g}")
         again = x[np.isfinite(x)]
         gaps = how == "no" and again.size >= 4 and again.size < x.size and labels is None and spacing(again) != "no"
         if how == "no" and not (sure or gaps):
@@ -288,7 +287,8 @@ def _text(table: Table, subject: str | None, names: Any, header: Any, index: Any
             "`header=False`."
         )
     repeat = re.search(r'RowTR\s*=\s*"([^"]*)"', " ".join(table.comments))  # as AFNI writes
-    step = float(repeat.group(1)) if step is None and repeat else step
+    told = table.number(repeat.group(1)) if repeat else None
+    step = told if step is None and told is not None and 0 < told < np.inf else step
     found = given or ([columns.names[at] or f"R{at + 1}" for at in kept] if any(columns.names) else None)
     return _Found(values, found, labels, step, tuple(columns.notes))
 

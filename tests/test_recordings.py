@@ -300,6 +300,8 @@ def test_times_without_a_header_or_a_single_step(tmp_path):
         ("a,b\n0,1\n1,2\n", {"header": 1}, "`header` must be True, False or None"),
         ("a,b\n0,1\n1,2\n", {"index": "a"}, "`index` must be True, False or None"),
         ("a,b\n0,1\n1,2\n", {"time": 1.5}, "`time` must be a column's name, True, False or None"),
+        ("date,a\n2020-01-01,1\n2020-01-02,2\n", {}, r"line 2, column `date`: must be a number, but got '2020-01-01' .`ind"),
+        ("t,a\n0,1\n1,2\ninf,2\n", {"time": "t"}, "line 4, column `t`: must be a time later than the one before, but g"),
         ("x,0.5\n0,1\n1,2\n", {}, r"line 1, column 1: must be a number, but got 'x' \(`header=True` reads"),
         ("a,b\n0,1\n1,2\n".encode("utf-16"), {}, "not a text file in UTF-8, but in UTF-16; save it as UTF-8"),
         ('a,b\n0,1\n1,"2\n' + 200_000 * "3" + "\n", {}, "line 4: must be cells of a table, but field larger"),
