@@ -101,6 +101,14 @@ def whole(value: Any) -> int | None:
         return None
 
 
+def as_whole(value: Any) -> Any:
+    """A whole number as an int, and anything else as it is: for static fields, which hold no arrays."""
+    number = whole(value)
+    if number is None:
+        return np.asarray(value).tolist() if isinstance(value, (np.ndarray, np.generic, jax.Array)) else value
+    return number
+
+
 def as_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
     """`value` as an int of at least `least`; `otherwise` is what else the sentence offers (" or None")."""
     count = whole(value)
@@ -114,34 +122,39 @@ def as_nodes(value: Any, size: int, names: Sequence[str] = (), argument: str = "
 
     Raises `ValueError` for anything else, and for traced values, which can't choose nodes.
     """
-    rule = f"be an integer from 0 to {size - 1}" + (", a name of a node" if names else "") + ", several, or a mask"
-    require(argument, value, f"{rule}, known before tracing (not an argument of `jit`, `vmap`, `grad`)", is_concrete(value))
+    one = _rule(size, names)
+    several = f"{one}, several, or a mask"
+    rule = f"{several}, known before tracing (not an argument of `jit`, `vmap`, `grad`)"
+    require(argument, value, rule, is_concrete(value))
     if isinstance(value, (np.ndarray, jax.Array, list, tuple)) and np.asarray(value).dtype == bool:
         mask = np.asarray(value)
-        require(argument, value, f"be a mask of shape ({size},)", mask.shape == (size,))
+        require(argument, mask, f"be a mask of shape ({size},)", mask.shape == (size,))
         return mask
-    one = isinstance(value, str) or whole(value) is not None
-    if not one:
-        require(argument, value, rule, np.ndim(value) == 1 and len(value) > 0)
     mask = np.zeros(size, bool)
-    for each in [value] if one else list(value):
-        mask[_node(each, size, names, argument, rule)] = True
+    if isinstance(value, str) or whole(value) is not None:
+        mask[_node(value, size, names, argument)] = True
+        return mask
+    require(argument, value, several, np.ndim(value) == 1 and len(value) > 0)
+    for each in value:
+        mask[_node(each, size, names, argument)] = True
     return mask
 
 
 def as_node(value: Any, size: int, names: Sequence[str] = (), argument: str = "node") -> int:
     """One node, by number or name, as an int from 0 to `size` − 1."""
-    rule = f"be an integer from 0 to {size - 1}" + (" or a name of a node" if names else "")
-    return _node(value, size, names, argument, rule)
+    return _node(value, size, names, argument)
 
 
-def _node(value: Any, size: int, names: Sequence[str], argument: str, rule: str) -> int:
-    if isinstance(value, str) and names:
-        known = f"{rule} ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})"
-        require(argument, value, known, value in names)
+def _rule(size: int, names: Sequence[str]) -> str:
+    known = f" or a name ({', '.join(names[:8])}{', …' if len(names) > 8 else ''})" if names else ""
+    return f"be an integer from 0 to {size - 1}{known}"
+
+
+def _node(value: Any, size: int, names: Sequence[str], argument: str) -> int:
+    if isinstance(value, str) and value in names:
         return list(names).index(value)
     number = whole(value)
-    require(argument, value, rule, number is not None and 0 <= number < size)
+    require(argument, value, _rule(size, names), number is not None and 0 <= number < size)
     assert number is not None
     return number
 

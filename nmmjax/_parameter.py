@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import as_array, refuse_unknown, require
+from ._checks import as_array, refuse_unknown, require, require_each
 from ._types import float_dtype, is_concrete
 
 _Class = TypeVar("_Class", bound=type)
@@ -33,7 +33,7 @@ class Parameter:
     doc: str
     name: str = ""
     default: float | None = None
-    ndim: int = 0
+    ndim: int | tuple[int, ...] = 0
 
     @property
     def lower(self) -> float:
@@ -53,11 +53,15 @@ class Parameter:
             rules.append(f"{'≤' if self.bounds[-1] == ']' else '<'} {self.upper:g}")
         return " and ".join(rules) or "finite"
 
-    def allows(self, value: np.ndarray) -> bool:
-        """Whether every entry of `value` is finite and within the bounds."""
+    def within(self, value: Any) -> Any:
+        """Whether each entry of `value` is finite and within the bounds."""
         above = value >= self.lower if self.bounds[0] == "[" else value > self.lower
         below = value <= self.upper if self.bounds[-1] == "]" else value < self.upper
-        return bool(np.all(np.isfinite(value) & above & below))
+        return np.isfinite(value) & above & below
+
+    def allows(self, value: np.ndarray) -> bool:
+        """Whether every entry of `value` is finite and within the bounds."""
+        return bool(np.all(self.within(value)))
 
 
 def parameter(
@@ -66,10 +70,10 @@ def parameter(
     symbol: str,
     unit: str = "1",
     bounds: str = "(-inf, inf)",
-    ndim: int = 0,
+    ndim: int | tuple[int, ...] = 0,
     doc: str,
 ) -> Any:
-    """A field of an `equinox.Module` that holds one parameter, a float array with `ndim` axes."""
+    """A field of an `equinox.Module` that holds one parameter, a float array with `ndim` axes (or any of several)."""
     known = None if default is dataclasses.MISSING else default
     declaration = Parameter(symbol, unit, bounds, doc, default=known, ndim=ndim)
     return eqx.field(default=default, converter=as_array, metadata={"parameter": declaration})
@@ -86,16 +90,17 @@ def parameters(module: Any) -> dict[str, Parameter]:
 
 def check(declaration: Parameter, value: Any) -> None:
     """Refuse, in one sentence, a value that is no float array, has the wrong shape or lies outside its bounds."""
-    name, ndim = declaration.name, declaration.ndim
-    number = "a number" if ndim == 0 else f"an array of numbers with {ndim} axis" + ("" if ndim == 1 else "es")
+    name, ndims = declaration.name, np.ravel(declaration.ndim)
+    axes = " or ".join(map(str, ndims)) + (" axis" if tuple(ndims) == (1,) else " axes")
+    number = "a number" if tuple(ndims) == (0,) else f"an array of numbers with {axes}"
     is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
     require(name, value, f"be {number}", is_float)
-    hint = " (use `jax.vmap` over the model for many values)" if ndim == 0 else ""
-    require(name, value, f"be {number}{hint}", value.ndim == ndim)
+    hint = " (use `jax.vmap` over the model for many values)" if tuple(ndims) == (0,) else ""
+    require(name, value, f"be {number}{hint}", value.ndim in ndims)
     if is_concrete(value):
         concrete = np.asarray(value)
-        require(name, value, "be finite, without NaN", bool(np.all(np.isfinite(concrete))))
-        require(name, value, f"be {declaration.rule}", declaration.allows(concrete))
+        require_each(name, concrete, "be finite, without NaN", np.isfinite(concrete))
+        require_each(name, concrete, f"be {declaration.rule}", declaration.within(concrete))
 
 
 def as_number(name: str, value: Any, bounds: str = "(-inf, inf)") -> Any:
@@ -184,6 +189,7 @@ def describe(module: Any) -> str:
             values.append(f"{field.name}={describe(part)}")
         elif field.name not in own and len(shape := getattr(part, "shape", ())):
             values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")
-    static = [field for field in dataclasses.fields(module) if field.metadata.get("static", False)]
+    fields = (field for field in dataclasses.fields(module) if field.metadata.get("static", False))
+    static = [field for field in fields if getattr(module, field.name) != ()]
     values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
     return f"{type(module).__name__}({', '.join(values)})"

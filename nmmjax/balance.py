@@ -6,6 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ._checks import require
 from ._types import Scalar, Values, is_concrete
@@ -43,7 +44,7 @@ class EnergyBalance(eqx.Module):
     relative: Scalar
 
     def __repr__(self) -> str:
-        if not isinstance(self.relative, jax.Array) or not is_concrete(self.relative) or self.relative.ndim:
+        if not isinstance(self.relative, (jax.Array, np.ndarray)) or not is_concrete(self.relative) or self.relative.ndim:
             return f"EnergyBalance of shape {getattr(self.energy, 'shape', None)}"
         if self.energy.ndim > 1:
             return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}"

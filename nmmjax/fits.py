@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ._checks import require
+from ._checks import as_count, as_key, require
 from .fitting.memory import Memory
 from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted
@@ -54,7 +54,8 @@ def fit(
     - `optimizer`: an optax optimiser for `steps` updates (schedules and clipping as optax has them), stopped early after
       `patience` updates without progress; None for none
     - `polish`: "levenberg-marquardt" for up to `max_steps` iterations, "bfgs" (optax's L-BFGS; what a plain loss gets), None
-    - `bounds`: names with (lower, upper), within the declared ones, which always hold; `prior`: names with (mean, deviation)
+    - `bounds`: names with (lower, upper), None for a side, within the declared ones, which always hold; `prior`: names with
+      (mean, deviation)
     - `key`: a random key that scrambles the Sobol sequence
     - `store`: a file that keeps the state; the same call resumes from it after a crash
 
@@ -69,8 +70,8 @@ def fit(
     goal.check(model)
     parameters = parametrize(model, free, bounds)
     priors = _priors(parameters, prior)
-    for name, value in (("steps", steps), ("max_steps", max_steps), ("patience", patience)):
-        require(name, value, "be an integer ≥ 1", isinstance(value, int) and not isinstance(value, bool) and value >= 1)
+    steps, max_steps, patience = as_count("steps", steps), as_count("max_steps", max_steps), as_count("patience", patience)
+    key = None if key is None else as_key(key)
     known = optimizer is None or isinstance(optimizer, optax.GradientTransformation)
     require("optimizer", optimizer, "be None or an optax optimiser such as `optax.adam(1e-2)`", known)
     require("polish", polish, f"be one of {_POLISHES}", polish in _POLISHES)
@@ -160,8 +161,7 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
         inside = bool(np.all((x >= low) & (x <= high)))
         require("starts", x, "lie within the bounds", inside)
         return x
-    counts = isinstance(starts, int) and not isinstance(starts, bool) and starts >= 1
-    require("starts", starts, "be an integer ≥ 1, or a mapping of the free names to arrays", counts)
+    starts = as_count("starts", starts, otherwise=", or a mapping of the free names to arrays")
     require("spread", spread, "be a number > 0", float(spread) > 0)
     if starts == 1:
         return own[None]

@@ -35,8 +35,8 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
         elif field.name == "weights":
             dense = value.todense() if hasattr(value, "todense") else value
             found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis
-        elif field.metadata.get("static", False):
-            found[name] = value
+        elif field.metadata.get("static", False) and value != ():
+            found[name] = list(value) if isinstance(value, tuple) else value
     return found
 
 
@@ -93,7 +93,7 @@ def to_xarray(run: Trajectory) -> Any:
             coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})},
             attrs=attributes,
         )
-    nodes = {"node": ("node", np.arange(run.model.size))} if isinstance(run.model, Network) else {}
+    nodes = {"node": ("node", run.model.labels)} if isinstance(run.model, Network) else {}
     return xr.Dataset(data, coords={"t": time, **nodes}, attrs=attributes)
 
 

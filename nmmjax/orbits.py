@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from ._checks import as_array, require
+from ._checks import as_array, as_count, require
 from ._parameter import as_number
 from ._results import RESULTS
 from ._types import Real, Scalar, Values, is_concrete
@@ -67,7 +67,7 @@ class Orbit(eqx.Module):
     result: RESULTS
 
     def __repr__(self) -> str:
-        if not isinstance(self.period, jax.Array) or not is_concrete(self.period) or self.period.ndim:
+        if not isinstance(self.period, (jax.Array, np.ndarray)) or not is_concrete(self.period) or self.period.ndim:
             return f"Orbits of shape {getattr(self.period, 'shape', None)}"
         if bool(jnp.isnan(self.period)):
             return f"Orbit: {RESULTS[self.result]}"
@@ -116,8 +116,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
     """
     _require_fast(model)
-    counts = isinstance(count, int) and not isinstance(count, bool) and count >= 1
-    require("count", count, "be an integer ≥ 1", counts)
+    count = as_count("count", count)
     start = as_number("r0", r0, "(0, inf)")
     peaks, bottom = _peaks(model, start, count, as_number("stimulus", stimulus))
     if is_concrete(start) and is_concrete(bottom):

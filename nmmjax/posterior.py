@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import require
+from ._checks import as_count, as_key, require
 from ._optional import optional, versions
 from ._parameter import parameter_table
 from ._types import Scalar, Values
@@ -135,14 +135,8 @@ def sample_posterior(
     curved; near a quadratic minimum `fitted.interval()` says the same at once.
     """
     require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, Fitted))
-    for name, value, least in (
-        ("chains", chains, 1),
-        ("warmup", warmup, 20),
-        ("draws", draws, 4),
-        ("max_depth", max_depth, 1),
-    ):
-        counts = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(name, value, f"be an integer ≥ {least}", counts)
+    chains, warmup, draws = as_count("chains", chains), as_count("warmup", warmup, 20), as_count("draws", draws, 4)
+    max_depth, key = as_count("max_depth", max_depth), as_key(key)
     require("target_acceptance", target_acceptance, "lie between 0 and 1", 0 < target_acceptance < 1)
     finite = bool(np.isfinite(fitted.loss[fitted.best_index]))
     require("fitted", fitted.loss, "have a start with a finite loss", finite)

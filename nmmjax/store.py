@@ -249,8 +249,9 @@ def _write_template(path: pathlib.Path, plan: Any, shape: tuple[int, ...], attri
     for name, (dims, values, attrs) in plan.coords.items():
         values = np.asarray(values)
         options = {"dimension_names": tuple(dims), "attributes": plain(attrs)}
+        dtype = "string" if values.dtype.kind == "U" else values.dtype  # names of nodes, of any length
         array = group.create_array(
-            name, shape=values.shape, chunks=tuple(max(1, n) for n in values.shape), dtype=values.dtype, **options
+            name, shape=values.shape, chunks=tuple(max(1, n) for n in values.shape), dtype=dtype, **options
         )
         array[...] = values
     for name, variable in plan.variables.items():

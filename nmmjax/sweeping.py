@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._checks import require
+from ._checks import as_count, require
 from ._optional import optional, versions
 from .progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
@@ -123,8 +123,7 @@ def run_plan(
     optional("xarray", "data")
     is_path = isinstance(store, (str, os.PathLike)) and str(store) != "" and "://" not in str(store)
     require("store", store, "be the path of a local folder", store is None or is_path)
-    is_count = chunk is None or (isinstance(chunk, int) and not isinstance(chunk, bool) and chunk >= 1)
-    require("chunk", chunk, "be a number of lanes ≥ 1", is_count)
+    chunk = None if chunk is None else as_count("chunk", chunk)
     require("progress", progress, "be True or False", isinstance(progress, bool))
     site = _site(cluster, store is not None)
     limit = _chunk_limit(plan, chunk, site)

@@ -119,9 +119,9 @@ REFUSED = [
     (lambda: Sampled([0.0], [1.0]), "`ts` must have at least 2 sample times, but got .*"),
     (
         lambda: Sampled([0.0, 1.0], [1.0, 2.0, 3.0]),
-        r"`values` must have the shape of `ts`, \(2,\), but got .* of shape \(3,\)",
+        r"`values` must have the shape of `ts`, \(2,\), or \(times, nodes\), \(2, n\), but got \(3,\)",
     ),
-    (lambda: Sampled([0.0, 1.0], 1.0), "`values` must be an array of numbers with 1 axis, but got 1"),
+    (lambda: Sampled([0.0, 1.0], 1.0), "`values` must be an array of numbers with 1 or 2 axes, but got 1"),
     (lambda: Sampled([[0.0, 1.0]], [[0.0, 1.0]]), "`ts` must be an array of numbers with 1 axis, but got .*"),
     (lambda: Sampled([0.0, np.nan], [0.0, 1.0]), "`ts` must be finite, without NaN, but got .*"),
     (lambda: Sampled([0.0, 1.0], [0.0, np.inf]), "`values` must be finite, without NaN, but got .*"),

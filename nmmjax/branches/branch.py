@@ -186,7 +186,7 @@ class Branch(eqx.Module):
 
 def message(result: RESULTS, index: Any = ()) -> str:
     """What a code, or one of an array of codes, says."""
-    return RESULTS[jax.tree.map(lambda code: code[index], result)] or "successful"
+    return RESULTS[jax.tree.map(lambda code: jnp.asarray(code)[index], result)] or "successful"
 
 
 def _runs(values: np.ndarray) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.adaptation import SynapticDepression
@@ -84,7 +84,7 @@ class SlowFast(eqx.Module):
     variable: str = eqx.field(static=True)
 
     def __repr__(self) -> str:
-        if not isinstance(self.r, jax.Array) or not is_concrete(self.r) or self.r.ndim != 1:
+        if not isinstance(self.r, (jax.Array, np.ndarray)) or not is_concrete(self.r) or self.r.ndim != 1:
             return f"SlowFast over {self.variable} of shape {getattr(self.r, 'shape', None)}"
         names = ("starts to fire", "falls silent")
         folds = [
@@ -206,8 +206,7 @@ def slow_fast(
     accepted = tuple(name for name, term in (("A", model.adaptation), ("xu", model.plasticity)) if term is not None)
     rule = f"be {' or '.join(map(repr, accepted))}"
     require("variable", variable, rule, variable in accepted or (variable is None and len(accepted) == 1))
-    counts = isinstance(points, int) and not isinstance(points, bool) and points >= 9
-    require("points", points, "be an integer ≥ 9", counts)
+    points = as_count("points", points, 9)
     edges = None if span is None else _as_span(span)
     name = accepted[0] if variable is None else variable
     current = as_number("stimulus", stimulus)

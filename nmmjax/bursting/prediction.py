@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, require
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
@@ -83,7 +83,7 @@ class BurstCycle(eqx.Module):
     result: RESULTS
 
     def __repr__(self) -> str:
-        if not isinstance(self.period, jax.Array) or not is_concrete(self.period) or self.period.ndim:
+        if not isinstance(self.period, (jax.Array, np.ndarray)) or not is_concrete(self.period) or self.period.ndim:
             return f"Burst cycles of shape {getattr(self.period, 'shape', None)}"
         if bool(jnp.isnan(self.period)):
             return f"BurstCycle: {RESULTS[self.result]}"
@@ -109,8 +109,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
     are refused with `ValueError`, as are models without slow terms and Δ = 0. Source: nmmjax theory notes §5.
     """
     _require_burster(model)
-    counts = isinstance(max_spikes, int) and not isinstance(max_spikes, bool) and max_spikes >= 2
-    require("max_spikes", max_spikes, "be an integer ≥ 2", counts)
+    max_spikes = as_count("max_spikes", max_spikes, 2)
     found = _cycle(model, _current(model, stimulus), max_spikes)
     if is_concrete(found.slowness):
         _warn_if_fast(found.slowness)
@@ -135,8 +134,7 @@ def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> P
     `predict_peaks` to slow terms. See `burst_cycle` for limits and errors.
     """
     _require_burster(model)
-    counts = isinstance(count, int) and not isinstance(count, bool) and count >= 2
-    require("count", count, "be an integer ≥ 2", counts)
+    count = as_count("count", count, 2)
     return _spikes(model, _checked(model, y), _current(model, stimulus), count)
 
 

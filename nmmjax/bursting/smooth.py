@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optimistix as optx
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..models.base import State
@@ -84,8 +84,7 @@ def spike_peaks(
     input. Use it in losses, and `find_spikes` for a run at hand.
     """
     require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
-    counts = isinstance(count, int) and not isinstance(count, bool) and count >= 1
-    require("count", count, "be an integer ≥ 1", counts)
+    count = as_count("count", count)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), model.state(y0))
     begin, end = (as_number(name, value).astype(dtype) for name, value in (("t0", t0), ("t1", t1)))

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
+from .._checks import whole
 from .._files import read_text
 
 Path = tuple[str | int, ...]
@@ -72,9 +73,9 @@ class Document:
 
     def integer(self, path: Path, value: Any, least: int) -> int:
         """`value` if it is an integer of at least `least`."""
-        is_integer = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        self.require(path, f"be an integer ≥ {least}", value, is_integer)
-        return value
+        count = whole(value)
+        self.require(path, f"be an integer ≥ {least}", value, count is not None and count >= least)
+        return int(value)
 
     def numbers(self, path: Path, value: Any) -> list[float]:
         """`value` if it is a list of numbers, not empty."""

@@ -38,7 +38,7 @@ class Problem(eqx.Module):
         return jnp.shape(jax.tree.leaves(self.y0)[0])
 
 
-_NODE = re.compile(r"(\w+)\[(-?\d+)\]")
+_NODE = re.compile(r"(\w+)\[([^\]]+)\]")
 _ENERGIES: dict[str, Callable[..., Values]] = {
     "energy": total_energy,
     "potential_energy": potential_energy,
@@ -54,10 +54,19 @@ def channel_units(problem: Problem) -> dict[str, str]:
     return units
 
 
-def parsed(name: str) -> tuple[str, int | None]:
-    """`r[3]` as ("r", 3), and `r` as ("r", None)."""
+def parsed(name: str) -> tuple[str, str | None]:
+    """`r[3]` as ("r", "3"), `r[V1]` as ("r", "V1"), and `r` as ("r", None)."""
     match = _NODE.fullmatch(name)
-    return (name, None) if match is None else (match[1], int(match[2]))
+    return (name, None) if match is None else (match[1], match[2])
+
+
+def _placed(name: str, problem: Problem) -> tuple[str, int | None]:
+    """The channel's bare name, and the number of its node, which is named by number or name."""
+    bare, node = parsed(name)
+    if node is None:
+        return bare, None
+    names = _names(problem)
+    return bare, names.index(node) if node in names else int(node)
 
 
 def _everywhere(name: str, problem: Problem, t: Values, y: Any) -> Values:
@@ -80,21 +89,21 @@ def _scalar(values: Values, node: int | None) -> Values:
 
 def node_values(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The channel `name` at time `t` and state `y`: of a network, at every node unless the name gives one."""
-    bare, node = parsed(name)
+    bare, node = _placed(name, problem)
     values = _everywhere(bare, problem, t, y)
     return values if node is None else _scalar(values, node)
 
 
 def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The channel `name` at time `t` and state `y`, a number."""
-    bare, node = parsed(name)
+    bare, node = _placed(name, problem)
     return _scalar(_everywhere(bare, problem, t, y), node)
 
 
 def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """d/dt of the channel along the motion, a number."""
     flow = problem.model.vector_field(t, y, problem.stimulus)
-    bare, node = parsed(name)
+    bare, node = _placed(name, problem)
     if bare in y.units:
         return _scalar(getattr(flow, bare), node)
     return jax.jvp(lambda t, y: channel_value(name, problem, t, y), (t, y), (jnp.ones_like(t), flow))[1]
@@ -112,7 +121,13 @@ def check_channel(name: str, problem: Problem) -> None:
     refuse_unknown([bare], channel_units(problem), f"channels of {type(problem.model).__name__},")
     if node is not None:
         require("channel", name, f"be without a node: {type(problem.model).__name__} has none", problem.nodes)
-        require("channel", name, f"name a node from 0 to {problem.nodes[0] - 1}", 0 <= node < problem.nodes[0])
+        names = _names(problem)
+        rule = f"name a node from 0 to {problem.nodes[0] - 1}" + (" or by its name" if names else "")
+        require("channel", name, rule, node in names or (node.isdecimal() and int(node) < problem.nodes[0]))
+
+
+def _names(problem: Problem) -> tuple[str, ...]:
+    return problem.model.names if isinstance(problem.model, Network) else ()
 
 
 def unit_of(name: str, problem: Problem) -> str:

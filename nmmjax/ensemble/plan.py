@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import refuse_unknown, require
+from .._checks import as_key, refuse_unknown, require
 from .._parameter import Parameter, as_number, describe, parameter_table
 from .._results import RESULTS
 from .._types import float_dtype
-from ..models.base import AbstractModel
+from ..models.base import AbstractModel, as_model
 from ..models.network import Targeted
 from ..models.noise import AbstractNoise, WhiteNoise
-from ..models.stimulus import AbstractStimulus
+from ..models.stimulus import AbstractStimulus, as_stimulus
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
 from .computation import compute_lanes
@@ -203,7 +203,7 @@ class Plan:
                 attrs = {"units": "time (that of tau)", "long_name": "time"}
                 found[f"{name}_time"] = ((f"{name}_time",), each.grid(), attrs)
         if any(each.per_node(self.base) for each in self.observables.values()):
-            found["node"] = (("node",), np.arange(*self.base.nodes), {"units": "1", "long_name": "node of the network"})
+            found["node"] = (("node",), self.base.model.labels, {"units": "1", "long_name": "node of the network"})
         return found
 
     @property
@@ -357,10 +357,8 @@ def plan_sweep(
     gradient: Any = None,
 ) -> Plan:
     """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
-    is_model = isinstance(model, AbstractModel)
-    require("model", type(model).__name__, "be a model such as `MPR()`", is_model)
-    fits = stimulus is None or isinstance(stimulus, AbstractStimulus)
-    require("stimulus", stimulus, "be None or a stimulus such as `Pulse`", fits)
+    model = as_model(model)
+    stimulus = as_stimulus(stimulus, model)
     over = dict(over) if hasattr(over, "keys") else over
     noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
     base = Problem(model, model.state(y0), stimulus, noise, words)
@@ -398,14 +396,7 @@ def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     if noise is None and not swept:
         require("key", type(key).__name__, "be given together with `noise`", key is None)
         return None, None, None
-    require(
-        "key",
-        type(key).__name__,
-        "be a random key such as `jax.random.key(0)` where there is noise",
-        isinstance(key, jax.Array),
-    )
-    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.wrap_key_data(key)
+    key = as_key(key, purpose=" if there is noise")
     words = jax.random.key_data(key)
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
     if isinstance(noise, AbstractNoise):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, require
 from .._types import Values
 from .descent import FORWARD_LIMIT
 from .parametrization import Parametrization, parametrize
@@ -105,8 +105,7 @@ def check_gradient(
     x = parameters.read(model)
     rtol = (1e-6 if x.dtype == jnp.float64 else 1e-2) if rtol is None else rtol
     require("rtol", rtol, "be a number > 0", rtol > 0)
-    counts = isinstance(refine, int) and not isinstance(refine, bool) and refine >= 1
-    require("refine", refine, "be an integer ≥ 1", counts)
+    refine = as_count("refine", refine)
     names = target.unknown_names(model)
     own = target.unknowns(model) if unknowns is None else jnp.asarray(unknowns, x.dtype)
     require("unknowns", own, f"have one number for each of {names}", own.shape == (len(names),))

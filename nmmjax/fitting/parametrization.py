@@ -117,8 +117,8 @@ def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) 
     """The parametrization of `free`: names such as `eta`, `gap.g` or, of a network, `population.eta` and `weights`; or a
     mapping of names to True or a mask of the entries that are free.
 
-    `bounds` maps names to (lower, upper), within the declared ones. Raises `ValueError` in one sentence for names that don't
-    exist or repeat, bounds that aren't any, and a model outside of them.
+    `bounds` maps names to (lower, upper), within the declared ones; None leaves a side as declared. Raises `ValueError` in
+    one sentence for names that don't exist or repeat, bounds that aren't any, and a model outside of them.
     """
     free = (free,) if isinstance(free, str) else free
     listed = isinstance(free, (Sequence, Mapping)) and len(free) > 0 and all(isinstance(name, str) for name in free)
@@ -174,9 +174,12 @@ def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) 
 
 def _bounds(name: str, given: Any, low: float, high: float) -> tuple[float, float]:
     """The user's bounds of a parameter, within the declared ones."""
-    pair = isinstance(given, Sequence) and len(given) == 2
-    require("bounds", given, f"give (lower, upper) for `{name}`", pair)
-    first, last = (float(each) for each in given)
+    is_pair = isinstance(given, (Sequence, np.ndarray)) and not isinstance(given, str) and len(given) == 2
+    require("bounds", given, f"give (lower, upper) for `{name}`, None for a side that stays as declared", is_pair)
+    numbers = [declared if each is None else each for each, declared in zip(given, (low, high), strict=True)]
+    for each in numbers:
+        require("bounds", given, f"give numbers for `{name}`", np.ndim(each) == 0 and np.asarray(each).dtype.kind in "iuf")
+    first, last = (float(each) for each in numbers)
     require("bounds", given, f"give lower < upper for `{name}`", first < last)
     require("bounds", given, f"keep `{name}` within its declared bounds [{low:g}, {high:g}]", first >= low and last <= high)
     return first, last

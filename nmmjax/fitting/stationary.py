@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..stochastic.density import autocorrelation_sum, boltzmann_probabilities
@@ -63,8 +63,7 @@ class StationaryTarget(AbstractTarget):
         stimulus: Real = 0.0,
     ):
         require("r", r if density is None else density, "be given, or else `density`", (r is None) != (density is None))
-        counts = isinstance(bins, int) and not isinstance(bins, bool) and bins >= 2
-        require("bins", bins, "be an integer ≥ 2", counts)
+        bins = as_count("bins", bins, 2)
         self.size = None if samples is None else as_number("samples", samples, "(0, inf)")
         if r is not None:
             edges, shares, effective = _histogram(r, bins)

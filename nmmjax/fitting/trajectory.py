@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._types import Values
 from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
@@ -123,9 +123,9 @@ class TrajectoryTarget(AbstractTarget):
         self.samples = int(sum(each.sum() for each in present.values()))
         self.missing = sum(each.size for each in present.values()) - self.samples
         require("mask", self.samples, "leave at least one sample", self.samples > 0)
-        for name, value, least in (("segment", segment, 2), ("truncate", truncate, 1), ("substeps", substeps, 1)):
-            counts = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least)
-            require(name, value, f"be None or an integer ≥ {least}", counts)
+        count_or_none = lambda name, value, least: None if value is None else as_count(name, value, least, " or None")
+        segment, truncate = count_or_none("segment", segment, 2), count_or_none("truncate", truncate, 1)
+        substeps = count_or_none("substeps", substeps, 1)
         deviations = deviations_of(noise, given, present, noise_model)
 
         grid = time_grid(times, stimulus)

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, as_key, require
 from .._types import Values, float_dtype
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels
@@ -62,6 +62,7 @@ def fit_ising(
         rule = f'have at most {LARGEST} regions for method="exact" (use method="pseudo" or "sampling", or `select_regions`)'
         require("data", f"{size}", rule, size <= LARGEST)
     require("key", key, 'be given with method="sampling"', method != "sampling" or key is not None)
+    key = None if key is None else as_key(key)
     samples = data.spins.shape[0]
     if method == "exact":
         warn_if_few(samples, size)
@@ -200,8 +201,7 @@ def _solve(
         return found.theta, np.asarray(found.error), int(found.steps), int(found.status), bits[0], bits[1]
     theta, errors, count, code = solve_pseudo(data.spins, penalty, dtype)
     if method == "sampling":
-        require("chains", chains, "be at least 2", chains >= 2)
-        require("steps", steps, "be at least 2", steps >= 2)
+        chains, steps = as_count("chains", chains, 2), as_count("steps", steps, 2)
         theta, excess = solve_sampling(mean, theta, key, size, chains, steps, penalty)
         code = code if code == DIVERGING else (CONVERGED if excess < 6 / np.sqrt(chains) else 2)
         count = steps

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, as_key, require
 from .._types import Values, is_concrete
 from .landscape import IsingLandscape, survey
 from .recording import Binarized, region_names
@@ -61,7 +61,7 @@ class IsingModel(eqx.Module):
 
     def __init__(self, h: Any, J: Any, names: Sequence[str] | None = None, fit: IsingFit | None = None):
         self.h, self.J = as_array(h), as_array(J)
-        one = isinstance(self.h, jax.Array) and self.h.ndim == 1 and self.h.size > 0
+        one = isinstance(self.h, (jax.Array, np.ndarray)) and self.h.ndim == 1 and self.h.size > 0
         require("h", h, "be an array of numbers with one axis, (regions,)", one)
         size = self.h.shape[0]
         require("J", J, f"be an array of numbers of shape ({size}, {size})", getattr(self.J, "shape", None) == (size, size))
@@ -108,13 +108,13 @@ class IsingModel(eqx.Module):
 
         The chains begin at random and are updated `sweeps` times in every region: too few where basins are deep.
         """
-        require("n", n, "be at least 1", int(n) >= 1)
+        n, sweeps, key = as_count("n", n), as_count("sweeps", sweeps), as_key(key)
         if self.size <= LARGEST:
             law = np.cumsum(np.asarray(self.probabilities(), float))
-            uniform = np.asarray(jax.random.uniform(key, (int(n),), self.h.dtype), float)
+            uniform = np.asarray(jax.random.uniform(key, (n,), self.h.dtype), float)
             return spins_of(np.minimum(np.searchsorted(law, uniform * law[-1], "right"), law.size - 1), self.size)
         first, second = jax.random.split(key)
-        start = jnp.where(jax.random.bernoulli(first, 0.5, (int(n), self.size)), 1, -1).astype(self.h.dtype)
+        start = jnp.where(jax.random.bernoulli(first, 0.5, (n, self.size)), 1, -1).astype(self.h.dtype)
         return np.asarray(gibbs(self.h, self.J, start, second, sweeps)).astype(np.int8)
 
     def landscape(self, data: Any = None, *, key: Any = None, starts: int = 1000) -> IsingLandscape:
@@ -125,6 +125,7 @@ class IsingModel(eqx.Module):
         """
         if data is None and self.fit is not None:
             data = self.fit.data
+        key, starts = None if key is None else as_key(key), as_count("starts", starts)
         return survey(self, data, key, starts)
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, as_key, require
 from ..landscape.tree import disconnectivity
 from .exact import DIVERGING, data_means, solve_many
 from .fitting import fit_ising
@@ -63,12 +63,12 @@ def shuffle_test(data: Any, key: Any, *, count: int = 100, percentile: float = 9
     ones.
     """
     model, data, penalty = _model_and_data(data, penalty)
-    require("count", count, "be at least 1", int(count) >= 1)
+    count = as_count("count", count)
     require("percentile", percentile, "lie between 0 and 100", 0 <= percentile <= 100)
     found = model.landscape(data)
     rng = _generator(key)
     spins, size = data.spins, data.spins.shape[1]
-    means = np.stack([data_means(rng.permuted(spins, axis=0)) for _ in range(int(count))])
+    means = np.stack([data_means(rng.permuted(spins, axis=0)) for _ in range(count)])
     theta, status = _fit_means(means, spins.shape[0], penalty, size)
     require("data", f"{spins.shape[0]} samples", "be enough for shuffled data (give `penalty=`)", not np.any(status))
     return ShuffleTest(found.depth, found.labels, np.asarray([_largest_depth(each, size) for each in theta]), percentile)
@@ -135,13 +135,13 @@ def bootstrap_ising(
     """
     model, data, penalty = _model_and_data(data, penalty)
     samples, size = data.spins.shape
-    require("count", count, "be at least 2", int(count) >= 2)
+    count = as_count("count", count, 2)
     block = int(np.ceil(samples ** (1 / 3))) if block is None else block
     runs = data.runs
     first = np.flatnonzero(runs[: samples - block + 1] == runs[block - 1 :]) if 1 <= block <= samples else np.zeros(0, int)
     require("block", block, "be at least 1 and at most the longest uninterrupted run", first.size > 0)
     rng = _generator(key)
-    drawn = rng.integers(0, first.size, (int(count), -(-samples // block)))
+    drawn = rng.integers(0, first.size, (count, -(-samples // block)))
     means = np.concatenate(
         [_resampled(data.spins, first[some], block) for some in np.array_split(drawn, _pieces(count, samples))]
     )
@@ -157,7 +157,7 @@ def bootstrap_ising(
     field = np.einsum("kj,rij->rki", s, J) + h[:, None]  # of the other spins and h on each spin
     energy = -np.einsum("ki,rki->rk", s, (field + h[:, None]) / 2)
     survival = np.mean(np.all(s * field >= 0, axis=2), axis=0)
-    return IsingBootstrap(h, J, energy, found.labels, survival, block, int(count) - theta.shape[0])
+    return IsingBootstrap(h, J, energy, found.labels, survival, block, count - theta.shape[0])
 
 
 def _model_and_data(data: Any, penalty: float) -> tuple[IsingModel, Binarized, float]:
@@ -172,12 +172,7 @@ def _model_and_data(data: Any, penalty: float) -> tuple[IsingModel, Binarized, f
 
 def _generator(key: Any) -> np.random.Generator:
     """NumPy's generator from a JAX key: reproducible, and without compiling permutations."""
-    rule = "be a random key, as from `jax.random.key(0)`"
-    try:
-        words = np.asarray(jax.random.key_data(key)).ravel()
-    except (TypeError, ValueError):
-        words = np.zeros(0, int)
-    require("key", key, rule, words.size > 0)
+    words = np.asarray(jax.random.key_data(as_key(key))).ravel()
     return np.random.default_rng([int(each) for each in words])
 
 
@@ -208,4 +203,4 @@ def _resampled(spins: np.ndarray, first: np.ndarray, block: int) -> np.ndarray:
 
 
 def _pieces(count: int, samples: int) -> int:
-    return max(1, min(int(count), -(-int(count) * samples // _PIECE)))
+    return max(1, min(count, -(-count * samples // _PIECE)))

@@ -239,12 +239,12 @@ def _repetition(course: np.ndarray, tau: float) -> float | None:
 def _add(network: Network, cycles: list[dict[str, Any]], z: np.ndarray, guess: float) -> bool:
     """Whether a run of about this period lies on a cycle, which is counted, and kept if it is new."""
     dtype = network.gain.dtype
-    z, period, error, multipliers = _shoot(network, jnp.asarray(z, dtype), jnp.asarray(guess, dtype))
+    on_cycle, period, error, multipliers = _shoot(network, jnp.asarray(z, dtype), jnp.asarray(guess, dtype))
     tolerance = 1e3 * float(jnp.sqrt(jnp.finfo(dtype).eps)) * 1e-2
     period = float(period)
     if not (np.isfinite(period) and float(error) < tolerance and 0.8 < period / guess < 1.25):
         return False
-    peaks, troughs, top = (np.asarray(each) for each in _extremes(network, z, jnp.asarray(period, dtype)))
+    peaks, troughs, top = (np.asarray(each) for each in _extremes(network, on_cycle, jnp.asarray(period, dtype)))
     for each in cycles:
         same = abs(each["period"] / period - 1) < _SAME
         if same and np.max(np.abs(np.log(each["peaks"] / peaks))) < _SAME:

@@ -85,7 +85,8 @@ class NetworkLandscape(eqx.Module):
         """
         tilted = with_input(self.network, self.stimulus)
         low, high = box(tilted)
-        x = jax.random.uniform(key, (samples, self.network.size), low.dtype)
+        samples = as_count("samples", samples)
+        x = jax.random.uniform(as_key(key), (samples, self.network.size), low.dtype)
         x = jnp.broadcast_to(low, x.shape) + jnp.broadcast_to(high - low, x.shape) * x
         ends, fine = in_pieces(descend, tilted, np.asarray(x), scaling=self.scaling)
         known = Catalogue(self.network.size)

@@ -36,6 +36,11 @@ class AbstractModel(eqx.Module):
         """The time at which a stimulus acts where the solver's clock shows `t`: the same, unless a model says otherwise."""
         return t
 
+    @property
+    def labels(self) -> Any:
+        """What outputs call the nodes of a network, (n,); None for one population."""
+        return None
+
     @abc.abstractmethod
     def state(self, y: Any) -> Any:
         """`y` (a state, or a mapping of the state's names to numbers) as this model's state; checked at the door."""
@@ -103,7 +108,7 @@ def as_state(y: Any, name: str = "y") -> State:
 
     Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
     """
-    get = y.variables if isinstance(y, State) else dict(y) if hasattr(y, "keys") else None
+    get = variables_of(y)
     require(name, y, "be a state or a mapping with the keys `r` and `v`", get is not None)
     assert get is not None
     refuse_unknown(get, _FIELDS, "state names")
@@ -118,16 +123,30 @@ def as_state(y: Any, name: str = "y") -> State:
     return State(**values)
 
 
+def variables_of(y: Any) -> dict[str, Any] | None:
+    """The variables of a state by name: of a `State`, any mapping (a row of a table, …), or another record that has r and v,
+    such as the state of a user's model, those that a `State` knows; None for anything else."""
+    if isinstance(y, State):
+        return y.variables
+    if hasattr(y, "keys"):
+        return {name: y[name] for name in y.keys()}  # noqa: SIM118 (iterating over a pandas Series gives its values)
+    if hasattr(y, "r") and hasattr(y, "v"):
+        return {name: value for name in _FIELDS if (value := getattr(y, name, None)) is not None}
+    return None
+
+
 def as_initial_state(y: Any, rest: Mapping[str, Any] | None = None, shape: tuple[int, ...] = ()) -> State:
     """One initial state, checked: finite, r > 0; slow variables that are not given start at `rest`.
 
     Values have the given shape, `()` for one population and `(n,)` for a network, where a number stands for all nodes.
     """
     rest = {} if rest is None else rest
-    given = y.variables if isinstance(y, State) else y
-    if hasattr(given, "keys"):
+    given = variables_of(y)
+    if given is None:
+        given = y
+    else:
         refuse_unknown(given, (*FAST, *rest), "state names")
-        given = {**{name: value for name, value in rest.items() if name not in given}, **dict(given)}
+        given = {**{name: value for name, value in rest.items() if name not in given}, **given}
         if shape:
             given = {name: _spread(name, value, shape) for name, value in given.items()}
     y0 = as_state(given, "y0")

@@ -1,6 +1,5 @@
 """Layer 1: networks of populations that excite and inhibit each other through their firing rates."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -9,16 +8,30 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental.sparse import BCOO
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, as_node, as_nodes, require, require_each
 from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table
-from .._types import Scalar, Values, is_concrete
+from .._types import Scalar, Values, float_dtype, is_concrete
 from .base import AbstractModel, State, as_initial_state
 from .mpr import MPR, Riccati
 from .stimulus import AbstractStimulus
 
 
 def _as_weights(value: Any) -> Any:
-    return value if isinstance(value, BCOO) else as_array(value)
+    """Weights as floats: also of whole numbers, of True and False, and of objects that are numbers."""
+    if isinstance(value, BCOO):
+        floats = jnp.issubdtype(value.data.dtype, jnp.floating)
+        return value if floats else BCOO((value.data.astype(float_dtype()), value.indices), shape=value.shape)
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if array.dtype.kind not in "bO":
+        return as_array(value)
+    try:
+        return as_array(array.astype(float_dtype()))
+    except (TypeError, ValueError):
+        return value
+
+
+def _as_names(value: Any) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
 def per_node(population: MPR, **values: Any) -> MPR:
@@ -34,8 +47,7 @@ def per_node(population: MPR, **values: Any) -> MPR:
         require(name, value, "be an array of numbers with 1 axis, one per node", getattr(array, "ndim", None) == 1)
         jax.vmap(lambda each, declaration=declaration: check(declaration, each))(array)
         if is_concrete(array):
-            fits = bool(np.all(np.isfinite(np.asarray(array)))) and declaration.allows(np.asarray(array))
-            require(name, array, f"be {declaration.rule}, without NaN", fits)
+            require_each(name, array, f"be {declaration.rule}, without NaN", declaration.within(np.asarray(array)))
         population = eqx.tree_at(lambda each, name=name: _attribute(each, name), population, array)
     return population
 
@@ -61,6 +73,12 @@ class Targeted(AbstractStimulus):
         check_parameters(self)
         known = isinstance(self.stimulus, AbstractStimulus)
         require("stimulus", self.stimulus, "be a stimulus such as `Pulse(...)`", known)
+        rule = "be the same at all nodes to be targeted (give `Sampled` zeros at the others)"
+        require("stimulus", self.stimulus, rule, self.stimulus.nodes is None)
+
+    @property
+    def nodes(self) -> int | None:
+        return self.gains.shape[0]
 
     def __call__(self, t: Values) -> Values:
         return jnp.multiply.outer(self.stimulus(t), self.gains)
@@ -84,6 +102,8 @@ class Network(AbstractModel):
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`; row i receives, column j sends. A sender's
       synaptic depression or plasticity scales its whole column
     - `gain`: the global gain G
+    - `names`: of the nodes, distinct strings, such as the regions of a connectome; outputs keep them, and a node is asked
+      for by its name or number
 
     States have arrays of shape (n,). R_j is the sender's rate per membrane time constant, so that symmetric weights have an
     energy landscape also where the τ differ; for the convention τ_i r_j (Taher et al. 2020) give W_ij τ_i/τ_j. Use it for
@@ -96,6 +116,7 @@ class Network(AbstractModel):
     population: MPR
     weights: Any = eqx.field(converter=_as_weights)
     gain: Scalar = parameter(1.0, symbol="G", doc="global gain of the weights")
+    names: tuple[str, ...] = eqx.field(static=True, default=(), converter=_as_names)
 
     equations: ClassVar[str] = (
         "τ_i r_i' = Δ_i/(πτ_i) + 2 r_i v_i;  τ_i v_i' = v_i² + η_i + I_i(t) + J_i R_i + G Σ_j W_ij R_j − π² R_i²,  R = τ r"
@@ -107,13 +128,15 @@ class Network(AbstractModel):
         require("population", self.population, "be an `MPR`", isinstance(self.population, MPR))
         W = self.weights
         rule = "be an array of numbers (n, n), or a BCOO"
-        require("weights", W, rule, isinstance(W, (jax.Array, np.ndarray, BCOO)))
+        require("weights", W, rule, isinstance(W, (jax.Array, BCOO)))
         square = W.ndim == 2 and W.shape[0] == W.shape[1] and W.shape[0] >= 1
         require("weights", W.shape, "be of the shape (n, n)", square)
         entries = W.data if isinstance(W, BCOO) else W
         if is_concrete(entries):
-            finite = np.isfinite(np.asarray(entries))
-            require("weights", np.asarray(entries), "be finite, without NaN", bool(finite.all()))
+            require_each("weights", entries, "be finite, without NaN", np.isfinite(np.asarray(entries)))
+        distinct = all(isinstance(each, str) and each for each in self.names) and len(set(self.names)) == len(self.names)
+        require("names", self.names, "be distinct strings", distinct)
+        require("names", self.names, f"be {self.size}, one per node, or none", len(self.names) in (0, self.size))
         for name, (_, value) in parameter_table(self.population).items():
             rule = f"be a number or one per node, ({self.size},)"
             require(name, value, rule, value.ndim == 0 or value.shape == (self.size,))
@@ -122,6 +145,15 @@ class Network(AbstractModel):
     def size(self) -> int:
         """The number of nodes, n."""
         return self.weights.shape[0]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """What outputs call the nodes: their names, or else their numbers, (n,)."""
+        return np.asarray(self.names) if self.names else np.arange(self.size)
+
+    def node(self, value: Any, argument: str = "node") -> int:
+        """The number of a node given by number or name; else the one-sentence `ValueError`."""
+        return as_node(value, self.size, self.names, argument)
 
     @property
     def is_sparse(self) -> bool:
@@ -173,12 +205,12 @@ class Network(AbstractModel):
         return self.gain * (self.weights @ flat.T).T.reshape(x.shape)
 
     def sent(self, y: State) -> Values:
-        """What every node sends: R_j = τ_j r_j, times what depression and plasticity leave of its synapses."""
+        """What every node sends, by which a unit of coupling moves a voltage: R_j = τ_j r_j, times what depression and
+        plasticity leave of its synapses, or what a term passes on instead of R_j."""
         nodes = self.nodes(y.r.shape[:-1])
-        efficacy = jnp.ones_like(y.r)
-        for term in nodes.slow_terms:
-            _, efficacy = term.effective(jnp.zeros_like(y.r), efficacy, y)
-        return efficacy * nodes.tau * y.r
+        shift, efficacy = _per_coupling(nodes.slow_terms, jnp.ones_like(y.r), y)
+        rates = efficacy * nodes.tau * y.r
+        return rates if shift is None else shift + rates
 
     def received(self, y: State) -> Values:
         """The input that every node receives from the others, G Σ_{j≠i} W_ij R_j."""
@@ -189,10 +221,10 @@ class Network(AbstractModel):
         """Every node with its own weight W_ii and its slow variables frozen, without the input of the others."""
         nodes, shape = self.nodes(y.r.shape[:-1]), y.r.shape
         own = jnp.broadcast_to(self.self_weights(), shape)
-        for term in nodes.slow_terms:
-            _, own = term.effective(jnp.zeros_like(own), own, y)
+        shift, own = _per_coupling(nodes.slow_terms, own, y)
         fast = nodes.frozen(y)
-        return eqx.tree_at(lambda each: each.J, fast, fast.J + own)
+        fast = eqx.tree_at(lambda each: each.J, fast, fast.J + own)
+        return fast if shift is None else eqx.tree_at(lambda each: each.eta, fast, fast.eta + shift)
 
     def frozen(self, y: State) -> MPR:
         """Every node in its instantaneous landscape: an MPR with η_i + Σ_{j≠i} G W_ij R_j, J_i + G W_ii, no slow terms.
@@ -224,15 +256,24 @@ class Network(AbstractModel):
         W = self.weights.todense() if self.is_sparse else self.weights
         return jnp.max(jnp.abs(self.gain * (W - W.T)))
 
-    def target(self, stimulus: AbstractStimulus, node: int | Sequence[int]) -> Targeted:
-        """The stimulus at one node or several, and no input elsewhere."""
-        chosen = [node] if isinstance(node, (int, np.integer)) else list(node)
-        for each in chosen:
-            whole = isinstance(each, (int, np.integer)) and not isinstance(each, bool)
-            rule = f"be an integer from 0 to {self.size - 1}"
-            require("node", each, rule, whole and 0 <= int(each) < self.size)
-        hit = np.isin(np.arange(self.size), chosen)
+    def target(self, stimulus: AbstractStimulus, node: Any) -> Targeted:
+        """The stimulus at a node, by number or name, at several, or at those of a mask (n,), and no input elsewhere."""
+        hit = as_nodes(node, self.size, self.names)
         return Targeted(stimulus, jnp.asarray(hit, self.gain.dtype))
+
+
+def _per_coupling(terms: Any, J: Values, y: State) -> tuple[Any, Values]:
+    """(η, J): what a coupling J adds to η and to J once the slow terms have acted on it; η None without terms.
+
+    The difference between a coupling J and none: a term may scale J, or replace J R by a variable of its own, in η.
+    """
+    if not terms:
+        return None, J
+    with_it = without = (jnp.zeros_like(J), jnp.zeros_like(J))
+    with_it = (with_it[0], J)
+    for term in terms:
+        with_it, without = term.effective(*with_it, y), term.effective(*without, y)
+    return with_it[0] - without[0], with_it[1] - without[1]
 
 
 def mutual_inhibition(
@@ -244,8 +285,7 @@ def mutual_inhibition(
     it one population fires and silences the other: a bistable switch. The defaults are such a pair (nmmjax theory notes §8).
     """
     cross = as_number("J_cross", J_cross, "(-inf, 0]")
-    whole = isinstance(size, int) and not isinstance(size, bool) and size >= 2
-    require("size", size, "be an integer ≥ 2", whole)
+    size = as_count("size", size, 2)
     return Network(MPR(eta=eta, J=J_self, Delta=Delta, tau=tau), cross * (1 - jnp.eye(size, dtype=cross.dtype)))
 
 

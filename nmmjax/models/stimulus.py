@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, as_whole, require
 from .._parameter import check_parameters, declared, describe, parameter, with_arrays
 from .._types import Scalar, Values, is_concrete
 
@@ -32,6 +32,11 @@ class AbstractStimulus(eqx.Module):
 
     def span(self) -> tuple[Any, Any] | None:
         """First and last time at which the stimulus is defined, or None where it always is."""
+        return None
+
+    @property
+    def nodes(self) -> int | None:
+        """For how many nodes of a network the stimulus is made, None if for any number, and for one population."""
         return None
 
     def __check_init__(self) -> None:
@@ -125,12 +130,11 @@ class PulseTrain(AbstractStimulus):
     start: Scalar = parameter(symbol="t_0", unit="time", doc="onset of the first pulse")
     period: Scalar = parameter(symbol="T", unit="time", bounds="(0, inf)", doc="onset to onset")
     width: Scalar = parameter(symbol="w", unit="time", bounds="(0, inf)", doc="duration of each pulse, below the period")
-    count: int = eqx.field(static=True)  # pyright: ignore[reportGeneralTypeIssues]
+    count: int = eqx.field(static=True, converter=as_whole)  # pyright: ignore[reportGeneralTypeIssues]
 
     def __check_init__(self) -> None:
         check_parameters(self)
-        is_count = isinstance(self.count, int) and not isinstance(self.count, bool) and self.count >= 1
-        require("count", self.count, "be an integer ≥ 1", is_count)
+        as_count("count", self.count)
         if is_concrete(self.width) and is_concrete(self.period):
             rule = f"be below `period` ({float(self.period):g})"
             require("width", self.width, rule, float(self.width) < float(self.period))
@@ -155,12 +159,15 @@ class PulseTrain(AbstractStimulus):
 class Sampled(AbstractStimulus):
     """A recorded input, interpolated: values[i] at ts[i].
 
-    `interpolation` is "linear", "cubic" (Hermite with backward differences, C¹, causal) or "hold" (piecewise constant).
-    Defined on [ts[0], ts[-1]] only; `simulate` refuses times outside.
+    - `ts` (m,): sample times, strictly increasing; `values` (m,), or (m, n) for an input at every node of a network
+    - `interpolation`: "linear", "cubic" (Hermite with backward differences, C¹, causal) or "hold" (piecewise constant)
+
+    Called at one time, it gives a number or an array (n,); at an array of times, one of shape (…, n). Defined on
+    [ts[0], ts[-1]] only; times outside are refused. Raises `ValueError` for values that are missing (NaN, masked).
     """
 
     ts: Values = parameter(symbol="t", unit="time", ndim=1, doc="sample times, strictly increasing")
-    values: Values = parameter(symbol="I", ndim=1, doc="input current at the sample times")
+    values: Values = parameter(symbol="I", ndim=(1, 2), doc="input current at the sample times, and nodes")
     interpolation: str = eqx.field(static=True, default="linear")
 
     def __check_init__(self) -> None:
@@ -168,8 +175,9 @@ class Sampled(AbstractStimulus):
         kinds = ("linear", "cubic", "hold")
         require("interpolation", self.interpolation, f"be one of {kinds}", self.interpolation in kinds)
         require("ts", self.ts, "have at least 2 sample times", self.ts.shape[0] >= 2)
-        same = self.values.shape == self.ts.shape
-        require("values", self.values, f"have the shape of `ts`, {self.ts.shape}", same)
+        same = self.values.shape[0] == self.ts.shape[0]
+        rule = f"have the shape of `ts`, {self.ts.shape}, or (times, nodes), ({self.ts.shape[0]}, n)"
+        require("values", self.values.shape, rule, same)
         if is_concrete(self.ts):
             require("ts", self.ts, "be strictly increasing", bool(np.all(np.diff(np.asarray(self.ts)) > 0)))
 
@@ -177,11 +185,20 @@ class Sampled(AbstractStimulus):
         if self.interpolation == "hold":
             index = jnp.searchsorted(self.ts, t, side="right") - 1
             return self.values[jnp.clip(index, 0, self.ts.shape[0] - 1)]
+        if self.values.ndim == 1:
+            return self._between(t, self.values)
+        return jax.vmap(lambda values: self._between(t, values), in_axes=1, out_axes=-1)(self.values)
+
+    def _between(self, t: Values, values: Values) -> Values:
         if self.interpolation == "linear":
-            return jnp.interp(t, self.ts, self.values)
-        coefficients = diffrax.backward_hermite_coefficients(self.ts, self.values)
+            return jnp.interp(t, self.ts, values)
+        coefficients = diffrax.backward_hermite_coefficients(self.ts, values)
         cubic = diffrax.CubicInterpolation(self.ts, coefficients)
         return jnp.vectorize(cubic.evaluate)(jnp.clip(t, self.ts[0], self.ts[-1]))
+
+    @property
+    def nodes(self) -> int | None:
+        return self.values.shape[1] if self.values.ndim == 2 else None
 
     def jumps(self) -> Values:
         return self.ts
@@ -195,7 +212,24 @@ class Sum(AbstractStimulus):
 
     parts: tuple[AbstractStimulus, ...]
 
+    def __check_init__(self) -> None:
+        sizes = {part.nodes for part in self.parts if part.nodes is not None}
+        require("stimulus", sorted(sizes), "be made for one number of nodes in all parts of a sum", len(sizes) <= 1)
+
+    @property
+    def nodes(self) -> int | None:
+        return next((part.nodes for part in self.parts if part.nodes is not None), None)
+
     def __call__(self, t: Values) -> Values:
+        return self._sum(t) if self.nodes is None else self._sum_at_nodes(t)
+
+    def _sum_at_nodes(self, t: Values) -> Values:
+        """Parts without nodes act at all of them alike."""
+        wide = [part(t) if part.nodes is not None else part(t)[..., None] for part in self.parts]
+        shape = (*jnp.shape(t), self.nodes)
+        return sum((jnp.broadcast_to(each, shape) for each in wide[1:]), start=jnp.broadcast_to(wide[0], shape))
+
+    def _sum(self, t: Values) -> Values:
         return sum((part(t) for part in self.parts[1:]), start=self.parts[0](t))
 
     def jumps(self) -> Values:
@@ -213,11 +247,19 @@ def input_at(stimulus: AbstractStimulus | None, t: Values) -> Any:
     return jnp.zeros_like(t) if stimulus is None else stimulus(t)
 
 
-def as_stimulus(stimulus: Any, argument: str = "stimulus") -> Any:
-    """None or a stimulus at the door, its numbers as arrays of one dtype; else the one-sentence `ValueError`."""
+def as_stimulus(stimulus: Any, model: Any = None, argument: str = "stimulus") -> Any:
+    """None or a stimulus at the door, its numbers as arrays of one dtype; else the one-sentence `ValueError`. With a model,
+    an input per node must be made for as many nodes as the model has."""
     known = stimulus is None or isinstance(stimulus, AbstractStimulus)
     require(argument, stimulus, "be None or a stimulus such as `Pulse(...)`", known)
-    return stimulus if stimulus is None else with_arrays(stimulus)
+    if stimulus is None:
+        return None
+    if model is not None and stimulus.nodes is not None:
+        size = getattr(model, "size", None)
+        has = "one population" if size is None else f"a network of {size} nodes"
+        rule = f"be made for {has}" + ("" if size is not None else ", without an axis over nodes")
+        require(argument, f"an input for {stimulus.nodes} nodes", rule, stimulus.nodes == size)
+    return with_arrays(stimulus)
 
 
 def check_range(stimulus: AbstractStimulus | None, first: Any, last: Any, argument: str) -> None:

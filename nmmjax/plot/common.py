@@ -80,3 +80,9 @@ def shade_stimulus(run: Trajectory, axes: Any) -> None:
         image = np.abs(current)[None, :] / peak
         each.pcolormesh(edges, [low, high], image, cmap="Greys", vmin=0, vmax=4, zorder=-5, rasterized=True)
         each.set_ylim(low, high)
+
+
+def node_label(labels: Any, node: int) -> str:
+    """What a legend calls a node: its name, or its number."""
+    name = None if labels is None else labels[node]
+    return str(name) if isinstance(name, str) else f"node {node}"

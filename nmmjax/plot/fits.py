@@ -14,7 +14,7 @@ from ..fitting.result import Fitted
 from ..fitting.target import TargetSum
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..solvers.simulation import simulate
-from .common import BLUE, GREEN, GREY, ORANGE, finish, pyplot, shade_stimulus
+from .common import BLUE, GREEN, GREY, ORANGE, finish, node_label, pyplot, shade_stimulus
 
 _ENDS = {0: BLUE, 1: ORANGE, 2: "#7b5ea7", 3: "#b03a3a"}  # colours of the codes
 _WORDS = {0: "converged", 1: "stopped: largest number of steps", 2: "stalled", 3: "not finite"}
@@ -96,7 +96,12 @@ def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: An
             each.plot(ts[part], data[part, node], ".", color="0.35" if alone else color, ms=size, alpha=0.7,
                       label="data" if alone else None, zorder=2)  # fmt: skip
             each.plot(
-                fine, found[:, node], color=color, linewidth=1.3, label="best fit" if alone else f"node {node}", zorder=3
+                fine,
+                found[:, node],
+                color=color,
+                linewidth=1.3,
+                label="best fit" if alone else node_label(fitted.best.labels, node),
+                zorder=3,
             )
             if alone and target.noise_model == "gaussian" and part.any():
                 noise = 2 * shared / np.interp(np.asarray(fine), ts[part], weights[part, node])

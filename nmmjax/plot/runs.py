@@ -16,6 +16,7 @@ from .common import (
     clock_label,
     finish,
     new_axes,
+    node_label,
     population_of,
     pyplot,
     shade_stimulus,
@@ -36,12 +37,12 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     current = run.input
     population = population_of(run)
     energy = total_energy(population, states_of(run), current) if isinstance(population, (MPR, Network)) else None
-    _lines(axes[0], ts, run.ys.r, BLUE)
+    _lines(axes[0], ts, run.ys.r, BLUE, run.model.labels)
     axes[0].set_ylabel("firing rate r\n(1/time)")
-    _lines(axes[1], ts, run.ys.v, ORANGE)
+    _lines(axes[1], ts, run.ys.v, ORANGE, run.model.labels)
     axes[1].set_ylabel("mean voltage v\n(dimensionless)")
     if energy is not None:
-        _lines(axes[2], ts, energy, GREEN)
+        _lines(axes[2], ts, energy, GREEN, run.model.labels)
         axes[2].set_ylabel("energy E\n(dimensionless)")
     for name, color in zip(slow, (GREY, BLUE, ORANGE, GREEN), strict=False):
         values = np.asarray(getattr(run.ys, name)).reshape(ts.size, -1)
@@ -57,7 +58,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     return finish(axes)
 
 
-def _lines(axes: Any, ts: np.ndarray, values: Any, color: str) -> None:
+def _lines(axes: Any, ts: np.ndarray, values: Any, color: str, labels: Any) -> None:
     """One line, or one per node of a network, named where they are few."""
     values = np.asarray(values)
     if values.ndim == 1:
@@ -66,7 +67,8 @@ def _lines(axes: Any, ts: np.ndarray, values: Any, color: str) -> None:
     nodes = values.shape[1]
     shades = pyplot().get_cmap("viridis")(np.linspace(0.0, 0.85, nodes))
     for node in range(nodes):
-        axes.plot(ts, values[:, node], color=shades[node], linewidth=1.2 if nodes <= 8 else 0.6, label=f"node {node}")
+        width = 1.2 if nodes <= 8 else 0.6
+        axes.plot(ts, values[:, node], color=shades[node], linewidth=width, label=node_label(labels, node))
     if nodes <= 8 and axes.get_subplotspec().is_first_row():
         axes.legend(frameon=False, ncols=nodes, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
 

@@ -12,7 +12,7 @@ from ..transitions.basins import Basins
 from ..transitions.durations import StrengthDuration
 from ..transitions.optimal import OptimalStimulus
 from ..transitions.pulses import SwitchingPulse
-from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
+from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, node_label, pyplot
 
 _COLOURS = ("#c9daf0", "#f6d9c3", "#cfe6d4", "#e6d3ea", "#f3ecc0", "#d0e8ea", "#ead0d0", "#dddddd")
 _MEANINGS = {"r": "firing rate r", "v": "mean voltage v"}
@@ -113,7 +113,7 @@ def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = Non
     axes[0].legend(frameon=False, fontsize=8, loc="upper right")
     rates, ends = np.asarray(run.ys.r).reshape(ts.size, -1), np.ravel(found.end.r)
     for k, color in zip(range(rates.shape[1]), 20 * (BLUE, ORANGE, GREEN, GREY), strict=False):
-        axes[1].plot(ts, rates[:, k], color=color, label=f"node {k}" if rates.shape[1] > 1 else "r")
+        axes[1].plot(ts, rates[:, k], color=color, label=node_label(run.model.labels, k) if rates.shape[1] > 1 else "r")
         axes[1].axhline(float(ends[k]), color=color, linestyle=":", linewidth=0.9, label="end state" if k == 0 else None)
     axes[1].set_ylabel("firing rate r\n(1/time)")
     axes[1].set_xlabel("time t (unit of τ)")

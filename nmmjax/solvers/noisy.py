@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_key, require
 from .._types import Scalar, Values, is_concrete
 from ..models.base import State
 from ..models.mpr import MPR
@@ -115,24 +115,15 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
     return jax.lax.stop_gradient(jnp.min(h))
 
 
-def check_noise(model: Any, noise: AbstractNoise, key: Any) -> None:
-    """Refuse models without a splitting, per-node intensities of another length, and a missing key."""
+def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
+    """The random key. Refuses models without a splitting, per-node intensities of another length, and what is no key."""
     known = isinstance(model, MPR) or (isinstance(model, Network) and not model.slow_terms)
     rule = "be an `MPR`, or a `Network` without slow terms, where there is noise"
     require("model", type(model).__name__, rule, known)
-    require("key", key, "be a random key such as `jax.random.key(0)` where there is noise", is_key(key))
     shape = (model.size,) if isinstance(model, Network) else ()
     D = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
     require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)
-
-
-def is_key(key: Any) -> bool:
-    """Whether `key` is one random key, of the new or the old style."""
-    if not isinstance(key, jax.Array):
-        return False
-    if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key.ndim == 0
-    return key.dtype == jnp.uint32 and key.ndim == 1
+    return as_key(key, purpose=" if there is noise")
 
 
 def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:

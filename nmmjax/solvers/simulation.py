@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Mask, Real, Values, is_concrete
-from ..models.base import AbstractModel
+from ..models.base import AbstractModel, as_model
 from ..models.noise import OrnsteinUhlenbeck, as_noise
-from ..models.stimulus import AbstractStimulus
+from ..models.stimulus import AbstractStimulus, as_stimulus
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
 from .term import FixedStep, PopulationTerm
@@ -67,9 +67,8 @@ def simulate(
     Works under `jax.jit`, `jax.vmap` and `jax.grad` (`adjoint=diffrax.ForwardMode()` for forward mode). Raises `ValueError`
     for wrong input. Use it for single runs and fits; for many parameter values, `jax.vmap` over it.
     """
-    require("model", model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
-    known = stimulus is None or isinstance(stimulus, AbstractStimulus)
-    require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
+    model = as_model(model)
+    stimulus = as_stimulus(stimulus, model)
     if noise is not None:
         model, noise = as_noise(noise).split(model)
     start = model.state(y0)
@@ -92,8 +91,7 @@ def simulate(
     require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
     if max_steps is None:
         max_steps = 65_536 if dense else 1_000_000
-    counts = isinstance(max_steps, int) and not isinstance(max_steps, bool) and max_steps >= 1
-    require("max_steps", max_steps, "be an integer ≥ 1", counts)
+    max_steps = as_count("max_steps", max_steps)
     first, controller, method = _controller(solver, stepsize_controller, rtol, atol, dt0, dtype)
     adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
     require("adjoint", adjoint, "be None or a diffrax adjoint", isinstance(adjoint, diffrax.AbstractAdjoint))
@@ -128,7 +126,7 @@ def _simulate_noisy(
 ) -> Trajectory:
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
     require("solver", solver, "be None or `MobiusSplitting(2)` where there is noise", fits)
-    check_noise(model, noise, key)
+    key = check_noise(model, noise, key)
     if dt0 is None:
         step = default_step(model, noise, y0, largest_input(stimulus, ts)).astype(ts.dtype)
     else:

@@ -108,4 +108,4 @@ class Trajectory(eqx.Module):
 
 
 def _device(array: Any) -> str:
-    return next(iter(array.devices())).platform
+    return next(iter(array.devices())).platform if isinstance(array, jax.Array) else "host"

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_key, require
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import potential_energy
@@ -120,7 +120,7 @@ class Boltzmann(eqx.Module):
 
     def sample(self, key: Any, shape: tuple[int, ...] = ()) -> State:
         """Independent exact samples, a `State` with arrays of the given shape: r by the inverse of `cdf`, then v, normal."""
-        first, second = jax.random.split(key)
+        first, second = jax.random.split(as_key(key))
         dtype = self.x.dtype
         rate = self.quantile(jax.random.uniform(first, shape, dtype))
         mean, deviation = self._voltage(rate)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, require
 from .._parameter import as_number
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
@@ -112,9 +112,7 @@ def population_escape(
     if is_concrete(model.Delta):
         require("Delta", model.Delta, "be > 0: without heterogeneity there is no damping", bool(model.Delta > 0))
     require("method", method, f"be one of {', '.join(map(repr, METHODS))}", method in METHODS)
-    for name, value, least in (("points", points, 32), ("orders", orders, 2)):
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(name, value, f"be an integer ≥ {least}", whole)
+    points, orders = as_count("points", points, 32), as_count("orders", orders, 2)
     current = as_number("stimulus", stimulus).astype(model.eta.dtype)
     found = _escape(model, D.astype(model.eta.dtype), start.r, current, method, points, orders)
     if is_concrete(found.rate):

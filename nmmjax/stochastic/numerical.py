@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, as_key
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..models.base import State
@@ -92,8 +92,8 @@ def stationary_density(
     dtype = population.eta.dtype
     D = white_intensity(noise).astype(dtype)
     current = as_number("stimulus", stimulus).astype(dtype)
-    for name, value in {"lanes": lanes, "times": times, "bins": bins}.items():
-        require(name, value, "be an integer ≥ 2", isinstance(value, int) and not isinstance(value, bool) and value >= 2)
+    lanes, times, bins = as_count("lanes", lanes, 2), as_count("times", times, 2), as_count("bins", bins, 2)
+    key = as_key(key)
     before, length = as_number("settle", settle, "(0, inf)"), as_number("duration", duration, "(0, inf)")
     tau = population.tau
     scale = jnp.sqrt(population.Delta) / jnp.pi / tau

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, require
 from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..landscape.points import FixedPoints
@@ -115,10 +115,9 @@ def first_passage(
     known = isinstance(noise, WhiteNoise | OrnsteinUhlenbeck)
     rule = "be white noise or `OrnsteinUhlenbeck`; with Cauchy noise alone nothing is random"
     require("noise", noise, rule, known and not isinstance(noise, CauchyNoise))
-    check_noise(model, noise, key)
+    key = check_noise(model, noise, key)
     require("model", model.slow_names, "be without slow terms", not model.slow_terms)
-    whole = isinstance(lanes, int) and not isinstance(lanes, bool) and lanes >= 1
-    require("lanes", lanes, "be an integer ≥ 1", whole)
+    lanes = as_count("lanes", lanes)
     as_number("until", until, "(0, 1]")
     as_number("radius", radius, "(0, 1)")
     y0 = model.state(start)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_count, require
 from .._parameter import as_number, describe
 from .._types import Scalar, Values
 from ..landscape.population import population_landscape
@@ -77,8 +77,7 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     require("model", type(model).__name__, "be an `MPR`", isinstance(model, MPR))
     plain = model.gap is None and model.conductance is None and not model.slow_terms and bool(model.Delta > 0)
     require("model", model, "have Δ > 0 and no gap junctions, conductances and slow terms", plain)
-    whole = isinstance(points, int) and not isinstance(points, bool) and points >= 16
-    require("points", points, "be an integer ≥ 16", whole)
+    points = as_count("points", points, 16)
     small = as_number("margin", margin, "(0, 1)")
     current = as_number("stimulus", stimulus).astype(model.eta.dtype)
     landscape = population_landscape(model, current)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
@@ -66,8 +66,7 @@ def potential_from_samples(r: Any, temperature: Real = 1.0, bins: int = 40) -> M
     is_array = isinstance(rates, (jax.Array, np.ndarray)) and rates.ndim == 1
     require("r", r, "be an array (n,) of rates in order of time", is_array)
     T = float(as_number("temperature", temperature, "(0, inf)"))
-    counts = isinstance(bins, int) and not isinstance(bins, bool) and bins >= 3
-    require("bins", bins, "be an integer ≥ 3", counts)
+    bins = as_count("bins", bins, 3)
     values = np.asarray(rates, float)
     values = values[~np.isnan(values)]
     require("r", values, "be > 0 and finite, or NaN", bool(np.all(np.isfinite(values) & (values > 0))))

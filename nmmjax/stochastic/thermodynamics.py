@@ -20,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_count, as_key, require
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
@@ -28,7 +28,7 @@ from ..models.base import State
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
 from ..models.stimulus import AbstractStimulus, Constant, input_at
-from ..solvers.noisy import default_step, is_key, kicks_of, largest_input, noisy_step
+from ..solvers.noisy import default_step, kicks_of, largest_input, noisy_step
 from .boltzmann_law import boltzmann
 
 _LANES_AT_ONCE = 16_384
@@ -122,9 +122,8 @@ def drive(
     stimulus costs. Source: nmmjax theory notes §7.
     """
     require("stimulus", stimulus, "be a stimulus such as `Ramp(...)`", isinstance(stimulus, AbstractStimulus))
-    require("key", key, "be a random key such as `jax.random.key(0)`", is_key(key))
-    count = isinstance(lanes, int) and not isinstance(lanes, bool) and lanes >= 2
-    require("lanes", lanes, "be an integer ≥ 2", count)
+    key = as_key(key)
+    lanes = as_count("lanes", lanes, 2)
     D = white_intensity(noise)
     first, last = as_number("t0", t0), as_number("t1", t1)
     if is_concrete(first) and is_concrete(last):

@@ -95,7 +95,7 @@ def basin_map(
     horizon = jnp.asarray(time, base.r.dtype) if time is not None or known is None else known.horizon
     accuracy = Accuracy(*(jnp.asarray(each, base.r.dtype) for each in (tolerance, tolerance / 100, horizon)))
     (first, second), values = _plane(model, base, over)
-    grid = _grid(base, (first, second), values)
+    grid = _grid(model, base, (first, second), values)
     labels, ends = _labels(model, grid, known, accuracy)
     labels = np.array(labels)
     count = 0 if known is None else len(given)
@@ -125,8 +125,9 @@ def _plane(model: Any, base: State, over: Any) -> tuple[tuple[Any, Any], tuple[V
         variable, node = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
         size = getattr(model, "size", None)
         rule = f"name variables {base.names}" + ("" if size is None else f" of a node, such as ('r', {size - 1})")
-        whole = isinstance(node, int) and not isinstance(node, bool) and size is not None and 0 <= node < size
-        require("over", name, rule, variable in base.names and (node is None if size is None else whole))
+        require("over", name, rule, variable in base.names and (node is None) == (size is None))
+        if node is not None:
+            model.node(node, f"over[{name!r}]")
         each = as_array(over[name])
         require(f"over[{name!r}]", over[name], "be an array of numbers with 1 axis", getattr(each, "ndim", None) == 1)
         fine = bool(np.all(np.isfinite(each))) and (variable != "r" or bool(np.all(np.asarray(each) > 0)))
@@ -135,12 +136,13 @@ def _plane(model: Any, base: State, over: Any) -> tuple[tuple[Any, Any], tuple[V
     return (names[0], names[1]), (values[0], values[1])
 
 
-def _grid(base: State, axes: tuple[Any, Any], values: tuple[Values, Values]) -> State:
+def _grid(model: Any, base: State, axes: tuple[Any, Any], values: tuple[Values, Values]) -> State:
     """All initial states, with the axis of the lanes in front."""
     lanes = values[0].size * values[1].size
     grid = jax.tree.map(lambda each: jnp.broadcast_to(each, (lanes, *each.shape)), base)
     for name, column in zip(axes, jnp.meshgrid(*values, indexing="ij"), strict=True):
         variable, node = name if isinstance(name, tuple) else (name, None)
+        node = None if node is None else model.node(node)
         old, flat = getattr(grid, variable), column.reshape(-1)
         new = flat if node is None else old.at[:, node].set(flat)
         grid = eqx.tree_at(lambda each, variable=variable: getattr(each, variable), grid, new)

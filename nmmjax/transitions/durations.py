@@ -12,7 +12,7 @@ from .._checks import as_array, require
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for
-from .search import SCAN, Brackets, as_positive, as_sign, gains_of
+from .search import SCAN, Brackets, as_positive, as_sign, gains_of, label_of
 
 
 class StrengthDuration(eqx.Module):
@@ -84,7 +84,7 @@ def strength_duration(
     arrays = (lengths, amplitudes, pairs[:-1], amplitudes * lengths, amplitudes**2 * lengths, rheobase)
     chronaxie = _chronaxie(task, 2 * rheobase, gains)
     arrays = [task.array(each) for each in (*arrays, chronaxie, largest)]
-    return StrengthDuration(*arrays, decided=found.decided[:-1], node=node if not isinstance(node, list) else tuple(node))
+    return StrengthDuration(*arrays, decided=found.decided[:-1], node=label_of(model, node))
 
 
 def _better(curves: list[Brackets]) -> int:

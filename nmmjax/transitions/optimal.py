@@ -31,7 +31,7 @@ from .durations import minimal_charge
 from .edges import Edge, find_edge
 from .outcomes import Accuracy, accuracy_for, driven, outcome
 from .pulses import SwitchingPulse, Task, task_for
-from .search import SCAN, aimed, as_positive, brackets_of, gains_of
+from .search import SCAN, aimed, as_positive, brackets_of, gains_of, label_of
 
 _LARGEST = 1.5  # the factor up to which a new waveform's threshold is looked for
 
@@ -103,7 +103,7 @@ def optimal_stimulus(
     options: Any = {
         "start": start,
         "end": end,
-        "node": node,
+        "node": label_of(model, node),
         "sign": sign,
         "bound": bound,
         "others": others,

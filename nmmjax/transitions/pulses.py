@@ -14,7 +14,7 @@ from ..models.base import AbstractModel, State
 from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
-from .search import SCAN, Brackets, Rows, aimed, as_positive, as_sign, brackets_of, gains_of, labels_of
+from .search import SCAN, Brackets, Rows, aimed, as_positive, as_sign, brackets_of, gains_of, label_of, labels_of
 
 
 class SwitchingPulse(eqx.Module):
@@ -103,7 +103,7 @@ def minimal_pulse(
     start: Any,
     end: Any,
     duration: Real,
-    node: int | Sequence[int] | None = None,
+    node: Any = None,
     sign: int | None = None,
     bound: Real = 50.0,
     rtol: Real = 1e-6,
@@ -114,7 +114,7 @@ def minimal_pulse(
     """The smallest amplitude of a pulse I(t) = amplitude for 0 ≤ t < `duration` that moves `model` from `start` to `end`.
 
     - `start`, `end`: stable states (states or mappings with `r` and `v`; rounded to 1 % is enough)
-    - `node`: an integer, several, or None for all; None for one population
+    - `node`: a number or name, several, a mask, or None for all; None for one population
     - `sign`: 1, −1, or None for whichever needs the smaller |amplitude|, up to `bound`, in units of η
     - `rtol`: relative width of the bracket; the solver's tolerance is a hundred times finer (1e-12 … 1e-8)
     - `scan`: amplitudes at a time. Outcomes need not be monotone in the amplitude, so smaller ones are looked for until
@@ -141,7 +141,7 @@ def best_node(
     start: Any,
     end: Any,
     duration: Real,
-    nodes: Sequence[int] | None = None,
+    nodes: Any = None,
     sign: int | None = None,
     bound: Real = 50.0,
     rtol: Real = 1e-4,
@@ -156,7 +156,7 @@ def best_node(
     """
     require("model", model, "be a `Network`", hasattr(model, "target"))
     size: int = model.size  # pyright: ignore[reportAttributeAccessIssue]
-    candidates = list(range(size)) if nodes is None else list(nodes)
+    candidates = list(range(size)) if nodes is None else [model.node(node, "nodes") for node in nodes]  # pyright: ignore[reportAttributeAccessIssue]
     require("nodes", nodes, "name at least one node", len(candidates) > 0)
     length, largest, signs = as_positive("duration", duration), as_positive("bound", bound), as_sign(sign)
     gains = np.repeat(np.stack([gains_of(model, node) for node in candidates]), len(signs), axis=0)
@@ -201,5 +201,5 @@ def pulse_of(
         start=task.attractors.state(0),
         end=task.attractors.state(1),
         result=code,
-        node=node if node is None or isinstance(node, (int, np.integer)) else tuple(node),
+        node=label_of(task.model, node),
     )

@@ -133,6 +133,15 @@ def gains_of(model: Any, node: Any) -> Any:
     return np.asarray(model.target(Constant(0.0), node).gains)
 
 
+def label_of(model: Any, node: Any) -> Any:
+    """How a result calls the nodes at which a pulse acts: their names or numbers, a tuple of several, None for all."""
+    if node is None:
+        return None
+    labels = tuple(each if isinstance(each, str) else int(each) for each in model.labels[gains_of(model, node) > 0].tolist())
+    several = np.ndim(node) > 0
+    return labels if several else labels[0]
+
+
 def aimed(model: Any, stimulus: Any, node: Any) -> Any:
     """The stimulus at a node or several, or at all where `node` is None."""
     return stimulus if node is None else model.target(stimulus, node)
