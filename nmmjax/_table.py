@@ -140,7 +140,8 @@ class Table:
         counting = ramp and sample[0] < 2
         if 2 * whole < len(cells):  # a writer of 0.5 would write 0.0 and 1.0, but for those who write 0 and 1
             even = any(len(x) > 1 and spacing(np.append(one, more)) == "even" for one, more in zip(sample, x.T, strict=True))
-            mixed = not rising and (like.any() or sample.max() < 100)  # few label regions by small numbers in any order
+            few = sample.max() < 100 and not counting and (len(ids) < 4 or not rising)  # a first sample such as 0, 2
+            mixed = few or (like.any() and not rising)
             return None if even or (like.all() and not counting) or mixed else True
         if len(np.unique(x[np.isfinite(x)])) <= 2 and len(below) >= _COUNT and not np.isin(sample, x).all():
             return True

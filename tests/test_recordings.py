@@ -288,6 +288,7 @@ def test_times_without_a_header_or_a_single_step(tmp_path):
         ("0,1\n1,0\n1,1\n0,0\n0,1\n", {}, r"line 1: 0, 1 may be names or a sample: say `header=True` or `header=False`"),
         ("1,2,3\n1,4,2\n2,2,5\n3,9,1\n9,3,3\n", {}, r"line 1: 1, 2, 3 may be names or a sample"),
         ("0,1\n0.5,1.2\n1.0,1.1\n1.5,1.7\n", {}, r"line 1: 0, 1 may be names or a sample"),
+        ("0,2\n0.5,1.2\n0.4,1.1\n0.7,1.7\n", {}, r"line 1: 0, 2 may be names or a sample"),
         (",a,b\n3,1,2\n1,2,1\n2,2,2\n1,1,1\n", {}, "column 1 has no name, and may be an index or a region: say `inde"),
         ("t,a,b\n0,1,2\n1,2,1\n5,2,2\n6,1,1\n", {}, 'column `t` increases, but not evenly: say `time="t"` for times, `ti'),
         ("t,a,b\n0,1,2\n1,2,1\n2,2,2\n0,1,1\n1,2,1\n2,2,2\n", {}, "column `t` increases, but starts again: say"),
