@@ -9,27 +9,18 @@ import jax.numpy as jnp
 from .._checks import require
 from .._types import Values
 from ..mechanics.rest import cusp_rate
+from ..mechanics.spike import PROMINENCE, Swing, as_prominence, follow, swing_at, visible
 from ..models.mpr import MPR
 from .channels import Point, Problem
 from .observables import AbstractObservable, End
 
 
-class _Swing(NamedTuple):
-    """Where the rate stands: time, x = ln r and dx/dt at the last point; the lowest x since the last spike; the highest
-    since it rose from there; whether it has risen (1 or 0)."""
-
-    t: Values
-    x: Values
-    slope: Values
-    low: Values
-    high: Values
-    risen: Values
-
-
 class _Seen(NamedTuple):
-    """What was seen so far; `first` and `last` are time and state just after the first and last onset."""
+    """What was seen so far, in x = ln r; `base` is the lowest x before the last rise; `first` and `last` are time and state
+    just after the first and last onset."""
 
-    swing: _Swing
+    swing: Swing
+    base: Values
     level: Values
     spikes: Values
     onsets: Values
@@ -39,6 +30,13 @@ class _Seen(NamedTuple):
     spikes_before_last: Values
     first_rise: Values
     last_rise: Values
+
+
+def _stand(point: Point) -> Swing:
+    """x = ln r and its derivatives."""
+    r = point.y.r
+    slope = point.rate("r") / r
+    return swing_at(jnp.log(r), slope, point.bend("r") / r - slope**2 if point.long else None)
 
 
 class BurstCount(AbstractObservable):
@@ -58,13 +56,8 @@ class BurstCount(AbstractObservable):
     Use `burst_atlas` for a classification; for a single run `find_bursts` sees more.
     """
 
-    prominence: float = eqx.field(static=True, default=1e-3)
+    prominence: float = eqx.field(static=True, converter=as_prominence, default=PROMINENCE)
     smooth: ClassVar[bool] = False
-
-    def __check_init__(self) -> None:
-        value = self.prominence
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        require("prominence", value, "be a number ≥ 0", is_number and value >= 0)
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         require("model", type(problem.model).__name__, "be an `MPR` to count bursts", isinstance(problem.model, MPR))
@@ -76,23 +69,26 @@ class BurstCount(AbstractObservable):
             "_growth": ("1", "rise of the last spike relative to the first"),
         }
 
+    def tolerance(self) -> float:
+        return visible(self.prominence)
+
     def init(self, point: Point) -> Any:
         model: Any = point.problem.model
         zero, here = jnp.zeros_like(point.t), (point.t, point.y)
-        x = jnp.log(point.y.r)
-        swing = _Swing(point.t, x, point.rate("r") / point.y.r, x, x, zero)
-        return _Seen(swing, cusp_rate(model), zero, zero, here, here, zero, zero, zero, zero)
+        swing = _stand(point)
+        return _Seen(swing, swing.value, cusp_rate(model), zero, zero, here, here, zero, zero, zero, zero)
 
     def update(self, state: Any, point: Point) -> Any:
-        r, count, level = point.y.r, state.spikes, jnp.log(state.level)
-        swing, rise = _follow(state.swing, point.t, jnp.log(r), point.rate("r") / r, self.prominence)
-        spiked = rise > 0
-        begins = (state.swing.x < level) & (swing.x >= level)
+        count, level = state.spikes, jnp.log(state.level)
+        swing, turn = follow(state.swing, _stand(point), point.since, self.prominence, by_ratio=False)
+        spiked, rise = turn.spiked, turn.high - state.base
+        begins = (state.swing.value < level) & (swing.value >= level)
         keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
         is_first = begins & (state.onsets == 0)
         here = (point.t, point.y)
         return _Seen(
             swing=swing,
+            base=jnp.where(turn.rises, turn.low, state.base),
             level=state.level,
             spikes=jnp.where(spiked, count + 1, count),
             onsets=jnp.where(begins, state.onsets + 1, state.onsets),
@@ -105,7 +101,7 @@ class BurstCount(AbstractObservable):
         )
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        several, alive = state.onsets >= 2, 0 * state.swing.x  # NaN if the lane failed
+        several, alive = state.onsets >= 2, 0 * state.swing.value  # NaN if the lane failed
         intervals = jnp.where(several, state.onsets - 1, jnp.ones_like(state.onsets))
         spikes = state.spikes_before_last - state.spikes_before_first
         duration = _onset(state.level, state.last, end) - _onset(state.level, state.first, end)
@@ -119,28 +115,6 @@ class BurstCount(AbstractObservable):
             "_period": jnp.where(several, duration / intervals, nan) + alive,
             "_growth": jnp.where(rings, growth, nan) + alive,
         }
-
-
-def _follow(swing: _Swing, t: Values, x: Values, slope: Values, prominence: float) -> tuple[_Swing, Values]:
-    """The swing at the next point, and the rise of a spike from which x has now fallen far enough, else 0."""
-    h = t - swing.t
-    # The extremum between the points, by the cubic through both, where the slope changes sign.
-    bend = swing.slope - slope
-    s = jnp.clip(swing.slope / jnp.where(bend == 0, jnp.ones_like(bend), bend), 0, 1)
-    past, rest = s**2 * (3 - 2 * s), s * (1 - s)
-    between = swing.x + past * (x - swing.x) + h * rest * ((1 - s) * swing.slope - s * slope)
-    turns = swing.slope * slope < 0
-    top = jnp.where(turns & (bend > 0), between, x)
-    bottom = jnp.where(turns & (bend < 0), between, x)
-    risen = swing.risen > 0
-    high, low = jnp.maximum(swing.high, top), jnp.minimum(swing.low, bottom)
-    falls = risen & (x < high - prominence)
-    rises = ~risen & (x > low + prominence)
-    rise = jnp.where(falls, high - swing.low, jnp.zeros_like(x))
-    low = jnp.where(risen, jnp.where(falls, bottom, swing.low), low)
-    high = jnp.where(rises, top, jnp.where(risen, high, swing.high))
-    up = (risen & ~falls) | rises
-    return _Swing(t, x, slope, low, high, jnp.where(up, jnp.ones_like(x), jnp.zeros_like(x))), rise
 
 
 def _onset(level: Values, here: Any, end: End) -> Values:

@@ -140,7 +140,9 @@ class Point:
     """A moment that the solver visits, as an observable sees it.
 
     `weight` is the trapezoid weight of the moment in ∫ dt; `edge` is −1 where a stretch of steps of length `h` begins, +1
-    where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). Channels are computed when asked for.
+    where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). `since` is the time since the point seen
+    before, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods). Channels
+    are computed when asked for.
     """
 
     problem: Problem
@@ -149,9 +151,17 @@ class Point:
     h: Values
     weight: Values
     edge: int = 0
+    since: Values | float = 0.0
+    long: bool = False
 
     def channel(self, name: str) -> Values:
         return channel_value(name, self.problem, self.t, self.y)
 
     def rate(self, name: str) -> Values:
         return channel_rate(name, self.problem, self.t, self.y)
+
+    def bend(self, name: str) -> Values:
+        """The second derivative along the motion."""
+        flow = self.problem.model.vector_field(self.t, self.y, self.problem.stimulus)
+        rate = lambda t, y: channel_rate(name, self.problem, t, y)
+        return jax.jvp(rate, (self.t, self.y), (jnp.ones_like(self.t), flow))[1]

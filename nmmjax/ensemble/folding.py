@@ -7,7 +7,7 @@ stretch between two cuts and shows every step to the observables. All code here 
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -56,6 +56,7 @@ class AbstractMethod(eqx.Module):
     """How one stretch is integrated while observables look on; `reverse` if reverse mode shall run through it."""
 
     reverse: eqx.AbstractVar[bool]
+    long: ClassVar[bool] = False  # whether steps may be as long as what is observed
 
     @abc.abstractmethod
     def run(
@@ -101,7 +102,8 @@ class Uniform(AbstractMethod):
         watching = bool(observe.observables)
 
         def point(t: Values, y: Any, weight: Values, edge: int) -> Point:
-            return Point(problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0)
+            since = dt if edge == 0 else jnp.zeros_like(dt)
+            return Point(problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since)
 
         states = observe.update(observe.states, point(start, y, dt / 2, -1))
         pack_state, unpack_state = packer(z, self.pairs)
@@ -168,7 +170,7 @@ def fold(
 
     if times.transient:
         y, _, progress = interval(y, asarray(times.start), asarray(times.t0), transient, Watch({}, {}), progress)
-    first = Point(problem, asarray(times.t0), y, zero, zero)
+    first = Point(problem, asarray(times.t0), y, zero, zero, long=method.long)
     watch = Watch(observables, {name: each.init(first) for name, each in observables.items()})
     ends = asarray(times.observed)
     if ends.shape[0] == 2:

@@ -16,8 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require
+from .._checks import as_float, require
 from .._types import Values
+from ..mechanics.spike import PROMINENCE, Swing, Turn, as_prominence, follow, swing_at, visible
 from .channels import Point, Problem, channel_rate, channel_value, check_channel, node_values, parsed, unit_of
 
 _NEWTON_STEPS = 4
@@ -66,6 +67,10 @@ class AbstractObservable(eqx.Module):
     def per_node(self, problem: Problem) -> bool:
         """Whether results have an axis over the nodes of a network."""
         return False
+
+    def tolerance(self) -> float:
+        """The largest relative tolerance of a step at which an adaptive method sees what is observed."""
+        return float("inf")
 
 
 def _every(problem: Problem, channel: str | None) -> dict[str, str]:
@@ -233,7 +238,7 @@ class AbstractExtremum(AbstractSingle):
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
         best, t, y = state
-        value = channel_value(self.channel, end.problem, *_turning_point(self.channel, t, y, end))
+        value = channel_value(self.channel, end.problem, *_turning_point(self.channel, t, y, None, end))
         return {"": jnp.where(self.better(value, best), value, best)}
 
 
@@ -259,8 +264,9 @@ class Trough(AbstractExtremum):
         return value < best
 
 
-def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, Any]:
-    """Time and state near (t, y) at which the channel's rate vanishes, by Newton's method within one step."""
+def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End) -> tuple[Values, Any]:
+    """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes, by Newton's method within
+    one step."""
     problem = end.problem
 
     def slope(t: Values, y: Any) -> Values:
@@ -276,7 +282,8 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
         step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
         return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
 
-    delta = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, jnp.zeros_like(t))
+    start = jnp.zeros_like(t) if ago is None else -ago
+    delta = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, start)
     there = end.flow(t, y, delta)
     # Where steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
     turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))
@@ -285,62 +292,80 @@ def _turning_point(channel: str, t: Values, y: Any, end: End) -> tuple[Values, A
 
 
 class _Maxima(NamedTuple):
-    """What finding maxima needs: how many so far, the last rate, and the lowest value since the last maximum."""
+    """What counting needs: how many so far, and where the channel stands."""
 
     number: Values
-    rate: Values
-    low: Values
+    swing: Swing
 
 
-def _see(maxima: _Maxima, point: Point, channel: str, threshold: float, prominence: float) -> tuple[_Maxima, Any]:
-    """The maxima after `point`, and whether one lies between the last point and this one."""
-    value, rate = point.channel(channel), point.rate(channel)
-    turned = (maxima.rate > 0) & (rate <= 0)
-    found = turned & (value >= threshold) & (value - maxima.low > prominence * jnp.abs(value))
-    low = jnp.where(found, value, jnp.minimum(maxima.low, value))
-    return _Maxima(jnp.where(found, maxima.number + 1, maxima.number), rate, low), found
+def _stand(point: Point, channel: str) -> Swing:
+    return swing_at(point.channel(channel), point.rate(channel), point.bend(channel) if point.long else None)
 
 
-def _no_maxima(point: Point, channel: str) -> _Maxima:
-    return _Maxima(jnp.zeros_like(point.t), point.rate(channel), point.channel(channel))
+def _see(maxima: _Maxima, point: Point, channel: str, threshold: float, prominence: float) -> tuple[_Maxima, Turn]:
+    """The maxima after `point`, and what it brings; those below `threshold` don't count."""
+    by_ratio = parsed(channel)[0] in type(point.y).positive
+    swing, turn = follow(maxima.swing, _stand(point, channel), point.since, prominence, by_ratio)
+    if threshold > _LOWEST:
+        turn = turn._replace(spiked=turn.spiked & (turn.high >= threshold))
+    return _Maxima(jnp.where(turn.spiked, maxima.number + 1, maxima.number), swing), turn
 
 
-class SpikeCount(AbstractSingle):
-    """Number of maxima of a channel between `t0` and `t1`, as a float.
+_LOWEST = -float("inf")
 
-    A maximum counts where its value is at least `threshold` and it rises above the lowest value since the last one by more
-    than `prominence`, relative to its own size: ringing that has died out doesn't count.
+
+def _as_threshold(threshold: Any) -> float:
+    lowest = isinstance(threshold, float) and threshold == _LOWEST
+    return _LOWEST if lowest else as_float("threshold", threshold, "be a number, or −inf for none", lambda value: True)
+
+
+class AbstractMaxima(AbstractSingle):
+    """Shared by observables of the maxima of one channel that are spikes."""
+
+    threshold: eqx.AbstractVar[float]
+    prominence: eqx.AbstractVar[float]
+
+    def tolerance(self) -> float:
+        return visible(self.prominence)
+
+
+class SpikeCount(AbstractMaxima):
+    """Number of spikes of a channel between `t0` and `t1`, as a float: those of `find_spikes` for `r`.
+
+    A spike is a maximum of at least `threshold` to which ln r rises by more than `prominence` from its lowest value since
+    the last one, and from which it then falls by more than that; so nothing counts at rest. For channels that may be ≤ 0,
+    such as `v` or `energy`, `prominence` is the absolute rise and fall, in the channel's unit.
     """
 
     channel: str = eqx.field(static=True, default="r")
-    threshold: float = eqx.field(static=True, default=-float("inf"))
-    prominence: float = eqx.field(static=True, default=0.01)
+    threshold: float = eqx.field(static=True, converter=_as_threshold, default=_LOWEST)
+    prominence: float = eqx.field(static=True, converter=as_prominence, default=PROMINENCE)
     smooth: ClassVar[bool] = False
-    label: ClassVar[str] = "number of maxima"
+    label: ClassVar[str] = "number of spikes"
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         check_channel(self.channel, problem)
         return {"": ("1", _named(self.label, self.channel))}
 
     def init(self, point: Point) -> Any:
-        return _no_maxima(point, self.channel)
+        return _Maxima(jnp.zeros_like(point.t), _stand(point, self.channel))
 
     def update(self, state: Any, point: Point) -> Any:
         return _see(state, point, self.channel, self.threshold, self.prominence)[0]
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        return {"": state.number + 0 * state.rate}  # NaN if the lane failed
+        return {"": state.number + 0 * state.swing.slope}  # NaN if the lane failed
 
 
-class Period(AbstractSingle):
-    """Mean time between maxima of a channel, (last − first)/(count − 1); NaN with fewer than two.
+class Period(AbstractMaxima):
+    """Mean time between spikes of a channel, (last − first)/(count − 1); NaN with fewer than two.
 
-    Maxima are those of `SpikeCount`; the first and the last time are refined to where the channel's rate vanishes.
+    Spikes are those of `SpikeCount`; the first and the last time are refined to where the channel's rate vanishes.
     """
 
     channel: str = eqx.field(static=True, default="r")
-    threshold: float = eqx.field(static=True, default=-float("inf"))
-    prominence: float = eqx.field(static=True, default=0.01)
+    threshold: float = eqx.field(static=True, converter=_as_threshold, default=_LOWEST)
+    prominence: float = eqx.field(static=True, converter=as_prominence, default=PROMINENCE)
     smooth: ClassVar[bool] = True
     label: ClassVar[str] = "period"
 
@@ -349,20 +374,21 @@ class Period(AbstractSingle):
         return {"": ("time", _named(self.label, self.channel))}
 
     def init(self, point: Point) -> Any:
-        here = (point.t, point.y)
-        return _no_maxima(point, self.channel), here, here
+        here = (point.t, point.y, jnp.zeros_like(point.t) if point.long else None)
+        return _Maxima(jnp.zeros_like(point.t), _stand(point, self.channel)), here, here, here
 
     def update(self, state: Any, point: Point) -> Any:
-        before, first, last = state
-        maxima, found = _see(before, point, self.channel, self.threshold, self.prominence)
-        here = (point.t, point.y)
-        first = jax.tree.map(lambda new, old: jnp.where(found & (before.number == 0), new, old), here, first)
-        return maxima, first, jax.tree.map(lambda new, old: jnp.where(found, new, old), here, last)
+        before, first, last, top = state
+        maxima, turn = _see(before, point, self.channel, self.threshold, self.prominence)
+        keep = lambda when, new, old: jax.tree.map(lambda a, b: jnp.where(when, a, b), new, old)
+        top = keep(turn.tops, (point.t, point.y, turn.ago), top)
+        first = keep(turn.spiked & (before.number == 0), top, first)
+        return maxima, first, keep(turn.spiked, top, last), top
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        (count, _, _), first, last = state
-        begin, _ = _turning_point(self.channel, first[0], first[1], end)
-        stop, _ = _turning_point(self.channel, last[0], last[1], end)
+        (count, _), first, last, _ = state
+        begin, _ = _turning_point(self.channel, *first, end)
+        stop, _ = _turning_point(self.channel, *last, end)
         several = count >= 2
         intervals = jnp.where(several, count - 1, jnp.ones_like(count))
         return {"": jnp.where(several, (stop - begin) / intervals, jnp.full_like(stop, jnp.nan))}

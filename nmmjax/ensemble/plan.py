@@ -32,6 +32,7 @@ from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 
 _MAX_STEPS = 2**22
+_FINEST = {"float64": 1e-12, "float32": 1e-6}  # relative tolerances of steps, near rounding
 _LONGEST = 16  # numbers of a model's array that are written out
 _MOST_STEPS = 2**30  # that are counted in 32 bits
 
@@ -365,7 +366,8 @@ def plan_sweep(
     dims, swept = _axes(base, over)
     observables = _check_observables(observe, base)
     times = _check_times(t0, t1, observables)
-    default = 1e-6 if jax.tree.leaves(base.y0)[0].dtype == jnp.float64 else 1e-4
+    dtype = jax.tree.leaves(base.y0)[0].dtype
+    default = 1e-6 if dtype == jnp.float64 else 1e-4
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
     atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
     dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
@@ -373,7 +375,9 @@ def plan_sweep(
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if noise is not None and dt0 is None:
         dt0 = 0.01 * float(np.min(getattr(model, "tau", 1.0)))
-    chosen, name = choose_method(base, method, rtol, atol, dt0)
+    # An adaptive method must see what is counted: ringing that has almost died out.
+    finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
+    chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]

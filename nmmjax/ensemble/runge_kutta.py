@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import operator
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import diffrax
 import equinox as eqx
@@ -144,6 +144,7 @@ class Adaptive(AbstractMethod):
     atol: float = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     reverse: bool = eqx.field(static=True, default=False)
+    long: ClassVar[bool] = True
 
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return RKFlow(self.solver)(problem)
@@ -201,8 +202,8 @@ class Adaptive(AbstractMethod):
             t_after = jnp.where(last, stop, t + step)
             seen = states
             if observe.observables:
-                begin = Point(problem, t, y, step, step / 2, -1)
-                end = Point(problem, inside(t_after), after, step, step / 2, 1)
+                begin = Point(problem, t, y, step, step / 2, -1, jnp.zeros_like(step), True)
+                end = Point(problem, inside(t_after), after, step, step / 2, 1, step, True)
                 seen = observe.update(observe.update(states, begin), end)
             new, old = (t_after, (after, slope), seen), (t, (y, k), states)
             t, state, seen = jax.tree.map(lambda new, old: jnp.where(judged.keep, new, old), new, old)
