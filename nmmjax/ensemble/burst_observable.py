@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from .._checks import require
 from .._types import Values
 from ..mechanics.rest import cusp_rate
-from ..mechanics.spike import PROMINENCE, Swing, as_prominence, follow, swing_at, visible
+from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.mpr import MPR
 from .channels import Point, Problem
 from .observables import AbstractObservable, End
@@ -19,10 +19,10 @@ class _Seen(NamedTuple):
     """What was seen so far, in x = ln r; `base` is the lowest x before the last rise; `first` and `last` are time and state
     just after the first and last onset."""
 
+    x: Values
     swing: Swing
     base: Values
     level: Values
-    spikes: Values
     onsets: Values
     first: Any
     last: Any
@@ -32,11 +32,11 @@ class _Seen(NamedTuple):
     last_rise: Values
 
 
-def _stand(point: Point) -> Swing:
-    """x = ln r and its derivatives."""
+def _course(point: Point) -> Course | None:
+    """x = ln r and its derivatives, where steps may be long."""
     r = point.y.r
     slope = point.rate("r") / r
-    return swing_at(jnp.log(r), slope, point.bend("r") / r - slope**2 if point.long else None)
+    return Course(jnp.log(r), slope, point.bend("r") / r - slope**2) if point.long else None
 
 
 class BurstCount(AbstractObservable):
@@ -75,22 +75,25 @@ class BurstCount(AbstractObservable):
     def init(self, point: Point) -> Any:
         model: Any = point.problem.model
         zero, here = jnp.zeros_like(point.t), (point.t, point.y)
-        swing = _stand(point)
-        return _Seen(swing, swing.value, cusp_rate(model), zero, zero, here, here, zero, zero, zero, zero)
+        x = jnp.log(point.y.r)
+        return _Seen(x, swing_at(x, _course(point)), x, cusp_rate(model), zero, here, here, zero, zero, zero, zero)
 
     def update(self, state: Any, point: Point) -> Any:
-        count, level = state.spikes, jnp.log(state.level)
-        swing, turn = follow(state.swing, _stand(point), point.since, self.prominence, by_ratio=False)
-        spiked, rise = turn.spiked, turn.high - state.base
-        begins = (state.swing.value < level) & (swing.value >= level)
+        count, level = state.swing.number, jnp.log(state.level)
+        x, course = jnp.log(point.y.r), _course(point)
+        after, turn = follow(state.swing, x, course, point.since, self.prominence, by_ratio=False)
+        (extreme, number), height = point.once(((after.extreme, after.count), turn.height))
+        swing = Swing(extreme, number, course)
+        spiked, rise = swing.number > count, height - state.base
+        begins = (state.x < level) & (x >= level)
         keep = lambda condition, new, old: jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
         is_first = begins & (state.onsets == 0)
         here = (point.t, point.y)
         return _Seen(
+            x=x,
             swing=swing,
-            base=jnp.where(turn.rises, turn.low, state.base),
+            base=jnp.where(swing.risen & ~state.swing.risen, height, state.base),
             level=state.level,
-            spikes=jnp.where(spiked, count + 1, count),
             onsets=jnp.where(begins, state.onsets + 1, state.onsets),
             first=keep(is_first, here, state.first),
             last=keep(begins, here, state.last),
@@ -101,15 +104,16 @@ class BurstCount(AbstractObservable):
         )
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        several, alive = state.onsets >= 2, 0 * state.swing.value  # NaN if the lane failed
+        several, alive = state.onsets >= 2, 0 * state.x  # NaN if the lane failed
         intervals = jnp.where(several, state.onsets - 1, jnp.ones_like(state.onsets))
         spikes = state.spikes_before_last - state.spikes_before_first
         duration = _onset(state.level, state.last, end) - _onset(state.level, state.first, end)
-        rings = state.spikes >= 2
+        number = state.swing.number
+        rings = number >= 2
         growth = state.last_rise / jnp.where(rings, state.first_rise, jnp.ones_like(state.first_rise))
         nan = jnp.full_like(alive, jnp.nan)
         return {
-            "_spikes": state.spikes + alive,
+            "_spikes": number + alive,
             "_onsets": state.onsets + alive,
             "_per_burst": jnp.where(several, spikes / intervals, nan) + alive,
             "_period": jnp.where(several, duration / intervals, nan) + alive,

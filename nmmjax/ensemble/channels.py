@@ -21,6 +21,7 @@ from ..models.base import AbstractModel
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, input_at
+from .packing import packer
 
 
 class Problem(eqx.Module):
@@ -141,8 +142,8 @@ class Point:
 
     `weight` is the trapezoid weight of the moment in ∫ dt; `edge` is −1 where a stretch of steps of length `h` begins, +1
     where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). `since` is the time since the point seen
-    before, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods). Channels
-    are computed when asked for.
+    before, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods); `pairs`
+    as in `packer`. Channels are computed when asked for.
     """
 
     problem: Problem
@@ -153,6 +154,7 @@ class Point:
     edge: int = 0
     since: Values | float = 0.0
     long: bool = False
+    pairs: bool = False
 
     def channel(self, name: str) -> Values:
         return channel_value(name, self.problem, self.t, self.y)
@@ -165,3 +167,8 @@ class Point:
         flow = self.problem.model.vector_field(self.t, self.y, self.problem.stimulus)
         rate = lambda t, y: channel_rate(name, self.problem, t, y)
         return jax.jvp(rate, (self.t, self.y), (jnp.ones_like(self.t), flow))[1]
+
+    def once(self, tree: Any) -> Any:
+        """`tree`, computed once for all that use it, and not once more in the kernel of each."""
+        pack, unpack = packer(tree, self.pairs)
+        return unpack(jax.lax.optimization_barrier(pack(tree)))

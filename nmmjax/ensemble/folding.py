@@ -103,7 +103,9 @@ class Uniform(AbstractMethod):
 
         def point(t: Values, y: Any, weight: Values, edge: int) -> Point:
             since = dt if edge == 0 else jnp.zeros_like(dt)
-            return Point(problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since)
+            return Point(
+                problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since, pairs=self.pairs
+            )
 
         states = observe.update(observe.states, point(start, y, dt / 2, -1))
         pack_state, unpack_state = packer(z, self.pairs)

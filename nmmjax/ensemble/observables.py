@@ -18,7 +18,7 @@ import numpy as np
 
 from .._checks import as_float, require
 from .._types import Values
-from ..mechanics.spike import PROMINENCE, Swing, Turn, as_prominence, follow, swing_at, visible
+from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
 from .channels import Point, Problem, channel_rate, channel_value, check_channel, node_values, parsed, unit_of
 
 _NEWTON_STEPS = 4
@@ -291,24 +291,17 @@ def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End
     return keep(t + delta, t), jax.tree.map(keep, there, y)
 
 
-class _Maxima(NamedTuple):
-    """What counting needs: how many so far, and where the channel stands."""
-
-    number: Values
-    swing: Swing
+def _course(point: Point, channel: str) -> Course | None:
+    return Course(point.channel(channel), point.rate(channel), point.bend(channel)) if point.long else None
 
 
-def _stand(point: Point, channel: str) -> Swing:
-    return swing_at(point.channel(channel), point.rate(channel), point.bend(channel) if point.long else None)
-
-
-def _see(maxima: _Maxima, point: Point, channel: str, threshold: float, prominence: float) -> tuple[_Maxima, Turn]:
-    """The maxima after `point`, and what it brings; those below `threshold` don't count."""
+def _see(swing: Swing, point: Point, channel: str, threshold: float, prominence: float) -> tuple[Swing, Turn]:
+    """The swing after `point`, and what it brings."""
     by_ratio = parsed(channel)[0] in type(point.y).positive
-    swing, turn = follow(maxima.swing, _stand(point, channel), point.since, prominence, by_ratio)
-    if threshold > _LOWEST:
-        turn = turn._replace(spiked=turn.spiked & (turn.high >= threshold))
-    return _Maxima(jnp.where(turn.spiked, maxima.number + 1, maxima.number), swing), turn
+    course = _course(point, channel)
+    after, turn = follow(swing, point.channel(channel), course, point.since, prominence, by_ratio, threshold)
+    (extreme, count), turn = point.once(((after.extreme, after.count), turn))
+    return Swing(extreme, count, course), turn
 
 
 _LOWEST = -float("inf")
@@ -348,13 +341,13 @@ class SpikeCount(AbstractMaxima):
         return {"": ("1", _named(self.label, self.channel))}
 
     def init(self, point: Point) -> Any:
-        return _Maxima(jnp.zeros_like(point.t), _stand(point, self.channel))
+        return swing_at(point.channel(self.channel), _course(point, self.channel))
 
     def update(self, state: Any, point: Point) -> Any:
         return _see(state, point, self.channel, self.threshold, self.prominence)[0]
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        return {"": state.number + 0 * state.swing.slope}  # NaN if the lane failed
+        return {"": state.number + 0 * state.extreme}  # NaN if the lane failed
 
 
 class Period(AbstractMaxima):
@@ -375,18 +368,20 @@ class Period(AbstractMaxima):
 
     def init(self, point: Point) -> Any:
         here = (point.t, point.y, jnp.zeros_like(point.t) if point.long else None)
-        return _Maxima(jnp.zeros_like(point.t), _stand(point, self.channel)), here, here, here
+        return swing_at(point.channel(self.channel), _course(point, self.channel)), here, here, here
 
     def update(self, state: Any, point: Point) -> Any:
         before, first, last, top = state
-        maxima, turn = _see(before, point, self.channel, self.threshold, self.prominence)
+        swing, turn = _see(before, point, self.channel, self.threshold, self.prominence)
         keep = lambda when, new, old: jax.tree.map(lambda a, b: jnp.where(when, a, b), new, old)
-        top = keep(turn.tops, (point.t, point.y, turn.ago), top)
-        first = keep(turn.spiked & (before.number == 0), top, first)
-        return maxima, first, keep(turn.spiked, top, last), top
+        top = keep(turn.tops > 0, (point.t, point.y, turn.ago), top)
+        counted = swing.number > before.number
+        first = keep(counted & (swing.number == 1), top, first)
+        return swing, first, keep(counted, top, last), top
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        (count, _), first, last, _ = state
+        swing, first, last, _ = state
+        count = swing.number
         begin, _ = _turning_point(self.channel, *first, end)
         stop, _ = _turning_point(self.channel, *last, end)
         several = count >= 2

@@ -32,66 +32,81 @@ def visible(prominence: float) -> float:
     return prominence / 100 if prominence > 0 else math.inf
 
 
-class Swing(NamedTuple):
-    """Where a channel stands: value and slope at the last point seen; whether it has `risen` (1 or 0) far enough for a
-    spike; its `extreme`, the highest value since it rose, or else the lowest since the last spike; and its second
-    derivative at the last point where steps may be long, else None."""
+class Course(NamedTuple):
+    """A channel's value at a point, its slope and its second derivative."""
 
     value: Values
     slope: Values
+    bend: Values
+
+
+class Swing(NamedTuple):
+    """Where a channel stands: its `extreme`, the highest value since it rose far enough for a spike, or else the lowest since
+    the last spike; the number of spikes so far, with a half for the one to which it has risen; and its `course` at the last
+    point where steps may be long, else None."""
+
     extreme: Values
-    risen: Values
-    bend: Values | None = None
+    count: Values
+    course: Course | None
+
+    @property
+    def number(self) -> Values:
+        return jnp.floor(self.count)
+
+    @property
+    def risen(self) -> Mask:
+        return self.count > self.number
 
 
 class Turn(NamedTuple):
-    """What a point brings: whether a spike is over; whether the rise to one is; whether the highest value lies here, and how
-    long ago; the highest value of the spike, and the lowest before it."""
+    """What a point brings: whether the highest value lies here (1 or 0); the height that the swing turned from, the highest
+    of a spike or the lowest before it; and how long ago the highest was, where steps may be long."""
 
-    spiked: Mask
-    rises: Mask
-    tops: Mask
+    tops: Values
+    height: Values
     ago: Values | None
-    high: Values
-    low: Values
 
 
-def swing_at(value: Values, slope: Values, bend: Values | None = None) -> Swing:
+def swing_at(value: Values, course: Course | None) -> Swing:
     """At the first point, which counts as a low one."""
-    return Swing(value, slope, value, jnp.zeros_like(value), bend)
+    return Swing(value, jnp.zeros_like(value), course)
 
 
-def follow(swing: Swing, now: Swing, h: Values, prominence: float, by_ratio: bool) -> tuple[Swing, Turn]:
-    """The swing at the next point, `swing_at` which is `now`, a time `h` later, and what that brings.
+def follow(
+    swing: Swing,
+    value: Values,
+    course: Course | None,
+    h: Values,
+    prominence: float,
+    by_ratio: bool,
+    threshold: float = -math.inf,
+) -> tuple[Swing, Turn]:
+    """The swing at the next point, a time `h` later, and what that brings.
 
-    `by_ratio` if prominence is that of the channel's logarithm, which is not taken: this runs at every step.
+    `by_ratio` if prominence is that of the channel's logarithm, which is not taken: this runs at every step. Spikes below
+    `threshold` don't count. Steps that resolve the channel need no `course`: of a rise they see all but (ω h)²/8.
     """
-    value = now.value
-    turns = swing.slope * now.slope < 0
-    between, ago = _extremum(swing, now, h)
-    middle = jnp.where(turns, between, value)
+    middle, ago = (value, None) if course is None else _extremum(swing.course, course, h)
+    number, risen, ratio = swing.number, swing.risen, math.exp(prominence)
     top, bottom = jnp.maximum(middle, value), jnp.minimum(middle, value)
     high, low = jnp.maximum(swing.extreme, middle), jnp.minimum(swing.extreme, middle)
-    ratio = math.exp(prominence)
-    risen = swing.risen > 0
-    spiked = risen & (bottom * ratio < high if by_ratio else bottom + prominence < high)
-    rises = ~risen & (top > low * ratio if by_ratio else top > low + prominence)
-    highest = jnp.where(spiked, bottom, jnp.maximum(high, value))
-    extreme = jnp.where(risen, highest, jnp.where(rises, top, jnp.minimum(low, value)))
-    up = jnp.where((risen & ~spiked) | rises, jnp.ones_like(value), jnp.zeros_like(value))
-    tops = rises | (risen & (top > swing.extreme))
-    ago = None if ago is None else jnp.where(middle > value, ago, jnp.zeros_like(ago))
-    return now._replace(extreme=extreme, risen=up), Turn(spiked, rises, tops, ago, high, low)
+    falls = bottom * ratio < high if by_ratio else bottom + prominence < high
+    rises = top > low * ratio if by_ratio else top > low + prominence
+    spikes = number + 1 if threshold == -math.inf else jnp.where(high >= threshold, number + 1, number)
+    count = jnp.where(risen, jnp.where(falls, spikes, swing.count), jnp.where(rises, number + 0.5, number))
+    upper, lower = jnp.where(falls, bottom, jnp.maximum(high, value)), jnp.where(rises, top, jnp.minimum(low, value))
+    tops = jnp.where(risen, top > swing.extreme, rises)
+    turn = Turn(
+        tops=jnp.where(tops, jnp.ones_like(value), jnp.zeros_like(value)),
+        height=jnp.where(risen, high, low),
+        ago=None if ago is None else jnp.where(middle > value, ago, jnp.zeros_like(ago)),
+    )
+    return Swing(jnp.where(risen, upper, lower), count, course), turn
 
 
-def _extremum(before: Swing, now: Swing, h: Values) -> tuple[Values, Values | None]:
-    """The extremum between two points with slopes of opposite signs, and how long ago it was.
-
-    Where steps are short, the middle of the cubic through both points stands for it, without a division: of the rise or fall
-    from the nearer point it sees all but (ω h)²/32. Where they may be long, it is that of the quintic through both.
-    """
-    if before.bend is None or now.bend is None:
-        return (before.value + now.value) / 2 + h / 8 * (before.slope - now.slope), None
+def _extremum(before: Any, now: Course, h: Values) -> tuple[Values, Values]:
+    """The extremum between two points, by the quintic through both, and how long ago it was; the value now if there is none,
+    where the slopes have the same sign."""
     a1, a2 = h * before.slope, h**2 * before.bend / 2
     d, e, f = now.value - before.value - a1 - a2, h * now.slope - a1 - 2 * a2, h**2 * now.bend - 2 * a2
     a3, a4, a5 = 10 * d - 4 * e + f / 2, 7 * e - 15 * d - f, 6 * d - 3 * e + f / 2
@@ -101,4 +116,5 @@ def _extremum(before: Swing, now: Swing, h: Values) -> tuple[Values, Values | No
         slope = a1 + s * (2 * a2 + s * (3 * a3 + s * (4 * a4 + s * 5 * a5)))
         bend = 2 * a2 + s * (6 * a3 + s * (12 * a4 + s * 20 * a5))
         s = jnp.clip(s - slope / jnp.where(bend == 0, jnp.ones_like(bend), bend), 0, 1)
-    return before.value + s * (a1 + s * (a2 + s * (a3 + s * (a4 + s * a5)))), (1 - s) * h
+    between = before.value + s * (a1 + s * (a2 + s * (a3 + s * (a4 + s * a5))))
+    return jnp.where(before.slope * now.slope < 0, between, now.value), (1 - s) * h
