@@ -16,6 +16,7 @@ from .bursting.frozen import find_equilibria, hysteresis_starts
 from .ensemble.burst_observable import BurstCount
 from .ensemble.channels import Problem
 from .ensemble.plan import Build, sweepable
+from .mechanics.spike import PROMINENCE
 from .models.base import State
 from .models.mpr import MPR
 from .models.stimulus import Constant
@@ -36,7 +37,7 @@ def burst_atlas(
     stimulus: Real = 0.0,
     t0: Real | None = None,
     t1: Real | None = None,
-    prominence: float = 1e-3,
+    prominence: float = PROMINENCE,
     rtol: Any = None,
     store: str | os.PathLike[str] | None = None,
     chunk: int | None = None,
@@ -48,7 +49,7 @@ def burst_atlas(
     - `over`: one or two parameter names with a 1-D array each, such as `{"eta": …, "adaptation.alpha": …}`
     - `stimulus`: a constant input (`"stimulus.amplitude"` can be swept, too)
     - `t0`, `t1`: where counting begins and ends; by default 20 and 60 of the longest slow time constant
-    - `prominence`: the least rise and fall Δln r of a spike
+    - `prominence`: the least rise and fall Δln r of a spike, as in `find_spikes`
     - `rtol`: relative tolerance, by default 1e-6 (1e-5 in float32), on which the count of the smallest spikes depends
     - `store`, `chunk`, `cluster`, `progress`: as of `sweep`
 

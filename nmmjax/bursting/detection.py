@@ -9,9 +9,10 @@ import numpy as np
 from .._checks import as_float
 from .._types import Real
 from ..mechanics.rest import cusp_rate
+from ..mechanics.spike import PROMINENCE, as_prominence
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
-from .spikes import Course, Crossings, Spikes, as_prominence, check_run, crossings, energy_at, follow, spikes_of
+from .spikes import Course, Crossings, Spikes, check_run, crossings, energy_at, follow, spikes_of
 
 _FACTOR = 2.0  # the least ratio of a silence between bursts to the longest interval within one
 _SLACK = 1e-3  # of the rise to a burst's last spike, by which the fall after it may be smaller
@@ -29,7 +30,7 @@ class Bursts:
     cusp_rate: float
 
 
-def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 1e-3) -> Any:
+def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = PROMINENCE) -> Any:
     """Bursts of a run as an `xarray.Dataset` with dimensions `burst` and `spike`, both numbered from 1.
 
     Spikes are the exact maxima of `find_spikes`. Those closer together than `gap` make a burst. Without `gap`, it is the

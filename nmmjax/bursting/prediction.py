@@ -19,6 +19,7 @@ from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.rest import cusp_rate
+from ..mechanics.spike import PROMINENCE
 from ..models.base import SLOW, State, as_state
 from ..models.mpr import MPR
 from .cycle import burst_map, first_onset
@@ -28,8 +29,6 @@ from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 
 # Time constants shorter than this many periods of the fast oscillation are not slow.
 _SLOW_ENOUGH = 3.0
-# A peak counts as a spike if ln r rises by more than this from the trough before it.
-PROMINENCE = 1e-3
 
 
 class PredictedSpikes(eqx.Module):

@@ -11,6 +11,7 @@ import optimistix as optx
 from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
+from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus
@@ -68,7 +69,7 @@ def spike_peaks(
     *,
     stimulus: AbstractStimulus | None = None,
     t0: Real = 0.0,
-    prominence: Real = 1e-3,
+    prominence: Real = PROMINENCE,
     rtol: Real | None = None,
     atol: Real | None = None,
     adjoint: Any = None,

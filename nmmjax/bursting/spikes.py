@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_float, require
+from .._checks import require
 from .._types import Mask, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
+from ..mechanics.spike import PROMINENCE, as_prominence
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, input_at
@@ -59,8 +60,9 @@ class Spikes(eqx.Module):
         return f"Spikes: {count}, {span}, peaks {float(self.peak.min()):.6g} to {float(self.peak.max()):.6g}"
 
 
-def find_spikes(run: Trajectory, *, prominence: Real = 1e-3) -> Spikes:
-    """The spikes of a run: maxima of r that rise from the trough before, and then fall, by Δln r > `prominence`.
+def find_spikes(run: Trajectory, *, prominence: Real = PROMINENCE) -> Spikes:
+    """The spikes of a run: maxima of r to which ln r rises by more than `prominence` (by default 1e-3, as everywhere) from
+    its lowest value since the last one, and from which it then falls by more than that.
 
     Maxima are exact (ṙ = 0 to rounding, along the flow from the last saved state), so saved times may be far apart: the
     same spikes are found as with dense ones, to the accuracy of the run. A return to rest from below, or a ripple on a
@@ -81,11 +83,6 @@ def check_run(run: Any, purpose: str) -> None:
     require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
     rule = f"be computed to {purpose} (inside `jit`, `grad` or `vmap` use `spike_peaks`)"
     require("run", str(run), rule, all(is_concrete(leaf) for leaf in jax.tree.leaves((run.ts, run.ys, run.model))))
-
-
-def as_prominence(prominence: Any) -> float:
-    """`prominence` as a number ≥ 0, else `ValueError`."""
-    return as_float("prominence", prominence, "be a number ≥ 0", lambda value: value >= 0)
 
 
 class Course(NamedTuple):

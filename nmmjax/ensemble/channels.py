@@ -95,6 +95,44 @@ def node_values(name: str, problem: Problem, t: Values, y: Any) -> Values:
     return values if node is None else _scalar(values, node)
 
 
+def node_sizes(name: str, problem: Problem, t: Values, y: Any) -> Values:
+    """The scale of the channel `name` at time `t` and state `y`, ≥ its |value|; of a network, at every node unless the name
+    gives one.
+
+    Of energies: the terms that cancel, each by what a relative change of one parameter or variable does. Of v in a Riccati
+    population: |π R + i v|, since r and v turn into each other. Of all other channels: |value|.
+    """
+    bare, node = parsed(name)
+    value = jnp.abs(_everywhere(bare, problem, t, y))
+    if bare == "v" and hasattr(problem.model, "riccati"):
+        value = jnp.hypot(value, jnp.pi * jnp.broadcast_to(problem.model.tau, problem.nodes) * y.r)  # pyright: ignore
+    elif bare not in (*y.units, "input"):
+        value = value + _terms(bare, problem, t, y)
+    return value if node is None else _scalar(value, node)
+
+
+def _terms(bare: str, problem: Problem, t: Values, y: Any) -> Values:
+    """Σ |θ ∂f/∂θ| over the parameters and variables θ that the channel f depends on."""
+    leaves, tree = jax.tree.flatten((problem.model, problem.stimulus, y))
+
+    def channel(leaf: Values, k: int) -> Values:
+        model, stimulus, state = jax.tree.unflatten(tree, [*leaves[:k], leaf, *leaves[k + 1 :]])
+        return _everywhere(bare, dataclasses.replace(problem, model=model, stimulus=stimulus), t, state)
+
+    parts = [
+        jnp.abs(jax.jvp(lambda leaf, k=k: channel(leaf, k), (leaf,), (leaf,))[1])
+        for k, leaf in enumerate(leaves)
+        if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+    ]
+    return jnp.sum(jnp.stack(parts), axis=0)
+
+
+def channel_size(name: str, problem: Problem, t: Values, y: Any) -> Values:
+    """The scale of the channel, a number: see `node_sizes`."""
+    bare, node = parsed(name)
+    return _scalar(node_sizes(bare, problem, t, y), node)
+
+
 def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The channel `name` at time `t` and state `y`, a number."""
     bare, node = _placed(name, problem)
@@ -141,9 +179,9 @@ class Point:
     """A moment that the solver visits, as an observable sees it.
 
     `weight` is the trapezoid weight of the moment in ∫ dt; `edge` is −1 where a stretch of steps of length `h` begins, +1
-    where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). `since` is the time since the point seen
-    before, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods); `pairs`
-    as in `packer`. Channels are computed when asked for.
+    where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). `since` is the time since the last
+    point, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods);
+    `pairs` as in `packer`. Channels are computed when asked for.
     """
 
     problem: Problem

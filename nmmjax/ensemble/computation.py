@@ -1,14 +1,17 @@
 """Layer 5: a plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..models.mpr import MPR
 from ..models.network import Network
+from .channels import node_sizes
 from .convergence import converge, predicted_rates
 from .engine import Shape, Task, pool_of, prepared, run
 from .gradient import derivative_name
@@ -91,7 +94,15 @@ class _Lanes:
             smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
         derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
         tolerances = (plan.rtol, plan.atol / plan.rtol)
-        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report)
+        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, self._sizes, report)
+
+    def _sizes(self, lanes: np.ndarray, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Of some lanes, by name: the scale of what is observed, the larger of those at the lane's two ends."""
+        some = np.resize(np.arange(lanes.size), max(64, 1 << (lanes.size - 1).bit_length()))  # few sizes, few compilations
+        values = {name: each[lanes][some] for name, each in self.values.items()}
+        finals = {name: results[f".{name}"][some] for name in self.state}
+        found = _sized(self.task)(self.plan.base, values, finals)
+        return {name: np.asarray(each)[: lanes.size] for name, each in found.items()}
 
     def _predicted(self, estimate: bool) -> np.ndarray:
         """Steps per unit of time of the first run. Where lanes have several stretches, only equal rates share a block, so
@@ -129,6 +140,28 @@ class _Lanes:
             watch = dataclasses.replace(self.task, observables=(("t", LastFinite()),), gradient=())
             rates, multiples = self.last[0][lanes], self.last[1][lanes]
             self.failures[lanes] = self.solve(lanes, rates, multiples, watch)[0]["t"]
+
+
+@functools.lru_cache(maxsize=16)
+def _sized(task: Task) -> Any:
+    """Compiled: the scales of a task's results, and of the states under names with a dot, by lane."""
+    times = task.times
+
+    def lane(base: Any, values: Any, finals: Any) -> dict[str, Any]:
+        problem = task.build(base, values)
+        dtype = jax.tree.leaves(problem.y0)[0].dtype
+        ends = (times.start, problem.y0), (times.t1, dataclasses.replace(problem.y0, **finals))
+        both = [_scales(task, problem, jnp.asarray(t, dtype), y) for t, y in ends]
+        return jax.tree.map(jnp.maximum, *both)
+
+    return jax.jit(jax.vmap(lane, in_axes=(None, 0, 0)))
+
+
+def _scales(task: Task, problem: Any, t: Any, y: Any) -> dict[str, Any]:
+    found = {f".{name}": node_sizes(name, problem, t, y) for name in y.units}
+    for name, each in task.observables:
+        found |= {f"{name}{suffix}": size for suffix, size in each.sizes(problem, t, y).items()}
+    return found
 
 
 def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.ndarray]]:

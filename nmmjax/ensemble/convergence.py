@@ -37,18 +37,26 @@ def target_estimate(rtol: float) -> float:
     return max(rtol, (rtol / _EXTRAPOLATED) ** (2 / 3))
 
 
-def _estimates(fine: Any, coarse: Any, ratio: np.ndarray, smooth: Mapping[str, bool], atol: float) -> np.ndarray:
-    """Largest relative error estimate of the finer run's smooth results, per lane."""
+def _estimates(
+    fine: Any, coarse: Any, ratio: np.ndarray, smooth: Mapping[str, bool], atol: float, sizes: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Largest error estimate of the finer run's smooth results, per lane, relative to the larger of values and `sizes`."""
     worst = np.zeros(ratio.size)
     for name, is_smooth in smooth.items():
         if not is_smooth:
             continue
         a, b = fine[name].reshape(ratio.size, -1), coarse[name].reshape(ratio.size, -1)
+        size = np.abs(a) if name not in sizes else np.maximum(np.abs(a), sizes[name].reshape(ratio.size, -1))
         with np.errstate(invalid="ignore", over="ignore"):
-            error = np.abs(a - b) / (np.abs(a) + atol) / (ratio**_ORDER - 1)[:, None]
+            error = np.abs(a - b) / (size + atol) / (ratio**_ORDER - 1)[:, None]
         error = np.where(np.isnan(a) & np.isnan(b), 0.0, np.where(np.isfinite(error), error, np.inf))
         worst = np.maximum(worst, error.max(axis=1))
     return worst
+
+
+def _best(estimate: np.ndarray, alike: np.ndarray) -> np.ndarray:
+    """Error of the better of two results: of the extrapolated one where all stretches were refined alike."""
+    return np.where(alike, np.minimum(estimate, _EXTRAPOLATED * estimate**1.5), estimate)
 
 
 def _extrapolate(fine: np.ndarray, coarse: np.ndarray, ratio: np.ndarray) -> np.ndarray:
@@ -72,6 +80,7 @@ def converge(
     tolerances: tuple[float, float],
     max_steps: int,
     several: bool,
+    sizes: Callable[..., Mapping[str, np.ndarray]],
     report: Callable[[int], None] | None = None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
     """Results, error estimates, whether the tolerance was met, and steps spent, per lane.
@@ -80,7 +89,9 @@ def converge(
     steps of these rates. `smooth` results are extrapolated and watched, `derived` ones (derivatives) extrapolated alike
     but not watched. Lanes of one stretch get the steps that their estimate asks for; where there are `several` stretches,
     steps double, so that all stretches are refined alike; where they are not, nothing is extrapolated.
-    `tolerances` are relative, and the size below which values count as that size.
+    `tolerances` are relative, and the size below which values count as that size. Refinement goes by errors relative to
+    the results' own values. A lane that it can't help any more, such as one with a small difference of large terms in
+    float32, has met its tolerance if the error relative to `sizes(lanes, results)` does: the scales of what is observed.
     """
     rtol, size = tolerances
     extrapolated = {**smooth, **derived}
@@ -104,8 +115,8 @@ def converge(
         # A lane may share its block with stiffer ones in one run and not in the other: then the two runs tell nothing.
         apart = ratio >= _LEAST_APART
         ratio = np.where(apart, ratio, _LARGEST_RATIO)
-        estimate = np.where(apart, _estimates(fine, coarse, ratio, smooth, size), np.inf)
-        better = np.where(alike, np.minimum(estimate, _EXTRAPOLATED * estimate**1.5), estimate)
+        estimate = np.where(apart, _estimates(fine, coarse, ratio, smooth, size, {}), np.inf)
+        better = _best(estimate, alike)
         for name, each in fine.items():
             best = _extrapolate(each, coarse[name], ratio) if extrapolated.get(name, False) else each
             shape = (-1,) + (1,) * (each.ndim - 1)
@@ -114,6 +125,7 @@ def converge(
         error[open_lanes] = better
         done = (better <= max(rtol, floor)) | (estimate <= floor)
         met[open_lanes] = done
+        last_ratio = ratio
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = _SAFETY * (estimate / target) ** (1 / _ORDER)
         ratio = np.clip(np.where(np.isfinite(ratio), ratio, _LARGEST_RATIO), _SMALLEST_RATIO, _LARGEST_RATIO)
@@ -124,6 +136,14 @@ def converge(
         stalled[open_lanes] = np.where(falls, 0, stalled[open_lanes] + 1)
         best_estimate[open_lanes] = np.minimum(best_estimate[open_lanes], estimate)
         go_on = ~done & (stalled[open_lanes] < _PATIENCE) & (_LARGEST_RATIO * steps.sum(axis=1) <= max_steps)
+        lost = np.flatnonzero(~done & ~go_on & apart)
+        if lost.size:
+            two = [{name: values[lost] for name, values in each.items()} for each in (fine, coarse)]
+            scales = sizes(open_lanes[lost], two[0])
+            within = _best(_estimates(*two, last_ratio[lost], smooth, size, scales), alike[lost])
+            meets = within <= max(rtol, floor)
+            met[open_lanes[lost]] = meets
+            error[open_lanes[lost[meets]]] = within[meets]
         if report is not None:
             report(int((~go_on).sum()))
         coarse = {name: each[go_on] for name, each in fine.items()}

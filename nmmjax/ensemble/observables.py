@@ -9,7 +9,7 @@ exact as the solver.
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -19,7 +19,18 @@ import numpy as np
 from .._checks import as_float, require
 from .._types import Values
 from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
-from .channels import Point, Problem, channel_rate, channel_value, check_channel, node_values, parsed, unit_of
+from .channels import (
+    Point,
+    Problem,
+    channel_rate,
+    channel_size,
+    channel_value,
+    check_channel,
+    node_sizes,
+    node_values,
+    parsed,
+    unit_of,
+)
 
 _NEWTON_STEPS = 4
 
@@ -68,6 +79,11 @@ class AbstractObservable(eqx.Module):
         """Whether results have an axis over the nodes of a network."""
         return False
 
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        """Suffix → the scale at time `t` and state `y` of what the result is made of, to which rounding is relative; none
+        where the result's own value is its scale."""
+        return {}
+
     def tolerance(self) -> float:
         """The largest relative tolerance of a step at which an adaptive method sees what is observed."""
         return float("inf")
@@ -115,6 +131,9 @@ class Final(AbstractObservable):
     def per_node(self, problem: Problem) -> bool:
         return _keeps_nodes(problem, self.channel)
 
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        return {suffix: node_sizes(name, problem, t, y) for suffix, name in _every(problem, self.channel).items()}
+
 
 class Samples(AbstractObservable):
     """The state (or one `channel`) at the increasing times `ts`, t0 ≤ ts ≤ t1, which the solver steps onto exactly.
@@ -156,6 +175,10 @@ class Samples(AbstractObservable):
     def per_node(self, problem: Problem) -> bool:
         return _keeps_nodes(problem, self.channel)
 
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        found = {suffix: node_sizes(name, problem, t, y) for suffix, name in _every(problem, self.channel).items()}
+        return {suffix: jnp.broadcast_to(size, (len(self.ts), *size.shape)) for suffix, size in found.items()}
+
 
 class AbstractSingle(AbstractObservable):
     """Shared by observables of one channel with one result. Of a network, `r[3]` is node 3, and `r` the mean over nodes."""
@@ -166,6 +189,9 @@ class AbstractSingle(AbstractObservable):
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
         check_channel(self.channel, problem)
         return {"": (unit_of(self.channel, problem), _named(self.label, self.channel))}
+
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        return {"": channel_size(self.channel, problem, t, y)}
 
 
 class Mean(AbstractSingle):
@@ -202,6 +228,9 @@ class Var(AbstractSingle):
         check_channel(self.channel, problem)
         unit = unit_of(self.channel, problem)
         return {"": (unit if unit == "1" else f"({unit})^2", _named(self.label, self.channel))}
+
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        return {"": channel_size(self.channel, problem, t, y) ** 2}
 
     def init(self, point: Point) -> Any:
         # Moments about the first value: no cancellation where the fluctuations are small.
@@ -320,6 +349,9 @@ class AbstractMaxima(AbstractSingle):
 
     def tolerance(self) -> float:
         return visible(self.prominence)
+
+    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+        return {}
 
 
 class SpikeCount(AbstractMaxima):

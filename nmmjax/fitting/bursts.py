@@ -19,9 +19,10 @@ from jax.flatten_util import ravel_pytree
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
-from ..bursting.prediction import PROMINENCE, burst_cycle
+from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
 from ..mechanics.rest import cusp_rate
+from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant

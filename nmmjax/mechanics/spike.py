@@ -41,8 +41,8 @@ class Course(NamedTuple):
 
 
 class Swing(NamedTuple):
-    """Where a channel stands: its `extreme`, the highest value since it rose far enough for a spike, or else the lowest since
-    the last spike; the number of spikes so far, with a half for the one to which it has risen; and its `course` at the last
+    """Where a channel stands: its `extreme`, the highest value since it rose far enough for a spike, or else the lowest
+    since the last one; the number of spikes so far, and a half for that to which it has risen; and its `course` at the last
     point where steps may be long, else None."""
 
     extreme: Values
