@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
 from nmmjax.ensemble.channels import Problem
-from nmmjax.ensemble.computation import steps_of
+from nmmjax.ensemble.computation import _sized, steps_of
 from nmmjax.ensemble.convergence import converge
+from nmmjax.ensemble.engine import Task
 from nmmjax.ensemble.packing import packer
+from nmmjax.ensemble.plan import Build
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import input_at
 
@@ -194,6 +196,45 @@ def test_float32():
     for lane, eta in enumerate((-2.0, 0.0, 1.0)):
         true = reference(MPR(eta, 8.0, 0.3, 1.2), (0.3, -0.5), [0.0, T1])[:, -1]
         np.testing.assert_allclose(final(found)[lane], true, rtol=1e-3, atol=1e-3)
+
+
+ETA_NEAR_ZERO = [-1.1496063, 0.50393701, 1.13385827, 1.52755906]
+J_NEAR_ZERO = [27.16535433, 29.05511811, 28.11023622, 28.34645669]
+MEAN_NEAR_ZERO = [0.03140522, -1.13020091, 0.07898625, 0.00561975]  # by the same sweep in float64
+
+
+def test_rounding_counts_relative_to_what_is_observed():
+    """Float32 lanes whose mean energy is a small difference of terms near 100, and whose v ends near 0: successful, and as
+    close as those terms allow. Before, each said that the tolerance was not met."""
+    sets = {"eta": ("lane", ETA_NEAR_ZERO), "J": ("lane", J_NEAR_ZERO)}
+    observe = {"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}
+    with jax.enable_x64(False):
+        plan = plan_sweep(MPR(Delta=1.0), over=sets, y0={"r": 0.1, "v": -2.0}, t1=200.0, observe=observe)
+        found = compute(plan)
+        build = Build(tuple(plan.values(np.arange(4))))
+        scales = _sized(Task(build, plan.method, tuple(observe.items()), plan.times))(
+            plan.base, plan.values(np.arange(4)), {"r": found["last_r"], "v": found["last_v"]}
+        )
+    scales = jax.tree.map(np.asarray, scales)
+    np.testing.assert_array_equal(found["status"], 0)
+    assert np.all(found["error"] <= 1e-4)
+    assert np.all(np.abs(found["mean_energy"] - MEAN_NEAR_ZERO) < 1e-4 * scales["mean_energy"])
+    assert np.all((scales["mean_energy"] > 60) & (scales["mean_energy"] < 400))
+    np.testing.assert_allclose(scales["last_v"], np.hypot(np.pi * found["last_r"], found["last_v"]), rtol=1e-5)
+
+
+def test_a_scale_hides_no_true_alarm():
+    """Two runs that never agree to better than a tenth of the scale have not met the tolerance, and keep their error."""
+
+    def solve(lanes, rates, multiple=1):
+        steps = np.ceil(rates * multiple * 10).astype(int)
+        noise = (0.1 if np.log2(multiple) % 2 else -0.1) * np.array([1.0, 1e-5])[lanes]
+        return {"x": (1e-3 + 10 * noise).astype(np.float32)}, steps[:, None]
+
+    sizes = lambda lanes, results: {"x": np.full(lanes.size, 10.0)}
+    arguments = ({"x": True}, {}, (1e-4, 0.0), 10**6, True)
+    _, error, met, _ = converge(solve, np.array([1.0, 1.0]), *arguments, sizes=sizes)
+    assert not met[0] and error[0] > 1e-4 and met[1] and error[1] <= 1e-4
 
 
 # --- Runge–Kutta --------------------------------------------------------------------------------------------------------

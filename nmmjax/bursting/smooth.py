@@ -124,7 +124,7 @@ def _locate(
     """Times of the troughs and peaks of the first spikes, NaN after the last, by events one after another."""
     slope = Slope(model)
     nan, nothing = jnp.asarray(jnp.nan, t0.dtype), jnp.asarray(-jnp.inf, t0.dtype)
-    margin = 100 * options["rtol"]
+    margin = 10 * options["rtol"]
     finder = optx.Bisection(1e-9, 1e-9) if jnp.finfo(t0.dtype).bits == 64 else optx.Bisection(1e-5, 1e-5)
 
     def body(s: _Search) -> _Search:

@@ -94,7 +94,7 @@ class _Lanes:
             smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
         derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
         tolerances = (plan.rtol, plan.atol / plan.rtol)
-        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, self._sizes, report)
+        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report, self._sizes)
 
     def _sizes(self, lanes: np.ndarray, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Of some lanes, by name: the scale of what is observed, the larger of those at the lane's two ends."""

@@ -80,8 +80,8 @@ def converge(
     tolerances: tuple[float, float],
     max_steps: int,
     several: bool,
-    sizes: Callable[..., Mapping[str, np.ndarray]],
     report: Callable[[int], None] | None = None,
+    sizes: Callable[..., Mapping[str, np.ndarray]] = lambda lanes, results: {},
 ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
     """Results, error estimates, whether the tolerance was met, and steps spent, per lane.
 
