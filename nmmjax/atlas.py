@@ -15,7 +15,7 @@ from ._types import Real, float_dtype
 from .bursting.frozen import find_equilibria, hysteresis_starts
 from .ensemble.burst_observable import BurstCount
 from .ensemble.channels import Problem
-from .ensemble.plan import Build, sweepable
+from .ensemble.plan import Build, labels, sweepable
 from .mechanics.spike import PROMINENCE
 from .models.base import State
 from .models.mpr import MPR
@@ -130,8 +130,8 @@ def _axes(base: Problem, over: Mapping[str, Any]) -> dict[str, np.ndarray]:
         array = as_array(given)
         is_line = isinstance(array, jax.Array) and array.ndim == 1 and array.size > 0
         require(name, given, "be a 1-D array of numbers", is_line)
-        axes[str(name)] = np.asarray(array)
-        require(name, axes[name], f"be {accepted[name].rule}", accepted[name].allows(axes[name]))
+        axes[str(name)] = labels(given)
+        require(name, axes[name], f"be {accepted[name].rule}", accepted[name].allows(np.asarray(array)))
     return axes
 
 

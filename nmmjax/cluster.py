@@ -4,6 +4,7 @@ Blocks are tasks, a bounded number of them under way. The client's process recei
 workers need no common file system. The blocks of a worker that is lost are computed by another.
 """
 
+import functools
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ class Cluster:
         """
         distributed = optional("distributed", "cluster")
         lost = (distributed.KilledWorker, distributed.client.FutureCancelledError, distributed.client.FuturesCancelledError)
-        blob = pickle.dumps(plan)
+        blob = _packed(plan)
         payload = self._send(blob)
         waiting = [(index, 1) for index in reversed(pending)]
         running: dict[Any, tuple[tuple[int, ...], int]] = {}
@@ -83,6 +84,24 @@ class Cluster:
         return sum(self._client.nthreads().values())
 
 
+def _packed(plan: Any) -> bytes:
+    """The plan in bytes, with functions that have no name on the workers, such as lambdas."""
+    try:
+        return optional("cloudpickle", "cluster").dumps(plan)
+    except Exception as error:  # whatever an object raises that refuses to be copied
+        reason = " ".join(str(error).split()) or type(error).__name__
+        message = (
+            f"Argument `cluster` must be None for what can't be sent to other processes, but got a sweep with {reason}."
+        )
+        raise ValueError(message) from error
+
+
+@functools.lru_cache(maxsize=4)
+def _unpacked(payload: bytes) -> Any:
+    """One plan per worker, so that all its blocks are computed by functions compiled once."""
+    return pickle.loads(payload)
+
+
 def _device() -> str:
     return jax.local_devices()[0].device_kind
 
@@ -92,5 +111,10 @@ def _compute(payload: bytes, blocks: Blocks, index: tuple[int, ...], dtype: str)
     double = dtype == "float64"
     if jax.config.jax_enable_x64 != double:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_enable_x64", double)
-    plan = pickle.loads(payload)
+    try:
+        plan = _unpacked(payload)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"Argument `cluster` must have workers that can import what the sweep uses, but got: {error}."
+        ) from None
     return {name: np.asarray(values) for name, values in plan.compute(blocks.lanes(index)).items()}

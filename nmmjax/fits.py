@@ -1,7 +1,6 @@
 """Layer 6: `fit`, parameters from data: many starts at once, with progress, checkpoints, and the best so far at Ctrl-C."""
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 import optax
 
 from ._checks import as_count, as_key, require
+from ._files import as_new_file
+from ._identity import fresh, written
 from .fitting.memory import Memory
 from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted
@@ -40,6 +41,7 @@ def fit(
     spread: float = 0.5,
     key: Any = None,
     store: str | os.PathLike[str] | None = None,
+    name: str = "",
     progress: bool = True,
 ) -> Fitted:
     """The parameters of `model` that make `target` smallest, from many starts at once.
@@ -58,6 +60,9 @@ def fit(
       (mean, deviation)
     - `key`: a random key that scrambles the Sobol sequence
     - `store`: a file that keeps the state; the same call resumes from it after a crash
+    - `name`: with `store`, a name for what can't be told apart by looking at it, functions in `target` and the `optimizer`,
+      such as `name="penalty on η, adam(1e-2)"`: change it when they change, or anything they use. A class from outside
+      nmmjax needs an attribute `version` likewise
 
     All starts run side by side on all cores and devices; one that fails costs no other and says how it ended. Fits to runs
     begin with short segments, where the loss has fewer valleys. Ctrl-C returns the best so far. Raises `ValueError` in one
@@ -66,7 +71,10 @@ def fit(
     """
     began = time.perf_counter()
     require("model", model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
-    goal = as_target(target)
+    if store is not None:
+        store = as_new_file(store, "store")
+    require("name", name, "be a text", isinstance(name, str))
+    goal = fresh(as_target(target))
     goal.check(model)
     parameters = parametrize(model, free, bounds)
     priors = _priors(parameters, prior)
@@ -85,15 +93,20 @@ def fit(
         require("polish", polish, rule, parameters.size <= _LARGEST_JACOBIAN)
     x = _start_values(model, parameters, starts, priors, spread, key)
     z = np.asarray(inverses_of(parameters, jnp.asarray(x, parameters.scale.dtype)))
-    method = Method(optimizer, steps, patience, polish, max_steps)
-    words = re.sub(r" at 0x[0-9a-f]+", "", repr(goal))  # a function's address is another one in every process
-    settings = f"{words} {parameters.labels} {parameters.kinds} {polish}"
-    numbers = np.asarray([steps, patience, max_steps])
-    memory = Memory(store, (model, goal, parameters, priors, z, numbers, _first_change(optimizer)), settings)
+    method = Method(None if optimizer is None else fresh(optimizer), steps, patience, polish, max_steps)
+    config = None
+    if store is not None:
+        rule = "be given with `store` for an optimiser, whose settings can't be told; change it with them"
+        require("name", name, rule, optimizer is None or name)
+        config = _config(model, goal, parameters, priors, z, method, name)
+    memory = Memory(store, config)
     search = Search(model, parameters, priors, z, method, memory)
-    with Progress(z.shape[0] * search.reports(goal), 0, progress, "fit", "starts") as bar:
-        search.report = bar.finish
-        search.run(goal)
+    try:
+        with Progress(z.shape[0] * search.reports(goal), 0, progress, "fit", "starts") as bar:
+            search.report = bar.finish
+            search.run(goal)
+    finally:
+        memory.close()
     history = np.concatenate(search.history, axis=1) if search.history else np.zeros((z.shape[0], 0))
     return Fitted(
         model=model,
@@ -115,14 +128,22 @@ def fit(
     )
 
 
-def _first_change(optimizer: Any) -> Any:
-    """What an optimiser does at its first update of a known point: tells it from others, whose settings can't be read."""
-    if optimizer is None:
-        return None
-    z, slope = jnp.ones(2), jnp.asarray([0.5, -2.0])
-    more = {"value": jnp.sum(z), "grad": slope, "value_fn": lambda z: jnp.sum(jnp.cosh(z))}
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        return optax.with_extra_args_support(optimizer).update(slope, optimizer.init(z), z, **more)
+def _config(
+    model: Any, goal: Any, parameters: Parametrization, priors: Any, z: np.ndarray, method: Method, name: str
+) -> dict[str, Any]:
+    """The call, as JSON: two fits with equal configurations have equal results."""
+    names = ("steps", "patience", "polish", "max_steps")
+    return {
+        "name": name,
+        "model": written(model, strict=True),
+        "target": written(goal, strict=True, named=bool(name), owner="`fit`"),
+        "starts": {"count": z.shape[0], "values": written(z)},
+        "free": written(parameters, strict=True),
+        "prior": written(priors),
+        "optimizer": method.optimizer is not None,
+        **{each: getattr(method, each) for each in names},
+        "dtype": str(z.dtype),
+    }
 
 
 def _priors(parameters: Parametrization, prior: Any) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._files import read_text, replace_text
+from ._files import as_new_file, read_text, replace_text
 from ._optional import versions
 from .ising.model import IsingFit, IsingModel
 
@@ -22,7 +22,7 @@ def save_ising(model: IsingModel, path: str | os.PathLike[str]) -> pathlib.Path:
 
     An existing file is replaced at once. Numbers are written in full precision. Returns the path.
     """
-    file = pathlib.Path(path)
+    file = as_new_file(path)
     content: dict[str, Any] = {
         "format": _FORMAT,
         "energy": "E(s) = -1/2 sum_ij J_ij s_i s_j - sum_i h_i s_i, s_i = -1 or +1; P(s) proportional to exp(-E(s))",

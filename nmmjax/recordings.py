@@ -10,7 +10,7 @@ import numpy as np
 
 from ._array_files import read_array
 from ._checks import require
-from ._files import read_text
+from ._files import as_path, read_text
 from ._table import GAPS, SECONDS, Table, counts, read_table, spacing, split_unit
 from .ising.recording import Recording
 
@@ -59,7 +59,7 @@ def load_recording(
     Raises `ValueError` in one sentence for files that are missing, empty, or not what their name says, for text among
     numbers (file, line, column), for fewer than two regions, and for what doesn't fit. Then: `binarize`, `fit_ising`.
     """
-    file = pathlib.Path(path)
+    file = as_path(path)
     require("regions", regions, 'be "columns" or "rows"', regions in (None, "columns", "rows"))
     require("dt", dt, "be a positive number", dt is None or (np.isreal(dt) and 0 < float(dt) < np.inf))
     for name, value in (("header", header), ("index", index)):

@@ -24,11 +24,13 @@ from typing import IO, Any
 import numpy as np
 
 from ._checks import require
+from ._files import as_path, lock
+from ._identity import refuse_other_call
 from ._optional import optional
 
-FORMAT = 1
+FORMAT = 2
+_BEFORE = {1: ", which told functions apart by their code"}  # why other formats aren't read
 _FOLDER = ".nmmjax"
-_BUSY = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +109,7 @@ def open_store(path: str | os.PathLike[str], plan: Any, shape: tuple[int, ...], 
     format or of another call, and a damaged one; `BlockingIOError` if another process is writing to it; `OSError` with the
     path if it can't be written.
     """
-    path = pathlib.Path(path)
+    path = as_path(path, "store")
     if not _is_vacant(path):
         return _open_existing(path, plan, attributes)
     try:
@@ -278,8 +280,9 @@ def _open_existing(path: pathlib.Path, plan: Any, attributes: dict[str, Any]) ->
     except (ValueError, KeyError, TypeError):
         raise ValueError(f"The store {str(path)!r} is damaged: {_FOLDER}/store.json can't be read.") from None
     if found != FORMAT:
-        raise ValueError(f"The store {str(path)!r} has format {found!r}, but this version of nmmjax reads format {FORMAT}.")
-    _refuse_other_call(path, identity["config"], json.loads(json.dumps(plan.config)))
+        why = f"{found!r}{_BEFORE.get(found, '')}"
+        raise ValueError(f"The store {str(path)!r} has format {why}, but this version of nmmjax reads format {FORMAT}.")
+    refuse_other_call(path, identity["config"], json.loads(json.dumps(plan.config)))
     for name, checksum in identity["sha256"].items():
         if not (path / name).is_file() or _checksum(path / name) != checksum:
             raise ValueError(f"The store {str(path)!r} is damaged: {name} is not what was written.")
@@ -293,25 +296,6 @@ def _open_existing(path: pathlib.Path, plan: Any, attributes: dict[str, Any]) ->
     except BaseException:
         lock.close()
         raise
-
-
-def _refuse_other_call(path: pathlib.Path, stored: Any, config: Any) -> None:
-    before, now = _flat(stored), _flat(config)
-    for name in [*now, *before]:
-        old, new = before.get(name, "nothing"), now.get(name, "nothing")
-        if old != new and not (old != old and new != new):
-            raise ValueError(
-                f"Argument `store` must be a new path or the store of this same call, but {str(path)!r} was made with "
-                f"{name} = {old!r}, not {new!r}."
-            )
-
-
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level, `over.eta.digest` and the like."""
-    if not isinstance(config, dict):
-        return {prefix: config}
-    parts = (_flat(value, f"{prefix}.{name}" if prefix else name) for name, value in config.items())
-    return {name: value for part in parts for name, value in part.items()}
 
 
 def _warn_of_other_versions(path: pathlib.Path, attributes: dict[str, Any]) -> None:
@@ -333,30 +317,7 @@ def _remove_leftovers(path: pathlib.Path) -> None:
 
 
 def _acquire(folder: pathlib.Path, path: pathlib.Path) -> IO[str]:
-    """Take the store's lock, or refuse if another process holds it; where locks don't exist, go without.
-
-    Two writers without locks do no harm: they write the same bytes, atomically.
-    """
-    file = (folder / _FOLDER / "lock").open("a+")
-    try:
-        _lock(file)
-    except OSError as error:
-        if error.errno in _BUSY:
-            file.close()
-            raise BlockingIOError(f"The store {str(path)!r} is being written by another process; let it finish.") from None
-    return file
-
-
-def _lock(file: IO[str]) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        locking: Any = msvcrt
-        locking.locking(file.fileno(), locking.LK_NBLCK, 1)
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock(folder / _FOLDER / "lock", path)
 
 
 def _checksum(file: pathlib.Path) -> str:

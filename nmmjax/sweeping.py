@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from ._checks import as_count, require
+from ._files import as_path
 from ._optional import optional, versions
 from .progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
@@ -70,8 +71,9 @@ def sweep(
     - `estimate`: False for a single run at the step that each lane's energy predicts for `rtol`: half the cost, no `error`
     - `noise`, `key`, `gradient`: intensity of noise with its random key; parameters by which observables are differentiated
     - `store`: folder of a Zarr store. Chunks land in it as they finish, and the same call resumes after a crash, a full disk
-      or Ctrl-C with the same numbers. The result is then read from there: into memory up to 1 GiB (and a quarter of
-      what is free), else on demand
+      or Ctrl-C with the same numbers. Code can't be told apart, so a `Fold` needs a `name` then, and a class from outside
+      nmmjax an attribute `version`, which you change when the code changes. The result is then read from there: into memory
+      up to 1 GiB (and a quarter of what is free), else on demand
     - `chunk`: the largest number of lanes (parameter sets) computed and stored together; by default by the memory at hand. A
       store that exists keeps its own
     - `cluster`: a `dask.distributed.Client` that computes the chunks; this process writes the store
@@ -123,17 +125,20 @@ def run_plan(
     optional("xarray", "data")
     is_path = isinstance(store, (str, os.PathLike)) and str(store) != "" and "://" not in str(store)
     require("store", store, "be the path of a local folder", store is None or is_path)
+    folder = None if store is None else as_path(store, "store")
+    if folder is not None:
+        plan.require_names()
     chunk = None if chunk is None else as_count("chunk", chunk)
     require("progress", progress, "be True or False", isinstance(progress, bool))
-    site = _site(cluster, store is not None)
+    site = _site(cluster, folder is not None)
     limit = _chunk_limit(plan, chunk, site)
     shape = block_shape(tuple(plan.dims.values()), limit)
     attributes = dataset_attributes(plan, site.device)
     with contextlib.ExitStack() as stack:
-        if store is None:
+        if folder is None:
             sink: Any = _Memory(plan, shape, attributes)
         else:
-            sink = stack.enter_context(open_store(pathlib.Path(store), plan, shape, attributes))
+            sink = stack.enter_context(open_store(folder, plan, shape, attributes))
             _warn_of_other_chunk(sink, shape, chunk)
         _fill(sink, plan, site, progress)
         return sink.dataset(_size(plan) <= min(_LOADED, available_memory() // 4))

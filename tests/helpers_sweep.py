@@ -68,6 +68,9 @@ class FakePlan:
         over = {name: {"digest": "ab12", "num": size} for name, size in self.dims.items()}
         return {"model": {"kind": "Fake(Delta=1)"}, "over": over, "t1": 20.0, "seed": self.seed, "dtype": self.dtype}
 
+    def require_names(self):
+        """There are no functions in it."""
+
     def compute(self, lanes, report=None):
         lanes = np.asarray(lanes)
         if self.pids:

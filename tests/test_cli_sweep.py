@@ -339,3 +339,23 @@ def test_the_whole_command(tmp_path):
         assert np.all(data["peak"] > 0)
     assert (tmp_path / "config.png").exists()
     assert jax.config.jax_enable_x64
+
+
+def test_paths_in_files_and_options_begin_at_home(tmp_path, monkeypatch):
+    from nmmjax.cli.sweeping import sweep
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    text = 't1 = 1.0\nstore = "~/kept.zarr"\nfigure = "~/drawn.png"\n'
+    text += '[y0]\nr = 0.1\nv = -2.0\n[over.eta]\nvalues = [-5.0, -4.0]\n[observe.last]\nkind = "Final"\nchannel = "r"\n'
+    Path("config.toml").write_text(text)
+    sweep(Path("config.toml"), out=Path("~/results"))
+    assert {each.name for each in tmp_path.iterdir()} == {"work", "kept.zarr", "drawn.png", "results"}
+    with pytest.raises(ValueError, match="`out` must be a folder, but not a file or in one, but got 'config.toml'"):
+        sweep(Path("config.toml"), out=Path("config.toml"))
+    Path("taken.png").mkdir()
+    Path("config.toml").write_text(text.replace("~/drawn", "taken").replace("~/kept", "new"))
+    with pytest.raises(ValueError, match="`figure` must be a file in a folder that exists"):
+        sweep(Path("config.toml"), out=Path("."))
+    assert not Path("new.zarr").exists()

@@ -423,14 +423,14 @@ def test_a_tolerance_that_is_not_met_is_said():
 def test_observables_of_ones_own_are_told_apart():
     """A store must refuse another function, though all functions print alike; and know the same one again."""
 
-    def config(power, what=lambda s, p: s + p.weight * p.y.r):
-        mine = Fold(lambda p: 0 * p.t, what, lambda s, duration: s**power)
-        return grid(observe={"mine": mine}).config["observe"]["mine"]
+    def plan(name):
+        return grid(observe={"mine": Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * p.y.r, name=name)})
 
-    assert config(2) == config(2)
-    assert (
-        len({config(2), config(3), config(2, lambda s, p: s + p.weight * p.y.v), config(2, lambda s, p: s - p.weight)}) == 4
-    )
+    plan("first").require_names()
+    assert plan("first").config == plan("first").config
+    assert plan("first").config != plan("second").config
+    with pytest.raises(ValueError, match="`name` must be given to Fold with `store`"):
+        plan("").require_names()
 
 
 def test_equal_calls_have_equal_bits(wide):

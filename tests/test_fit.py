@@ -462,7 +462,7 @@ def test_a_full_disk_costs_the_store_but_not_the_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(np, "savez", full)
     loss = lambda model: (model.eta + 2) ** 2
     with pytest.warns(UserWarning, match=r"can't be written \(No space left on device\): the fit goes on without"):
-        fitted = fit(loss, nmm.MPR(), "eta", None, starts=1, store=tmp_path / "fit.npz")
+        fitted = fit(loss, nmm.MPR(), "eta", None, starts=1, store=tmp_path / "fit.npz", name="(η + 2)²")
     assert fitted.values[0, 0] == pytest.approx(-2.0, abs=1e-6) and not list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="`store` must be a file in a folder that exists"):
         fit(loss, nmm.MPR(), "eta", None, starts=1, store=tmp_path / "no" / "fit.npz")

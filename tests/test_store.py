@@ -179,7 +179,10 @@ def test_what_is_no_store_or_of_another_format_is_refused(tmp_path):
     run(path)
     identity = json.loads((path / ".nmmjax" / "store.json").read_text()) | {"format": 99}
     (path / ".nmmjax" / "store.json").write_text(json.dumps(identity))
-    with pytest.raises(ValueError, match=r"has format 99, but this version of nmmjax reads format 1"):
+    with pytest.raises(ValueError, match=r"has format 99, but this version of nmmjax reads format 2"):
+        run(path)
+    (path / ".nmmjax" / "store.json").write_text(json.dumps(identity | {"format": 1}))
+    with pytest.raises(ValueError, match="has format 1, which told functions apart by their code"):
         run(path)
 
 

@@ -14,7 +14,7 @@ from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
-from ..models.stimulus import AbstractStimulus
+from ..models.stimulus import AbstractStimulus, check_range
 from ..solvers.simulation import simulate
 from ..solvers.trajectory import Trajectory
 from .spikes import Slope
@@ -91,6 +91,7 @@ def spike_peaks(
     begin, end = (as_number(name, value).astype(dtype) for name, value in (("t0", t0), ("t1", t1)))
     if is_concrete(begin) and is_concrete(end):
         require("t1", end, f"be later than `t0` ({float(begin):g})", bool(end > begin))
+    check_range(stimulus, begin, end, "t1")
     least = as_number("prominence", prominence, "[0, inf)").astype(dtype)
     tight = jnp.finfo(dtype).bits == 64
     rtol = jnp.asarray((1e-10 if tight else 1e-5) if rtol is None else rtol, dtype)

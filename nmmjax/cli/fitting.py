@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import optax
 
-from .._files import replace_text
+from .._files import as_folder, as_new_file, beside, replace_text
 from .._optional import optional
 from .._parameter import parameter_table
 from ..fits import fit as run_fit
@@ -54,6 +54,7 @@ def fit(
         Write fit.toml and fit.csv, an example to begin with, and do nothing else.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
+    out = as_folder(out)
     console = optional("rich.console", "cli").Console()
     if example:
         _write_example(out)
@@ -71,13 +72,14 @@ def fit(
         for note in task.notes:
             console.print(note, highlight=False, soft_wrap=True)
         out.mkdir(parents=True, exist_ok=True)
-        store = out / job.store if job.store else None
+        figure = as_new_file(beside(out, job.figure, "figure"), "figure") if job.figure else None
+        store = beside(out, job.store, "store") if job.store else None
         with document.at(("fit",)):
             fitted = run_fit(task.model, target=task.target, store=store, **task.settings)
         written = [_write_best(fitted, out / f"{config.stem}_best.toml")]
         written.append(write_netcdf(fitted.to_xarray(), out / f"{config.stem}.nc"))
-        if job.figure:
-            written.append(_draw(fitted, out / job.figure))
+        if figure is not None:
+            written.append(_draw(fitted, figure))
         console.print(fitted.report(), highlight=False, markup=False, soft_wrap=True)
     console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
 
@@ -116,7 +118,7 @@ def read_job(document: Document, data: pathlib.Path | None) -> Job:
             raise ValueError(
                 f"{document.file}: the recording must be given: nmmjax fit config.toml data.csv, or `data.file`."
             )
-        data = pathlib.Path(document.file).parent / document.text(("data", "file"), named["file"])
+        data = beside(pathlib.Path(document.file).parent, document.text(("data", "file"), named["file"]), "data.file")
     figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
     if figure is not False:
         is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
@@ -254,7 +256,8 @@ def _optimizer(document: Document, value: Any) -> dict[str, Any]:
         clip = document.number((*path, "clip"), values["clip"])
         document.require((*path, "clip"), "be > 0", clip, clip > 0)
         made = optax.chain(optax.clip_by_global_norm(clip), made)  # pyright: ignore[reportArgumentType]
-    return {"optimizer": made, "steps": steps}
+    settings = {"learning_rate": rate, "schedule": schedule, **values}
+    return {"optimizer": made, "steps": steps, "name": f"optimizer {settings}"}
 
 
 def _about_target(document: Document, values: dict[str, Any]) -> dict[str, Any]:

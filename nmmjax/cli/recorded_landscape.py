@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from .._checks import require
-from .._files import replace_text
+from .._files import as_folder, replace_text
 from .._optional import optional
 from ..ising.fitting import fit_ising
 from ..ising.recording import Recording, about_global_signal, binarize
@@ -112,6 +112,7 @@ def landscape(
         Write recording.csv, an example to begin with, and do nothing else.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
+    out = as_folder(out)
     console = optional("rich.console", "cli").Console(quiet=quiet)
     say = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
     if example:

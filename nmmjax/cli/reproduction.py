@@ -6,6 +6,7 @@ import sys
 import time
 from typing import Any
 
+from .._files import as_folder
 from .._optional import optional
 from ..reproduce.claim import Claim
 from ..reproduce.runner import CLAIMS
@@ -25,6 +26,7 @@ def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", qu
         Toy size. The environment variable NMMJAX_QUICK=1 turns it on too.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
+    out = as_folder(out)
     small = os.environ.get("NMMJAX_QUICK", "") not in ("", "0") if quick is None else quick
     names = [name.strip() for name in only.split(",") if name.strip()] or None
     console = optional("rich.console", "cli").Console()

@@ -12,6 +12,7 @@ import diffrax
 import jax
 import numpy as np
 
+from .._files import as_folder, as_new_file, beside
 from .._optional import optional
 from .._parameter import as_number
 from ..ensemble import observables
@@ -40,17 +41,22 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> Non
         Folder for what is written; the current one by default.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
+    out = as_folder(out)
     document = Document(config)
     job = read_job(document)
     console = optional("rich.console", "cli").Console()
     with using_precision(job.precision):
         plan = job.plan()
-        data = run_plan(plan, store=out / job.store if job.store else None, chunk=job.chunk)
-    out.mkdir(parents=True, exist_ok=True)
-    written = [out / job.store] if job.store else [write_netcdf(data, out / f"{config.stem}.nc")]
-    if job.figure and len(plan.dims) <= 2:
-        written.append(_draw(data, job.show, out / job.figure))
-    elif job.figure:
+        out.mkdir(parents=True, exist_ok=True)
+        store = beside(out, job.store, "store") if job.store else None
+        figure = as_new_file(beside(out, job.figure, "figure"), "figure") if job.figure else None
+        if store is None:
+            as_new_file(out / f"{config.stem}.nc", "out")
+        data = run_plan(plan, store=store, chunk=job.chunk)
+    written = [store] if store is not None else [write_netcdf(data, out / f"{config.stem}.nc")]
+    if figure is not None and len(plan.dims) <= 2:
+        written.append(_draw(data, job.show, figure))
+    elif figure is not None:
         console.print("No picture: the sweep has more than two dimensions.")
     console.print(_summary(data["status"], plan.meanings))
     console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)

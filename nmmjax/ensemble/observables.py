@@ -51,7 +51,11 @@ class End:
 
 
 class AbstractObservable(eqx.Module):
-    """What is kept of a lane. `smooth` results are extrapolated over step sizes; the others come from the finest run."""
+    """What is kept of a lane. `smooth` results are extrapolated over step sizes; the others come from the finest run.
+
+    A class of your own needs an attribute `version`, such as `version = "1"`, for a sweep with `store=`; change it when you
+    change the code.
+    """
 
     smooth: ClassVar[bool]
 
@@ -446,6 +450,9 @@ class Fold(AbstractObservable):
     A `point` has `t`, `y` (with `y.r`, `y.v`, of a network arrays (n,)), `weight` (trapezoid weight for time integrals),
     `channel(name)` and `rate(name)`. The accumulator is a pytree of floats, the result a number. Example, the time spent
     above 1: `Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
+
+    A sweep with `store=` needs a `name`, such as "time above 1, v2", by which the store knows the functions again: change it
+    when you change them or anything they use.
     """
 
     first: Callable[[Point], Any] = eqx.field(static=True)
@@ -453,6 +460,7 @@ class Fold(AbstractObservable):
     last: Callable[[Any, Values], Values] = eqx.field(static=True, default=lambda state, duration: state)
     units: str = eqx.field(static=True, default="1")
     long_name: str = eqx.field(static=True, default="user-defined observable")
+    name: str = eqx.field(static=True, default="")
     smooth: ClassVar[bool] = False
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:

@@ -12,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_key, refuse_unknown, require
+from .._checks import as_key, as_samples, refuse_unknown, require
+from .._identity import fresh, is_known, written
 from .._parameter import Parameter, as_number, describe, parameter_table
 from .._results import RESULTS
 from .._types import float_dtype
 from ..models.base import AbstractModel, as_model
 from ..models.network import Targeted
 from ..models.noise import AbstractNoise, WhiteNoise
-from ..models.stimulus import AbstractStimulus, as_stimulus
+from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
 from .computation import compute_lanes
@@ -33,7 +34,6 @@ from .splitting import offers_splitting, splitting_flow, splitting_stretch
 
 _MAX_STEPS = 2**22
 _FINEST = {"float64": 1e-12, "float32": 1e-6}  # relative tolerances of steps, near rounding
-_LONGEST = 16  # numbers of a model's array that are written out
 _MOST_STEPS = 2**30  # that are counted in 32 bits
 
 
@@ -110,17 +110,25 @@ def _axes(base: Problem, over: Any) -> tuple[dict[str, int], dict[str, tuple[tup
         free = not together or dim not in (*accepted, "node")
         require(name, given, "use a dimension that is no parameter's name, and not `node`", free)
         try:
-            values = np.asarray(raw, dtype=float_dtype())
+            values = labels(raw)
+            numbers = values.astype(float_dtype())
         except (TypeError, ValueError):
             raise ValueError(f"Argument `{name}` must be an array of numbers, but got {raw!r}.") from None
         rule = "have one axis with at least one value"
         require(name, values, rule, values.ndim == 1 and values.size > 0)
-        require(name, values, "be finite, without NaN", bool(np.all(np.isfinite(values))))
-        require(name, values, f"be {accepted[name].rule}", accepted[name].allows(values))
+        require(name, values, "be finite, without NaN", bool(np.all(np.isfinite(numbers))))
+        require(name, values, f"be {accepted[name].rule}", accepted[name].allows(numbers))
         known = dims.setdefault(dim, values.size)
         require(name, values, f"have {known} values, like the others along `{dim}`", values.size == known)
         coords[name] = ((dim,), values)
     return dims, coords
+
+
+def labels(raw: Any) -> np.ndarray:
+    """Values as the user gave them, so that a result can be aligned with theirs; what no file keeps becomes float64."""
+    values = np.asarray(as_samples(raw))
+    kept = values.dtype.kind in "iu" or values.dtype.name in ("float32", "float64")
+    return values.astype(values.dtype.newbyteorder("=") if kept else np.float64)
 
 
 def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) -> Times:
@@ -132,6 +140,19 @@ def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) ->
     return Times(0.0, t0, t1, tuple(cuts.tolist()))
 
 
+def _check_range(base: Problem, swept: Any, times: Times) -> None:
+    """Refuse times that a recorded input doesn't cover, at any of its swept parameters."""
+    check_range(base.stimulus, times.start, times.t1, "t1")
+    own = {name: values for name, (_, values) in swept.items() if name.startswith("stimulus.")}
+    if base.stimulus is None or base.stimulus.span() is None:
+        return
+    grid = np.meshgrid(*own.values(), indexing="ij")
+    build = Build(tuple(own))
+    for numbers in zip(*(each.ravel() for each in grid), strict=True) if own else ():
+        at = {name: jnp.asarray(value, float_dtype()) for name, value in zip(own, numbers, strict=True)}
+        check_range(build(base, at).stimulus, times.start, times.t1, "t1")
+
+
 def _check_observables(observe: Any, base: Problem) -> dict[str, AbstractObservable]:
     require("observe", observe, "be a mapping from names to observables", hasattr(observe, "items"))
     require("observe", observe, "name at least one observable", len(observe) > 0)
@@ -140,7 +161,7 @@ def _check_observables(observe: Any, base: Problem) -> dict[str, AbstractObserva
         require("observe", name, "use names that are Python identifiers", valid)
         require("observe", each, "hold observables such as `Peak('r')` or `Final()`", isinstance(each, AbstractObservable))
         each.variables(base)
-    return dict(observe)
+    return {name: fresh(each) for name, each in observe.items()}
 
 
 def _message(code: Any) -> str:
@@ -176,6 +197,7 @@ class Plan:
     key: Any = None
     gradient: tuple[str, ...] = ()
     max_steps: int = _MAX_STEPS
+    solver: Any = None
 
     meanings = MEANINGS
 
@@ -236,22 +258,32 @@ class Plan:
     @property
     def config(self) -> dict[str, Any]:
         """The call, as JSON: two sweeps with equal configurations have equal results."""
+        return self._config(strict=False)
+
+    def require_names(self) -> None:
+        """Refuse, in one sentence, code that a store can't tell apart: functions without name, classes without version."""
+        self._config(strict=True)
+
+    def _config(self, strict: bool) -> dict[str, Any]:
         digests = {
             name: hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
             for name, (_, values) in self.swept.items()
         }
+        stimulus = self.base.stimulus
+        described = lambda module: {"kind": describe(module), "values": written(module, strict)}
         return {
-            "model": _written(self.base.model, _LONGEST),
-            "stimulus": None if self.base.stimulus is None else _written(self.base.stimulus),
-            "y0": {name: _numbers(getattr(self.base.y0, name), _LONGEST) for name in self.base.y0.units},
+            "model": described(self.base.model),
+            "stimulus": None if stimulus is None else described(stimulus),
+            "y0": {name: written(getattr(self.base.y0, name)) for name in self.base.y0.units},
             "over": {
-                name: {"dim": dims[0], "size": values.size, "sha256": digests[name]}
+                name: {"dim": dims[0], "size": values.size, "dtype": str(values.dtype), "sha256": digests[name]}
                 for name, (dims, values) in self.swept.items()
             },
             "t0": self.times.t0,
             "t1": self.times.t1,
-            "observe": {name: _observable(each) for name, each in self.observables.items()},
+            "observe": {name: written(each, strict) for name, each in self.observables.items()},
             "method": self.method_name,
+            "solver": None if is_known(self.solver) else written(self.solver, strict),
             "rtol": self.rtol,
             "atol": self.atol,
             "dt0": self.dt0,
@@ -279,7 +311,7 @@ class Plan:
         """The swept values of the given lanes, by name."""
         lanes = np.asarray(lanes, dtype=np.int64)
         index = dict(zip(self.dims, np.unravel_index(lanes, tuple(self.dims.values())), strict=True))
-        found = {name: values[index[dims[0]]] for name, (dims, values) in self.swept.items()}
+        found = {name: values[index[dims[0]]].astype(self.dtype) for name, (dims, values) in self.swept.items()}
         for name in self.gradient:
             if name not in found:
                 held = np.ravel(operator.attrgetter(_path(self.base, name))(self.base))
@@ -300,43 +332,10 @@ class Plan:
         return compute_lanes(self, Build(tuple(values)), values, report)
 
 
-def _observable(each: AbstractObservable) -> str:
-    """An observable in writing: user-made ones with a digest of their functions, which all print alike."""
-    functions = [value for value in vars(each).values() if hasattr(value, "__code__")]
-    digest = hashlib.sha256("".join(_code(function) for function in functions).encode()).hexdigest()[:16]
-    return f"{each!r} {digest}" if functions else repr(each)
-
-
-def _code(function: Any) -> str:
-    """What a Python function does, without addresses: its code, its defaults, and what it closes over."""
-
-    def of(code: Any) -> str:
-        constants = [of(each) if hasattr(each, "co_code") else repr(each) for each in code.co_consts]
-        return f"{code.co_code.hex()} {code.co_names} {constants}"
-
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
-    closed = [_code(each) if hasattr(each, "__code__") else repr(each) for each in cells]
-    return f"{of(function.__code__)} {function.__defaults__} {closed}"
-
-
-def _numbers(leaf: Any, longest: int) -> Any:
-    """An array as nested lists, or as one digest, such as that of a network's weights."""
-    array = np.asarray(leaf, dtype=np.float64)
-    if array.size <= longest:
-        return array.tolist()
-    return f"{array.shape} sha256 {hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()}"
-
-
 @jax.jit
 def _lane_keys(key: Any, lanes: Any) -> Any:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
     return jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(lanes)
-
-
-def _written(module: Any, longest: int = 2**62) -> dict[str, Any]:
-    """A model or stimulus as JSON: class and every number in full precision, arrays of more than `longest` as digests."""
-    arrays = [_numbers(leaf, longest) for leaf in jax.tree.leaves(module)]
-    return {"kind": describe(module), "structure": str(jax.tree.structure(module)), "values": arrays}
 
 
 def plan_sweep(
@@ -366,6 +365,7 @@ def plan_sweep(
     dims, swept = _axes(base, over)
     observables = _check_observables(observe, base)
     times = _check_times(t0, t1, observables)
+    _check_range(base, swept, times)
     dtype = jax.tree.leaves(base.y0)[0].dtype
     default = 1e-6 if dtype == jnp.float64 else 1e-4
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
@@ -381,7 +381,8 @@ def plan_sweep(
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]
-    return Plan(base, dims, swept, observables, times, chosen, name, rtol, atol, dt0, bool(estimate), key, gradient)
+    numbers = (rtol, atol, dt0, bool(estimate))
+    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=method)
 
 
 def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:

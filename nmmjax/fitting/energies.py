@@ -16,7 +16,7 @@ from ..mechanics.energy import potential_energy, total_energy
 from ..mechanics.rest import fixed_rates
 from ..models.base import State
 from ..models.mpr import MPR
-from ..models.stimulus import AbstractStimulus, Constant, input_at
+from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..orbits import loss_per_cycle as orbit_loss
 from ..solvers.simulation import jump_times
 from .resting import as_near, deviations, nearest, require_population
@@ -120,6 +120,7 @@ class EnergyTarget(AbstractTarget):
         begin, end = as_number("t0", t0), as_number("t1", t1)
         if is_concrete(begin) and is_concrete(end):
             require("t1", end, f"be later than `t0` ({float(begin):g})", bool(end > begin))
+        check_range(self.stimulus, begin, end, "t1")
         self.span = jnp.stack([begin, end])
 
     @property

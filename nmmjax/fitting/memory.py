@@ -1,46 +1,68 @@
 """Layer 5: a file that keeps the state of a fit, so that the same call goes on after a crash."""
 
 import contextlib
-import hashlib
+import json
 import os
-import pathlib
 import warnings
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 
 from .._checks import require
+from .._files import LockBeside, as_new_file
+from .._identity import refuse_other_call
 
 
 class Memory:
-    """A file with the state of a fit, written after every call; None keeps nothing. A call is known again by the arrays in
-    `identity` and the words `settings`.
+    """A file with the state of a fit, written after every call; None keeps nothing. A call is known again by `config`, all
+    its settings in writing; `close` gives up the lock that keeps others from the file.
 
     Where the file can't be written, a full disk for one, a warning says so, and the fit goes on without it.
     """
 
-    def __init__(self, store: Any, identity: Any = (), settings: str = ""):
-        self.path = None if store is None else pathlib.Path(store)
+    def __init__(self, store: Any, config: Mapping[str, Any] | None = None):
+        self.path = None if store is None else as_new_file(store, "store")
         self.kept: dict[str, Any] = {}
+        self._lock: LockBeside | None = None
         if self.path is None:
             return
-        possible = self.path.parent.is_dir() and not self.path.is_dir()
-        require("store", str(store), "be a file in a folder that exists", possible)
-        self.fingerprint = fingerprint(identity, settings)
-        if self.path.exists():
-            try:
-                with np.load(self.path) as file:
-                    self.kept = {name: file[name] for name in file.files}
-                stored = str(self.kept.pop("fingerprint"))
-            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-                raise ValueError(
-                    f"Argument `store` must be a file of `fit`, but {str(self.path)!r} can't be read."
-                ) from error
-            same = stored == self.fingerprint
-            require("store", str(self.path), "belong to this call (same model, starts and settings)", same)
+        self._config = json.dumps(config)
+        try:
+            self._lock = LockBeside(self.path)
+        except BlockingIOError:
+            raise
+        except OSError:  # where nothing can be written, `save` says so
+            pass
+        try:
+            self._read()
+        except BaseException:
+            self.close()
+            raise
+
+    def _read(self) -> None:
+        assert self.path is not None
+        if not self.path.exists():
+            return
+        try:
+            with np.load(self.path) as file:
+                self.kept = {name: file[name] for name in file.files}
+            self.kept.pop("fingerprint", None)
+            stored = json.loads(str(self.kept.pop("config", "null")))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"Argument `store` must be a file of `fit`, but {str(self.path)!r} can't be read.") from error
+        rule = "be a new file: this one is of an earlier version, which told functions apart by their looks"
+        require("store", str(self.path), rule, isinstance(stored, dict))
+        refuse_other_call(
+            self.path, stored, json.loads(self._config), "belong to this call (same model, starts and settings)"
+        )
+
+    def close(self) -> None:
+        """Let others write the file."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def restore(self, phase: str, state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
         """The state of a phase as it was saved last, and its iterations; as given, and 0, where it wasn't."""
@@ -60,7 +82,7 @@ class Memory:
         partial = self.path.with_name(self.path.name + ".partial")
         try:
             with open(partial, "wb") as file:
-                np.savez(file, fingerprint=np.asarray(self.fingerprint), **self.kept)
+                np.savez(file, config=np.asarray(self._config), **self.kept)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, self.path)
@@ -69,13 +91,3 @@ class Memory:
                 partial.unlink()
             warnings.warn(f"{str(self.path)!r} can't be written ({error.strerror}): the fit goes on without.", stacklevel=2)
             self.path = None
-
-
-def fingerprint(identity: Any, settings: str) -> str:
-    """A digest of all arrays in `identity`, and of `settings`."""
-    digest = hashlib.sha256(settings.encode())
-    for leaf in jax.tree.leaves(identity):
-        if eqx.is_array(leaf):
-            digest.update(str(leaf.shape).encode())
-            digest.update(np.ascontiguousarray(np.asarray(leaf)).tobytes())
-    return digest.hexdigest()

@@ -183,7 +183,7 @@ class TargetSum(AbstractTarget):
 
 class LossTarget(AbstractTarget):
     """Any `function(model)` to be made small, a number: penalties, or a loss of one's own. Has no residuals, so that only
-    gradients can lead to its minimum: an optax optimiser, or `polish="bfgs"`."""
+    gradients can lead to its minimum: an optax optimiser, or `polish="bfgs"`. With `store=`, `fit` needs a `name`."""
 
     function: Callable[[Any], Any] = eqx.field(static=True)
 

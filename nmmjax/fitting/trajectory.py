@@ -22,7 +22,7 @@ from ..ensemble.runge_kutta import RKStretch
 from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
 from ..models.base import State
 from ..models.network import Network
-from ..models.stimulus import AbstractStimulus
+from ..models.stimulus import AbstractStimulus, check_range
 from .recording import (
     deviations_of,
     kinds_of_intervals,
@@ -104,6 +104,7 @@ class TrajectoryTarget(AbstractTarget):
         times = sample_times(ts)
         known = stimulus is None or isinstance(stimulus, AbstractStimulus)
         require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
+        check_range(stimulus, times[0], times[-1], "ts")
         require("noise_model", noise_model, f"be one of {_NOISE_MODELS}", noise_model in _NOISE_MODELS)
         given = {name: observation(name, value) for name, value in (("r", r), ("v", v))}
         given = {name: value for name, value in given.items() if value is not None}

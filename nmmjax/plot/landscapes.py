@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._files import as_new_file
 from ..ising.landscape import IsingLandscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.points import FixedPoints
@@ -210,7 +211,7 @@ def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, f
     from matplotlib import animation
 
     population, y = population_of(run), states_of(run)
-    path, plt = Path(path), pyplot()
+    path, plt = as_new_file(path), pyplot()
     rule = "end in .gif or .mp4"
     require("path", str(path), rule, path.suffix in (".gif", ".mp4"))
     if path.suffix == ".mp4":

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from .._files import as_folder
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
@@ -94,7 +95,7 @@ def reproduce(
     once, with `done == total`, at the end. Returns the report's entries. Raises `ValueError` for unknown names, and
     `Interrupted` (a `KeyboardInterrupt`) on Ctrl-C, after writing the report of what is finished.
     """
-    out = pathlib.Path(out)
+    out = as_folder(out)
     names = [claim.name for claim in CLAIMS]
     only = names if only is None else [only] if isinstance(only, str) else list(only)
     for name in only or [""]:

@@ -27,7 +27,7 @@ from ..mechanics.energy import total_energy
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
-from ..models.stimulus import AbstractStimulus, Constant, input_at
+from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..solvers.noisy import default_step, kicks_of, largest_input, noisy_step
 from .boltzmann_law import boltzmann
 
@@ -128,6 +128,7 @@ def drive(
     first, last = as_number("t0", t0), as_number("t1", t1)
     if is_concrete(first) and is_concrete(last):
         require("t1", t1, f"be later than `t0` ({float(first):g})", float(last) > float(first))
+    check_range(stimulus, first, last, "t1")
     dtype = population.eta.dtype if isinstance(population, MPR) else D.dtype
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
     stimulus, D, first, last = jax.tree.map(as_dtype, (stimulus, D, first, last))
