@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
@@ -352,7 +353,7 @@ def test_paths_in_files_and_options_begin_at_home(tmp_path, monkeypatch):
     Path("config.toml").write_text(text)
     sweep(Path("config.toml"), out=Path("~/results"))
     assert {each.name for each in tmp_path.iterdir()} == {"work", "kept.zarr", "drawn.png", "results"}
-    with pytest.raises(ValueError, match="`out` must be a folder, but not a file or in one, but got 'config.toml'"):
+    with pytest.raises(ValueError, match=r"`out` must be a folder, but not a file or in one, but got 'config.toml'"):
         sweep(Path("config.toml"), out=Path("config.toml"))
     Path("taken.png").mkdir()
     Path("config.toml").write_text(text.replace("~/drawn", "taken").replace("~/kept", "new"))

@@ -471,11 +471,11 @@ def test_a_full_disk_costs_the_store_but_not_the_fit(tmp_path, monkeypatch):
 def test_another_optimiser_is_another_fit(tmp_path):
     loss = lambda model: (model.eta + 2) ** 2
     options = {"starts": 1, "steps": 3, "polish": None, "store": tmp_path / "fit.npz"}
-    first = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), **options)
-    again = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), **options)
+    first = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), name="adam(1e-2)", **options)
+    again = fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(1e-2), name="adam(1e-2)", **options)
     np.testing.assert_array_equal(first.values, again.values)
     with pytest.raises(ValueError, match="belong to this call"):
-        fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(2e-2), **options)
+        fit(loss, nmm.MPR(), "eta", None, optimizer=optax.adam(2e-2), name="adam(2e-2)", **options)
 
 
 def test_a_sum_begins_with_the_segments_of_its_run(data):
