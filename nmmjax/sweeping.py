@@ -66,8 +66,9 @@ def sweep(
     - `observe`: names with observables, such as `{"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}`
     - `method`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. By default populations are integrated by the
       order-4 geometric splitting, the step of every lane refined until two runs agree within `rtol` (1e-6), and results
-      extrapolated; `error` is the estimate. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0` steps
-      are fixed
+      extrapolated; `error` is the estimate, relative to each value x (|x| + atol/rtol), or to the scale of what is observed
+      if rounding stops a lane and that suffices. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0`
+      steps are fixed
     - `estimate`: False for a single run at the step that each lane's energy predicts for `rtol`: half the cost, no `error`
     - `noise`, `key`, `gradient`: intensity of noise with its random key; parameters by which observables are differentiated
     - `store`: folder of a Zarr store. Chunks land in it as they finish, and the same call resumes after a crash, a full disk

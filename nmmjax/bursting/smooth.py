@@ -76,9 +76,10 @@ def spike_peaks(
 ) -> SpikePeaks:
     """The first `count` spikes of the solution from `y0` at t0 to t1: times and states of peaks and troughs, with gradients.
 
-    Spikes are those of `find_spikes`. Events (ṙ = 0, in the right direction) locate them; the equations are then solved to
-    each trough and peak in turn, and one Newton step to ṙ = 0 carries the derivative of its time (implicit function
-    theorem): dt_peak/dp = −(∂ṙ/∂p)/r̈, dr_peak/dp = ∂r/∂p at fixed time. Number and choice of spikes have no derivative.
+    Spikes are those of `find_spikes`, by the same definition and `prominence`. Events (ṙ = 0, in the right direction)
+    locate them; the equations are then solved to each trough and peak in turn, and one Newton step to ṙ = 0 carries the
+    derivative of its time (implicit function theorem): dt_peak/dp = −(∂ṙ/∂p)/r̈, dr_peak/dp = ∂r/∂p at fixed time.
+    Number and choice of spikes have no derivative.
 
     Works under `jax.jit`, `jax.grad` and `jax.vmap` (`adjoint=diffrax.ForwardMode()` for forward mode). `rtol` and `atol`
     are 1e-10 and 1e-12 in float64, 1e-5 and 1e-6 in float32, where they are not given. Raises `ValueError` for wrong

@@ -82,7 +82,7 @@ class BurstCount(AbstractObservable):
         count, level = state.swing.number, jnp.log(state.level)
         x, course = jnp.log(point.y.r), _course(point)
         after, turn = follow(state.swing, x, course, point.since, self.prominence, by_ratio=False)
-        (extreme, number), height = point.once(((after.extreme, after.count), turn.height))
+        (extreme, number), height = point.once(((after.extreme, after.seen), turn.height))
         swing = Swing(extreme, number, course)
         spiked, rise = swing.number > count, height - state.base
         begins = (state.x < level) & (x >= level)

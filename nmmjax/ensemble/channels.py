@@ -102,7 +102,7 @@ def node_sizes(name: str, problem: Problem, t: Values, y: Any) -> Values:
     Of energies: the terms that cancel, each by what a relative change of one parameter or variable does. Of v in a Riccati
     population: |π R + i v|, since r and v turn into each other. Of all other channels: |value|.
     """
-    bare, node = parsed(name)
+    bare, node = _placed(name, problem)
     value = jnp.abs(_everywhere(bare, problem, t, y))
     if bare == "v" and hasattr(problem.model, "riccati"):
         value = jnp.hypot(value, jnp.pi * jnp.broadcast_to(problem.model.tau, problem.nodes) * y.r)  # pyright: ignore
@@ -129,7 +129,7 @@ def _terms(bare: str, problem: Problem, t: Values, y: Any) -> Values:
 
 def channel_size(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The scale of the channel, a number: see `node_sizes`."""
-    bare, node = parsed(name)
+    bare, node = _placed(name, problem)
     return _scalar(node_sizes(bare, problem, t, y), node)
 
 

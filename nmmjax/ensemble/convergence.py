@@ -138,9 +138,9 @@ def converge(
         go_on = ~done & (stalled[open_lanes] < _PATIENCE) & (_LARGEST_RATIO * steps.sum(axis=1) <= max_steps)
         lost = np.flatnonzero(~done & ~go_on & apart)
         if lost.size:
-            two = [{name: values[lost] for name, values in each.items()} for each in (fine, coarse)]
-            scales = sizes(open_lanes[lost], two[0])
-            within = _best(_estimates(*two, last_ratio[lost], smooth, size, scales), alike[lost])
+            finer, coarser = ({name: values[lost] for name, values in each.items()} for each in (fine, coarse))
+            scales = sizes(open_lanes[lost], finer)
+            within = _best(_estimates(finer, coarser, last_ratio[lost], smooth, size, scales), alike[lost])
             meets = within <= max(rtol, floor)
             met[open_lanes[lost]] = meets
             error[open_lanes[lost[meets]]] = within[meets]

@@ -333,7 +333,7 @@ def _see(swing: Swing, point: Point, channel: str, threshold: float, prominence:
     by_ratio = parsed(channel)[0] in type(point.y).positive
     course = _course(point, channel)
     after, turn = follow(swing, point.channel(channel), course, point.since, prominence, by_ratio, threshold)
-    (extreme, count), turn = point.once(((after.extreme, after.count), turn))
+    (extreme, count), turn = point.once(((after.extreme, after.seen), turn))
     return Swing(extreme, count, course), turn
 
 
@@ -363,7 +363,8 @@ class SpikeCount(AbstractMaxima):
 
     A spike is a maximum of at least `threshold` to which ln r rises by more than `prominence` from its lowest value since
     the last one, and from which it then falls by more than that; so nothing counts at rest. For channels that may be ≤ 0,
-    such as `v` or `energy`, `prominence` is the absolute rise and fall, in the channel's unit.
+    such as `v` or `energy`, `prominence` is the absolute rise and fall, in the channel's unit. Methods of fixed steps h see
+    all but (ω h)²/8 of a rise; adaptive ones look between their steps, at `rtol` ≤ `prominence`/100.
     """
 
     channel: str = eqx.field(static=True, default="r")
@@ -418,8 +419,7 @@ class Period(AbstractMaxima):
     def finish(self, state: Any, end: End) -> dict[str, Any]:
         swing, first, last, _ = state
         count = swing.number
-        begin, _ = _turning_point(self.channel, *first, end)
-        stop, _ = _turning_point(self.channel, *last, end)
+        begin, stop = (_turning_point(self.channel, t, y, ago, end)[0] for t, y, ago in (first, last))
         several = count >= 2
         intervals = jnp.where(several, count - 1, jnp.ones_like(count))
         return {"": jnp.where(several, (stop - begin) / intervals, jnp.full_like(stop, jnp.nan))}

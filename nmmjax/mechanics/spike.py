@@ -46,16 +46,16 @@ class Swing(NamedTuple):
     point where steps may be long, else None."""
 
     extreme: Values
-    count: Values
+    seen: Values
     course: Course | None
 
     @property
     def number(self) -> Values:
-        return jnp.floor(self.count)
+        return jnp.floor(self.seen)
 
     @property
     def risen(self) -> Mask:
-        return self.count > self.number
+        return self.seen > self.number
 
 
 class Turn(NamedTuple):
@@ -76,7 +76,7 @@ def follow(
     swing: Swing,
     value: Values,
     course: Course | None,
-    h: Values,
+    h: Values | float,
     prominence: float,
     by_ratio: bool,
     threshold: float = -math.inf,
@@ -93,7 +93,7 @@ def follow(
     falls = bottom * ratio < high if by_ratio else bottom + prominence < high
     rises = top > low * ratio if by_ratio else top > low + prominence
     spikes = number + 1 if threshold == -math.inf else jnp.where(high >= threshold, number + 1, number)
-    count = jnp.where(risen, jnp.where(falls, spikes, swing.count), jnp.where(rises, number + 0.5, number))
+    count = jnp.where(risen, jnp.where(falls, spikes, swing.seen), jnp.where(rises, number + 0.5, number))
     upper, lower = jnp.where(falls, bottom, jnp.maximum(high, value)), jnp.where(rises, top, jnp.minimum(low, value))
     tops = jnp.where(risen, top > swing.extreme, rises)
     turn = Turn(
@@ -104,7 +104,7 @@ def follow(
     return Swing(jnp.where(risen, upper, lower), count, course), turn
 
 
-def _extremum(before: Any, now: Course, h: Values) -> tuple[Values, Values]:
+def _extremum(before: Any, now: Course, h: Values | float) -> tuple[Values, Values]:
     """The extremum between two points, by the quintic through both, and how long ago it was; the value now if there is none,
     where the slopes have the same sign."""
     a1, a2 = h * before.slope, h**2 * before.bend / 2
