@@ -88,7 +88,7 @@ def _written(value: Any, strict: bool, named: bool, owner: str, holder: str) -> 
         return _class(value, strict)
     if _is_function(value):
         if _is_known(value):
-            return f"{value.__module__}.{value.__qualname__}"
+            return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '')}"
         require("name", "", _NAME.format(holder), named or not strict)
         return "a function"
     kind = _class(type(value), strict)
@@ -97,7 +97,7 @@ def _written(value: Any, strict: bool, named: bool, owner: str, holder: str) -> 
     if dataclasses.is_dataclass(value):
         parts = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     elif hasattr(value, "_fields"):
-        parts = dict(zip(value._fields, value, strict=True))
+        parts = dict(zip(getattr(value, "_fields", ()), value, strict=True))
     elif is_known(value):
         children, form = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
         parts = {"parts": children, "form": str(form)} if children[:1] != [value] else {"form": repr(value)}
