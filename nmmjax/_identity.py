@@ -94,13 +94,15 @@ def _written(value: Any, strict: bool, named: bool, owner: str, holder: str) -> 
     kind = _class(type(value), strict)
     if isinstance(value, (bytes, complex, range, slice, frozenset, set, enum.Enum, np.dtype)):
         return f"{kind} {sorted(map(repr, value)) if isinstance(value, (set, frozenset)) else repr(value)}"
+    parts: dict[str, Any]
     if dataclasses.is_dataclass(value):
         parts = {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     elif hasattr(value, "_fields"):
         parts = dict(zip(getattr(value, "_fields", ()), value, strict=True))
     elif is_known(value):
         children, form = jax.tree.flatten(value, is_leaf=lambda each: each is not value)
-        parts = {"parts": children, "form": str(form)} if children[:1] != [value] else {"form": repr(value)}
+        is_leaf = any(each is value for each in children)
+        parts = {"form": repr(value)} if is_leaf else {"parts": children, "form": str(form)}
     else:
         parts = dict(getattr(value, "__dict__", {}))
     name = parts.get("name")

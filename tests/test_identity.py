@@ -12,6 +12,7 @@ import numpy as np
 import optax
 import pytest
 import xarray as xr
+from jax.experimental.sparse import BCOO
 from jaxtyping import Array
 from stored_call import main as stored_call
 
@@ -155,6 +156,7 @@ def test_two_fits_with_one_store_are_told(tmp_path, monkeypatch):
     assert fit(loss, store=path, name="v1") == pytest.approx(-5.0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs flock")
 def test_the_lock_of_a_killed_fit_is_free(tmp_path):
     path = tmp_path / "f.npz"
@@ -176,6 +178,7 @@ def test_the_lock_of_a_killed_fit_is_free(tmp_path):
 def test_what_is_written_tells_settings_apart():
     arrays = [jnp.arange(40.0), jnp.arange(40.0).at[20].set(-1.0), jnp.arange(40.0, dtype=jnp.float32), jnp.array([jnp.nan])]
     values = [*map(written, arrays), written(nmm.MPR()), written(nmm.MPR(eta=1.0)), written((1, "a")), written(jnp.tanh)]
+    values += [written(BCOO.fromdense(each)) for each in (jnp.eye(3), 2 * jnp.eye(3))]
     assert len(set(map(str, values))) == len(values)
     written(jnp.tanh, strict=True)
     with pytest.raises(ValueError, match="`name` must be given"):
