@@ -57,6 +57,25 @@ def require_each(argument: str, values: Any, rule: str, holds: Any) -> None:
         raise ValueError(f"Argument `{argument}` must {rule}, but got {show(values[place])}{at}.")
 
 
+def slack_of(*times: Any) -> float:
+    """How far times that mean the same may lie apart: 64 roundings of the largest, or 1e-9 of what they span. Times made by
+    a running sum differ so from multiples of the step."""
+    arrays = [np.asarray(each) for each in times]
+    largest, eps = max(np.max(np.abs(each)) for each in arrays), max(_eps(each) for each in arrays)
+    span = max(np.max(each) for each in arrays) - min(np.min(each) for each in arrays)
+    return float(max(64 * eps * largest, 1e-9 * span))
+
+
+def _eps(array: np.ndarray) -> float:
+    return float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 0.0
+
+
+def lie_within(times: Any, first: Any, last: Any) -> bool:
+    """Whether known times lie in [first, last], but for rounding (see `slack_of`): the one comparison with a range."""
+    slack, times = slack_of(times, first, last), np.asarray(times)
+    return bool(np.all((times >= float(first) - slack) & (times <= float(last) + slack)))
+
+
 def as_array(value: Any) -> Any:
     """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):

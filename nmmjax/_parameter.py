@@ -114,7 +114,7 @@ def declared(cls: _Class) -> _Class:
     """Class decorator: the constructor checks its arguments against the declared parameters.
 
     Unknown, missing and surplus arguments and values that break a declaration raise `ValueError`; traced values pass,
-    since they can't be read.
+    since they can't be read. A class method `check_given` sees the arguments, by name, before they are converted.
     """
     inner: Callable[..., None] = cls.__init__
     fields = [field for field in dataclasses.fields(cls) if field.init]
@@ -132,6 +132,8 @@ def declared(cls: _Class) -> _Class:
         for name in needed:
             if name not in accepted[: len(args)] and name not in kwargs:
                 raise ValueError(f"Argument `{name}` must be given to {cls.__name__}, but got nothing.")
+        if hasattr(cls, "check_given"):
+            cls.check_given(dict(zip(accepted, args, strict=False)) | kwargs)
         inner(self, *args, **kwargs)
 
     cls.__init__ = checked_init  # pyright: ignore[reportAttributeAccessIssue]

@@ -8,6 +8,7 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
 
     non_finite = "The state became infinite or NaN; take smaller steps or `MobiusSplitting`, which can't overflow."
     rate_not_positive = "The firing rate left r > 0, which the equations forbid; tighten the tolerances or the step."
+    input_out_of_range = "The run goes beyond the recorded input's range; states there are NaN."
     no_burst = "No burst cycle was found: the population comes to rest, or its slow variables are not slow enough to tell."
     no_closed_orbit = (
         "No closed orbit was found: the energy lies below the well, above its barrier, or nothing sustains a cycle."

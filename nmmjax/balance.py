@@ -33,7 +33,7 @@ class EnergyBalance(eqx.Module):
     - `residual`: what is left, the run's own error; `relative`: its largest size over the largest of |E|, |work|, |heat|
     """
 
-    ts: Values
+    ts: Any
     energy: Values
     work: Values
     heat: Values
@@ -79,7 +79,9 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     require("run", type(run.model).__name__, rule, isinstance(run.model, (MPR, Network)))
     rule = "be without noise, whose work between saved times is not known (use `drive` for noisy runs)"
     require("run", repr(run.noise), rule, run.noise is None)
-    return _balance(run.model, run.stimulus, run.ts, run.ys)  # no more, lest it recompile for the run's solver
+    # On the run's clock, and no more of the run, lest it recompile for its solver.
+    balance = _balance(run.model, run.stimulus_since_start, run.elapsed, run.ys)
+    return eqx.tree_at(lambda each: each.ts, balance, run.ts)
 
 
 @eqx.filter_jit

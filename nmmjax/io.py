@@ -48,11 +48,11 @@ def _attributes(run: Trajectory) -> dict[str, Any]:
         **({} if run.stimulus is None else attributes_of(run.stimulus, "kind", "stimulus.")),
         "noise": "none" if run.noise is None else repr(run.noise),
         "solver": run.method,
-        "dtype": str(run.ts.dtype),
+        "dtype": str(run.elapsed.dtype),
         "result": RESULTS[run.result] or "successful",
         **{name: int(value) for name, value in run.stats.items() if np.ndim(value) == 0 and name.startswith("num_")},
         **{f"version_{name}": version for name, version in versions().items()},
-        "device": next(iter(run.ts.devices())).device_kind if isinstance(run.ts, jax.Array) else "",
+        "device": next(iter(run.elapsed.devices())).device_kind if isinstance(run.elapsed, jax.Array) else "",
     }
 
 

@@ -70,7 +70,7 @@ def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 
 def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:
     found = spikes_of(course, prominence)
     units, meanings = found.state.units, found.state.meanings
-    spikes = jax.tree.map(np.asarray, found)
+    spikes = found
     time = spikes.time
     begin, end = course.span if time.size else (0.0, 0.0)
     edges = np.array([time[0] - begin, end - time[-1]]) if time.size else np.zeros(2)
@@ -119,7 +119,10 @@ def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:
     for name in course.model.slow_names:
         for where, states in (("peak", spikes.state), ("trough", spikes.trough_state)):
             per_spike[f"{name}_{where}"] = (table(getattr(states, name)), units[name], f"{meanings[name]} at the {where}")
-    return Bursts(per_spike | per_burst | onset_columns, pattern, gap, prominence, cusp)
+    columns = per_spike | per_burst | onset_columns
+    for name in ("spike_time", "trough_time", "start", "stop", "onset_time"):
+        columns[name] = (columns[name][0] + course.begin, *columns[name][1:])
+    return Bursts(columns, pattern, gap, prominence, cusp)
 
 
 def _per_spike(spikes: Spikes, first: np.ndarray) -> dict[str, tuple[Any, str, str]]:

@@ -6,6 +6,7 @@ import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optimistix as optx
 
 from .._checks import as_array, as_count, require
@@ -15,6 +16,7 @@ from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, check_range
+from ..solvers.clock import clock_of
 from ..solvers.simulation import simulate
 from ..solvers.trajectory import Trajectory
 from .spikes import Slope
@@ -91,8 +93,13 @@ def spike_peaks(
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), model.state(y0))
     begin, end = (as_number(name, value).astype(dtype) for name, value in (("t0", t0), ("t1", t1)))
     if is_concrete(begin) and is_concrete(end):
-        require("t1", end, f"be later than `t0` ({float(begin):g})", bool(end > begin))
+        require("t1", t1, f"be later than `t0` ({float(begin):g})", float(t1) > float(t0))
     check_range(stimulus, begin, end, "t1")
+    clock = None
+    if is_concrete(begin) and is_concrete(end) and float(begin) != 0:  # times count from the start
+        clock = clock_of(np.asarray([t0, t1], float), dtype)
+        stimulus = None if stimulus is None else stimulus.since(clock.start)
+        begin, end = clock.elapsed[0], clock.elapsed[1]
     least = as_number("prominence", prominence, "[0, inf)").astype(dtype)
     tight = jnp.finfo(dtype).bits == 64
     rtol = jnp.asarray((1e-10 if tight else 1e-5) if rtol is None else rtol, dtype)
@@ -116,6 +123,8 @@ def spike_peaks(
         return (t, y), jax.tree.map(lambda leaf: jnp.where(known, leaf, jnp.nan), (t, y))
 
     _, turns = jax.lax.scan(to_turn, (begin, start), jnp.stack([troughs, peaks], axis=1).ravel())
+    if clock is not None:
+        turns = clock.time_at(turns[0]), turns[1]
     lows, tops = (jax.tree.map(lambda leaf, k=k: leaf[k::2], turns) for k in (0, 1))
     return SpikePeaks(*tops, *lows)
 

@@ -42,15 +42,15 @@ class Spikes(eqx.Module):
       instantaneous landscape, input included (E = V(r), since ṙ = 0)
     """
 
-    time: Values
-    peak: Values
-    trough_time: Values
-    trough: Values
-    prominence: Values
+    time: Any
+    peak: Any
+    trough_time: Any
+    trough: Any
+    prominence: Any
     state: State
     trough_state: State
-    energy: Values
-    trough_energy: Values
+    energy: Any
+    trough_energy: Any
 
     def __repr__(self) -> str:
         count = self.time.shape[0]
@@ -73,7 +73,12 @@ def find_spikes(run: Trajectory, *, prominence: Real = PROMINENCE) -> Spikes:
     Raises `ValueError` for anything but a single run of an `MPR` population and for prominences < 0.
     """
     check_run(run, "find its spikes")
-    return spikes_of(follow(run), as_prominence(prominence))
+    course = follow(run)
+    found = spikes_of(course, as_prominence(prominence))
+    times = found.time + course.begin, found.trough_time + course.begin
+    times = times if isinstance(run.ts, np.ndarray) else jax.tree.map(jnp.asarray, times)
+    columns = jax.tree.map(jnp.asarray, found)
+    return eqx.tree_at(lambda each: (each.time, each.trough_time), columns, times)
 
 
 def check_run(run: Any, purpose: str) -> None:
@@ -87,12 +92,14 @@ def check_run(run: Any, purpose: str) -> None:
 
 class Course(NamedTuple):
     """A run as followed: times `t` and states `y` (NumPy) of its nodes, the last being the end. `y` moves by the equations
-    from each node to the next, or to within the run's own error where the next is a saved state."""
+    from each node to the next, or to within the run's own error where the next is a saved state. Times, and those of the
+    stimulus, count from `begin`, the run's first: in NumPy's float64 if its times are."""
 
     model: MPR
     stimulus: AbstractStimulus | None
     t: np.ndarray
     y: State
+    begin: Any
 
     @property
     def span(self) -> tuple[float, float]:
@@ -209,7 +216,10 @@ def _march(
 
 def follow(run: Trajectory) -> Course:
     """The reached part of a run, with nodes close enough together that no spike hides between them."""
-    ts, ys, end = jax.tree.map(np.asarray, (run.ts, run.ys, (run.t_end, run.y_end)))
+    given = (run.elapsed, run.ys, (run.clock.since_start(run.t_end), run.y_end))
+    ts, ys, end = jax.tree.map(np.asarray, given)
+    begin = np.float64(run.ts[0]) if isinstance(run.ts, np.ndarray) else float(run.ts[0])
+    stimulus = run.stimulus_since_start
     columns = [np.isfinite(leaf) for leaf in jax.tree.leaves(ys)] + [ys.r > 0]
     reached = int(np.argmin(np.append(np.all(columns, axis=0), False)))
     ts, ys = ts[:reached], jax.tree.map(lambda leaf: leaf[:reached], ys)
@@ -217,17 +227,17 @@ def follow(run: Trajectory) -> Course:
     if reached and final and end[0] > ts[-1]:  # an event or a failure between two saved times
         ts, ys = np.append(ts, end[0]), jax.tree.map(np.append, ys, end[1])
     if ts.size < 2:
-        return Course(run.model, run.stimulus, ts, ys)
-    jumps = np.zeros(0) if run.stimulus is None else np.asarray(jump_times(run.stimulus))
+        return Course(run.model, stimulus, ts, ys, begin)
+    jumps = np.zeros(0) if stimulus is None else np.asarray(jump_times(stimulus))
 
     found, left = [(ts, ys)], (ts[:-1], ts[1:], jax.tree.map(lambda leaf: leaf[:-1], ys))
     while left[0].size:
-        inside, left = _advance(run.model, run.stimulus, jumps, *left)
+        inside, left = _advance(run.model, stimulus, jumps, *left)
         found.append(inside)
     times = np.concatenate([each for each, _ in found])
     order = np.argsort(times, kind="stable")
     nodes = jax.tree.map(lambda *leaves: np.concatenate(leaves)[order], *(each for _, each in found))
-    return Course(run.model, run.stimulus, times[order], nodes)
+    return Course(run.model, stimulus, times[order], nodes, begin)
 
 
 def _advance(
@@ -334,7 +344,7 @@ def energy_at(course: Course, t: np.ndarray, y: State) -> np.ndarray:
 
 
 def spikes_of(course: Course, prominence: float) -> Spikes:
-    """The spikes of a course; see `find_spikes`."""
+    """The spikes of a course, on its clock, in NumPy's arrays; see `find_spikes`."""
     extrema = crossings(course)
     # The run's first state counts as a low point, and its last state too unless r rises there.
     first, last = (np.log(each) for each in (course.y.r[:1], course.y.r[-1:]))
@@ -350,7 +360,7 @@ def spikes_of(course: Course, prominence: float) -> Spikes:
     t_trough, y_trough = jax.tree.map(lambda leaf: np.where(seen, leaf[troughs], np.nan), (extrema.t, extrema.y))
     energies = (energy_at(course, t, y) for t, y in ((t_peak, y_peak), (t_trough, y_trough)))
     columns = (t_peak, y_peak.r, t_trough, y_trough.r, rises, y_peak, y_trough, *energies)
-    return Spikes(*jax.tree.map(jnp.asarray, columns))
+    return Spikes(*columns)
 
 
 def _prominent(heights: np.ndarray, low: np.ndarray, prominence: float) -> tuple[np.ndarray, np.ndarray]:

@@ -80,6 +80,9 @@ class Targeted(AbstractStimulus):
     def nodes(self) -> int | None:
         return self.gains.shape[0]
 
+    def since(self, start: Values) -> "Targeted":
+        return eqx.tree_at(lambda each: each.stimulus, self, self.stimulus.since(start))
+
     def __call__(self, t: Values) -> Values:
         return jnp.multiply.outer(self.stimulus(t), self.gains)
 

@@ -14,9 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_count, as_whole, require
+from .._checks import as_array, as_count, as_whole, lie_within, require
 from .._parameter import check_parameters, declared, describe, parameter, with_arrays
-from .._types import Scalar, Values, is_concrete
+from .._types import Scalar, Values, float_dtype, is_concrete
+
+_PHASE_LOST = 0.01  # rad, at most
+# What rounding may move a time by: a share of a pulse's length, and of the shortest step between samples.
+_KEPT, _KEPT_OF_STEP = 1e-3, 0.05
 
 
 class AbstractStimulus(eqx.Module):
@@ -39,6 +43,11 @@ class AbstractStimulus(eqx.Module):
         """For how many nodes of a network the stimulus is made, None if for any number, and for one population."""
         return None
 
+    def since(self, start: Values) -> "AbstractStimulus":
+        """The same input with time counted from `start`, a time as a sum of two numbers, (2,): so that float32 keeps the
+        differences of times that lie far from 0. A class whose parameters are times shifts them; others are asked late."""
+        return _Since(self, start)
+
     def __check_init__(self) -> None:
         check_parameters(self)
 
@@ -49,6 +58,82 @@ class AbstractStimulus(eqx.Module):
         if not isinstance(other, AbstractStimulus):
             return NotImplemented
         return Sum((self, other))
+
+
+class _Since(AbstractStimulus):
+    """A stimulus of any class with time counted from `start`: exact where it jumps, its values as exact as their time."""
+
+    stimulus: AbstractStimulus
+    start: Values
+
+    def __check_init__(self) -> None:
+        return None
+
+    @property
+    def nodes(self) -> int | None:
+        return self.stimulus.nodes
+
+    def __call__(self, t: Values) -> Values:
+        return self.stimulus(self.start[0] + (self.start[1] + t))
+
+    def jumps(self) -> Values:
+        return _less(self.stimulus.jumps(), self.start)
+
+    def span(self) -> tuple[Any, Any] | None:
+        span = self.stimulus.span()
+        return None if span is None else (_less(span[0], self.start), _less(span[1], self.start))
+
+
+class Held(AbstractStimulus):
+    """The input of one moment, whatever time it is asked for; a number or one per node."""
+
+    current: Values
+
+    def __check_init__(self) -> None:
+        return None
+
+    def __call__(self, t: Values) -> Values:
+        return self.current
+
+    def jumps(self) -> Values:
+        return jnp.zeros(0, self.current.dtype)
+
+
+def _less(t: Values, start: Values) -> Values:
+    return (t - start[0]) - start[1]
+
+
+def _with_times(stimulus: Any, start: Values, *names: str) -> Any:
+    """A stimulus with the times of these names counted from `start`."""
+    where = lambda each: [getattr(each, name) for name in names]
+    return eqx.tree_at(where, stimulus, [_less(each, start) for each in where(stimulus)])
+
+
+def _keep_times(given: dict[str, Any], names: tuple[str, ...], scale: float) -> None:
+    """Refuse times that the default dtype moves by more than `scale` when it rounds them."""
+    for name in names:
+        value = given[name]
+        exact, held = np.asarray(value, float), np.asarray(as_array(value), float)
+        known = exact.shape == held.shape and exact.size > 0 and np.all(np.isfinite(exact))
+        lost = float(np.max(np.abs(held - exact))) if known else 0.0
+        rule = f"be nearer to 0: {float_dtype().name} moves this time by {lost:.2g} (shift all times, or enable x64)"
+        require(name, exact if exact.ndim else float(exact), rule, not lost > scale)
+
+
+def _as_known(given: dict[str, Any], *names: str) -> list[np.ndarray] | None:
+    """Arguments as NumPy's float64; None unless all are known numbers."""
+    try:
+        values = [given[name] for name in names]
+        return [np.asarray(each, float) for each in values] if all(is_concrete(each) for each in values) else None
+    except (TypeError, ValueError, KeyError):
+        return None  # said by the checks that follow
+
+
+def _keep_pulse(given: dict[str, Any]) -> None:
+    """Start and stop to a thousandth of what lies between them."""
+    known = _as_known(given, "start", "stop")
+    if known is not None and all(each.ndim == 0 for each in known):
+        _keep_times(given, ("start", "stop"), _KEPT * abs(float(known[1] - known[0])))
 
 
 def _ordered(stimulus: Any) -> None:
@@ -63,6 +148,9 @@ class Constant(AbstractStimulus):
     """I(t) = amplitude, for all t: the same as a shift of η."""
 
     amplitude: Scalar = parameter(symbol="I", doc="input current")
+
+    def since(self, start: Values) -> "Constant":
+        return self
 
     def __call__(self, t: Values) -> Values:
         return self.amplitude + jnp.zeros_like(t)
@@ -79,8 +167,16 @@ class Pulse(AbstractStimulus):
     start: Scalar = parameter(symbol="t_0", unit="time", doc="onset")
     stop: Scalar = parameter(symbol="t_1", unit="time", doc="end, later than start")
 
+    @classmethod
+    def check_given(cls, given: dict[str, Any]) -> None:
+        """Refuse times too far from 0 for the default dtype."""
+        _keep_pulse(given)
+
     def __check_init__(self) -> None:
         _ordered(self)
+
+    def since(self, start: Values) -> "Pulse":
+        return _with_times(self, start, "start", "stop")
 
     def __call__(self, t: Values) -> Values:
         return jnp.where((t >= self.start) & (t < self.stop), self.amplitude, jnp.zeros_like(self.amplitude))
@@ -97,8 +193,16 @@ class Ramp(AbstractStimulus):
     start: Scalar = parameter(symbol="t_0", unit="time", doc="where the ramp begins")
     stop: Scalar = parameter(symbol="t_1", unit="time", doc="where the ramp ends, later than start")
 
+    @classmethod
+    def check_given(cls, given: dict[str, Any]) -> None:
+        """Refuse times too far from 0 for the default dtype."""
+        _keep_pulse(given)
+
     def __check_init__(self) -> None:
         _ordered(self)
+
+    def since(self, start: Values) -> "Ramp":
+        return _with_times(self, start, "start", "stop")
 
     def __call__(self, t: Values) -> Values:
         return self.amplitude * jnp.clip((t - self.start) / (self.stop - self.start), 0, 1)
@@ -114,6 +218,16 @@ class Sinusoid(AbstractStimulus):
     amplitude: Scalar = parameter(symbol="I", doc="peak input current")
     omega: Scalar = parameter(symbol="ω", unit="rad/time", bounds="(0, inf)", doc="angular frequency")
     phase: Scalar = parameter(0.0, symbol="φ", unit="rad", doc="phase at t = 0")
+
+    def since(self, start: Values) -> "Sinusoid":
+        turned = self.omega * start[0] + self.omega * start[1]
+        if is_concrete(turned):
+            first = float(np.sum(np.asarray(start, float)))
+            lost = abs(float(turned)) * float(jnp.finfo(turned.dtype).eps)
+            rule = f"begin nearer to 0: the phase of `Sinusoid` there is known in {turned.dtype} to {lost:.1g} rad only"
+            require("ts", first, f"{rule} (shift the times, or enable x64)", lost < _PHASE_LOST)
+            turned = jnp.asarray(np.mod(float(self.omega) * first, 2 * np.pi), turned.dtype)
+        return eqx.tree_at(lambda each: each.phase, self, self.phase + turned)
 
     def __call__(self, t: Values) -> Values:
         return self.amplitude * jnp.sin(self.omega * t + self.phase)
@@ -132,12 +246,22 @@ class PulseTrain(AbstractStimulus):
     width: Scalar = parameter(symbol="w", unit="time", bounds="(0, inf)", doc="duration of each pulse, below the period")
     count: int = eqx.field(static=True, converter=as_whole)  # pyright: ignore[reportGeneralTypeIssues]
 
+    @classmethod
+    def check_given(cls, given: dict[str, Any]) -> None:
+        """Refuse a start too far from 0 for the default dtype."""
+        known = _as_known(given, "start", "width")
+        if known is not None and all(each.ndim == 0 for each in known):
+            _keep_times(given, ("start",), _KEPT * abs(float(known[1])))
+
     def __check_init__(self) -> None:
         check_parameters(self)
         as_count("count", self.count)
         if is_concrete(self.width) and is_concrete(self.period):
             rule = f"be below `period` ({float(self.period):g})"
             require("width", self.width, rule, float(self.width) < float(self.period))
+
+    def since(self, start: Values) -> "PulseTrain":
+        return _with_times(self, start, "start")
 
     def _onsets(self) -> Values:
         return self.start + self.period * jnp.arange(self.count, dtype=self.period.dtype)
@@ -170,6 +294,13 @@ class Sampled(AbstractStimulus):
     values: Values = parameter(symbol="I", ndim=(1, 2), doc="input current at the sample times, and nodes")
     interpolation: str = eqx.field(static=True, default="linear")
 
+    @classmethod
+    def check_given(cls, given: dict[str, Any]) -> None:
+        """Refuse times too far from 0 for the default dtype."""
+        known = _as_known(given, "ts")
+        if known is not None and known[0].ndim == 1 and known[0].size > 1 and bool(np.all(np.diff(known[0]) > 0)):
+            _keep_times(given, ("ts",), _KEPT_OF_STEP * float(np.min(np.diff(known[0]))))
+
     def __check_init__(self) -> None:
         check_parameters(self)
         kinds = ("linear", "cubic", "hold")
@@ -180,6 +311,9 @@ class Sampled(AbstractStimulus):
         require("values", self.values.shape, rule, same)
         if is_concrete(self.ts):
             require("ts", self.ts, "be strictly increasing", bool(np.all(np.diff(np.asarray(self.ts)) > 0)))
+
+    def since(self, start: Values) -> "Sampled":
+        return _with_times(self, start, "ts")
 
     def __call__(self, t: Values) -> Values:
         if self.interpolation == "hold":
@@ -219,6 +353,9 @@ class Sum(AbstractStimulus):
     @property
     def nodes(self) -> int | None:
         return next((part.nodes for part in self.parts if part.nodes is not None), None)
+
+    def since(self, start: Values) -> "Sum":
+        return Sum(tuple(part.since(start) for part in self.parts))
 
     def __call__(self, t: Values) -> Values:
         return self._sum(t) if self.nodes is None else self._sum_at_nodes(t)
@@ -268,6 +405,6 @@ def check_range(stimulus: AbstractStimulus | None, first: Any, last: Any, argume
     if span is None or not all(is_concrete(each) for each in (*span, first, last)):
         return
     start, stop = float(span[0]), float(span[1])
-    inside = start <= float(first) and float(last) <= stop
-    times = np.asarray([float(first), float(last)])
-    require(argument, times, f"lie within the stimulus's range [{start:g}, {stop:g}]", inside)
+    times = np.stack([np.asarray(first), np.asarray(last)])
+    rule = f"lie within the stimulus's range [{start:g}, {stop:g}]"
+    require(argument, times, rule, lie_within(times, *span))

@@ -10,10 +10,11 @@ it on one side would bias it by O(h). Slow variables move by half steps around i
 §6, §7.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,10 +26,12 @@ from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
 from ..models.stimulus import AbstractStimulus, input_at
+from .adjoint import adjoint_for
 from .mobius import strang_step
 from .term import PopulationTerm
 
 _STEPS_PER_SPIKE = 125
+_CHECKPOINTS = 64
 
 
 class Kicks(eqx.Module):
@@ -129,7 +132,8 @@ def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
 def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
     """(times, places, counts): `ts` with the input's jumps among them, where `ts` stand there, and steps per interval.
 
-    One number of steps, a Python integer, where all intervals need the same: the loop can then be differentiated backwards.
+    One number of steps, a Python integer, if all intervals need the same; else one per interval, NumPy's if they are known.
+    Counts have no derivative: what `jax.grad` wraps is known all the same.
     """
     if jumps.shape[0]:
         inside = jnp.clip(jumps, ts[0], ts[-1])  # one outside makes an interval of length 0
@@ -137,43 +141,115 @@ def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
         places = jnp.searchsorted(times, ts, side="left")
     else:
         times, places = ts, jnp.arange(ts.shape[0])
-    if is_concrete(times) and is_concrete(h):
-        counts = np.ceil(np.diff(np.asarray(times)) / float(h) * (1 - 1e-9)).astype(int)
-        if np.all(counts == counts[0]):
-            return times, places, int(counts[0])
-        return times, places, jnp.asarray(counts)
-    return times, places, jnp.ceil(jnp.diff(times) / h * (1 - 1e-9)).astype(int)
+    known, step = (_primal(each) for each in (times, h))
+    if is_concrete(known) and is_concrete(step):
+        counts = np.ceil(np.diff(np.asarray(known)) / float(step) * (1 - 1e-9)).astype(int)
+        return times, places, int(counts[0]) if np.all(counts == counts[0]) else counts
+    return times, places, jnp.ceil(jnp.diff(known) / step * (1 - 1e-9)).astype(int)
+
+
+def _primal(x: Any) -> Any:
+    """The value without what a derivative at work has wrapped around it."""
+    while not is_concrete(x) and getattr(x, "primal", None) is not None:
+        x = x.primal
+    return x
+
+
+class _Stretch(NamedTuple):
+    """So many steps, from number `first` on, of one of the intervals: arrays, one entry per stretch."""
+
+    start: Values
+    stop: Values
+    number: Any
+    first: Any
+    count: Any  # of the whole interval
+
+
+def _stretches(times: Values, counts: Any) -> tuple[_Stretch, Any, Any]:
+    """(stretches, steps in each, which of them end an interval). Known counts that differ are cut into stretches of one
+    number of steps, the last of an interval with some that do nothing: loops of known length have derivatives."""
+    number = np.arange(times.shape[0] - 1)
+    if not isinstance(counts, np.ndarray):
+        every = jnp.broadcast_to(jnp.asarray(counts), number.shape)
+        return _Stretch(times[:-1], times[1:], jnp.asarray(number), jnp.zeros_like(every), every), counts, None
+    sizes = np.unique(np.maximum(counts, 1))
+    sizes = sizes[np.linspace(0, sizes.size - 1, min(sizes.size, 32)).astype(int)]
+    size = int(min(sizes, key=lambda size: (size + 1) * np.sum(-(-counts // size))))  # a stretch costs about a step more
+    pieces = np.maximum(-(-counts // size), 1)
+    number = np.repeat(number, pieces)
+    ends = np.cumsum(pieces)
+    first = size * (np.arange(ends[-1]) - np.repeat(ends - pieces, pieces))
+    table = _Stretch(times[number], times[number + 1], *(jnp.asarray(each) for each in (number, first, counts[number])))
+    return table, size, ends - 1
+
+
+def solve_noisy(
+    model: Any, noise: AbstractNoise, stimulus: Any, y0: State, x0: Any, times: Values, counts: Any, key: Any, meter: Any
+) -> tuple[State, Values]:
+    """States and x at `times`, with `counts` equal steps in each interval; x begins at `x0`, or None for its stationary law.
+    Step k of interval i has a key of its own, so a path depends on `key`, the times and the counts alone."""
+    stretches, size, ends = _stretches(times, counts)
+    forward = isinstance(adjoint_for((model, noise, stimulus, y0, x0, times)), diffrax.ForwardMode)
+    cut, begin, end = ends is not None, times[0], times[-1]
+    given = (model, noise, stimulus, y0, x0, stretches, size, cut, forward, begin, end, key, meter, len(times))
+    every = _solve_noisy(*given)
+    return every if ends is None else jax.tree.map(lambda leaf: leaf[np.append(0, ends + 1)], every)
 
 
 @eqx.filter_jit
-def solve_noisy(
-    model: Any, noise: AbstractNoise, stimulus: Any, y0: State, times: Values, counts: Any, key: Any, meter: Any
+def _solve_noisy(
+    model: Any,
+    noise: AbstractNoise,
+    stimulus: Any,
+    y0: State,
+    x0: Any,
+    stretches: _Stretch,
+    size: Any,
+    cut: bool,
+    forward: bool,
+    begin: Values,
+    end: Values,
+    key: Any,
+    meter: Any,
+    length: int,
 ) -> tuple[State, Values]:
-    """States and x at `times`, with `counts` equal steps in each interval. Step k of interval i has a key of its own, so a
-    path depends on `key`, the times and the counts alone."""
-    x0 = first_kick(model, noise, jax.random.fold_in(key, times.shape[0]), y0.v.shape, y0.v.dtype)
+    if x0 is None:
+        x0 = first_kick(model, noise, jax.random.fold_in(key, length), y0.v.shape, y0.v.dtype)
 
-    def interval(carry: Any, now: Any) -> Any:
+    def stretch(carry: Any, now: _Stretch) -> Any:
         y, x, shown = carry
-        start, stop, count, number = now
-        own = jax.random.fold_in(key, number)
-        h = (stop - start) / jnp.maximum(count, 1).astype(start.dtype)
+        own = jax.random.fold_in(key, now.number)
+        h = (now.stop - now.start) / jnp.maximum(now.count, 1).astype(now.start.dtype)
 
         def step(k: Any, state: Any) -> Any:
             y, x = state
             kicks = kicks_of(model, noise, jax.random.fold_in(own, k), h, x)
-            return noisy_step(model, stimulus, start + k * h, h, y, kicks), kicks.x
+            return noisy_step(model, stimulus, now.start + jnp.asarray(k, h.dtype) * h, h, y, kicks), kicks.x
 
-        y, x = jax.lax.fori_loop(0, counts if isinstance(counts, int) else count, step, (y, x))
-        shown = meter.step(shown, (stop - times[0]) / (times[-1] - times[0]))
+        def masked(k: Any, state: Any) -> Any:
+            k = now.first + k
+            return jax.tree.map(lambda new, old: jnp.where(k < now.count, new, old), step(k, state), state)
+
+        if isinstance(size, int):
+            y, x = jax.lax.fori_loop(0, size, masked if cut else step, (y, x))
+        elif forward:
+            y, x = jax.lax.fori_loop(0, now.count, step, (y, x))
+        else:
+            y, x = _counted(now.count, step, (y, x))
+        shown = meter.step(shown, (now.stop - begin) / (end - begin))
         return (y, x, shown), (y, x)
 
-    numbers = jnp.arange(times.shape[0] - 1)
-    every = jnp.broadcast_to(jnp.asarray(counts), numbers.shape)
-    (_, _, shown), (ys, xs) = jax.lax.scan(interval, (y0, x0, meter.init()), (times[:-1], times[1:], every, numbers))
+    (_, _, shown), (ys, xs) = jax.lax.scan(stretch, (y0, x0, meter.init()), stretches)
     meter.close(shown)
     both = lambda first, rest: jnp.concatenate([first[None], rest])
     return jax.tree.map(both, y0, ys), both(x0, xs)
+
+
+def _counted(count: Any, step: Any, state: Any) -> Any:
+    """`count` steps, a number not known beforehand, with derivatives by reverse mode."""
+    body = lambda carry: (carry[0] + 1, step(carry[0], carry[1]))
+    start = (jnp.zeros_like(count), state)
+    return eqxi.while_loop(lambda carry: carry[0] < count, body, start, kind="checkpointed", checkpoints=_CHECKPOINTS)[1]
 
 
 def largest_input(stimulus: AbstractStimulus | None, ts: Values) -> Values:

@@ -9,13 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, as_count, require
+from .._checks import as_count, require
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel, as_model
 from ..models.noise import OrnsteinUhlenbeck, as_noise
-from ..models.stimulus import AbstractStimulus, as_stimulus
+from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
+from .adjoint import adjoint_for
+from .clock import Clock, clock_of
+from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
 from .term import FixedStep, PopulationTerm
@@ -49,8 +52,11 @@ def simulate(
 ) -> Trajectory:
     """Solve dy/dt = f(t, y; I(t)) from `y0` at `ts[0]` and return the states at `ts`.
 
-    - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0)
-    - `ts`: at least two strictly increasing times, in the unit of τ
+    - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0); or a run, to go on from
+      its end: from its last state and, with `OrnsteinUhlenbeck`, the noise's last value (`run.y_end` alone leaves that
+      out, and x starts anew from its stationary law). Give the part that goes on a key of its own
+    - `ts`: at least two strictly increasing times, in the unit of τ. The solver counts from `ts[0]`, and differences are
+      taken in the precision in which times are given: runs far from 0 are as exact in float32 as those from 0
     - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
     - `noise`, `key`: random input, a number D for common white noise, dv = … + √(2D) dW in time t/τ, or `WhiteNoise`,
       `OrnsteinUhlenbeck`, `CauchyNoise`; with the random key. The solver is then `MobiusSplitting(2)` with the noise in its
@@ -64,42 +70,56 @@ def simulate(
     - `throw=True` raises `RuntimeError` where the solve fails; otherwise `run.result` says how it ended and the part that
       succeeded is kept, with NaN after it
 
-    Works under `jax.jit`, `jax.vmap` and `jax.grad` (`adjoint=diffrax.ForwardMode()` for forward mode). Raises `ValueError`
-    for wrong input. Use it for single runs and fits; for many parameter values, `jax.vmap` over it.
+    - `adjoint`: by default the one that the derivative at work needs: `RecursiveCheckpointAdjoint` for `jax.grad`,
+      `ForwardMode` for `jax.jvp` and `jax.jacfwd`, `DirectAdjoint` with 4096 steps at most for both (`jax.hessian`). A
+      `jax.jit` inside of `jax.jvp` hides that: then give `adjoint=diffrax.ForwardMode()`
+
+    Works under `jax.jit`, `jax.vmap` and derivatives. With several events in one step the earliest ends the run, if the
+    `Event` has a `root_finder`; else the step's end does. A recorded input whose range a traced run leaves makes states NaN
+    and the result `input_out_of_range`. Raises `ValueError` for wrong input. Use it for single runs and fits; for many
+    parameter values, `jax.vmap` over it.
     """
     model = as_model(model)
     stimulus = as_stimulus(stimulus, model)
     if noise is not None:
         model, noise = as_noise(noise).split(model)
-    start = model.state(y0)
+    before = y0 if isinstance(y0, Trajectory) else None
+    start = model.state(y0 if before is None else before.y_end)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
-    times = check_times(ts, dtype)
+    clock = clock_of(ts, dtype)
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
     model, stimulus, start, noise = jax.tree.map(as_dtype, (model, stimulus, start, noise))
     if stimulus is not None:
-        _check_stimulus(stimulus, model, times)
+        _check_stimulus(stimulus, model, clock)
     if noise is not None:
         given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
         given |= {"max_steps": max_steps, "dense": dense or None}
         for name, value in given.items():
             require(name, value, "not be given where there is `noise`, whose steps are fixed", value is None)
-        run = _simulate_noisy(model, noise, key, start, times, stimulus, solver, dt0, progress)
+        run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
         return _raise_on_failure(run) if throw else run
     require("key", type(key).__name__, "be given together with `noise`", key is None)
     solver = diffrax.Tsit5() if solver is None else solver
     require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
     require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
+    if adjoint is None:
+        adjoint = adjoint_for((model, stimulus, start, clock))
+        if max_steps is None and isinstance(adjoint, diffrax.DirectAdjoint):
+            max_steps = 4096  # it reserves memory, and compiles a nest of loops, for all of them
     if max_steps is None:
         max_steps = 65_536 if dense else 1_000_000
     max_steps = as_count("max_steps", max_steps)
     first, controller, method = _controller(solver, stepsize_controller, rtol, atol, dt0, dtype)
-    adjoint = diffrax.RecursiveCheckpointAdjoint() if adjoint is None else adjoint
     require("adjoint", adjoint, "be None or a diffrax adjoint", isinstance(adjoint, diffrax.AbstractAdjoint))
     meter = diffrax.TextProgressMeter() if progress else diffrax.NoProgressMeter()
 
     began = time.perf_counter()
-    solution = _solve(model, stimulus, start, times, solver, controller, first, event, adjoint, meter, dense, max_steps)
-    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((solution, times)))
+    shifted = _since_start(stimulus, model, clock)
+    term = PopulationTerm(model, shifted, clock.start)
+    event = event if clock.start is None else on_clock(event, clock.start, PopulationTerm(model, stimulus))
+    span = _unknown_span(stimulus, shifted, model, clock)
+    solution = _solve(term, start, clock.elapsed, span, solver, controller, first, event, adjoint, meter, dense, max_steps)
+    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((solution, clock.ts)))
     if not traced:
         jax.block_until_ready(solution)
     seconds = np.nan if traced else time.perf_counter() - began
@@ -107,48 +127,65 @@ def simulate(
     run = Trajectory(
         model=model,
         stimulus=stimulus,
-        ts=times,
+        ts=clock.ts,
         ys=saved,
         result=result,
-        t_end=end[0],
+        t_end=clock.time_at(end[0]),
         y_end=end[1],
         stats=stats,
         wall_time=jnp.asarray(seconds, dtype),
         interpolation=interpolation,
         event_mask=mask,
         method=method,
+        elapsed=clock.elapsed,
+        start=clock.start,
     )
     return _raise_on_failure(run) if throw else run
 
 
 def _simulate_noisy(
-    model: Any, noise: Any, key: Any, y0: Any, ts: Values, stimulus: Any, solver: Any, dt0: Any, progress: bool
+    model: Any,
+    noise: Any,
+    key: Any,
+    y0: Any,
+    before: Any,
+    clock: Clock,
+    stimulus: Any,
+    solver: Any,
+    dt0: Any,
+    progress: bool,
 ) -> Trajectory:
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
     require("solver", solver, "be None or `MobiusSplitting(2)` where there is noise", fits)
     key = check_noise(model, noise, key)
+    x0 = None if before is None or not isinstance(noise, OrnsteinUhlenbeck) else before.fluctuation_end
+    if x0 is not None:
+        require("y0", f"{x0.shape}", f"be a run with noise of shape {y0.v.shape}", x0.shape == y0.v.shape)
+        x0 = x0.astype(y0.v.dtype)
+    shifted, ts = _since_start(stimulus, model, clock), clock.elapsed
     if dt0 is None:
-        step = default_step(model, noise, y0, largest_input(stimulus, ts)).astype(ts.dtype)
+        step = default_step(model, noise, y0, largest_input(shifted, ts)).astype(ts.dtype)
     else:
         step = as_number("dt0", dt0, "(0, inf)").astype(ts.dtype)
     began = time.perf_counter()
-    jumps = jnp.zeros(0, ts.dtype) if stimulus is None else jump_times(stimulus).astype(ts.dtype)
+    jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
     times, places, counts = schedule(ts, jumps, step)
-    every, fluctuation = solve_noisy(model, noise, stimulus, y0, times, counts, key, meter_of(progress))
+    every, fluctuation = solve_noisy(model, noise, shifted, y0, x0, times, counts, key, meter_of(progress))
     saved, path = jax.tree.map(lambda leaf: leaf[places], (every, fluctuation))
     end = jax.tree.map(lambda leaf: leaf[-1], saved)
     result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end)
-    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, ts)))
+    saved, end, result = _within(_unknown_span(stimulus, shifted, model, clock), ts, ts[-1], saved, end, result)
+    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
     if not traced:
         jax.block_until_ready(saved)
-    total = jnp.sum(jnp.broadcast_to(jnp.asarray(counts), (times.shape[0] - 1,)))
+    total = jnp.asarray(counts * (times.shape[0] - 1) if isinstance(counts, int) else counts.sum())
     return Trajectory(
         model=model,
         stimulus=stimulus,
-        ts=ts,
+        ts=clock.ts,
         ys=saved,
         result=result,
-        t_end=ts[-1],
+        t_end=clock.ts[-1],
         y_end=end,
         stats={"num_steps": total, "num_accepted_steps": total, "num_rejected_steps": jnp.zeros_like(total)},
         wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, ts.dtype),
@@ -157,15 +194,42 @@ def _simulate_noisy(
         method=f"MobiusSplitting(2) with noise, steps of at most {_short(step)}",
         noise=noise,
         fluctuation=path if isinstance(noise, OrnsteinUhlenbeck) else None,
+        elapsed=clock.elapsed,
+        start=clock.start,
     )
+
+
+def _since_start(stimulus: Any, model: AbstractModel, clock: Clock) -> Any:
+    """The stimulus on the run's clock; as it is for a model whose own state holds the physical time."""
+    return stimulus if stimulus is None or clock.start is None or model.own_clock else stimulus.since(clock.start)
+
+
+def _unknown_span(stimulus: Any, shifted: Any, model: AbstractModel, clock: Clock) -> Any:
+    """The range of a recorded input on the run's clock, where tracing hid it, or the times, from the check at the door."""
+    span = None if stimulus is None or model.own_clock else stimulus.span()
+    if span is None or all(is_concrete(each) for each in (*span, clock.ts)):
+        return None
+    return shifted.span()
+
+
+def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: Any, result: Any) -> tuple[Any, Any, Any]:
+    """NaN for what lies beyond the range of a recorded input (or began before), and the result that says so."""
+    if span is None:
+        return saved, end, result
+    slack = 64 * jnp.finfo(ts.dtype).eps * jnp.maximum(jnp.maximum(jnp.abs(span[0]), jnp.abs(span[1])), ts[-1])
+    late = span[0] > slack
+    known = lambda t: ~late & (t <= span[1] + slack)
+    saved = jax.tree.map(lambda leaf: jnp.where(_as_mask(known(ts), leaf), leaf, jnp.nan), saved)
+    end = jax.tree.map(lambda leaf: jnp.where(known(t_end), leaf, jnp.nan), end)
+    return saved, end, RESULTS.where(known(t_end), result, RESULTS.input_out_of_range)
 
 
 @eqx.filter_jit
 def _solve(
-    model: Any,
-    stimulus: Any,
+    term: PopulationTerm,
     y0: Any,
     ts: Values,
+    span: Any,
     solver: Any,
     controller: Any,
     dt0: Any,
@@ -175,31 +239,44 @@ def _solve(
     dense: bool,
     max_steps: int,
 ) -> Any:
-    if stimulus is not None and isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
-        jumps = jump_times(stimulus)
+    if term.stimulus is not None and isinstance(controller, diffrax.AbstractAdaptiveStepSizeController):
+        jumps = jump_times(term.stimulus)
         if jumps.shape[0]:
             controller = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
-    solution = diffrax.diffeqsolve(
-        PopulationTerm(model, stimulus),
-        solver,
-        t0=ts[0],
-        t1=ts[-1],
-        dt0=dt0,
-        y0=y0,
-        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)], dense=dense),
-        stepsize_controller=controller,
-        event=event,
-        adjoint=adjoint,
-        progress_meter=meter,
-        max_steps=max_steps,
-        throw=False,
-    )
+    t0 = jnp.zeros_like(ts[0]) if term.start is not None else ts[0]
+
+    def solve(t1: Values, saveat: Any, event: Any, meter: Any) -> Any:
+        return diffrax.diffeqsolve(
+            term,
+            solver,
+            t0=t0,
+            t1=t1,
+            dt0=dt0,
+            y0=y0,
+            saveat=saveat,
+            stepsize_controller=controller,
+            event=event,
+            adjoint=adjoint,
+            progress_meter=meter,
+            max_steps=max_steps,
+            throw=False,
+        )
+
+    saveat = diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)], dense=dense)
+    solution = solve(ts[-1], saveat, event, meter)
     (saved_ts, end_t), (saved, end) = solution.ts, solution.ys  # pyright: ignore[reportGeneralTypeIssues]
-    computed = jnp.isfinite(saved_ts)
-    saved = jax.tree.map(lambda leaf: jnp.where(_as_mask(computed, leaf), leaf, jnp.nan), saved)
     t_end, y_end = end_t[0], jax.tree.map(lambda leaf: leaf[0], end)
+    computed, mask = jnp.isfinite(saved_ts), solution.event_mask
+    if event is not None and event.root_finder is not None:
+        given = {"terms": term, "solver": solver, "t0": t0, "t1": ts[-1], "dt0": dt0, "saveat": saveat}
+        given |= {"stepsize_controller": controller, "max_steps": max_steps}
+        happened = solution.result == diffrax.RESULTS.event_occurred
+        t_end, y_end, mask = earliest(solve, event, (t0, y0), (t_end, y_end, mask), happened, given)
+        computed &= saved_ts <= t_end
+    saved = jax.tree.map(lambda leaf: jnp.where(_as_mask(computed, leaf), leaf, jnp.nan), saved)
     result = _outcome(RESULTS.promote(solution.result), saved, computed, y_end)
-    return saved, (t_end, y_end), result, solution.stats, solution.interpolation, solution.event_mask
+    saved, y_end, result = _within(span, ts, t_end, saved, y_end, result)
+    return saved, (t_end, y_end), result, solution.stats, solution.interpolation, mask
 
 
 def _as_mask(mask: Mask, leaf: Values) -> Mask:
@@ -230,29 +307,11 @@ def jump_times(stimulus: AbstractStimulus) -> Values:
     return jnp.concatenate([jumps[:1], merged])
 
 
-def check_times(ts: Any, dtype: Any) -> Values:
-    """`ts` as an array of the model's dtype; at least two, finite, strictly increasing in it, else `ValueError`."""
-    times = as_array(ts)
-    require("ts", ts, "be an array of numbers", isinstance(times, jax.Array))
-    times = times.astype(dtype)
-    require("ts", times, "have one axis and at least 2 times", times.ndim == 1 and times.shape[0] >= 2)
-    if is_concrete(times):
-        concrete = np.asarray(times)
-        require("ts", times, "be finite, without NaN", bool(np.all(np.isfinite(concrete))))
-        require("ts", times, "be strictly increasing", bool(np.all(np.diff(concrete) > 0)))
-    return times
-
-
-def _check_stimulus(stimulus: AbstractStimulus, model: AbstractModel, ts: Values) -> None:
+def _check_stimulus(stimulus: AbstractStimulus, model: AbstractModel, clock: Clock) -> None:
     if model.own_clock:
         rule = f"be without jumps for {type(model).__name__}, whose clock is not physical time"
         require("stimulus", stimulus, rule, stimulus.jumps().shape[0] == 0)
-    span = stimulus.span()
-    if span is None or not all(is_concrete(each) for each in (*span, ts)):
-        return
-    first, last = float(span[0]), float(span[1])
-    inside = first <= float(ts[0]) and float(ts[-1]) <= last
-    require("ts", ts, f"lie within the stimulus's range [{first:g}, {last:g}]", inside)
+    check_range(stimulus, clock.ts[0], clock.ts[-1], "ts")
 
 
 def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dtype: Any) -> tuple[Any, Any, str]:

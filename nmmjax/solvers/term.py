@@ -10,20 +10,30 @@ import jax.numpy as jnp
 from .._checks import as_array
 from .._types import Scalar
 from ..models.base import AbstractModel
-from ..models.stimulus import AbstractStimulus
+from ..models.stimulus import AbstractStimulus, Held
 
 
 class PopulationTerm(diffrax.AbstractTerm):
     """The drift of a model under a stimulus as a diffrax term; works with every diffrax ODE solver and with ours.
 
     `diffrax.diffeqsolve(PopulationTerm(model, stimulus), MobiusSplitting(4), t0, t1, dt0, model.state(y0))`
+
+    With a `start` the solver's clock counts from there: the stimulus is one `since` that time, and the model is told the
+    time itself, `start + t`.
     """
 
     model: AbstractModel
     stimulus: AbstractStimulus | None = None
+    start: Any = None
 
     def vf(self, t: Any, y: Any, args: Any) -> Any:
-        return self.model.vector_field(jnp.asarray(t), y, self.stimulus)
+        t = jnp.asarray(t)
+        if self.start is None:
+            return self.model.vector_field(t, y, self.stimulus)
+        now = self.start[0] + (self.start[1] + t)
+        if self.stimulus is None or self.model.own_clock:
+            return self.model.vector_field(now, y, self.stimulus)
+        return self.model.vector_field(now, y, Held(self.stimulus(t)))
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
         return t1 - t0

@@ -28,6 +28,7 @@ from ..models.base import State
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
+from ..solvers.clock import clock_of
 from ..solvers.noisy import default_step, kicks_of, largest_input, noisy_step
 from .boltzmann_law import boltzmann
 
@@ -127,11 +128,15 @@ def drive(
     D = white_intensity(noise)
     first, last = as_number("t0", t0), as_number("t1", t1)
     if is_concrete(first) and is_concrete(last):
-        require("t1", t1, f"be later than `t0` ({float(first):g})", float(last) > float(first))
+        require("t1", t1, f"be later than `t0` ({float(first):g})", float(t1) > float(t0))
     check_range(stimulus, first, last, "t1")
     dtype = population.eta.dtype if isinstance(population, MPR) else D.dtype
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
-    stimulus, D, first, last = jax.tree.map(as_dtype, (stimulus, D, first, last))
+    given, D, first, last = jax.tree.map(as_dtype, (stimulus, D, first, last))
+    stimulus, t0_given, t1_given = given, first, last
+    if is_concrete(first) and is_concrete(last) and float(first) != 0:  # times count from the start
+        clock = clock_of(np.asarray([t0, t1], float), dtype)
+        stimulus, first, last = given.since(clock.start), clock.elapsed[0], clock.elapsed[1]
     begin, end = (last, first) if reverse else (first, last)
     law, final = (boltzmann(population, D, _number(stimulus, t)) for t in (begin, end))
     drawing, moving = jax.random.split(key)
@@ -157,10 +162,10 @@ def drive(
         temperature=law.temperature,
         free_energy=final.free_energy - law.free_energy,
         population=population,
-        stimulus=stimulus,
+        stimulus=given,
         intensity=D,
-        t0=first,
-        t1=last,
+        t0=t0_given,
+        t1=t1_given,
         reversed=reverse,
     )
 

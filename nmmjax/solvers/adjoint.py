@@ -1,0 +1,21 @@
+"""Layer 3: which derivative is being taken."""
+
+from typing import Any
+
+import diffrax
+import jax
+
+
+def adjoint_for(inputs: Any) -> Any:
+    """The adjoint that the derivatives at work on `inputs` go through; tracers tell forward from reverse mode."""
+    kinds: set[tuple[bool, int]] = set()
+    for leaf in jax.tree.leaves(inputs):
+        while isinstance(leaf, jax.core.Tracer):
+            name, inner = type(leaf).__name__, getattr(leaf, "primal", None)
+            if inner is not None:
+                backward = name == "LinearizeTracer" or type(getattr(leaf, "tangent", None)).__name__ == "JaxprTracer"
+                kinds.add((backward, id(leaf._trace)))
+            leaf = getattr(leaf, "val", None) if inner is None else inner
+    if not any(backward for backward, _ in kinds):
+        return diffrax.ForwardMode() if kinds else diffrax.RecursiveCheckpointAdjoint()
+    return diffrax.RecursiveCheckpointAdjoint() if len(kinds) == 1 else diffrax.DirectAdjoint()
