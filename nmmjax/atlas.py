@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import as_array, refuse_unknown, require
+from ._nan import nan_is_absent
 from ._optional import optional
 from ._parameter import as_number, parameter_table
 from ._types import Real, float_dtype
@@ -30,6 +31,7 @@ _DOUBLET = 1.5  # spikes per burst from which it is one
 _RINGING_DOWN = 0.8  # rise of the last spike relative to the first, below which they die out
 
 
+@nan_is_absent
 def burst_atlas(
     model: MPR,
     over: Mapping[str, Any],

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import require
+from ._nan import nan_is_absent
 from ._types import Scalar, Values, is_concrete
 from .mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
 from .models.base import State
@@ -66,6 +67,7 @@ class _Ledger(eqx.Module):
     exchange: Values | None
 
 
+@nan_is_absent
 def energy_balance(run: Trajectory) -> EnergyBalance:
     """Work, heat and residual of a run, for every parameter, slow term and stimulus (nmmjax theory notes §4, §8).
 

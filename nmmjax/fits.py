@@ -13,6 +13,7 @@ import optax
 from ._checks import as_count, as_key, require
 from ._files import as_new_file
 from ._identity import fresh, written
+from ._nan import nan_is_absent
 from .fitting.memory import Memory
 from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted
@@ -25,6 +26,7 @@ _LARGEST_JACOBIAN = 512  # free numbers of a fit by Levenberg–Marquardt
 _POLISHES = ("levenberg-marquardt", "bfgs", None)
 
 
+@nan_is_absent
 def fit(
     model: AbstractModel,
     *,

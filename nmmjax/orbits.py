@@ -19,6 +19,7 @@ import lineax as lx
 import numpy as np
 
 from ._checks import as_array, as_count, require
+from ._nan import nan_is_absent
 from ._parameter import as_number
 from ._results import RESULTS
 from ._types import Real, Scalar, Values, is_concrete
@@ -78,6 +79,7 @@ class Orbit(eqx.Module):
         )
 
 
+@nan_is_absent
 def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Orbit:
     """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.
 
@@ -97,6 +99,7 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
     return found
 
 
+@nan_is_absent
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
     """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost.
 
@@ -106,6 +109,7 @@ def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimul
     return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("stimulus", stimulus))
 
 
+@nan_is_absent
 def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
     """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
 
@@ -125,6 +129,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     return peaks
 
 
+@nan_is_absent
 def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
     """The sustained oscillation predicted by the energy balance D(E*) = 0: amplitude and period (needs gap junctions).
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import as_count, as_key, require
+from ._nan import nan_is_absent
 from ._optional import optional, versions
 from ._parameter import parameter_table
 from ._types import Scalar, Values
@@ -104,6 +105,7 @@ class Posterior:
         return "\n".join(lines)
 
 
+@nan_is_absent
 def sample_posterior(
     fitted: Fitted,
     *,

@@ -19,6 +19,7 @@ import numpy as np
 
 from ._checks import as_count, require
 from ._files import as_path
+from ._nan import nan_is_absent
 from ._optional import optional, versions
 from .progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
@@ -37,6 +38,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a sweep with a store; says how much of it is finished."""
 
 
+@nan_is_absent
 def sweep(
     model: Any,
     *,

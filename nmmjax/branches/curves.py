@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Scalar, Values, is_concrete
@@ -94,6 +95,7 @@ class BifurcationCurve(eqx.Module):
         return str(self)
 
 
+@nan_is_absent
 def continue_fold(
     fold: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Any = 0.02, max_points: int = 400
 ) -> BifurcationCurve:
@@ -109,6 +111,7 @@ def continue_fold(
     return _continue_curve("LP", fold, second, bounds, second_bounds, max_step, max_points)
 
 
+@nan_is_absent
 def continue_hopf(
     hopf: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Any = 0.02, max_points: int = 400
 ) -> BifurcationCurve:

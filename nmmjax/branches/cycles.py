@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import ComplexValues, Scalar, Values, is_concrete
@@ -114,6 +115,7 @@ class CycleBranch(eqx.Module):
         return str(self)
 
 
+@nan_is_absent
 def continue_cycle(
     hopf: SpecialPoints,
     bounds: Any,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Values, is_concrete
@@ -39,6 +40,7 @@ class Options(NamedTuple):
     max_branches: int
 
 
+@nan_is_absent
 def continue_branch(
     model: Any,
     parameter: str,

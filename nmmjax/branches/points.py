@@ -7,12 +7,14 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .._nan import nan_is_absent
 from .branch import LABELS, SpecialPoints
 from .events import frequency_and_lyapunov
 from .special import solve_special
 from .system import System, as_system
 
 
+@nan_is_absent
 def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
     """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
 
@@ -24,6 +26,7 @@ def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any]
     return _find("LP", as_system(model, parameter, y0, parameters))
 
 
+@nan_is_absent
 def find_hopf(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
     """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
 

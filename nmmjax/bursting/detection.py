@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from .._checks import as_float
+from .._nan import nan_is_absent
 from .._types import Real
 from ..mechanics.rest import cusp_rate
 from ..mechanics.spike import PROMINENCE, as_prominence
@@ -30,6 +31,7 @@ class Bursts:
     cusp_rate: float
 
 
+@nan_is_absent
 def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = PROMINENCE) -> Any:
     """Bursts of a run as an `xarray.Dataset` with dimensions `burst` and `spike`, both numbered from 1.
 

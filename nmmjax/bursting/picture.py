@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.adaptation import SynapticDepression
@@ -176,6 +177,7 @@ class SlowFast(eqx.Module):
         )
 
 
+@nan_is_absent
 def slow_fast(
     model: MPR,
     *,

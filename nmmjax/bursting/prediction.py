@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
@@ -93,6 +94,7 @@ class BurstCycle(eqx.Module):
         )
 
 
+@nan_is_absent
 def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> BurstCycle:
     """The burst cycle of a population with slow terms from its parameters alone: no run, no fast solve.
 
@@ -115,6 +117,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
     return found
 
 
+@nan_is_absent
 def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
 
@@ -125,6 +128,7 @@ def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes
     return _peak(model, _checked(model, y), _current(model, stimulus))
 
 
+@nan_is_absent
 def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """`count` successive spike peaks of a burst from the first one, a state `y` with r at the peak and slow variables.
 
@@ -137,6 +141,7 @@ def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> P
     return _spikes(model, _checked(model, y), _current(model, stimulus), count)
 
 
+@nan_is_absent
 def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     """Predicted peaks beside those of `find_bursts(run)`, as an `xarray.Dataset` with the same burst and spike numbers.
 

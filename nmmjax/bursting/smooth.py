@@ -10,6 +10,7 @@ import numpy as np
 import optimistix as optx
 
 from .._checks import as_array, as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE
@@ -63,6 +64,7 @@ class _Search(eqx.Module):
     top: tuple[Scalar, Scalar]
 
 
+@nan_is_absent
 def spike_peaks(
     model: MPR,
     y0: Any,
@@ -169,6 +171,7 @@ def _locate(
     return done.troughs, done.peaks
 
 
+@nan_is_absent
 def soft_spike_count(rates: Any, threshold: Real, sharpness: Real = 20.0) -> Values:
     """Half the total variation of σ(sharpness · ln(r/threshold)) along a run: a smooth count of spikes above `threshold`.
 

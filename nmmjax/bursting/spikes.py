@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._types import Mask, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..mechanics.spike import PROMINENCE, as_prominence
@@ -60,6 +61,7 @@ class Spikes(eqx.Module):
         return f"Spikes: {count}, {span}, peaks {float(self.peak.min()):.6g} to {float(self.peak.max()):.6g}"
 
 
+@nan_is_absent
 def find_spikes(run: Trajectory, *, prominence: Real = PROMINENCE) -> Spikes:
     """The spikes of a run: maxima of r to which ln r rises by more than `prominence` (by default 1e-3, as everywhere) from
     its lowest value since the last one, and from which it then falls by more than that.

@@ -105,6 +105,7 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
 
     def inherit() -> None:
         jax.enable_x64(double).__enter__()
+        jax.debug_nans(False).__enter__()  # see `nan_is_absent`, which is of the thread that asks
 
     return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
 

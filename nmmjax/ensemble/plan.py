@@ -14,6 +14,7 @@ import numpy as np
 
 from .._checks import as_key, as_samples, refuse_unknown, require
 from .._identity import fresh, is_known, written
+from .._nan import nan_is_absent
 from .._parameter import Parameter, as_number, describe, parameter_table
 from .._results import RESULTS
 from .._types import float_dtype
@@ -338,6 +339,7 @@ def _lane_keys(key: Any, lanes: Any) -> Any:
     return jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(lanes)
 
 
+@nan_is_absent
 def plan_sweep(
     model: AbstractModel,
     *,

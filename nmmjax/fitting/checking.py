@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._types import Values
 from .descent import FORWARD_LIMIT
 from .parametrization import Parametrization, parametrize
@@ -72,6 +73,7 @@ class GradientCheck:
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
+@nan_is_absent
 def check_gradient(
     loss: Any,
     model: Any,

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._types import Values
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
@@ -49,6 +50,7 @@ class TwoStates(eqx.Module):
     log_odds: Values
 
 
+@nan_is_absent
 def pass_rates(network: Network) -> Values:
     """Rates r (n,) between the two states of every node: its pass under the input of the others at the middle of theirs.
 
@@ -57,6 +59,7 @@ def pass_rates(network: Network) -> Values:
     return _two_state_nodes(network, None)[1]
 
 
+@nan_is_absent
 def predict_ising(network: Network, noise: Any) -> IsingModel:
     """The Ising model (h, J) of a network's recordings, from its parameters: no run, no fit.
 
@@ -71,6 +74,7 @@ def predict_ising(network: Network, noise: Any) -> IsingModel:
     return IsingModel(h, J)
 
 
+@nan_is_absent
 def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Network:
     """A network of bistable populations whose recordings have the Ising model `model`: symmetric weights W, and η_i.
 
@@ -252,6 +256,7 @@ class LandscapeComparison:
         return "\n".join(lines)
 
 
+@nan_is_absent
 def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> LandscapeComparison:
     """Where a network's landscape Ψ and the Ising landscape of its recordings agree, and by which temperature they differ.
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, as_key, require
+from .._nan import nan_is_absent
 from .._types import Values, float_dtype
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels
@@ -20,6 +21,7 @@ from .walsh import LARGEST, exponents, refuse_large, states_of, statistics, unpa
 _EXACT = 15  # regions up to which "auto" sums over all states
 
 
+@nan_is_absent
 def fit_ising(
     data: Any,
     method: str = "auto",
@@ -99,6 +101,7 @@ def fit_ising(
     return IsingModel(h, J, data.names, fit)
 
 
+@nan_is_absent
 def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> IsingModels:
     """Exact fits to many pieces of data of the same regions at once, N ≤ 20: subjects, sessions, or `sliding_windows`.
 
@@ -142,6 +145,7 @@ def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> Is
     )
 
 
+@nan_is_absent
 def sliding_windows(data: Binarized, width: int, step: int = 1) -> list[Binarized]:
     """Windows of `width` samples, each `step` after the last, none across two subjects; `first` says where each begins.
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from .._checks import as_count, as_key, require
+from .._nan import nan_is_absent
 from ..landscape.tree import disconnectivity
 from .exact import DIVERGING, data_means, solve_many
 from .fitting import fit_ising
@@ -51,6 +52,7 @@ class ShuffleTest:
         return "\n".join(lines)
 
 
+@nan_is_absent
 def shuffle_test(data: Any, key: Any, *, count: int = 100, percentile: float = 95.0, penalty: float = 0.0) -> ShuffleTest:
     """Which minima are deeper than those of data without any dependence between regions.
 
@@ -122,6 +124,7 @@ class IsingBootstrap:
         return "\n".join(lines)
 
 
+@nan_is_absent
 def bootstrap_ising(
     data: Any, key: Any, *, count: int = 200, block: int | None = None, penalty: float = 0.0
 ) -> IsingBootstrap:

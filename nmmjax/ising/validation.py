@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .fitting import fit_ising_many, independent_entropy
 from .recording import Binarized, Recording, as_binarized, find_regions
 from .walsh import refuse_large, states_of
@@ -37,6 +38,7 @@ class CrossValidation:
         )
 
 
+@nan_is_absent
 def cross_validate_ising(data: Any, *, folds: int | None = None, penalty: float = 0.0) -> CrossValidation:
     """How well the pairwise model predicts data that it was not fitted to, against independent regions; N ≤ 20.
 
@@ -68,6 +70,7 @@ def cross_validate_ising(data: Any, *, folds: int | None = None, penalty: float 
     return CrossValidation(np.asarray(pairwise), np.asarray(independent), np.bincount(fold))
 
 
+@nan_is_absent
 def select_regions(data: Any, count: int, criterion: str = "information", *, start: Any = (), penalty: float = 0.0) -> Any:
     """The `count` regions among many that suit an energy-landscape analysis best, as the same kind of data.
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .._checks import refuse_unknown, require
+from .._nan import nan_is_absent
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network
@@ -14,6 +15,7 @@ from .population import PopulationLandscape, population_landscape
 from .potential import state_at, with_input
 
 
+@nan_is_absent
 def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
     """The states at which a population or network can rest, the passes between them, and how high they are.
 
@@ -48,6 +50,7 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
     return population_landscape(model, stimulus)
 
 
+@nan_is_absent
 def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
     """The fixed point of a network near the state `y0`, by Newton's method on the rates; NaN where it doesn't converge.
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Mask, Real, Values, is_concrete
@@ -30,6 +31,7 @@ def default_tolerances(dtype: Any) -> tuple[float, float]:
     return (1e-8, 1e-10) if jnp.finfo(dtype).bits == 64 else (1e-5, 1e-6)
 
 
+@nan_is_absent
 def simulate(
     model: AbstractModel,
     y0: Any,

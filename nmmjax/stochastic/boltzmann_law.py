@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_key, require
+from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import potential_energy
@@ -234,6 +235,7 @@ class Boltzmann(eqx.Module):
         return "\n".join(["Boltzmann law"] + [f"  {name:<12}{value}" for name, value in rows])
 
 
+@nan_is_absent
 def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
     """The exact stationary law of a population under common white noise.
 

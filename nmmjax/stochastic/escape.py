@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
@@ -57,6 +58,7 @@ class EscapeRate(eqx.Module):
         )
 
 
+@nan_is_absent
 def escape_rate(
     model: MPR | Network,
     noise: Any,

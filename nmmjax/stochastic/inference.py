@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..models.mpr import MPR
@@ -147,6 +148,7 @@ class StationaryFit(eqx.Module):
         return "\n".join(lines)
 
 
+@nan_is_absent
 def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFit:
     """η, J, Δ of a population and the D of its noise from a stationary recording of its rate, with errors.
 

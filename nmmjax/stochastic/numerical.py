@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, as_key
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..models.base import State
@@ -61,6 +62,7 @@ class SampledDensity(eqx.Module):
         return f"Sampled density of {self.population!r}, {lanes} lanes × {times} times: ⟨r⟩ = {mean:.6g} ± {error:.2g}"
 
 
+@nan_is_absent
 def stationary_density(
     population: MPR,
     noise: Any,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..landscape.points import FixedPoints
@@ -79,6 +80,7 @@ class FirstPassage(eqx.Module):
         )
 
 
+@nan_is_absent
 def first_passage(
     model: MPR | Network,
     noise: Any,

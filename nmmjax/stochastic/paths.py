@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Scalar, Values
 from ..landscape.population import population_landscape
@@ -58,6 +59,7 @@ class EscapePath(eqx.Module):
         )
 
 
+@nan_is_absent
 def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 2001, margin: Any = 1e-8) -> EscapePath:
     """The most probable path by which weak white noise carries a bistable population from the well of `start` to its pass.
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Values
 from ..landscape.population import population_landscape
@@ -79,6 +80,7 @@ class ResidenceTimes(eqx.Module):
         return "\n".join(lines)
 
 
+@nan_is_absent
 def residence_times(run: Any, low: Any = None, high: Any = None, *, ts: Any = None, ratio: Any = 2.0) -> ResidenceTimes:
     """How long `run` stays in each state, with hysteresis: noise about one threshold makes no visits.
 

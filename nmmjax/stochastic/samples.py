@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, require
+from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
@@ -51,6 +52,7 @@ class MeasuredPotential(eqx.Module):
         return f"Measured potential at {self.r.size} rates from {low:.4g} to {high:.4g}, T = {float(self.temperature):.4g}"
 
 
+@nan_is_absent
 def potential_from_samples(r: Any, temperature: Real = 1.0, bins: int = 40) -> MeasuredPotential:
     """The energy landscape in a stationary recording of the rate: V(r) = −T ln(r^(3/2) P(r)) + const, without a model.
 
@@ -95,6 +97,7 @@ class Temperature(NamedTuple):
     configurational_error: Scalar
 
 
+@nan_is_absent
 def effective_temperature(run: Any, population: MPR | None = None, stimulus: Real = 0.0) -> Temperature:
     """The temperature of a stationary run: ⟨q̇²⟩ (equipartition), and ⟨U′²⟩/⟨U″⟩, which asks for positions alone.
 

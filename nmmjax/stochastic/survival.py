@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._types import Scalar, Values
 
 
@@ -35,6 +36,7 @@ class ExponentialFit(eqx.Module):
         )
 
 
+@nan_is_absent
 def exponential_fit(times: Any, happened: Any, since: Any = 0.0) -> ExponentialFit:
     """The constant rate of what happened at `times` (n,), or was watched until then in vain where `happened` is False.
 
@@ -59,6 +61,7 @@ def exponential_fit(times: Any, happened: Any, since: Any = 0.0) -> ExponentialF
     )
 
 
+@nan_is_absent
 def kaplan_meier(times: Any, happened: Any) -> tuple[np.ndarray, np.ndarray]:
     """(t, S): the times of events, from 0, and the share not yet passed just after each, with censoring.
 

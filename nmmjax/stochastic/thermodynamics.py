@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, as_key, require
+from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
@@ -99,6 +100,7 @@ class DrivenRuns(eqx.Module):
         return "\n".join(lines)
 
 
+@nan_is_absent
 def drive(
     population: MPR,
     stimulus: AbstractStimulus,
@@ -212,6 +214,7 @@ def _driven(
     return jax.vmap(lane)(starts, keys)
 
 
+@nan_is_absent
 def jarzynski(work: Any, temperature: Real) -> Estimate:
     """ΔF = −T ln ⟨exp(−W/T)⟩ from the work of many runs from equilibrium, with its standard error (delta method).
 
@@ -250,6 +253,7 @@ class Crooks(eqx.Module):
         )
 
 
+@nan_is_absent
 def crooks(forward: DrivenRuns, backward: DrivenRuns) -> Crooks:
     """Compare runs of a protocol, `drive(...)`, with those of its reverse, `drive(..., reverse=True)`.
 

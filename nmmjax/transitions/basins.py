@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._nan import nan_is_absent
 from .._types import Real, Values
 from ..models.base import AbstractModel, State
 from ..solvers.simulation import simulate
@@ -63,6 +64,7 @@ class Basins(eqx.Module):
         return f"Basins on {self.labels.shape[0]} × {self.labels.shape[1]} initial states: {shares}"
 
 
+@nan_is_absent
 def basin_map(
     model: AbstractModel,
     *,

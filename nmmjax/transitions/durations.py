@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._nan import nan_is_absent
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for
@@ -45,6 +46,7 @@ class StrengthDuration(eqx.Module):
         )
 
 
+@nan_is_absent
 def strength_duration(
     model: AbstractModel,
     *,
@@ -102,6 +104,7 @@ def _chronaxie(task: Task, amplitude: float, gains: Any) -> float:
     return longest * found.upper[0] if found.found[0] else np.nan
 
 
+@nan_is_absent
 def minimal_charge(
     model: AbstractModel,
     *,

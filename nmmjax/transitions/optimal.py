@@ -20,6 +20,7 @@ import numpy as np
 import optax
 
 from .._checks import as_count
+from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, State
@@ -72,6 +73,7 @@ class OptimalStimulus(eqx.Module):
         )
 
 
+@nan_is_absent
 def optimal_stimulus(
     model: AbstractModel,
     *,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, require
+from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, State
@@ -97,6 +98,7 @@ def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any,
     return Task(model, attractors, accuracy_for(tolerance, horizon), tolerance, count)
 
 
+@nan_is_absent
 def minimal_pulse(
     model: AbstractModel,
     *,
@@ -135,6 +137,7 @@ def minimal_pulse(
     return pulse_of(task, brackets, signs, largest, length, node)
 
 
+@nan_is_absent
 def best_node(
     model: AbstractModel,
     *,

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Scalar
 from ..models.base import State
@@ -49,6 +50,7 @@ class Sensitivity(eqx.Module):
     result: RESULTS
 
 
+@nan_is_absent
 def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     """Derivatives of a minimal pulse's amplitude by every parameter of its model, and by its duration.
 
@@ -75,6 +77,7 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     return Sensitivity(model, ratio(by_duration), amplitude, edge.saddle, edge.eigenvalue, edge.distance, result=code)
 
 
+@nan_is_absent
 def threshold_amplitude(model: Any, pulse: SwitchingPulse) -> Scalar:
     """The threshold of `pulse` as a function of `model`, for `jax.grad`: exact with its gradient at `pulse.model`, linear in
     the parameters elsewhere.
