@@ -19,6 +19,7 @@ from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted
 from .fitting.search import Method, Search, inverses_of, values_of
 from .fitting.target import as_target
+from .fitting.units import time_constants
 from .models.base import AbstractModel
 from .progress import Progress
 
@@ -79,6 +80,7 @@ def fit(
     goal = fresh(as_target(target))
     goal.check(model)
     parameters = parametrize(model, free, bounds)
+    goal.check_units(*time_constants(model, free, bounds))
     priors = _priors(parameters, prior)
     steps, max_steps, patience = as_count("steps", steps), as_count("max_steps", max_steps), as_count("patience", patience)
     key = None if key is None else as_key(key)

@@ -15,6 +15,7 @@ from .._parameter import parameter_table
 from ..fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
 from ..fitting.trajectory import TrajectoryTarget, unpack
+from ..fitting.units import time_constants
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
@@ -134,7 +135,7 @@ def _task(document: Document, data: pathlib.Path) -> Task:
     model = _model(document)
     settings, about = _settings(document, model)
     recording = read_recording(document, Table(data), model.size if isinstance(model, Network) else None)
-    check_units(recording, *_time_constants(model, settings["free"], settings["bounds"]))
+    check_units(recording, *time_constants(model, settings["free"], settings["bounds"]))
     stimulus = build_stimulus(document, ("stimulus",), values.get("stimulus"))
     y0 = None
     if "y0" in values:
@@ -279,15 +280,6 @@ def _about_target(document: Document, values: dict[str, Any]) -> dict[str, Any]:
         if name in values:
             found[name] = document.integer((*path, name), values[name], least)
     return found
-
-
-def _time_constants(model: Any, free: Any, bounds: dict[str, tuple[float, float]]) -> tuple[float, float]:
-    """The shortest and the longest membrane time constant that the model can have."""
-    name = "population.tau" if isinstance(model, Network) else "tau"
-    if name in free:
-        return bounds.get(name, (0.0, float("inf")))
-    tau = np.asarray(model.tau)
-    return float(tau.min()), float(tau.max())
 
 
 def _draw(fitted: Any, path: pathlib.Path) -> pathlib.Path:

@@ -8,11 +8,10 @@ import numpy as np
 
 from .._files import read_text
 from .._table import SECONDS, read_table, split_unit
+from ..fitting.units import unit_mistake
 from .configuration import Document
 
 HERTZ = {"Hz": 1.0, "1/s": 1.0, "spikes/s": 1.0, "kHz": 1e3, "1/ms": 1e3}
-_LARGEST_RATE, _SMALLEST_RATE, _LARGEST_VOLTAGE = 100.0, 1e-4, 30.0  # of r τ and |v|, beyond which units must be wrong
-_LONGEST_STEP = 10.0  # in τ
 
 
 class Table:
@@ -189,28 +188,11 @@ def _in_model_units(
 
 def check_units(recording: Recording, shortest: float, longest: float) -> None:
     """Refuse, in one sentence, a recording that no model with τ from `shortest` to `longest` can match in its units."""
-    ts, file, r, v = recording.ts, recording.file, recording.values.get("r"), recording.values.get("v")
-    hint = "say in what units the columns are: [units] t, r, v, model"
-    step, length = float(np.median(np.diff(ts))), float(ts[-1] - ts[0])
-    tau = f"τ = {shortest:g}" if shortest == longest else f"τ from {shortest:g} to {longest:g}"
-    if step > _LONGEST_STEP * longest:
-        raise ValueError(
-            f"{file}: samples are {step:g} apart, longer than {_LONGEST_STEP:g} times the model's {tau}; {hint}."
+    values = recording.values
+    column, mistake = unit_mistake(recording.ts, values.get("r"), values.get("v"), shortest, longest)
+    if column:
+        scale = "of the model's dimensionless voltage, such as [units] v = {scale = 0.1, zero = -60.0} for mV"
+        hint = (
+            f"give scale and zero {scale}" if column == "v" else "say in what units the columns are: [units] t, r, v, model"
         )
-    if length < shortest:
-        raise ValueError(f"{file}: the recording lasts {length:g}, less than the model's {tau}; {hint}.")
-    if r is not None:
-        top = float(np.nanmax(r))
-        if top * shortest > _LARGEST_RATE:
-            raise ValueError(
-                f"{file}: r τ is up to {top * shortest:g}, beyond {_LARGEST_RATE:g} with the model's {tau}; {hint}."
-            )
-        if top * longest < _SMALLEST_RATE:
-            raise ValueError(f"{file}: r τ is at most {top * longest:g}, for the model's {tau} next to nothing; {hint}.")
-    if v is not None:
-        middle = float(np.nanmedian(np.abs(v)))
-        if middle > _LARGEST_VOLTAGE:
-            scale = "of the model's dimensionless voltage, such as [units] v = {scale = 0.1, zero = -60.0} for mV"
-            raise ValueError(
-                f"{file}: |v| is typically {middle:g}, beyond {_LARGEST_VOLTAGE:g}; give scale and zero {scale}."
-            )
+        raise ValueError(f"{recording.file}: {mistake}; {hint}.")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_samples, require
 from .._types import is_concrete
 from ..solvers.simulation import jump_times
 
@@ -29,7 +29,7 @@ def sample_times(ts: Any) -> np.ndarray:
     require("ts", ts, "be an array of numbers", isinstance(array, (jax.Array, np.ndarray)))
     require("ts", array, "have one axis and at least 2 times", array.ndim == 1 and array.shape[0] >= 2)
     require("ts", array, "be known numbers, not traced ones", is_concrete(array))
-    times = np.asarray(array, float)
+    times = np.asarray(as_samples(ts), float)  # in the precision in which they were given
     require("ts", times, "be finite, without NaN", bool(np.all(np.isfinite(times))))
     require("ts", times, "be strictly increasing", bool(np.all(np.diff(times) > 0)))
     return times

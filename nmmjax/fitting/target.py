@@ -49,6 +49,9 @@ class AbstractTarget(eqx.Module):
     def check(self, model: Any) -> None:
         """Raise the one-sentence `ValueError` where `model` can't have what this target asks for."""
 
+    def check_units(self, shortest: float, longest: float) -> None:
+        """Raise the one-sentence `ValueError` for data that no τ from `shortest` to `longest` can match in their units."""
+
     def stages(self, model: Any) -> tuple["AbstractTarget", ...]:
         """Targets that are easier to reach, each from the result of the one before, with this one last."""
         return (self,)
@@ -154,6 +157,10 @@ class TargetSum(AbstractTarget):
     def check(self, model: Any) -> None:
         for _, part in self.parts:
             part.check(model)
+
+    def check_units(self, shortest: float, longest: float) -> None:
+        for _, part in self.parts:
+            part.check_units(shortest, longest)
 
     def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
         """The early stages of the first part that has some, then the sum."""

@@ -23,6 +23,7 @@ from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stre
 from ..models.base import State
 from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, check_range
+from ..solvers.clock import clock_of
 from .recording import (
     deviations_of,
     kinds_of_intervals,
@@ -34,6 +35,7 @@ from .recording import (
     time_grid,
 )
 from .target import AbstractTarget
+from .units import unit_mistake
 
 _NOISE_MODELS = ("gaussian", "lognormal", "student")
 _STUDENT = 4.0  # degrees of freedom of the robust noise model
@@ -66,8 +68,8 @@ class TrajectoryTarget(AbstractTarget):
     Use it for recordings of r or v, or runs of other simulators.
     """
 
-    ts: Values
-    grid: Values
+    ts: Any
+    grid: Values  # counted from the first time
     kinds: Any  # of every interval of the grid: intervals of a kind have one length and one input
     examples: Any  # an interval of every kind
     data: tuple[Any, ...]  # per observed variable, on the grid, 0 where there is none
@@ -75,6 +77,7 @@ class TrajectoryTarget(AbstractTarget):
     starts: Any  # a smooth version of the data on the grid, and its slope, for starts of segments
     y0: Any
     stimulus: Any
+    moved: Any  # the stimulus with time counted from the first
     observed: tuple[str, ...] = eqx.field(static=True)
     noise_model: str = eqx.field(static=True)
     known: bool = eqx.field(static=True)
@@ -129,17 +132,20 @@ class TrajectoryTarget(AbstractTarget):
         substeps = count_or_none("substeps", substeps, 1)
         deviations = deviations_of(noise, given, present, noise_model)
 
-        grid = time_grid(times, stimulus)
-        at = np.searchsorted(grid, times)
         dtype = as_array(0.0).dtype
+        clock = clock_of(times, dtype)
+        moved = stimulus if stimulus is None or clock.start is None else stimulus.since(clock.start)
+        self.ts, times = clock.ts, times - times[0]
+        grid = time_grid(times, moved)
+        at = np.searchsorted(grid, times)
 
         def on_grid(values: np.ndarray) -> Any:
             spread = np.zeros((grid.size, *values.shape[1:]))
             spread[at] = values
             return jnp.asarray(spread, dtype)
 
-        self.ts, self.grid = jnp.asarray(times, dtype), jnp.asarray(grid, dtype)
-        self.kinds, self.examples = (jnp.asarray(each) for each in kinds_of_intervals(grid, stimulus))
+        self.grid = jnp.asarray(grid, dtype)
+        self.kinds, self.examples = (jnp.asarray(each) for each in kinds_of_intervals(grid, moved))
         self.observed, self.noise_model, self.known = tuple(given), noise_model, noise is not None
         self.data = tuple(on_grid(np.where(present[name], given[name], 0.0)) for name in given)
         self.weights = tuple(on_grid(np.where(present[name], 1 / deviations[name], 0.0)) for name in given)
@@ -149,7 +155,7 @@ class TrajectoryTarget(AbstractTarget):
             least = float(np.quantile(positive, 0.01)) / 2 if positive.size else 0.1
             self.starts["r"] = (jnp.maximum(self.starts["r"][0], least), self.starts["r"][1])
         self.y0 = None if y0 is None else {name: as_array(value) for name, value in _variables(y0).items()}
-        self.stimulus = stimulus
+        self.stimulus, self.moved = stimulus, moved
         self.segments, self.truncate = segments, truncate
         self.segment = segment_length(given, present, grid) if segment is None else segment
         self.substeps = steps_per_interval(given, present, grid) if substeps is None else substeps
@@ -174,6 +180,17 @@ class TrajectoryTarget(AbstractTarget):
         require(self.observed[0], self.data[0], wanted, fits)
         if self.y0 is not None:
             model.state(self.y0)
+
+    def check_units(self, shortest: float, longest: float) -> None:
+        shown = {
+            name: np.where(np.asarray(weights) > 0, np.asarray(data), np.nan)
+            for name, data, weights in zip(self.observed, self.data, self.weights, strict=True)
+        }
+        shown = {name: values for name, values in shown.items() if np.any(np.isfinite(values))}
+        column, mistake = unit_mistake(np.asarray(self.ts), shown.get("r"), shown.get("v"), shortest, longest)
+        rule = "be in the units of the model's τ (rates in 1/ms, not Hz, with τ and times in ms; v dimensionless)"
+        if column:
+            raise ValueError(f"Argument `{'ts' if column == 't' else column}` must {rule}, but got data in which {mistake}.")
 
     def first(self, model: Any) -> State:
         """A state from which the run may start: the given one, or by the data."""
@@ -238,7 +255,7 @@ class TrajectoryTarget(AbstractTarget):
 
         def advance(y: State, a: Values, b: Values, shared: Any, steps: Any) -> State:
             number = jnp.asarray(steps, a.dtype)
-            one = stretch(Problem(model, y, self.stimulus), a, b, number, None, shared)
+            one = stretch(Problem(model, y, self.moved), a, b, number, None, shared)
             body = lambda i, z: one.advance(jnp.asarray(i, a.dtype), z)
             return one.leave(number, jax.lax.fori_loop(0, steps, body, one.enter(y)))
 
@@ -279,7 +296,7 @@ class TrajectoryTarget(AbstractTarget):
             return None
         y = State(r=jnp.ones(self.nodes, self.grid.dtype), v=jnp.zeros(self.nodes, self.grid.dtype))
         steps = jnp.asarray(self.substeps * refine, self.grid.dtype) * jnp.asarray([1.0, 2.0], self.grid.dtype)
-        each = lambda k, n: shared(Problem(model, y, self.stimulus), self.grid[k], self.grid[k + 1], n)
+        each = lambda k, n: shared(Problem(model, y, self.moved), self.grid[k], self.grid[k + 1], n)
         return jax.vmap(lambda n: jax.vmap(lambda k: each(k, n))(self.examples))(steps)
 
     def stages(self, model: Any) -> tuple[AbstractTarget, ...]:

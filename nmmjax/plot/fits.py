@@ -73,9 +73,10 @@ def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: An
     if target.y0 is None and unknowns.size:
         start = unpack(unknowns, start)
     ts = np.asarray(target.ts)
-    fine = jnp.asarray(np.unique(np.concatenate([ts, np.linspace(ts[0], ts[-1], 2001)])), target.ts.dtype)
+    fine = np.unique(np.concatenate([ts, np.linspace(ts[0], ts[-1], 2001)]))
     run = simulate(model, start, fine, stimulus=target.stimulus, rtol=1e-6, atol=1e-8)
-    samples = np.searchsorted(np.asarray(target.grid), ts)
+    grid = np.asarray(target.grid)
+    samples = np.searchsorted((grid[1:] + grid[:-1]) / 2, np.asarray(run.clock.since_start(ts)))
     on = np.searchsorted(np.asarray(fine), ts)
     shared = 1.0
     if not target.known:  # the data count by their own variation, which the best fit scales to the noise
