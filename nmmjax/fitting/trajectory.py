@@ -187,7 +187,7 @@ class TrajectoryTarget(AbstractTarget):
             for name, data, weights in zip(self.observed, self.data, self.weights, strict=True)
         }
         shown = {name: values for name, values in shown.items() if np.any(np.isfinite(values))}
-        column, mistake = unit_mistake(np.asarray(self.ts), shown.get("r"), shown.get("v"), shortest, longest)
+        column, mistake = unit_mistake(np.asarray(self.ts), shown.get("r"), shown.get("v"), shortest, longest, True)
         rule = "be in the units of the model's τ (rates in 1/ms, not Hz, with τ and times in ms; v dimensionless)"
         if column:
             raise ValueError(f"Argument `{'ts' if column == 't' else column}` must {rule}, but got data in which {mistake}.")

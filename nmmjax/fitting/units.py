@@ -11,20 +11,20 @@ _LARGEST_RATE, _SMALLEST_RATE, _LARGEST_VOLTAGE = 100.0, 1e-4, 30.0
 _LONGEST_STEP = 10.0
 
 
-def unit_mistake(ts: np.ndarray, r: Any, v: Any, shortest: float, longest: float) -> tuple[str, str]:
+def unit_mistake(ts: np.ndarray, r: Any, v: Any, shortest: float, longest: float, certain: bool = False) -> tuple[str, str]:
     """(column, what is wrong) of a recording that no model with τ from `shortest` to `longest` can match in its units; empty
-    if one can. Missing samples are NaN, a variable that wasn't recorded None."""
+    if one can. Missing samples are NaN, a variable that wasn't recorded None. Only what is `certain`: not short or silent."""
     step, length = float(np.median(np.diff(ts))), float(ts[-1] - ts[0])
     tau = f"τ = {shortest:g}" if shortest == longest else f"τ from {shortest:g} to {longest:g}"
     if step > _LONGEST_STEP * longest:
         return "t", f"samples are {step:g} apart, longer than {_LONGEST_STEP:g} times the model's {tau}"
-    if length < shortest:
+    if length < shortest and not certain:
         return "t", f"the recording lasts {length:g}, less than the model's {tau}"
     if r is not None:
         top = float(np.nanmax(r))
         if top * shortest > _LARGEST_RATE:
             return "r", f"r τ is up to {top * shortest:g}, beyond {_LARGEST_RATE:g} with the model's {tau}"
-        if top * longest < _SMALLEST_RATE:
+        if top * longest < _SMALLEST_RATE and not certain:
             return "r", f"r τ is at most {top * longest:g}, for the model's {tau} next to nothing"
     if v is not None:
         middle = float(np.nanmedian(np.abs(v)))
