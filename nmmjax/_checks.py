@@ -76,6 +76,14 @@ def lie_within(times: Any, first: Any, last: Any) -> bool:
     return bool(np.all((times >= float(first) - slack) & (times <= float(last) + slack)))
 
 
+def merged(times: np.ndarray) -> np.ndarray:
+    """Known times in order, each once: those that mean the same (see `slack_of`) are the first of them."""
+    times = np.unique(times)
+    if times.size < 2:
+        return times
+    return times[np.append(True, np.diff(times) > 64 * _eps(times) * np.max(np.abs(times)))]
+
+
 def as_array(value: Any) -> Any:
     """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):

@@ -308,3 +308,80 @@ def test_to_xarray_names_the_noise():
     run = simulate(POPULATIONS["plain"], Y0, jnp.linspace(0.0, 1.0, 11), noise=0.1, key=jax.random.key(0))
     assert run.to_xarray().attrs["noise"] == "WhiteNoise(intensity=0.1)"
     assert isinstance(run.ys, State)
+
+
+# --- derivatives along one path, and noise that goes on ---------------------------------------------------------------
+
+UNEVEN = {
+    "a pulse": (np.linspace(0.0, 5.0, 6), {"dt0": 0.02}),
+    "uneven times": (np.array([0.0, 0.1, 0.5, 2.7, 2.75, 5.0]), {"dt0": 0.02}),
+    "steps that follow from the model": (np.linspace(0.0, 5.0, 6), {}),
+}
+
+
+@pytest.mark.parametrize("case", UNEVEN)
+def test_gradient_of_a_noisy_run_under_a_pulse_and_at_uneven_times(case):
+    """Reverse and forward mode, and inside `jit`, equal differences along the same noise."""
+    ts, options = UNEVEN[case]
+
+    def end(eta):
+        given = {"stimulus": Pulse(3.0, 2.0, 4.0), "noise": 0.1, "key": jax.random.key(0)} | options
+        return simulate(MPR(eta=eta), {"r": 0.1, "v": -2.0}, ts, **given).ys.r[-1]
+
+    h = 1e-4
+    expected = (end(-5.0 + h) - end(-5.0 - h)) / (2 * h) if options else None  # else steps differ, and paths with them
+    reverse = jax.grad(end)(-5.0)
+    np.testing.assert_allclose(jax.jacfwd(end)(-5.0), reverse, rtol=1e-9)
+    if options:
+        np.testing.assert_allclose(reverse, expected, rtol=1e-5)
+    else:
+        np.testing.assert_allclose(jax.jit(jax.grad(end))(-5.0), reverse, rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_gradient_of_a_noisy_run_by_the_time_of_a_pulse():
+    def end(start):
+        given = {"stimulus": Pulse(3.0, start, 4.0), "noise": 0.1, "key": jax.random.key(0), "dt0": 0.02}
+        return simulate(MPR(), {"r": 0.1, "v": -2.0}, np.linspace(0.0, 10.0, 11), **given).ys.r[-1]
+
+    h = 1e-6
+    expected = (end(2.003 + h) - end(2.003 - h)) / (2 * h)
+    np.testing.assert_allclose([jax.grad(end)(2.003), jax.jacfwd(end)(2.003)], expected, rtol=1e-6)
+
+
+def test_cutting_intervals_into_stretches_leaves_paths_alone():
+    """A path depends on its key and the steps of its intervals, and not on how loops are cut; traced times, too."""
+    ts = np.array([0.0, 0.1, 0.5, 2.7, 2.75, 5.0])
+    run = lambda ts: simulate(POPULATIONS["plain"], Y0, ts, noise=0.3, key=jax.random.key(3), dt0=0.05).ys.r
+    np.testing.assert_allclose(jax.jit(run)(jnp.asarray(ts)), run(ts), rtol=1e-12)
+
+
+@pytest.mark.parametrize("nodes", [(), (2,)])
+def test_coloured_noise_goes_on_from_a_run(nodes):
+    """The joined path has the law of one: its variance, and its correlation across the join; the state goes on as well."""
+    noise, lag = OrnsteinUhlenbeck(np.full(nodes, 0.4) if nodes else 0.4, 2.0), 10
+    model = mutual_inhibition() if nodes else POPULATIONS["plain"]
+    step = 0.1
+
+    def joined(key):
+        keys = jax.random.split(key)
+        given = {"noise": noise, "dt0": step}
+        first = simulate(model, Y0, step * np.arange(lag + 1), key=keys[0], **given)
+        then = simulate(model, first, first.t_end + step * np.arange(lag + 1), key=keys[1], **given)
+        return first.fluctuation, then.fluctuation, first.y_end.r - then.ys.r[0]
+
+    before, after, jump = jax.vmap(joined)(jax.random.split(jax.random.key(5), 4000))
+    assert before.shape == (4000, lag + 1, *nodes) and not np.any(jump)
+    np.testing.assert_array_equal(before[:, -1], after[:, 0])
+    x, y, variance = np.asarray(before[:, -1 - lag // 2]), np.asarray(after[:, lag // 2]), 0.4 / 2.0
+    np.testing.assert_allclose(y.var(axis=0) / variance, 1, atol=0.08)
+    np.testing.assert_allclose((x * y).mean(axis=0) / variance, np.exp(-lag * step / 2.0), atol=0.06)
+
+
+def test_noise_goes_on_only_where_it_was(unchecked):
+    given = {"noise": OrnsteinUhlenbeck(0.4, 2.0), "key": jax.random.key(0), "dt0": 0.1}
+    white = simulate(POPULATIONS["plain"], Y0, [0.0, 1.0], noise=0.1, key=jax.random.key(0), dt0=0.1)
+    assert white.fluctuation_end is None
+    anew = simulate(POPULATIONS["plain"], white, [1.0, 2.0], **given)
+    same = simulate(POPULATIONS["plain"], white.y_end, [1.0, 2.0], **given)
+    np.testing.assert_array_equal(anew.fluctuation, same.fluctuation)

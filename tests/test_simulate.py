@@ -23,6 +23,7 @@ from nmmjax import (
     simulate,
 )
 from nmmjax.mechanics.scaling import ClockedState
+from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import AbstractStimulus
 
 Y0, TS = {"r": 0.5, "v": -0.3}, np.linspace(0.0, 4.0, 9)
@@ -332,3 +333,209 @@ def test_states_of_python_numbers_and_arguments_of_the_wrong_kind():
         simulate(MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], rtol=1e-3, stepsize_controller=controller)
     with pytest.raises(ValueError, match="Argument `r` must be > 0, but got -1"):
         simulate(nmm.RescaledTime(MPR()), ClockedState(-1, 0, 0), [0.0, 0.1])
+
+
+# --- times far from 0 -------------------------------------------------------------------------------------------------
+
+REST, SPAN = {"r": 0.08, "v": -1.96}, np.linspace(0.0, 40.0, 401)
+
+
+def pulsed(t0, **options):
+    return simulate(MPR(), REST, t0 + SPAN, stimulus=Pulse(3.0, t0 + 10, t0 + 20), **options)
+
+
+@pytest.fixture(scope="module")
+def from_zero():
+    with jax.enable_x64(False):
+        return pulsed(0.0)
+
+
+@pytest.mark.parametrize("t0", [1e4, 1e5, 1e6, -1e5])
+def test_float32_is_as_exact_far_from_0(t0, from_zero):
+    """Rates, input and times of a run don't depend on where its clock stands."""
+    with jax.enable_x64(False):
+        run = pulsed(t0)
+        np.testing.assert_allclose(run.ys.r, from_zero.ys.r, rtol=1e-6)
+        np.testing.assert_array_equal(run.input, from_zero.input)
+        np.testing.assert_allclose(np.asarray(run.ts, float), t0 + SPAN, rtol=0, atol=1e-3)
+        assert float(run.t_end) == t0 + 40 and run.ys.r.dtype == jnp.float32
+
+
+def test_seconds_since_1970_in_float32(from_zero):
+    """Where float32 holds no time at all: differences count, and `ts` are reported as given."""
+    with jax.enable_x64(False):
+        run = simulate(MPR(), REST, 1.7e9 + SPAN, stimulus=Constant(0.5))
+        near = simulate(MPR(), REST, SPAN, stimulus=Constant(0.5))
+        np.testing.assert_allclose(run.ys.r, near.ys.r, rtol=1e-5)
+        assert np.array_equal(run.ts, 1.7e9 + SPAN) and run.t_end == 1.7e9 + 40
+        assert "1700000040" in str(run)
+        np.testing.assert_array_equal(run.to_xarray().t, 1.7e9 + SPAN)
+
+
+@pytest.mark.slow
+def test_what_looks_at_a_run_far_from_0(from_zero):
+    """Spikes, bursts, balance and dense output of such a run are those of the run from 0."""
+    with jax.enable_x64(False):
+        run = pulsed(1e5)
+        near, far = (nmm.find_spikes(each) for each in (from_zero, run))
+        np.testing.assert_allclose(np.asarray(far.time) - 1e5, near.time, atol=1e-4)
+        np.testing.assert_allclose(far.peak, near.peak, rtol=1e-5)
+        starts = [nmm.find_bursts(each).start.values for each in (from_zero, run)]
+        np.testing.assert_allclose(starts[1] - 1e5, starts[0], atol=1e-4)
+        balances = [nmm.energy_balance(each) for each in (from_zero, run)]
+        np.testing.assert_allclose(balances[1].work, balances[0].work, rtol=1e-5)
+        dense = pulsed(1e5, dense=True, max_steps=1024)
+        np.testing.assert_allclose(dense.evaluate(1e5 + SPAN).r, from_zero.ys.r, rtol=1e-4)
+        first = [
+            nmm.spike_peaks(MPR(), REST, t0 + 40, 2, t0=t0, stimulus=Pulse(3.0, t0 + 10, t0 + 20)).state.r
+            for t0 in (0.0, 1e5)
+        ]
+        np.testing.assert_allclose(first[1], first[0], rtol=1e-4)
+
+
+FAR = {
+    "Argument `start` must be nearer to 0": lambda: Pulse(3.0, 1.7e9 + 10, 1.7e9 + 20),
+    "moves this time by 0.4": lambda: nmm.PulseTrain(3.0, 1e7 + 0.4, 2.0, 1.0, 3),
+    "Argument `ts` must be nearer to 0": lambda: Sampled(1.7e9 + SPAN, SPAN),
+    "Argument `ts` must begin nearer to 0: the phase": lambda: simulate(
+        MPR(), REST, 1.7e9 + SPAN, stimulus=Sinusoid(1.0, 0.2)
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", FAR)
+def test_what_float32_cannot_hold_is_refused(sentence, unchecked):
+    with jax.enable_x64(False), pytest.raises(ValueError) as error:
+        FAR[sentence]()
+    assert sentence in str(error.value) and "enable x64" in str(error.value) and "\n" not in str(error.value)
+
+
+class Daily(AbstractStimulus):
+    """A user's stimulus, which knows nothing of clocks that start elsewhere."""
+
+    def __call__(self, t):
+        return jnp.where(t % 24 < 3, 2.0, 0.0)
+
+    def jumps(self):
+        return jnp.asarray([240.0, 243.0])
+
+
+class Forced(AbstractModel):
+    """A user's model, whose equations name the time."""
+
+    equations = "dr/dt = g r cos t, dv/dt = I(t)"
+    source = ""
+    g: jax.Array
+
+    def state(self, y):
+        return ClockedState(**y)
+
+    def vector_field(self, t, y, stimulus=None):
+        return ClockedState(r=self.g * y.r * jnp.cos(t), v=0 * t if stimulus is None else stimulus(t), t=jnp.ones_like(t))
+
+
+def test_models_stimuli_and_events_are_told_the_time():
+    start = {"r": jnp.asarray(1.0), "v": jnp.asarray(0.0), "t": jnp.asarray(240.0)}
+    run = simulate(Forced(jnp.ones(())), start, 240 + SPAN[:101], stimulus=Daily())
+    np.testing.assert_allclose(run.ys.r, np.exp(np.sin(240 + SPAN[:101]) - np.sin(240.0)), rtol=1e-6)
+    np.testing.assert_allclose(run.ys.v, 2 * np.minimum(SPAN[:101], 3.0), atol=1e-6)
+    run = simulate(MPR(), REST, 240 + SPAN[:101], stimulus=Daily())
+    same = simulate(MPR(), REST, SPAN[:101], stimulus=Pulse(2.0, 0.0, 3.0))
+    np.testing.assert_allclose(run.ys.r, same.ys.r, rtol=1e-6)
+    event = diffrax.Event(lambda t, y, args, **kwargs: t - 243.5, optx.Newton(1e-10, 1e-10))
+    np.testing.assert_allclose(simulate(MPR(), REST, 240 + SPAN, stimulus=Daily(), event=event).t_end, 243.5, atol=1e-8)
+    still = diffrax.Event(diffrax.steady_state_event())
+    ends = [simulate(MPR(), REST, t0 + SPAN, event=still).t_end - t0 for t0 in (0.0, 500.0)]
+    np.testing.assert_allclose(ends[1], ends[0], rtol=1e-9)
+
+
+def test_traced_times_far_from_0(from_zero):
+    with jax.enable_x64(False):
+        ts = jnp.asarray(1e5 + SPAN[::10], jnp.float32)  # whole numbers
+        ys = jax.jit(lambda ts: simulate(MPR(), REST, ts, stimulus=Pulse(3.0, 1e5 + 10, 1e5 + 20)).ys.r)(ts)
+        np.testing.assert_allclose(ys, from_zero.ys.r[::10], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_gradient_by_the_times():
+    """The start, too, has a derivative: a later start sees the pulse earlier."""
+
+    def end(t0):
+        ts = jnp.stack([t0, jnp.asarray(11.3)])
+        return simulate(MPR(), Y0, ts, stimulus=Pulse(3.0, 10.0, 20.0), rtol=1e-11, atol=1e-12).y_end.r
+
+    expected = central_difference(lambda h: np.asarray(jax.jit(end)(9.0 + h)), 0.0, 1e-4)
+    np.testing.assert_allclose(jax.grad(end)(9.0), expected, rtol=1e-6)
+
+
+# --- more than one event in a step, and derivatives that find their adjoint -------------------------------------------
+
+
+@pytest.mark.parametrize(("order", "direction"), [((5.0, -1.0), None), ((-1.0, 5.0), None), ((5.0, -1.0), (True, True))])
+def test_of_two_events_in_a_step_the_earlier_ends_the_run(order, direction):
+    conditions = tuple(lambda t, y, args, level=level, **kwargs: y.v - level for level in order)
+    given = {"solver": diffrax.Heun(), "dt0": 0.7}
+    finder = optx.Newton(1e-9, 1e-9)
+    run = simulate(MPR(eta=5.0), Y0 | {"v": -2.0}, TS, event=diffrax.Event(conditions, finder, direction), **given)
+    assert run.result == RESULTS.event_occurred and 0 < run.t_end < 0.7
+    np.testing.assert_allclose(run.y_end.v, -1.0, atol=1e-6)
+    assert [bool(each) for each in run.event_mask] == [level == -1.0 for level in order]
+    assert int(run.reached) == 1
+
+
+def last_rate(eta):
+    return simulate(MPR(eta=eta), {"r": 0.1, "v": -2.0}, np.arange(5.0)).ys.r[-1]
+
+
+def test_forward_mode_finds_its_adjoint():
+    expected = central_difference(lambda h: np.asarray(last_rate(-5.0 + h)), 0.0, 1e-3)
+    value, slope = jax.jvp(last_rate, (-5.0,), (1.0,))
+    np.testing.assert_allclose(slope, expected, rtol=1e-5)
+    np.testing.assert_allclose(value, last_rate(-5.0), rtol=1e-8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("outer", [jax.jacfwd, jax.jacrev])
+@pytest.mark.parametrize("inner", [jax.jacfwd, jax.jacrev])
+def test_second_derivatives(outer, inner):
+    """`jax.hessian` and the other three."""
+    expected = central_difference(lambda h: np.asarray(jax.grad(last_rate)(-5.0 + h)), 0.0, 1e-3)
+    np.testing.assert_allclose(outer(inner(last_rate))(-5.0), expected, rtol=1e-5)
+
+
+# --- the range of a recorded input ------------------------------------------------------------------------------------
+
+
+def test_a_traced_run_beyond_the_recorded_input_is_not_a_number():
+    """What can't be refused inside `jit` gets a result code, lane by lane."""
+    held = Sampled([0.0, 2.0], [3.0, 3.0])
+
+    def run(t1):
+        return simulate(MODEL, Y0, jnp.linspace(0.0, t1, 5), stimulus=held)
+
+    out = jax.jit(jax.vmap(run))(jnp.asarray([2.0, 4.0, 2.0 * (1 + 1e-15)]))
+    np.testing.assert_array_equal(out.result == RESULTS.successful, [True, False, True])
+    np.testing.assert_array_equal(out.result == RESULTS.input_out_of_range, [False, True, False])
+    np.testing.assert_array_equal(np.isfinite(out.ys.r), [[True] * 5, [True] * 3 + [False] * 2, [True] * 5])
+    np.testing.assert_allclose(out.ys.r[0], run(2.0).ys.r, rtol=1e-7)
+    noisy = jax.jit(lambda t1: simulate(
+        MODEL, Y0, jnp.linspace(0.0, t1, 5), stimulus=held, noise=0.1, key=jax.random.key(0), dt0=0.1
+    ))(4.0)  # fmt: skip
+    assert noisy.result == RESULTS.input_out_of_range and int(noisy.reached) == 3 and bool(jnp.isnan(noisy.y_end.r))
+
+
+def test_running_sums_are_the_times_they_mean():
+    """A few roundings are no difference: of runs, of `evaluate`, and of what sweeps sample."""
+    sums = np.cumsum(np.full(30, 0.1))
+    assert sums[-1] != 3.0
+    recorded = Sampled(np.linspace(0.0, 3.0, 31), np.ones(31))
+    run = simulate(MODEL, Y0, np.append(0.0, sums), stimulus=recorded, dense=True, max_steps=256)
+    assert run.result == RESULTS.successful
+    np.testing.assert_allclose(run.evaluate(3.0).r, run.ys.r[-1], rtol=1e-9)
+    with pytest.raises(ValueError, match="Argument `t` must lie within the run's times"):
+        run.evaluate(3.01)
+    with pytest.raises(ValueError, match="Argument `ts` must lie within the stimulus's range"):
+        simulate(MODEL, Y0, [0.0, 3.0001], stimulus=recorded)
+    observe = {"a": nmm.Samples(sums, "r"), "b": nmm.Samples(np.linspace(0.1, 3.0, 30), "r")}
+    swept = nmm.sweep(MODEL, over={"eta": [1.0]}, y0=Y0, t1=3.0, observe=observe, progress=False)
+    np.testing.assert_array_equal(swept.a.values, swept.b.values)

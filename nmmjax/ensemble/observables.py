@@ -165,7 +165,8 @@ class Samples(AbstractObservable):
         return state
 
     def finish(self, state: Any, end: End) -> dict[str, Any]:
-        where = np.searchsorted(end.sample_times, np.asarray(self.ts))
+        times = np.asarray(end.sample_times)
+        where = np.searchsorted((times[1:] + times[:-1]) / 2, np.asarray(self.ts))  # the nearest: see `merged`
         ts = jnp.asarray(np.asarray(self.ts), end.t1.dtype)
         ys = jax.tree.map(lambda each: each[where], end.samples)
         return {

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_key, as_samples, refuse_unknown, require
+from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require
 from .._identity import fresh, is_known, written
 from .._nan import nan_is_absent
 from .._parameter import Parameter, as_number, describe, parameter_table
@@ -136,8 +136,9 @@ def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) ->
     t0, t1 = float(as_number("t0", t0, "[0, inf)")), float(as_number("t1", t1, "(0, inf)"))
     require("t1", t1, f"be later than `t0` ({t0:g})", t1 > t0)
     cuts = np.unique(np.concatenate([each.grid() for each in observe.values()] + [np.zeros(0)]))
-    inside = cuts.size == 0 or (cuts[0] >= t0 and cuts[-1] <= t1)
+    inside = cuts.size == 0 or lie_within(cuts, t0, t1)
     require("ts", cuts, f"lie between `t0` ({t0:g}) and `t1` ({t1:g})", inside)
+    cuts = merged(np.clip(cuts, t0, t1))
     return Times(0.0, t0, t1, tuple(cuts.tolist()))
 
 

@@ -13,7 +13,7 @@ _LONGEST_STEP = 10.0
 
 def unit_mistake(ts: np.ndarray, r: Any, v: Any, shortest: float, longest: float, certain: bool = False) -> tuple[str, str]:
     """(column, what is wrong) of a recording that no model with τ from `shortest` to `longest` can match in its units; empty
-    if one can. Missing samples are NaN, a variable that wasn't recorded None. Only what is `certain`: not short or silent."""
+    if one can. Missing samples are NaN, a variable that wasn't recorded None. Short and silent ones aren't `certain`."""
     step, length = float(np.median(np.diff(ts))), float(ts[-1] - ts[0])
     tau = f"τ = {shortest:g}" if shortest == longest else f"τ from {shortest:g} to {longest:g}"
     if step > _LONGEST_STEP * longest:
