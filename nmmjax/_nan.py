@@ -2,14 +2,14 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import jax
 
-_Arguments, _Result = ParamSpec("_Arguments"), TypeVar("_Result")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def nan_is_absent(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+def nan_is_absent(function: _Function) -> _Function:
     """Decorator of public functions: `JAX_DEBUG_NANS` and `jax.debug_nans` don't look inside.
 
     Not if the user compiles the call: inside of `jax.jit` it is their program that is looked at.
@@ -22,4 +22,4 @@ def nan_is_absent(function: Callable[_Arguments, _Result]) -> Callable[_Argument
         with jax.debug_nans(False):
             return function(*args, **kwargs)
 
-    return quiet
+    return quiet  # pyright: ignore[reportReturnType]

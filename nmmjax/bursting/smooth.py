@@ -95,7 +95,7 @@ def spike_peaks(
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), model.state(y0))
     begin, end = (as_number(name, value).astype(dtype) for name, value in (("t0", t0), ("t1", t1)))
     if is_concrete(begin) and is_concrete(end):
-        require("t1", end, f"be later than `t0` ({float(begin):g})", float(t1) > float(t0))
+        require("t1", end, f"be later than `t0` ({float(begin):g})", bool(np.asarray(t1) > np.asarray(t0)))
     check_range(stimulus, begin, end, "t1")
     clock = None
     if is_concrete(begin) and is_concrete(end) and float(begin) != 0:  # times count from the start

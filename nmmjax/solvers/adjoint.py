@@ -4,13 +4,15 @@ from typing import Any
 
 import diffrax
 import jax
+from jax.core import Tracer
 
 
 def adjoint_for(inputs: Any) -> Any:
     """The adjoint that the derivatives at work on `inputs` go through; tracers tell forward from reverse mode."""
     kinds: set[tuple[bool, int]] = set()
-    for leaf in jax.tree.leaves(inputs):
-        while isinstance(leaf, jax.core.Tracer):
+    for each in jax.tree.leaves(inputs):
+        leaf: Any = each
+        while isinstance(leaf, Tracer):
             name, inner = type(leaf).__name__, getattr(leaf, "primal", None)
             if inner is not None:
                 backward = name == "LinearizeTracer" or type(getattr(leaf, "tangent", None)).__name__ == "JaxprTracer"

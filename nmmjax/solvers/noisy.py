@@ -143,9 +143,16 @@ def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
         times, places = ts, jnp.arange(ts.shape[0])
     known, step = (_primal(each) for each in (times, h))
     if is_concrete(known) and is_concrete(step):
-        counts = np.ceil(np.diff(np.asarray(known)) / float(step) * (1 - 1e-9)).astype(int)
+        counts = np.asarray(_counts(np.asarray(known, float), float(step), float(jnp.finfo(ts.dtype).eps), np)).astype(int)
         return times, places, int(counts[0]) if np.all(counts == counts[0]) else counts
-    return times, places, jnp.ceil(jnp.diff(known) / step * (1 - 1e-9)).astype(int)
+    return times, places, _counts(known, step, float(jnp.finfo(ts.dtype).eps), jnp).astype(int)
+
+
+def _counts(times: Any, step: Any, eps: float, xp: Any) -> Any:
+    """Steps per interval; what rounding of the times adds to an interval costs no step of its own (NumPy or JAX)."""
+    ratio = xp.diff(times) / step
+    spare = xp.minimum(1e-9 * ratio + 2 * eps * xp.max(xp.abs(times)) / step, 0.05)
+    return xp.maximum(xp.ceil(ratio - spare), xp.where(ratio > 0, 1.0, 0.0).astype(ratio.dtype))
 
 
 def _primal(x: Any) -> Any:

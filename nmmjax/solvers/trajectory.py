@@ -56,8 +56,9 @@ class Trajectory(eqx.Module):
     @property
     def stimulus_since_start(self) -> AbstractStimulus | None:
         """The stimulus on the run's clock; as it is for a model with a clock of its own."""
-        known = self.stimulus is None or self.start is None or self.model.own_clock
-        return self.stimulus if known else self.stimulus.since(self.start)
+        if self.stimulus is None or self.start is None or self.model.own_clock:
+            return self.stimulus
+        return self.stimulus.since(self.start)
 
     @property
     def fluctuation_end(self) -> Any:

@@ -130,7 +130,7 @@ def drive(
     D = white_intensity(noise)
     first, last = as_number("t0", t0), as_number("t1", t1)
     if is_concrete(first) and is_concrete(last):
-        require("t1", t1, f"be later than `t0` ({float(first):g})", float(t1) > float(t0))
+        require("t1", t1, f"be later than `t0` ({float(first):g})", bool(np.asarray(t1) > np.asarray(t0)))
     check_range(stimulus, first, last, "t1")
     dtype = population.eta.dtype if isinstance(population, MPR) else D.dtype
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
