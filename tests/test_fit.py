@@ -494,3 +494,34 @@ def test_time_constants_scale_everything(data):
     np.testing.assert_allclose(one.residuals(GUESS), twenty.residuals(slow), rtol=1e-9, atol=1e-11)
     for first, second in zip(one.stages(GUESS)[:1], twenty.stages(slow)[:1], strict=True):
         np.testing.assert_allclose(first.residuals(GUESS), second.residuals(slow), rtol=1e-9, atol=1e-11)
+
+
+def test_recordings_far_from_0_are_compared_as_those_from_0(data):
+    """In float32, too: residuals don't depend on where the clock of the recording stands."""
+    with jax.enable_x64(False):
+        model, start = nmm.MPR(), {"r": 0.1, "v": -2.0}
+        made = [
+            nmm.TrajectoryTarget(
+                t0 + np.asarray(TS),
+                r=np.asarray(data.r),
+                y0=start,
+                stimulus=nmm.Pulse(3.0, t0 + 2.0, t0 + 4.0),
+            )
+            for t0 in (0.0, 1e5)
+        ]
+        near, far = (jax.jit(lambda model, target=target: target.residuals(model))(model) for target in made)
+        np.testing.assert_allclose(far, near, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(np.asarray(made[1].ts, float), 1e5 + np.asarray(TS), atol=1e-3)
+
+
+def test_rates_in_hertz_with_times_in_milliseconds_are_refused(unchecked):
+    """The mistake that `nmmjax fit` names; with a free τ that may fit, it is none."""
+    target = nmm.TrajectoryTarget(np.arange(0.0, 100.0), r=np.linspace(1.0, 200.0, 100))
+    with pytest.raises(
+        ValueError, match=r"Argument `r` must be in the units of the model's τ .*r τ is up to 2000, beyond 100"
+    ):
+        nmm.fit(nmm.MPR(tau=10.0), free=("eta",), target=2.0 * target, starts=1)
+    target.check_units(0.01, 0.1)
+    voltage = nmm.TrajectoryTarget(np.arange(0.0, 100.0), v=np.linspace(-70.0, -50.0, 100))
+    with pytest.raises(ValueError, match="Argument `v` must be in the units"):
+        nmm.fit(nmm.MPR(tau=10.0), free=("eta",), target=voltage, starts=1)

@@ -17,6 +17,10 @@ def stopped():
     return nmm.simulate(BISTABLE, REST, np.linspace(0.0, 10.0, 11), stimulus=PULSE, max_steps=16)
 
 
+def settled(y):
+    return nmm.simulate(BISTABLE, y, [0.0, 200.0], rtol=1e-11, atol=1e-13).y_end
+
+
 CALLS = {
     "simulate": stopped,
     "find_spikes": lambda: nmm.find_spikes(stopped()),
@@ -31,9 +35,9 @@ CALLS = {
     "network landscape": lambda: nmm.energy_landscape(nmm.mutual_inhibition()),
     "continue_branch": lambda: nmm.continue_branch(BISTABLE, "eta", (-8.0, 0.0)),
     "escape_rate": lambda: nmm.escape_rate(BISTABLE, 0.5, REST),
-    "minimal_pulse": lambda: nmm.minimal_pulse(BISTABLE, start=REST, end=UP, duration=1.0),
+    "minimal_pulse": lambda: nmm.minimal_pulse(BISTABLE, start=settled(REST), end=settled(UP), duration=1.0),
     "basin_map": lambda: nmm.basin_map(
-        BISTABLE, attractors=[REST, UP], over={"r": np.array([0.1, 1.0]), "v": np.array([-1.0])}
+        BISTABLE, attractors=[settled(REST), settled(UP)], over={"r": np.array([0.1, 1.0]), "v": np.array([-1.0])}
     ),
     "find_bursts": lambda: nmm.find_bursts(stopped()),
     "spike_peaks": lambda: nmm.spike_peaks(BISTABLE, REST, 5.0, 3, stimulus=PULSE),

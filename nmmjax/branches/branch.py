@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import ComplexValues, Values, is_concrete
 from .system import System
@@ -81,9 +82,11 @@ class SpecialPoints(eqx.Module):
     def _inner(self) -> tuple[Any, ...]:
         return self.kind, self.parameters, self.state, self.omega, self.lyapunov, self.branch, self.position
 
+    @nan_is_absent
     def __getitem__(self, index: Any) -> "SpecialPoints":
         return SpecialPoints(self.system, *jax.tree.map(lambda each: each[index], self._inner))
 
+    @nan_is_absent
     def __str__(self) -> str:
         if not is_concrete(self.kind) or np.ndim(self.kind) > 1:
             return f"SpecialPoints of {', '.join(self.system.names)}, shape {self.kind.shape}"
@@ -164,6 +167,7 @@ class Branch(eqx.Module):
 
         return branch_to_xarray(self)
 
+    @nan_is_absent
     def __str__(self) -> str:
         name = self.system.names[0]
         if not is_concrete(self.parameter) or self.parameter.ndim != 2:

@@ -77,6 +77,7 @@ class BifurcationCurve(eqx.Module):
 
         return curve_to_xarray(self)
 
+    @nan_is_absent
     def __str__(self) -> str:
         first, second = self.system.names
         what = "folds" if self.kind == "LP" else "Hopf points"

@@ -96,6 +96,7 @@ class CycleBranch(eqx.Module):
 
         return cycles_to_xarray(self)
 
+    @nan_is_absent
     def __str__(self) -> str:
         name = self.system.names[0]
         if not is_concrete(self.parameter) or self.parameter.ndim != 1:
