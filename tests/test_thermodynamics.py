@@ -120,7 +120,7 @@ BAD = [
     ({"noise": OrnsteinUhlenbeck(0.1, 1.0)}, "`noise` must be white noise"),
     ({"lanes": 1}, "`lanes` must be an integer ≥ 2"),
     ({"t1": 0.0}, "`t1` must be later than `t0` (0)"),
-    ({"key": 3}, "`key` must be a random key"),
+    ({"key": 3}, "`key` must be one random key"),
     ({"stimulus": 0.5}, "`stimulus` must be a stimulus"),
     ({"population": MPR(Delta=0.0)}, "Δ"),
 ]
@@ -142,3 +142,16 @@ def test_crooks_refuses_the_same_direction_twice(runs, unchecked):
         crooks(runs[False], other)
     with pytest.raises(ValueError, match="`work` must be an array"):
         jarzynski([1.0], 1.0)
+
+
+@pytest.mark.slow
+def test_protocols_far_from_0_in_float32():
+    """Work and heat don't depend on where the protocol's clock stands."""
+    with jax.enable_x64(False):
+        model = MPR(eta=1.0, J=4.0, Delta=0.5)
+        runs = [
+            drive(model, Ramp(0.5, t0, t0 + 1), 0.3, jax.random.key(0), t0=t0, t1=t0 + 1, lanes=16, dt0=0.05)
+            for t0 in (0.0, 1e5)
+        ]
+        np.testing.assert_allclose(runs[1].work, runs[0].work, rtol=1e-5)
+        assert float(runs[1].t0) == 1e5
