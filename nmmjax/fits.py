@@ -90,8 +90,6 @@ def fit(
     require("polish", polish, "be given, or an `optimizer`", polish is not None or optimizer is not None)
     if polish == "levenberg-marquardt" and not goal.has_residuals:
         polish = "bfgs"
-    rule = "be another one for a target that reverse mode doesn't go through: L-BFGS searches along lines by it"
-    require("polish", polish, rule, polish != "bfgs" or goal.reversible)
     if polish == "levenberg-marquardt":
         rule = f'be "bfgs" or None for more than {_LARGEST_JACOBIAN} free numbers ({parameters.size})'
         require("polish", polish, rule, parameters.size <= _LARGEST_JACOBIAN)

@@ -212,7 +212,8 @@ def run(
     try:
         return gather(pool.map(work, range(len(calls))) if len(calls) > 1 else [work(0)])
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
+        if len(calls) > 1:  # a single call doesn't use the pool, which others may
+            pool.shutdown(wait=False, cancel_futures=True)
         raise
 
 

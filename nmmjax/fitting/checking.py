@@ -12,7 +12,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._types import Values
-from .descent import FORWARD_LIMIT
+from .modes import REFUSALS
 from .parametrization import Parametrization, parametrize
 from .target import AbstractTarget, TargetSum, as_target
 
@@ -133,8 +133,6 @@ def check_gradient(
         for mode, why in (("forward", forward_failed), ("reverse", reverse_failed))
         if why is not None
     ]
-    if forward is None and reverse is not None and len(labels) <= FORWARD_LIMIT:
-        notes.append(f"fits of up to {FORWARD_LIMIT} numbers need forward mode")
     return GradientCheck(
         labels,
         table.loss,
@@ -153,7 +151,7 @@ def _differentiate(value: Any, start: Values, mode: Any) -> tuple[np.ndarray | N
     """The gradient by one mode, or why there is none."""
     try:
         return np.asarray(eqx.filter_jit(mode(value))(start), float), None
-    except (TypeError, ValueError, NotImplementedError, jax.errors.JAXTypeError) as error:
+    except REFUSALS as error:
         # Whether the loss itself can be computed is not a question of modes: then its own error is the one to see.
         jax.eval_shape(value, start)
         text = str(error).strip().splitlines()

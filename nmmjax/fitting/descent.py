@@ -9,7 +9,7 @@ start carries its own λ, optimiser state and code; one that turns NaN keeps its
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -19,10 +19,10 @@ import numpy as np
 import optax
 
 from .._types import Scalar, Values
+from .modes import FORWARD_LIMIT, value_and_slope
 from .parametrization import Parametrization
-from .target import AbstractTarget
+from .target import AbstractTarget, TargetSum
 
-FORWARD_LIMIT = 24  # free numbers up to which losses are differentiated by forward mode
 RUNNING, CONVERGED, STOPPED, STALLED, NON_FINITE = -1, 0, 1, 2, 3
 MEANINGS = {
     CONVERGED: "converged",
@@ -64,15 +64,37 @@ class Problem(eqx.Module):
         if self.target.blockwise:
             normal = self.normal(z, refine)
             return normal.loss, jnp.concatenate([normal.b, normal.b_own.reshape(-1)])
-        if z.size > FORWARD_LIMIT and self.target.reversible:
-            return jax.value_and_grad(lambda z: self.loss(z, refine))(z)
+        parts = [value_and_slope(each, z) for each in self._terms(refine)]
+        return sum(value for value, _ in parts), sum(slope for _, slope in parts)  # pyright: ignore[reportReturnType]
 
-        def both(z: Values) -> tuple[Scalar, Scalar]:
-            loss = self.loss(z, refine)
-            return loss, loss
+    def _terms(self, refine: Any) -> list[Callable[[Values], Scalar]]:
+        """The summands of the loss as functions of z: not every mode of differentiation goes through every one of them."""
 
-        slope, loss = jax.jacfwd(both, has_aux=True)(z)
-        return loss, slope
+        def term(part: AbstractTarget, weight: Any, own: slice) -> Callable[[Values], Scalar]:
+            def loss(z: Values) -> Scalar:
+                p, unknowns = self.split(z)
+                value = part.loss(self.parameters.model(self.model, p), unknowns[own], refine)
+                return value if weight is None else weight.astype(value.dtype) * value
+
+            return loss
+
+        if not isinstance(self.target, TargetSum):
+            return [lambda z: self.loss(z, refine)]
+        sizes = [len(part.unknown_names(self.model)) for _, part in self.target.parts]
+        ends = np.cumsum(sizes)
+        pieces = [slice(int(end - size), int(end)) for size, end in zip(sizes, ends, strict=True)]
+        found = [term(part, weight, own) for (weight, part), own in zip(self.target.parts, pieces, strict=True)]
+        return [*found, lambda z: jnp.sum(self.prior_residuals(self.split(z)[0]) ** 2) / 2]
+
+    def searched(self, z: Values) -> Scalar:
+        """The loss with a derivative by reverse mode, whatever mode goes through it."""
+
+        @jax.custom_vjp
+        def loss(z: Values) -> Scalar:
+            return self.loss(z)
+
+        loss.defvjp(lambda z: self.gradient(z), lambda slope, seed: (seed * slope,))
+        return loss(z)
 
     def normal(self, z: Values, refine: Any = 1) -> "Normal":
         """The normal equations at z."""
@@ -284,8 +306,9 @@ class Gradient:
 
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Of one start: its state after `count` updates, and the loss at each."""
-        problem, refine = self.structure.fill(base), steps
-        z = values["z"]
+        problem, z = self.structure.fill(base), values["z"]
+        # Loops of known length, which reverse mode needs; one of any length is compiled faster.
+        refine = 1 if z.size > FORWARD_LIMIT else steps
         inner = [values[f"state{k}"] for k in range(len([each for each in self.states.rest if each is None]))]
         history = jnp.full((self.count,), jnp.inf, z.dtype)
         carry = (0, z, inner, values["best"], values["loss"], values["waited"], values["code"], history)
@@ -308,7 +331,7 @@ class Gradient:
                     z,
                     value=loss,
                     grad=slope,
-                    value_fn=lambda z: problem.loss(z, refine),
+                    value_fn=problem.searched,
                 )
             still = jnp.max(jnp.abs(slope)) <= 1e-13 * (1 + jnp.abs(loss))
             # Where the loss is not finite the run goes back to the best point, half the step being lost with it.
