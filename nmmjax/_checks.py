@@ -90,6 +90,7 @@ def as_array(value: Any) -> Any:
         return value
     if isinstance(value, (bool, str, bytes, complex)):
         return value
+    value = as_samples(value)
     try:
         array = value if isinstance(value, jax.Array) else np.asarray(value)
         if array.dtype.kind not in "iuf":
@@ -100,7 +101,12 @@ def as_array(value: Any) -> Any:
 
 
 def as_samples(value: Any) -> Any:
-    """Recorded values as they are, but with NaN where a masked array, or one in a list, masks them."""
+    """Recorded values as they are, but with NaN where a masked array, or one in a list, masks them, and for a table's NA."""
+    if hasattr(value, "to_numpy") and not hasattr(value, "dims"):  # a column or table of pandas
+        try:
+            return value.to_numpy(dtype=float, na_value=np.nan)
+        except (TypeError, ValueError):
+            return value
     if isinstance(value, (list, tuple)) and any(isinstance(each, np.ma.MaskedArray) for each in value):
         value = np.ma.array(value)
     if not isinstance(value, np.ma.MaskedArray):

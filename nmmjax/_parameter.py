@@ -95,7 +95,8 @@ def check(declaration: Parameter, value: Any) -> None:
     number = "a number" if tuple(ndims) == (0,) else f"an array of numbers with {axes}"
     is_float = isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
     require(name, value, f"be {number}", is_float)
-    hint = " (use `jax.vmap` over the model for many values)" if tuple(ndims) == (0,) else ""
+    many = " (use `jax.vmap` over the model for many values, and `per_node` for those of a network's nodes)"
+    hint = many if tuple(ndims) == (0,) else ""
     require(name, value, f"be {number}{hint}", value.ndim in ndims)
     if is_concrete(value):
         concrete = np.asarray(value)
@@ -144,6 +145,17 @@ def check_parameters(module: Any) -> None:
     """Check every declared parameter of an instance; call it from `__check_init__`."""
     for declaration in parameters(module).values():
         check(declaration, getattr(module, declaration.name))
+
+
+def dtype_of(module: Any) -> Any:
+    """The float dtype of a module's arrays, the widest if there are several, the default one if there are none."""
+    dtypes = {leaf.dtype for leaf in jax.tree.leaves(module) if eqx.is_inexact_array(leaf)}
+    return jnp.result_type(*dtypes) if dtypes else float_dtype()
+
+
+def with_dtype(module: Any, dtype: Any) -> Any:
+    """The module with all its float arrays in one dtype."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, module)
 
 
 def with_arrays(module: Any) -> Any:

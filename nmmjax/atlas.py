@@ -18,7 +18,7 @@ from .ensemble.burst_observable import BurstCount
 from .ensemble.channels import Problem
 from .ensemble.plan import Build, labels, sweepable
 from .mechanics.spike import PROMINENCE
-from .models.base import State
+from .models.base import State, takes_model
 from .models.mpr import MPR
 from .models.stimulus import Constant
 from .sweeping import sweep
@@ -32,6 +32,7 @@ _RINGING_DOWN = 0.8  # rise of the last spike relative to the first, below which
 
 
 @nan_is_absent
+@takes_model
 def burst_atlas(
     model: MPR,
     over: Mapping[str, Any],

@@ -14,13 +14,14 @@ from ._checks import as_count, as_key, require
 from ._files import as_new_file
 from ._identity import fresh, written
 from ._nan import nan_is_absent
+from ._parameter import dtype_of, with_dtype
 from .fitting.memory import Memory
 from .fitting.parametrization import Parametrization, attribute, parametrize
 from .fitting.result import Fitted
 from .fitting.search import Method, Search, inverses_of, values_of
 from .fitting.target import as_target
 from .fitting.units import time_constants
-from .models.base import AbstractModel
+from .models.base import AbstractModel, as_model
 from .progress import Progress
 
 _LARGEST_JACOBIAN = 512  # free numbers of a fit by Levenberg–Marquardt
@@ -73,11 +74,11 @@ def fit(
     Neural Comput. 36:2030 (2024), for the problem by which it is measured.
     """
     began = time.perf_counter()
-    require("model", model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
+    model = as_model(model)
     if store is not None:
         store = as_new_file(store, "store")
     require("name", name, "be a text", isinstance(name, str))
-    goal = fresh(as_target(target))
+    goal = with_dtype(fresh(as_target(target)), dtype_of(model))
     goal.check(model)
     parameters = parametrize(model, free, bounds)
     goal.check_units(*time_constants(model, free, bounds))

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
+from ._absent import nan_unless
 from ._checks import as_array, as_count, require
 from ._nan import nan_is_absent
 from ._parameter import as_number
@@ -25,7 +26,7 @@ from ._results import RESULTS
 from ._types import Real, Scalar, Values, is_concrete
 from .mechanics.coordinates import from_qqdot
 from .mechanics.energy import potential_energy
-from .models.base import State
+from .models.base import State, takes_model
 from .models.mpr import MPR
 
 # The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6; orbits that leave it count as open.
@@ -80,6 +81,7 @@ class Orbit(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Orbit:
     """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.
 
@@ -100,6 +102,7 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
 
 
 @nan_is_absent
+@takes_model
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
     """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost.
 
@@ -110,6 +113,7 @@ def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimul
 
 
 @nan_is_absent
+@takes_model
 def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
     """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
 
@@ -130,6 +134,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
 
 
 @nan_is_absent
+@takes_model
 def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
     """The sustained oscillation predicted by the energy balance D(E*) = 0: amplitude and period (needs gap junctions).
 
@@ -192,7 +197,7 @@ def _well(level: _Level, near: Scalar) -> Scalar:
     target = jnp.where(jnp.isfinite(target), target, grid[-1])
     distance = jnp.where(minimum, jnp.abs(grid[1:-1] - target), jnp.inf)
     x = _root(lambda x, level: level.slope(x), grid[jnp.argmin(distance) + 1], level)
-    return jnp.where(jnp.any(minimum), x, jnp.nan)
+    return nan_unless(jnp.any(minimum), x)
 
 
 def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar, Scalar]:
@@ -214,7 +219,7 @@ def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar
         return args[0].value(x) - args[1]
 
     ends = jax.vmap(lambda start: _root(excess, start, (level, energy)))(starts)
-    ends = jnp.where(exists, ends, jnp.nan)
+    ends = nan_unless(exists, ends)
     return ends[0], ends[1]
 
 
@@ -291,7 +296,7 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
         # One Newton step finishes the root and carries its derivative (implicit function theorem).
         half = low - excess(low, *args) / slope
         found = (half > 0) & (half < most) & (value_low < 0) & (value_high > 0)
-        after = jnp.where(jax.lax.stop_gradient(found), energy - half, jnp.nan)
+        after = nan_unless(jax.lax.stop_gradient(found), energy - half)
         return after, after
 
     energy = level.value(x0)
@@ -391,4 +396,4 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
     widest = (jnp.asarray(1e-3, current.dtype), jnp.asarray(8.0, current.dtype), jnp.array(True))
     lower, upper, exists = jax.lax.fori_loop(0, 2, zoom, widest)
     x = _root(net_loss, jnp.where(exists, well + (lower + upper) / 2, well + 1), (level, well))
-    return _orbit_at(level, well, jnp.where(exists, level.value(x), jnp.nan))
+    return _orbit_at(level, well, nan_unless(exists, level.value(x)))

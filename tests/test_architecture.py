@@ -16,9 +16,8 @@ import nmmjax
 
 ROOT = Path(nmmjax.__file__).parent
 LAYERS = {  # first part of the module's name below nmmjax
-    **dict.fromkeys(
-        ["_types", "_checks", "_files", "_identity", "_nan", "_optional", "_parameter", "_results", "_table"], 0
-    ),
+    **dict.fromkeys(["_types", "_absent", "_checks", "_files", "_identity", "_nan"], 0),
+    **dict.fromkeys(["_optional", "_parameter", "_results", "_table"], 0),
     "models": 1,
     "mechanics": 2,
     "solvers": 3,

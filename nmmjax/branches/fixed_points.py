@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._checks import require
+from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Values, is_concrete
 from ..bursting.frozen import find_equilibria
+from ..models.base import takes_model
 from ..models.mpr import MPR
 from .arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
 from .branch import Branch
@@ -41,6 +42,7 @@ class Options(NamedTuple):
 
 
 @nan_is_absent
+@takes_model
 def continue_branch(
     model: Any,
     parameter: str,
@@ -83,10 +85,8 @@ def continue_branch(
     if y0 is not None and is_concrete(value) and is_concrete(bounds):
         inside = bool(bounds[0] <= value <= bounds[1])
         require(parameter, value, f"start within the bounds, ({bounds[0]:g}, {bounds[1]:g})", inside)
-    max_step = as_number("max_step", max_step, "(0, 1]")
-    for name, number, least in (("max_points", max_points, 2), ("max_branches", max_branches, 1)):
-        require(name, number, f"be an integer ≥ {least}", isinstance(number, int) and number >= least)
-    options = Options(bool(crossing), max_points, max_branches)
+    max_step = as_number("max_step", max_step, "(0, 1]").astype(value.dtype)
+    options = Options(bool(crossing), as_count("max_points", max_points, 2), as_count("max_branches", max_branches))
     return _continue(system, bounds, max_step, y0 is None, options)
 
 
@@ -124,7 +124,7 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
         guesses = guesses.reshape(-1, guesses.shape[-1])
     else:
         p = system.value()
-        guesses = jnp.append(settle_down(system, ravel_pytree(system.like)[0], p[None]), p)[None]
+        guesses = jnp.append(fixed_point_near(system, ravel_pytree(system.like)[0], p[None]), p)[None]
 
     def settle(guess: Values) -> Values:
         fixed = jnp.zeros_like(guess).at[-1].set(1.0)
@@ -139,6 +139,33 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
 def _rest_states(model: MPR) -> Values:
     """All fixed points of one population as flat states, `(5, n)`, NaN where there are fewer."""
     return jax.vmap(lambda y: ravel_pytree(y)[0])(find_equilibria(model).state)
+
+
+def fixed_point_near(system: System, u: Values, p: Values) -> Values:
+    """A fixed point near u: where implicit Euler steps come to rest, else where Newton's method leads, damped or plain."""
+    found = jnp.stack([settle_down(system, u, p), newton(system, u, p, True), newton(system, u, p, False)])
+    residual = jax.vmap(lambda u: jnp.linalg.norm(system(u, p)))(found)
+    size = jnp.maximum(1, jnp.max(jnp.abs(found), axis=1))
+    at_rest = residual < jnp.finfo(u.dtype).eps ** 0.375 * size  # 1e-6 in double precision; false for NaN
+    return found[jnp.argmax(at_rest)]
+
+
+def newton(system: System, u: Values, p: Values, damped: bool) -> Values:
+    """Newton's method from u; damped, a step is halved until it lowers |f|."""
+    step = lambda u: jnp.linalg.solve(system.jacobian(u, p), -system(u, p))
+
+    def one(carry: tuple[Values, Any]) -> tuple[Values, Any]:
+        u, k = carry
+        move, before = step(u), jnp.linalg.norm(system(u, p))
+        if not damped:
+            return u + move, k + 1
+        shares = 0.5 ** jnp.arange(20, dtype=u.dtype)
+        after = jax.vmap(lambda share: jnp.linalg.norm(system(u + share * move, p)))(shares)
+        lower = after < (1 - 1e-4 * shares) * before
+        return u + jnp.where(jnp.any(lower), shares[jnp.argmax(lower)], 0) * move, k + 1
+
+    more = lambda carry: (carry[1] < 60) & (jnp.linalg.norm(system(carry[0], p)) > 1e-12)
+    return jax.lax.while_loop(more, one, (u, jnp.zeros((), jnp.int32)))[0]
 
 
 def settle_down(system: System, u: Values, p: Values) -> Values:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._nan import nan_is_absent
+from ..models.base import takes_model
 from .branch import LABELS, SpecialPoints
 from .events import frequency_and_lyapunov
 from .special import solve_special
@@ -15,6 +16,7 @@ from .system import System, as_system
 
 
 @nan_is_absent
+@takes_model
 def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
     """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
 
@@ -27,6 +29,7 @@ def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any]
 
 
 @nan_is_absent
+@takes_model
 def find_hopf(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
     """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from .._absent import nan_unless
 from .._types import ComplexValues, Scalar, Values
 from .arclength import root
 from .system import System
@@ -94,7 +95,7 @@ def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Valu
         psi = jnp.linalg.svd(still.jacobian(*fixed))[0][:, -1]
         slope = jax.jacfwd(still, argnums=1)(*fixed)[:, 0]
         good &= jnp.abs(psi @ slope) > 1e-5 * jnp.linalg.norm(slope)
-    return jnp.where(good, u, jnp.nan), jnp.where(good, p, jnp.nan), jnp.where(good, kappa, jnp.nan)
+    return nan_unless(good, u), nan_unless(good, p), nan_unless(good, kappa)
 
 
 def crossing_tangent(system: System, x: Values, tangent: Values, scale: Values) -> Values:

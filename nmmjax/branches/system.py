@@ -10,7 +10,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._checks import as_array, require
-from .._parameter import parameter_table
+from .._parameter import dtype_of, parameter_table, with_dtype
 from .._types import Values, float_dtype, is_concrete
 from ..models.base import AbstractModel
 
@@ -101,7 +101,7 @@ def as_system(model: Any, parameter: Any, y0: Any, parameters: Mapping[str, Any]
         require("parameters", parameters, "be None for a model, which has its own", parameters is None)
         require("model", type(model).__name__, "run on physical time", not model.own_clock)
         check_name(model, parameter)
-        return System(model, model.state(y0), (parameter,))
+        return System(model, with_dtype(model.state(y0), dtype_of(model)), (parameter,))
     require("model", model, "be a model or a function `field(y, parameters)`", callable(model))
     require("parameters", parameters, "be a mapping of names to numbers", isinstance(parameters, Mapping))
     assert isinstance(parameters, Mapping)

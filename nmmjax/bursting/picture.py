@@ -17,6 +17,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.adaptation import SynapticDepression
+from ..models.base import takes_model
 from ..models.mpr import MPR
 from .frozen import (
     GRID,
@@ -178,6 +179,7 @@ class SlowFast(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def slow_fast(
     model: MPR,
     *,

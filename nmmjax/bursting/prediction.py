@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._absent import nan_unless
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
@@ -21,7 +22,7 @@ from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.rest import cusp_rate
 from ..mechanics.spike import PROMINENCE
-from ..models.base import SLOW, State, as_state
+from ..models.base import SLOW, State, as_state, takes_model
 from ..models.mpr import MPR
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
@@ -95,6 +96,7 @@ class BurstCycle(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> BurstCycle:
     """The burst cycle of a population with slow terms from its parameters alone: no run, no fast solve.
 
@@ -118,6 +120,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
 
 
 @nan_is_absent
+@takes_model
 def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
 
@@ -129,6 +132,7 @@ def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes
 
 
 @nan_is_absent
+@takes_model
 def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """`count` successive spike peaks of a burst from the first one, a state `y` with r at the peak and slow variables.
 
@@ -142,6 +146,7 @@ def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> P
 
 
 @nan_is_absent
+@takes_model
 def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     """Predicted peaks beside those of `find_bursts(run)`, as an `xarray.Dataset` with the same burst and spike numbers.
 
@@ -193,7 +198,7 @@ def _beside(model: MPR, current: Scalar, peak: State, trough: State, onset: Stat
         return rate(first_peak(land, q, speed, s)), _undamped(land, q, speed, s)
 
     def rate(turn: Turn) -> Values:
-        return jnp.where(turn.exists, 2 / (model.tau * turn.q**2), jnp.nan)
+        return nan_unless(turn.exists, 2 / (model.tau * turn.q**2))
 
     single, naive = jax.vmap(jax.vmap(from_trough))(trough)
     first_single, first_naive = jax.vmap(from_onset)(onset)
@@ -272,7 +277,7 @@ def _spikes_of(land: Moving, turns: Turn) -> PredictedSpikes:
     missing = jnp.asarray([jnp.nan], turns.q.dtype)
 
     def known(values: Values) -> Values:
-        return jnp.where(turns.exists, values, jnp.nan)
+        return nan_unless(turns.exists, values)
 
     def before(values: Values) -> Values:
         return jnp.concatenate([missing, values])
@@ -300,7 +305,7 @@ def _peak(model: MPR, y: State, current: Scalar) -> PredictedSpikes:
     turn = choose(slowly, _rise(land, q, s), first_peak(land, q, speed, s))
     one = jax.tree.map(lambda each: each[None], turn)
     found = _spikes_of(land, one)
-    return eqx.tree_at(lambda each: (each.trough,), found, (jnp.where(slowly, y.r, jnp.nan)[None],))
+    return eqx.tree_at(lambda each: (each.trough,), found, (nan_unless(slowly, y.r)[None],))
 
 
 @eqx.filter_jit
@@ -329,7 +334,7 @@ def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
     _, omega = land.oscillation(well, s)
 
     def known(value: Values) -> Values:
-        return jnp.where(exists, value, jnp.nan)
+        return nan_unless(exists, value)
 
     count = jnp.where(exists, spikes.count, 0)
     last = spikes.time[jnp.maximum(count - 1, 0)]

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 
+from .._absent import nan_unless
 from .._checks import as_array, as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, check_range
 from ..solvers.clock import clock_of
@@ -65,6 +66,7 @@ class _Search(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def spike_peaks(
     model: MPR,
     y0: Any,
@@ -122,7 +124,7 @@ def spike_peaks(
         value, rate = jax.jvp(slope, (y,), (flow,))
         shift = jnp.where(known, -value / jnp.where(known, rate, 1), 0)
         t, y = at + shift, jax.tree.map(lambda leaf, rate: leaf + shift * rate, y, flow)
-        return (t, y), jax.tree.map(lambda leaf: jnp.where(known, leaf, jnp.nan), (t, y))
+        return (t, y), jax.tree.map(lambda leaf: nan_unless(known, leaf), (t, y))
 
     _, turns = jax.lax.scan(to_turn, (begin, start), jnp.stack([troughs, peaks], axis=1).ravel())
     if clock is not None:

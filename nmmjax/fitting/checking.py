@@ -11,7 +11,9 @@ import numpy as np
 
 from .._checks import as_count, require
 from .._nan import nan_is_absent
+from .._parameter import dtype_of, with_dtype
 from .._types import Values
+from ..models.base import as_model
 from .modes import REFUSALS
 from .parametrization import Parametrization, parametrize
 from .target import AbstractTarget, TargetSum, as_target
@@ -101,7 +103,8 @@ def check_gradient(
     Raises `ValueError` for names that don't exist and a loss that isn't one number. Use it before a fit that doesn't move.
     Source of the extrapolation: Ridders, Adv. Eng. Softw. 4:75 (1982).
     """
-    target = as_target(loss)
+    model = as_model(model)
+    target = with_dtype(as_target(loss), dtype_of(model))
     target.check(model)
     parameters = parametrize(model, free, bounds)
     x = parameters.read(model)

@@ -14,6 +14,7 @@ import numpy as np
 from .._checks import require
 from .._types import Values
 from .descent import Normal, Problem
+from .modes import REFUSALS
 
 _FLAT = 1e-13  # eigenvalues below this share of the largest, every parameter's information being 1, are rounding
 _NAMED = 0.15  # entries of a direction, its longest being 1, that are worth a word
@@ -185,9 +186,25 @@ def _normal(problem: Problem, z: Values, refine: Any) -> Normal:
     return problem.normal(z, refine)
 
 
-@eqx.filter_jit
 def _hessian(problem: Problem, z: Values, refine: int) -> Values:
+    """By forward mode over the gradient, or by its differences if only reverse mode goes through the loss."""
+    try:
+        return _hessian_by_forward(problem, z, refine)
+    except REFUSALS:
+        step = jnp.finfo(z.dtype).eps ** (1 / 3) * jnp.maximum(1, jnp.abs(z))
+        shifts = jnp.diag(step)
+        rows = (_gradients(problem, z + shifts) - _gradients(problem, z - shifts)) / (2 * step[:, None])
+        return (rows + rows.T) / 2
+
+
+@eqx.filter_jit
+def _hessian_by_forward(problem: Problem, z: Values, refine: int) -> Values:
     return jax.jacfwd(lambda z: problem.gradient(z, refine)[1])(z)
+
+
+@eqx.filter_jit
+def _gradients(problem: Problem, z: Values) -> Values:
+    return jax.vmap(lambda z: problem.gradient(z)[1])(z)
 
 
 def identifiability(fitted: Any) -> Identifiability:

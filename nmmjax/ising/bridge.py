@@ -29,6 +29,7 @@ from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..landscape.potential import network_potential, scaling_of
 from ..landscape.survey import energy_landscape
+from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, per_node
 from ..models.noise import white_intensity
@@ -51,6 +52,7 @@ class TwoStates(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def pass_rates(network: Network) -> Values:
     """Rates r (n,) between the two states of every node: its pass under the input of the others at the middle of theirs.
 
@@ -60,6 +62,7 @@ def pass_rates(network: Network) -> Values:
 
 
 @nan_is_absent
+@takes_model
 def predict_ising(network: Network, noise: Any) -> IsingModel:
     """The Ising model (h, J) of a network's recordings, from its parameters: no run, no fit.
 
@@ -257,6 +260,7 @@ class LandscapeComparison:
 
 
 @nan_is_absent
+@takes_model
 def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> LandscapeComparison:
     """Where a network's landscape Ψ and the Ising landscape of its recordings agree, and by which temperature they differ.
 

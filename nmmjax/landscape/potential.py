@@ -21,13 +21,14 @@ import numpy as np
 from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import ComplexValues, Values, is_concrete
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.network import Network
 from ..models.stimulus import Constant
 from .symmetry import Symmetry, symmetry_of
 
 
 @nan_is_absent
+@takes_model
 def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
     """Ψ at rates r (…, n), with a constant input of shape () or (n,): the energy landscape of the whole network.
 

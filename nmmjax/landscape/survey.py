@@ -4,9 +4,10 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .._absent import nan_unless
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
 from .descent import polish
@@ -16,6 +17,7 @@ from .potential import state_at, with_input
 
 
 @nan_is_absent
+@takes_model
 def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
     """The states at which a population or network can rest, the passes between them, and how high they are.
 
@@ -51,6 +53,7 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
 
 
 @nan_is_absent
+@takes_model
 def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
     """The fixed point of a network near the state `y0`, by Newton's method on the rates; NaN where it doesn't converge.
 
@@ -61,4 +64,4 @@ def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
     y0 = network.state(y0)
     tilted = with_input(network, stimulus)
     x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y0.r))
-    return state_at(tilted, jnp.where(fine, x, jnp.nan))
+    return state_at(tilted, nan_unless(fine, x))

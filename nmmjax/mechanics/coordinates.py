@@ -19,21 +19,24 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
-from ..models.base import State, as_state
+from ..models.base import State, as_state, takes_model
 from ..models.mpr import MPR
 
 
+@takes_model
 def to_wv(model: MPR, y: Any) -> tuple[Values, Values]:
     """(r, v) → (w, v) with w = 1/(τ r); canonical in time t/τ."""
     y = as_state(y)
     return 1 / (model.tau * y.r), y.v
 
 
+@takes_model
 def from_wv(model: MPR, w: Values, v: Values) -> State:
     """(w, v) → (r, v)."""
     return State(r=1 / (model.tau * w), v=v)
 
 
+@takes_model
 def to_qp(model: MPR, y: Any) -> tuple[Values, Values]:
     """(r, v) → (q, p) with q = √(2/(τ r)), p = −v q."""
     y = as_state(y)
@@ -41,6 +44,7 @@ def to_qp(model: MPR, y: Any) -> tuple[Values, Values]:
     return q, -y.v * q
 
 
+@takes_model
 def from_qp(model: MPR, q: Values, p: Values) -> State:
     """(q, p) → (r, v)."""
     return State(r=2 / (model.tau * q**2), v=-p / q)
@@ -56,34 +60,40 @@ def vector_potential(model: MPR, q: Values) -> Values:
     return A
 
 
+@takes_model
 def to_qqdot(model: MPR, y: Any) -> tuple[Values, Values]:
     """(r, v) → (q, q̇), q̇ the derivative with respect to t/τ."""
     q, p = to_qp(model, y)
     return q, p - vector_potential(model, q)
 
 
+@takes_model
 def from_qqdot(model: MPR, q: Values, qdot: Values) -> State:
     """(q, q̇) → (r, v)."""
     return from_qp(model, q, qdot + vector_potential(model, q))
 
 
+@takes_model
 def to_riccati(model: MPR, y: Any) -> ComplexValues:
     """(r, v) → W = π τ r + i v."""
     y = as_state(y)
     return jax.lax.complex(jnp.pi * model.tau * y.r, y.v)
 
 
+@takes_model
 def from_riccati(model: MPR, W: ComplexValues) -> State:
     """W → (r, v)."""
     return State(r=W.real / (jnp.pi * model.tau), v=W.imag)
 
 
+@takes_model
 def to_kuramoto(model: MPR, y: Any) -> ComplexValues:
     """(r, v) → the Kuramoto order parameter Z = (1 − W*)/(1 + W*)."""
     W = jnp.conj(to_riccati(model, y))
     return (1 - W) / (1 + W)
 
 
+@takes_model
 def from_kuramoto(model: MPR, Z: ComplexValues) -> State:
     """Z → (r, v)."""
     return from_riccati(model, jnp.conj((1 - Z) / (1 + Z)))

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Real, Values
-from ..models.base import State, as_state
+from ..models.base import State, as_state, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
 from .coordinates import to_qqdot
@@ -38,6 +38,7 @@ def _fast(model: MPR | Network, y: State) -> MPR:
     return model.frozen(y)
 
 
+@takes_model
 def kinetic_energy(model: MPR | Network, y: Any) -> Values:
     """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R where Δ = g = k = 0. Zero at every peak and trough of r."""
     y = as_state(y)
@@ -45,6 +46,7 @@ def kinetic_energy(model: MPR | Network, y: Any) -> Values:
     return qdot**2 / 2
 
 
+@takes_model
 def potential_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """V(r) = U(q) + I/R; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
@@ -55,6 +57,7 @@ def potential_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Valu
     return fast.potential(_position(fast, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (fast.tau * y.r)
 
 
+@takes_model
 def total_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H where Δ = g = k = 0.
 
@@ -63,6 +66,7 @@ def total_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     return kinetic_energy(model, y) + potential_energy(model, y, stimulus)
 
 
+@takes_model
 def hamiltonian(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
 
@@ -75,6 +79,7 @@ def hamiltonian(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
     return (y.v**2 + fast.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
 
 
+@takes_model
 def damping(model: MPR | Network, y: Any) -> Values:
     """Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R, per unit of t/τ; negative where gap junctions pump energy in."""
     y = as_state(y)
@@ -82,6 +87,7 @@ def damping(model: MPR | Network, y: Any) -> Values:
     return fast.damping(_position(fast, y.r))
 
 
+@takes_model
 def heat_rate(model: MPR | Network, y: Any) -> Values:
     """Energy lost per unit of time, Γ q̇²/τ."""
     y = as_state(y)
@@ -90,6 +96,7 @@ def heat_rate(model: MPR | Network, y: Any) -> Values:
     return damping(fast, y) * qdot**2 / fast.tau
 
 
+@takes_model
 def port_power(model: MPR | Network, y: Any, stimulus: Real) -> Values:
     """Power that an input delivers to the population, −I d(1/R)/dt = I Ṙ/R²; the port through which it is passive."""
     y = as_state(y)
@@ -98,6 +105,7 @@ def port_power(model: MPR | Network, y: Any, stimulus: Real) -> Values:
     return jnp.asarray(stimulus, y.r.dtype) * rate / (fast.tau * y.r**2)
 
 
+@takes_model
 def slow_power(model: MPR | Network, y: Any) -> dict[str, Values]:
     """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
 
@@ -116,6 +124,7 @@ def slow_power(model: MPR | Network, y: Any) -> dict[str, Values]:
     return {name: getattr(slopes, name) * rate for name, rate in model.slow_rates(y).items() if name != "B"}
 
 
+@takes_model
 def exchange_power(network: Network, y: Any) -> Values:
     """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
 
@@ -133,6 +142,7 @@ def exchange_power(network: Network, y: Any) -> Values:
     return jnp.broadcast_to(weights, ratio.shape) * ratio
 
 
+@takes_model
 def received_power(network: Network, y: Any) -> Values:
     """Power that every population of a network receives from all others, the row sums of `exchange_power`; shape (…, n).
 
@@ -152,6 +162,7 @@ def _rate_of_sent(network: Network, y: State) -> Values:
     return jax.jvp(network.sent, (y,), (flow,))[1]
 
 
+@takes_model
 def force(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
     y = as_state(y)
@@ -159,6 +170,7 @@ def force(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     return -_elementwise_grad(model.frozen(y).potential, q) - jnp.asarray(stimulus, q.dtype) * q
 
 
+@takes_model
 def hamiltonian_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
     """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
@@ -172,6 +184,7 @@ def hamiltonian_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
     return State(r=rate, v=v, **model.slow_rates(y))
 
 
+@takes_model
 def conservative_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
     """The vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0."""
     y = as_state(y)
@@ -179,6 +192,7 @@ def conservative_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
     return State(r=y.r**2 * dH.v, v=-(y.r**2) * dH.r)
 
 
+@takes_model
 def mechanical_residual(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
     """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact."""
     y = as_state(y)

@@ -12,9 +12,11 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar, Values
+from ..models.base import takes_model
 from ..models.mpr import MPR
 
 
+@takes_model
 def cusp_rate(model: MPR) -> Scalar:
     """The rate at which both folds of the fast equations meet in a cusp, (3/4)^¼ √Δ/(π τ) for the MPR model.
 

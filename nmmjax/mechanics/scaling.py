@@ -14,7 +14,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
-from ..models.base import AbstractModel, State, as_state
+from ..models.base import AbstractModel, State, as_state, takes_model
 from ..models.mpr import MPR, ConductanceSynapse, GapJunction
 from ..models.stimulus import AbstractStimulus
 
@@ -55,6 +55,7 @@ class Scaling(eqx.Module):
         return self.factor * (energy - slope * jnp.log(self.factor))
 
 
+@takes_model
 def rescale(model: MPR, factor: Real) -> Scaling:
     """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
     c = as_number("factor", factor, "(0, inf)")
@@ -75,6 +76,7 @@ def _refuse_slow(model: MPR, what: str) -> None:
     require("model", model, f"be without slow terms to be {what} (use `model.frozen(y)`)", not model.slow_terms)
 
 
+@takes_model
 def strong_coupling(model: MPR) -> Scaling:
     """Units of the coupling, c = |J|: η̃ = η/J², J̃ = ±1 and Δ̃ = Δ/J², the only term that breaks conservation of H.
 
@@ -85,6 +87,7 @@ def strong_coupling(model: MPR) -> Scaling:
     return rescale(model, jnp.abs(model.J))
 
 
+@takes_model
 def unit_heterogeneity(model: MPR) -> Scaling:
     """Units in which Δ̃ = 1, c = √Δ. Raises `ValueError` for Δ = 0."""
     if is_concrete(model.Delta):

@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -50,6 +52,21 @@ def as_model(model: Any, argument: str = "model") -> Any:
     """A model at the door: its parameters as arrays of one dtype (see `with_arrays`), else the one-sentence `ValueError`."""
     require(argument, model, "be a model such as `MPR(...)`", isinstance(model, AbstractModel))
     return with_arrays(model)
+
+
+def takes_model(function: Any) -> Any:
+    """Decorator of a public function whose first argument is a model: its parameters become arrays of one dtype, so that one
+    changed by `equinox.tree_at(…, -4.0)` is a number like any other. What is no model is left to the function to refuse."""
+    name = next(iter(inspect.signature(function).parameters))
+    ready = lambda model: with_arrays(model) if isinstance(model, AbstractModel) else model
+
+    @functools.wraps(function)
+    def door(*args: Any, **kwargs: Any) -> Any:
+        if args:
+            return function(ready(args[0]), *args[1:], **kwargs)
+        return function(**{key: ready(value) if key == name else value for key, value in kwargs.items()})
+
+    return door
 
 
 def _variable(unit: str, doc: str, optional: bool = False) -> Any:

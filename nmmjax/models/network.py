@@ -9,9 +9,9 @@ import numpy as np
 from jax.experimental.sparse import BCOO
 
 from .._checks import as_array, as_count, as_node, as_nodes, require, require_each
-from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table
+from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table, with_arrays
 from .._types import Scalar, Values, float_dtype, is_concrete
-from .base import AbstractModel, State, as_initial_state
+from .base import AbstractModel, State, as_initial_state, takes_model
 from .mpr import MPR, Riccati
 from .stimulus import AbstractStimulus
 
@@ -34,6 +34,7 @@ def _as_names(value: Any) -> tuple[str, ...]:
     return () if value is None else (value,) if isinstance(value, str) else tuple(value)
 
 
+@takes_model
 def per_node(population: MPR, **values: Any) -> MPR:
     """The population with parameters of shape (n,), one value per node; names as in `parameter_table`, `eta` or
     `adaptation.alpha` (given as `**{"adaptation.alpha": …}`). For `Network(per_node(MPR(...), eta=etas), weights)`.
@@ -116,7 +117,7 @@ class Network(AbstractModel):
     Source: nmmjax theory notes §8; Montbrió, Pazó & Roxin (2015) for the nodes.
     """
 
-    population: MPR
+    population: MPR = eqx.field(converter=with_arrays)
     weights: Any = eqx.field(converter=_as_weights)
     gain: Scalar = parameter(1.0, symbol="G", doc="global gain of the weights")
     names: tuple[str, ...] = eqx.field(static=True, default=(), converter=_as_names)

@@ -15,7 +15,7 @@ from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import potential_energy
 from ..mechanics.rest import fixed_rates
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity
 from .density import boltzmann_log_density
@@ -236,6 +236,7 @@ class Boltzmann(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
     """The exact stationary law of a population under common white noise.
 

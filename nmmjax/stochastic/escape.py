@@ -6,13 +6,14 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
+from .._absent import nan_unless
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.noise import white_intensity
@@ -59,6 +60,7 @@ class EscapeRate(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def escape_rate(
     model: MPR | Network,
     noise: Any,
@@ -149,7 +151,7 @@ def _escape(model: MPR, D: Scalar, r: Scalar, current: Scalar, method: str, poin
         rate = jnp.where(is_low, low, high)
     else:
         rate = {"kramers": kramers, "turnover": turnover}[method]
-    shown = lambda value: jnp.where(bistable, value, jnp.nan)
+    shown = lambda value: nan_unless(bistable, value)
     return EscapeRate(
         rate=shown(rate) / model.tau,
         kramers=shown(kramers) / model.tau,

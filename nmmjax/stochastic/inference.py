@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_samples, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
@@ -233,7 +233,7 @@ def _logarithms(r: Any) -> tuple[Any, Any]:
     array = as_array(r)
     is_array = isinstance(array, (jax.Array, np.ndarray)) and array.ndim == 1
     require("r", r, "be an array (n,) of rates in order of time", is_array)
-    rates = np.asarray(array if isinstance(r, jax.Array) else r, float)
+    rates = np.asarray(array if isinstance(r, jax.Array) else as_samples(r), float)
     known = ~np.isnan(rates)
     given = rates[known]
     require("r", rates, "be > 0 and finite, or NaN", bool(np.all(np.isfinite(given) & (given > 0))))

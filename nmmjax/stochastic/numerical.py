@@ -11,7 +11,7 @@ from .._checks import as_count, as_key
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
 from ..models.stimulus import Constant
@@ -63,6 +63,7 @@ class SampledDensity(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def stationary_density(
     population: MPR,
     noise: Any,

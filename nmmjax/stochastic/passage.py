@@ -14,7 +14,7 @@ from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..landscape.points import FixedPoints
 from ..landscape.survey import energy_landscape
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.noise import CauchyNoise, OrnsteinUhlenbeck, WhiteNoise, as_noise
@@ -81,6 +81,7 @@ class FirstPassage(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def first_passage(
     model: MPR | Network,
     noise: Any,

@@ -14,7 +14,7 @@ from .._types import Scalar, Values
 from ..landscape.population import population_landscape
 from ..mechanics.coordinates import from_qqdot, to_qqdot
 from ..mechanics.energy import damping, total_energy
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity
 from ..models.stimulus import Sampled
@@ -60,6 +60,7 @@ class EscapePath(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 2001, margin: Any = 1e-8) -> EscapePath:
     """The most probable path by which weak white noise carries a bistable population from the well of `start` to its pass.
 

@@ -25,7 +25,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
@@ -101,6 +101,7 @@ class DrivenRuns(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def drive(
     population: MPR,
     stimulus: AbstractStimulus,

@@ -12,7 +12,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import Real, Values
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel, State, takes_model
 from ..solvers.simulation import simulate
 from .attractors import Attractors, find_attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, settled
@@ -65,6 +65,7 @@ class Basins(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def basin_map(
     model: AbstractModel,
     *,

@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import Real, Scalar, Values
-from ..models.base import AbstractModel
+from ..models.base import AbstractModel, takes_model
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for
 from .search import SCAN, Brackets, as_positive, as_sign, gains_of, label_of
 
@@ -47,6 +47,7 @@ class StrengthDuration(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def strength_duration(
     model: AbstractModel,
     *,
@@ -105,6 +106,7 @@ def _chronaxie(task: Task, amplitude: float, gains: Any) -> float:
 
 
 @nan_is_absent
+@takes_model
 def minimal_charge(
     model: AbstractModel,
     *,

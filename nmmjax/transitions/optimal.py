@@ -23,7 +23,7 @@ from .._checks import as_count
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel, State, takes_model
 from ..models.network import Targeted
 from ..models.stimulus import AbstractStimulus, Sampled
 from ..solvers.simulation import simulate
@@ -74,6 +74,7 @@ class OptimalStimulus(eqx.Module):
 
 
 @nan_is_absent
+@takes_model
 def optimal_stimulus(
     model: AbstractModel,
     *,

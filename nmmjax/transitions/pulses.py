@@ -11,7 +11,7 @@ from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel, State, takes_model
 from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
@@ -99,6 +99,7 @@ def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any,
 
 
 @nan_is_absent
+@takes_model
 def minimal_pulse(
     model: AbstractModel,
     *,
@@ -138,6 +139,7 @@ def minimal_pulse(
 
 
 @nan_is_absent
+@takes_model
 def best_node(
     model: AbstractModel,
     *,

@@ -17,11 +17,12 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .._absent import nan_unless
 from .._checks import require
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Scalar
-from ..models.base import State
+from ..models.base import State, takes_model
 from ..models.network import Targeted
 from ..models.stimulus import Constant, Pulse
 from .attractors import Attractors, find_attractors, flat_field
@@ -71,13 +72,14 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     by_model, (by_amplitude, by_duration) = _slopes(
         pulse.model, amplitude, pulse.duration, pulse.start, gains, edge, accuracy
     )
-    ratio = lambda each: jnp.where(edge.found, -each / by_amplitude, jnp.nan)
+    ratio = lambda each: nan_unless(edge.found, -each / by_amplitude)
     code: Any = RESULTS.successful if edge.found else RESULTS.no_saddle
     model = jax.tree.map(ratio, by_model)
     return Sensitivity(model, ratio(by_duration), amplitude, edge.saddle, edge.eigenvalue, edge.distance, result=code)
 
 
 @nan_is_absent
+@takes_model
 def threshold_amplitude(model: Any, pulse: SwitchingPulse) -> Scalar:
     """The threshold of `pulse` as a function of `model`, for `jax.grad`: exact with its gradient at `pulse.model`, linear in
     the parameters elsewhere.

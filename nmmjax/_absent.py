@@ -1,0 +1,27 @@
+"""Layer 0: quantities that may be absent: NaN, and NaN in every derivative."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.custom_jvp
+def nan_unless(holds: Any, value: Any) -> Any:
+    """`value` where `holds`, else NaN, and so its derivatives, by either mode.
+
+    `jnp.where(holds, value, nan)` has the derivative 0 where nothing holds, which tells an optimiser that a loss is flat. Of
+    an array, only what a loss depends on counts: entries that are absent and not used don't spoil those that are.
+    """
+    return jnp.where(holds, value, jnp.nan)
+
+
+@nan_unless.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    holds, value = primals
+    _, t = tangents
+    ones = jnp.ones_like(t.real)
+    huge = jnp.where(holds, ones, jnp.full_like(ones, jnp.finfo(ones.dtype).max)).astype(t.dtype)
+    nothing = jnp.where(holds, ones, jnp.zeros_like(ones)).astype(t.dtype)
+    # ∞ · 0 = NaN, read forwards or backwards, but 0 for a tangent or cotangent of 0, of which 0 · NaN would make NaN.
+    return nan_unless(holds, value), ((((t * huge) * huge) * nothing) * huge) * huge
