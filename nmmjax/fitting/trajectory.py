@@ -6,6 +6,7 @@ spike that fits; so fits begin with short segments, which start from the data, t
 whole run (if it is missed, by way of longer segments).
 """
 
+from itertools import pairwise
 from typing import Any
 
 import diffrax
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, as_count, require
+from .._checks import as_array, as_count, as_samples, require
 from .._types import Values
 from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
@@ -41,6 +42,7 @@ _NOISE_MODELS = ("gaussian", "lognormal", "student")
 _STUDENT = 4.0  # degrees of freedom of the robust noise model
 _FEWEST = 4  # segments in a run that is cut into segments, at least
 _WIDEST = 8  # nodes of a network up to which runs are cut: every segment has the state of all nodes as unknowns
+_PAUSE = 10.0  # median steps beyond which a step is a pause
 _LONGER = 4  # from one stage of a detour to the next
 
 
@@ -63,6 +65,9 @@ class TrajectoryTarget(AbstractTarget):
     - `truncate`: derivatives forget the state after so many intervals, for chaotic or very long runs; None for exact ones
     - `substeps`: solver steps per interval of the grid, or None to choose by the fastest recorded rate; `fit` refines them
       until the result no longer changes
+
+    Recordings add up, each with an initial state of its own: `TrajectoryTarget(...) + TrajectoryTarget(...)`; a recording
+    with pauses, in which nobody knows what the model did, is such a sum (`TrajectoryTarget.with_pauses`).
 
     Raises `ValueError` for data that don't match in shape, times that don't increase, a recording without samples.
     Use it for recordings of r or v, or runs of other simulators.
@@ -159,6 +164,46 @@ class TrajectoryTarget(AbstractTarget):
         self.segments, self.truncate = segments, truncate
         self.segment = segment_length(given, present, grid) if segment is None else segment
         self.substeps = steps_per_interval(given, present, grid) if substeps is None else substeps
+
+    @staticmethod
+    def with_pauses(ts: Any, r: Any = None, v: Any = None, *, pauses: Any = None, **options: Any) -> AbstractTarget:
+        """One recording with pauses as a sum of targets, one for each stretch, which begins in a state of its own.
+
+        - `ts`, `r`, `v` and `options`: as of `TrajectoryTarget`; arrays with an entry per time are cut as the times are
+        - `pauses`: times within the pauses, at each of which the recording is cut; None to cut where the time to the next
+          sample is more than ten times the median
+
+        Without a known `noise` each stretch counts by its own variation. Raises `ValueError` for a stretch of fewer than two
+        samples, and for `y0`, which only the first stretch could have.
+        """
+        times = sample_times(ts)
+        require(
+            "y0", options.get("y0"), "be None with pauses: every stretch begins in a state of its own", "y0" not in options
+        )
+        if pauses is None:
+            steps = np.diff(times)
+            cuts = np.flatnonzero(steps > _PAUSE * np.median(steps)) + 1
+        else:
+            given = np.sort(np.ravel(np.asarray(as_samples(pauses), float)))
+            inside = bool(np.all((given > times[0]) & (given < times[-1])))
+            require("pauses", given, f"lie between {times[0]:g} and {times[-1]:g}", inside)
+            cuts = np.unique(np.searchsorted(times, given))
+        ends = [0, *cuts.tolist(), times.size]
+        lengths = np.diff(ends)
+        require("pauses", lengths, "leave at least 2 samples in every stretch", bool(np.all(lengths >= 2)))
+
+        def part(value: Any, own: slice) -> Any:
+            if isinstance(value, dict):
+                return {name: part(each, own) for name, each in value.items()}
+            array = as_samples(value)
+            return array[own] if np.ndim(array) and len(array) == times.size else value
+
+        targets = []
+        for first, last in pairwise(ends):
+            own = slice(first, last)
+            given = {name: part(each, own) for name, each in options.items()}
+            targets.append(TrajectoryTarget(times[own], part(r, own), part(v, own), **given))
+        return targets[0] if len(targets) == 1 else sum(targets[1:], start=targets[0])
 
     @property
     def nodes(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from .._absent import nan_unless
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._parameter import as_number, dtype_of, with_dtype
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
@@ -102,7 +103,8 @@ def escape_rate(
     require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, MPR | Network))
     if isinstance(model, Network):
         return network_escape(model, noise, model.state(start), stimulus, landscape)
-    return population_escape(model, noise, model.state(start), stimulus, method, points, orders)
+    start = with_dtype(model.state(start), dtype_of(model))
+    return population_escape(model, noise, start, stimulus, method, points, orders)
 
 
 def population_escape(
