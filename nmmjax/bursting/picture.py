@@ -278,7 +278,7 @@ def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
     apart, turn = jnp.where(square > 0, root, zero), jnp.where(square > 0, zero, root)
     kind = jnp.where(trace < 0, 0, 3) + jnp.where(square < 0, 1, 0)
     # A little below the lowest equilibrium, and up to the first peaks after the jump.
-    grid_x = jnp.linspace(x[0] - np.log(1.5), x[-1] + np.log(3.0), points)
+    grid_x = jnp.linspace(x[0] - float(np.log(1.5)), x[-1] + float(np.log(3.0)), points)
     grid_slow = jnp.linspace(edges[0], edges[1], points)
     wide = (points, points)
     landscape = fast.potential(jnp.broadcast_to(grid_x[:, None], wide), jnp.broadcast_to(grid_slow[None, :], wide))

@@ -286,7 +286,7 @@ class TrajectoryTarget(AbstractTarget):
         if self.noise_model == "student":  # ½ residual² is −ln of Student's density
             small = jnp.abs(x) < 1e-6
             inner = jnp.where(small, jnp.ones_like(x), x)
-            x = jnp.where(small, x * np.sqrt((_STUDENT + 1) / _STUDENT), _robust(inner))
+            x = jnp.where(small, x * float(np.sqrt((_STUDENT + 1) / _STUDENT)), _robust(inner))
         return x
 
     def run(self, model: Any, start: State, first: Any, length: int, refine: Any = 1, maps: Any = None) -> State:

@@ -193,7 +193,7 @@ def _hessian(problem: Problem, z: Values, refine: int) -> Values:
     except REFUSALS:
         step = jnp.finfo(z.dtype).eps ** (1 / 3) * jnp.maximum(1, jnp.abs(z))
         shifts = jnp.diag(step)
-        rows = (_gradients(problem, z + shifts) - _gradients(problem, z - shifts)) / (2 * step[:, None])
+        rows = (_gradients(problem, z[None] + shifts) - _gradients(problem, z[None] - shifts)) / (2 * step[:, None])
         return (rows + rows.T) / 2
 
 

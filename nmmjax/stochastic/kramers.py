@@ -36,7 +36,7 @@ def turning_point(model: MPR, q_start: Scalar, q_pass: Scalar) -> Scalar:
     frozen = jax.lax.stop_gradient(model)
     bottom = jax.lax.stop_gradient(q_start)
     # In ln q from the minimum to far away, U grows on the way.
-    near, far = jnp.log(bottom), jnp.log(bottom) + jnp.sign(outward) * np.log(1e4)
+    near, far = jnp.log(bottom), jnp.log(bottom) + jnp.sign(outward) * float(np.log(1e4))
 
     def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
         middle = (ends[0] + ends[1]) / 2
