@@ -105,7 +105,7 @@ def test_errors_of_a_loss_that_simulates():
 
 
 def two_stretches():
-    """A recording of r with a pause of 480 time constants, in which the state was changed, and the input of the first part."""
+    """A recording of r with a pause of 480 time constants, after which the state is another, and the first part's input."""
     truth, step = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7), nmm.Pulse(3.0, 2.0, 6.0)
     stretches = [np.linspace(0.0, 10.0, 51), np.linspace(490.0, 500.0, 51)]
     runs = [

@@ -9,7 +9,6 @@ import numpy as np
 from .._absent import nan_unless
 from .._checks import as_count, require
 from .._nan import nan_is_absent
-from .._parameter import as_number
 from .._parameter import as_number, dtype_of, with_dtype
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
