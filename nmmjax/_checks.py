@@ -142,10 +142,10 @@ def as_whole(value: Any) -> Any:
     return number
 
 
-def as_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
-    """`value` as an int of at least `least`; `otherwise` is what else the sentence offers (" or None")."""
+def as_count(name: str, value: Any, least: int = 1, rule: str | None = None) -> int:
+    """`value` as an int of at least `least`; `rule` is what the sentence says if not just that."""
     count = whole(value)
-    require(name, value, f"be an integer ≥ {least}{otherwise}", count is not None and count >= least)
+    require(name, value, rule or f"be an integer ≥ {least}", count is not None and count >= least)
     assert count is not None
     return count
 

@@ -185,7 +185,7 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
         inside = bool(np.all((x >= low) & (x <= high)))
         require("starts", x, "lie within the bounds", inside)
         return x
-    starts = as_count("starts", starts, otherwise=", or a mapping of the free names to arrays")
+    starts = as_count("starts", starts, rule="be an integer ≥ 1, or a mapping of the free names to arrays")
     require("spread", spread, "be a number > 0", float(spread) > 0)
     if starts == 1:
         return own[None]

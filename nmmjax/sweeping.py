@@ -131,7 +131,7 @@ def run_plan(
     folder = None if store is None else as_path(store, "store")
     if folder is not None:
         plan.require_names()
-    chunk = None if chunk is None else as_count("chunk", chunk)
+    chunk = None if chunk is None else as_count("chunk", chunk, rule="be a number of lanes ≥ 1")
     require("progress", progress, "be True or False", isinstance(progress, bool))
     site = _site(cluster, folder is not None)
     limit = _chunk_limit(plan, chunk, site)

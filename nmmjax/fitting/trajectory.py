@@ -132,7 +132,10 @@ class TrajectoryTarget(AbstractTarget):
         self.samples = int(sum(each.sum() for each in present.values()))
         self.missing = sum(each.size for each in present.values()) - self.samples
         require("mask", self.samples, "leave at least one sample", self.samples > 0)
-        count_or_none = lambda name, value, least: None if value is None else as_count(name, value, least, " or None")
+
+        def count_or_none(name: str, value: Any, least: int) -> int | None:
+            return None if value is None else as_count(name, value, least, f"be None or an integer ≥ {least}")
+
         segment, truncate = count_or_none("segment", segment, 2), count_or_none("truncate", truncate, 1)
         substeps = count_or_none("substeps", substeps, 1)
         deviations = deviations_of(noise, given, present, noise_model)
