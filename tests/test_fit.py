@@ -428,7 +428,7 @@ WRONG_TARGETS = {
     "a mask of another shape": ({"mask": np.ones(3, bool)}, "`mask` must be None or an array of booleans"),
     "a noise model that doesn't exist": ({"noise_model": "poisson"}, "`noise_model` must be one of"),
     "times that fall": ({"ts": TS[::-1]}, "`ts` must be strictly increasing"),
-    "no steps": ({"substeps": 0}, "`substeps` must be an integer ≥ 1 or None"),
+    "no steps": ({"substeps": 0}, "`substeps` must be None or an integer ≥ 1"),
 }
 
 
