@@ -496,6 +496,7 @@ def test_time_constants_scale_everything(data):
         np.testing.assert_allclose(first.residuals(GUESS), second.residuals(slow), rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_recordings_far_from_0_are_compared_as_those_from_0(data):
     """In float32, too: residuals don't depend on where the clock of the recording stands."""
     with jax.enable_x64(False):

@@ -44,7 +44,7 @@ CALLS = {
     "fit": lambda: nmm.fit(BISTABLE, free=("eta",), target=lambda model: (model.eta + 4.0) ** 2, starts=2, progress=False),
     "find_fold": lambda: nmm.find_fold(MPR(J=2.0), "eta", {"r": 0.3, "v": -1.0}),
 }
-QUICK = ("simulate", "find_spikes", "predict_peaks")
+QUICK = ("simulate",)
 
 
 @pytest.mark.parametrize("name", [name if name in QUICK else pytest.param(name, marks=slow) for name in CALLS])
@@ -54,6 +54,7 @@ def test_debugging_nans_passes_by(name):
         assert str(result)
 
 
+@pytest.mark.slow
 def test_threads_of_a_sweep_pass_by_too():
     """The switch of a whole process, which threads see."""
     jax.config.update("jax_debug_nans", True)

@@ -319,7 +319,9 @@ UNEVEN = {
 }
 
 
-@pytest.mark.parametrize("case", UNEVEN)
+@pytest.mark.parametrize(
+    "case", ["uneven times", *(pytest.param(name, marks=pytest.mark.slow) for name in UNEVEN if name != "uneven times")]
+)
 def test_gradient_of_a_noisy_run_under_a_pulse_and_at_uneven_times(case):
     """Reverse and forward mode, and inside `jit`, equal differences along the same noise."""
     ts, options = UNEVEN[case]
@@ -349,6 +351,7 @@ def test_gradient_of_a_noisy_run_by_the_time_of_a_pulse():
     np.testing.assert_allclose([jax.grad(end)(2.003), jax.jacfwd(end)(2.003)], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_cutting_intervals_into_stretches_leaves_paths_alone():
     """A path depends on its key and the steps of its intervals, and not on how loops are cut; traced times, too."""
     ts = np.array([0.0, 0.1, 0.5, 2.7, 2.75, 5.0])
@@ -356,7 +359,7 @@ def test_cutting_intervals_into_stretches_leaves_paths_alone():
     np.testing.assert_allclose(jax.jit(run)(jnp.asarray(ts)), run(ts), rtol=1e-12)
 
 
-@pytest.mark.parametrize("nodes", [(), (2,)])
+@pytest.mark.parametrize("nodes", [(), pytest.param((2,), marks=pytest.mark.slow)])
 def test_coloured_noise_goes_on_from_a_run(nodes):
     """The joined path has the law of one: its variance, and its correlation across the join; the state goes on as well."""
     noise, lag = OrnsteinUhlenbeck(np.full(nodes, 0.4) if nodes else 0.4, 2.0), 10
@@ -378,6 +381,7 @@ def test_coloured_noise_goes_on_from_a_run(nodes):
     np.testing.assert_allclose((x * y).mean(axis=0) / variance, np.exp(-lag * step / 2.0), atol=0.06)
 
 
+@pytest.mark.slow
 def test_noise_goes_on_only_where_it_was(unchecked):
     given = {"noise": OrnsteinUhlenbeck(0.4, 2.0), "key": jax.random.key(0), "dt0": 0.1}
     white = simulate(POPULATIONS["plain"], Y0, [0.0, 1.0], noise=0.1, key=jax.random.key(0), dt0=0.1)

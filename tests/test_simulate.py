@@ -361,6 +361,7 @@ def test_float32_is_as_exact_far_from_0(t0, from_zero):
         assert float(run.t_end) == t0 + 40 and run.ys.r.dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_seconds_since_1970_in_float32(from_zero):
     """Where float32 holds no time at all: differences count, and `ts` are reported as given."""
     with jax.enable_x64(False):
@@ -434,6 +435,7 @@ class Forced(AbstractModel):
         return ClockedState(r=self.g * y.r * jnp.cos(t), v=0 * t if stimulus is None else stimulus(t), t=jnp.ones_like(t))
 
 
+@pytest.mark.slow
 def test_models_stimuli_and_events_are_told_the_time():
     start = {"r": jnp.asarray(1.0), "v": jnp.asarray(0.0), "t": jnp.asarray(240.0)}
     run = simulate(Forced(jnp.ones(())), start, 240 + SPAN[:101], stimulus=Daily())
@@ -449,6 +451,7 @@ def test_models_stimuli_and_events_are_told_the_time():
     np.testing.assert_allclose(ends[1], ends[0], rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_traced_times_far_from_0(from_zero):
     with jax.enable_x64(False):
         ts = jnp.asarray(1e5 + SPAN[::10], jnp.float32)  # whole numbers
@@ -471,7 +474,14 @@ def test_gradient_by_the_times():
 # --- more than one event in a step, and derivatives that find their adjoint -------------------------------------------
 
 
-@pytest.mark.parametrize(("order", "direction"), [((5.0, -1.0), None), ((-1.0, 5.0), None), ((5.0, -1.0), (True, True))])
+@pytest.mark.parametrize(
+    ("order", "direction"),
+    [
+        ((5.0, -1.0), None),
+        pytest.param((-1.0, 5.0), None, marks=pytest.mark.slow),
+        pytest.param((5.0, -1.0), (True, True), marks=pytest.mark.slow),
+    ],
+)
 def test_of_two_events_in_a_step_the_earlier_ends_the_run(order, direction):
     conditions = tuple(lambda t, y, args, level=level, **kwargs: y.v - level for level in order)
     given = {"solver": diffrax.Heun(), "dt0": 0.7}
@@ -518,6 +528,11 @@ def test_a_traced_run_beyond_the_recorded_input_is_not_a_number():
     np.testing.assert_array_equal(out.result == RESULTS.input_out_of_range, [False, True, False])
     np.testing.assert_array_equal(np.isfinite(out.ys.r), [[True] * 5, [True] * 3 + [False] * 2, [True] * 5])
     np.testing.assert_allclose(out.ys.r[0], run(2.0).ys.r, rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_a_traced_noisy_run_beyond_the_recorded_input_is_not_a_number():
+    held = Sampled([0.0, 2.0], [3.0, 3.0])
     noisy = jax.jit(lambda t1: simulate(
         MODEL, Y0, jnp.linspace(0.0, t1, 5), stimulus=held, noise=0.1, key=jax.random.key(0), dt0=0.1
     ))(4.0)  # fmt: skip
