@@ -183,16 +183,19 @@ def test_a_strong_enough_stimulus_removes_a_minimum():
     assert len(tilted.minima) == 1 and float(tilted.minima.r[0, 1]) > float(tilted.minima.r[0, 0])
 
 
-def random_network(rng, size):
-    W = rng.normal(size=(size, size)) * rng.choice([1, 3, 8, 15]) / np.sqrt(size)
-    nodes = nmm.per_node(
+def random_nodes(rng, size):
+    return nmm.per_node(
         nmm.MPR(),
         eta=jnp.asarray(rng.uniform(-8, 8, size)),
         J=jnp.asarray(rng.uniform(0, 20, size)),
         Delta=jnp.asarray(10 ** rng.uniform(-2, 0.5, size)),
         tau=jnp.asarray(rng.uniform(0.5, 2, size)),
     )
-    return nmm.Network(nodes, jnp.asarray((W + W.T) / 2))
+
+
+def random_network(rng, size):
+    W = rng.normal(size=(size, size)) * rng.choice([1, 3, 8, 15]) / np.sqrt(size)
+    return nmm.Network(random_nodes(rng, size), jnp.asarray((W + W.T) / 2))
 
 
 def check_random_networks(seed, sizes, count):
@@ -395,14 +398,7 @@ def symmetrizable(rng, size, kind):
     else:  # gains of receivers g and senders h
         g, h = np.exp(rng.normal(size=(2, size)) / 2)
         W, d = g[:, None] * A * h[None], h / g
-    nodes = nmm.per_node(
-        nmm.MPR(),
-        eta=jnp.asarray(rng.uniform(-8, 8, size)),
-        J=jnp.asarray(rng.uniform(0, 20, size)),
-        Delta=jnp.asarray(10 ** rng.uniform(-2, 0.5, size)),
-        tau=jnp.asarray(rng.uniform(0.5, 2, size)),
-    )
-    return nmm.Network(nodes, jnp.asarray(W)), d
+    return nmm.Network(random_nodes(rng, size), jnp.asarray(W)), d
 
 
 @pytest.mark.parametrize("kind", ["row-normalised", "gains"])

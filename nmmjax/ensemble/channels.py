@@ -161,12 +161,14 @@ def check_channel(name: str, problem: Problem) -> None:
     if node is not None:
         require("channel", name, f"be without a node: {type(problem.model).__name__} has none", problem.nodes)
         names = _names(problem)
-        rule = f"name a node from 0 to {problem.nodes[0] - 1}" + (" or by its name" if names else "")
+        rule = f"name a node from 0 to {problem.nodes[0] - 1}" + (" or by its name" if names[0] != "0" else "")
         require("channel", name, rule, node in names or (node.isdecimal() and int(node) < problem.nodes[0]))
 
 
 def _names(problem: Problem) -> tuple[str, ...]:
-    return problem.model.names if isinstance(problem.model, Network) else ()
+    """What the nodes are called: by name, or by number as text."""
+    labels = problem.model.labels
+    return tuple(map(str, range(problem.nodes[0]) if labels is None else labels.tolist()))
 
 
 def unit_of(name: str, problem: Problem) -> str:
