@@ -142,8 +142,8 @@ def test_keys(paths):
 
 
 SENTENCES = {
-    "no key": ({"noise": 0.1, "key": None}, r"Argument `key` must be a random key"),
-    "swept without key": ({"key": None}, r"Argument `key` must be a random key"),
+    "no key": ({"noise": 0.1, "key": None}, r"Argument `key` must be one random key"),
+    "swept without key": ({"key": None}, r"Argument `key` must be one random key"),
     "key without noise": ({"over": {"eta": [1.0]}}, r"Argument `key` must be given together with `noise`"),
     "negative": ({"noise": -0.1}, r"Argument `noise` must be ≥ 0"),
     "negative axis": ({"over": {"noise": [-0.1]}}, r"Argument `noise` must be ≥ 0"),

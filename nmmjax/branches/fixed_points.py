@@ -22,6 +22,7 @@ from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_
 from .system import System, as_bounds, as_system
 
 _SEED_VALUES = 7  # values of the parameter at which a single population's fixed points are looked for
+_NEWTON_STEPS = 60  # from a start at which nothing comes to rest
 
 
 class FixedPoints(AbstractCurve):
@@ -143,29 +144,27 @@ def _rest_states(model: MPR) -> Values:
 
 def fixed_point_near(system: System, u: Values, p: Values) -> Values:
     """A fixed point near u: where implicit Euler steps come to rest, else where Newton's method leads, damped or plain."""
-    found = jnp.stack([settle_down(system, u, p), newton(system, u, p, True), newton(system, u, p, False)])
+    found = jnp.concatenate([settle_down(system, u, p)[None], newton(system, u, p)])
     residual = jax.vmap(lambda u: jnp.linalg.norm(system(u, p)))(found)
     size = jnp.maximum(1, jnp.max(jnp.abs(found), axis=1))
     at_rest = residual < jnp.finfo(u.dtype).eps ** 0.375 * size  # 1e-6 in double precision; false for NaN
     return found[jnp.argmax(at_rest)]
 
 
-def newton(system: System, u: Values, p: Values, damped: bool) -> Values:
-    """Newton's method from u; damped, a step is halved until it lowers |f|."""
-    step = lambda u: jnp.linalg.solve(system.jacobian(u, p), -system(u, p))
+def newton(system: System, u: Values, p: Values) -> Values:
+    """Newton's method from u, (2, n): damped, each step halved until it lowers |f|, and plain."""
 
     def one(carry: tuple[Values, Any]) -> tuple[Values, Any]:
         u, k = carry
-        move, before = step(u), jnp.linalg.norm(system(u, p))
-        if not damped:
-            return u + move, k + 1
-        shares = 0.5 ** jnp.arange(20, dtype=u.dtype)
-        after = jax.vmap(lambda share: jnp.linalg.norm(system(u + share * move, p)))(shares)
-        lower = after < (1 - 1e-4 * shares) * before
-        return u + jnp.where(jnp.any(lower), shares[jnp.argmax(lower)], 0) * move, k + 1
+        f = jax.vmap(lambda u: system(u, p))(u)
+        move = jnp.linalg.solve(jax.vmap(lambda u: system.jacobian(u, p))(u), -f[..., None])[..., 0]
+        after = jax.vmap(lambda share: jnp.linalg.norm(system(u[0] + share * move[0], p)))(shares)
+        lower = after < (1 - 1e-4 * shares) * jnp.linalg.norm(f[0])
+        damped = jnp.where(jnp.any(lower), shares[jnp.argmax(lower)], 0)
+        return u + jnp.stack([damped * move[0], move[1]]), k + 1
 
-    more = lambda carry: (carry[1] < 60) & (jnp.linalg.norm(system(carry[0], p)) > 1e-12)
-    return jax.lax.while_loop(more, one, (u, jnp.zeros((), jnp.int32)))[0]
+    shares = 0.5 ** jnp.arange(20, dtype=u.dtype)
+    return jax.lax.while_loop(lambda carry: carry[1] < _NEWTON_STEPS, one, (jnp.stack([u, u]), jnp.zeros((), jnp.int32)))[0]
 
 
 def settle_down(system: System, u: Values, p: Values) -> Values:
