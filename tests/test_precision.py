@@ -54,6 +54,14 @@ def test_a_number_is_a_number_in_any_precision(name, model, unchecked):
     np.testing.assert_allclose(found, expected, rtol=1e-6 if model is not SINGLE else 2e-3)
 
 
+def test_a_run_in_float64_is_refused_where_x64_is_off(unchecked):
+    run = nmm.simulate(MODEL, Y0, TS, stimulus=nmm.Pulse(1.0, 1.0, 2.0))
+    with jax.enable_x64(False):
+        for function in (nmm.energy_balance, nmm.find_spikes, lambda run: run.to_xarray()):
+            with pytest.raises(ValueError, match="Argument `run` must be used with x64 enabled, as it was made"):
+                function(run)
+
+
 def test_the_cause_of_a_failure_in_a_thread_is_shown():
     """Not that a pool of threads was shut down after it."""
 

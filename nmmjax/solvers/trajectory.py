@@ -10,7 +10,7 @@ import numpy as np
 from .._checks import lie_within, require
 from .._parameter import describe
 from .._results import RESULTS
-from .._types import Real, Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, float_dtype, is_concrete
 from ..models.stimulus import AbstractStimulus, input_at
 from .clock import Clock
 
@@ -81,7 +81,14 @@ class Trajectory(eqx.Module):
         return jnp.broadcast_to(current.reshape(current.shape + (1,) * missing), jax.tree.leaves(self.ys)[0].shape)
 
     def require_single(self, purpose: str) -> None:
-        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for what looks at one run."""
+        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for what looks at one run, and a run in float64 where
+        x64 is off: JAX would go on in float32, in which what was computed doesn't hold."""
+        double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in jax.tree.leaves(self.ys))
+        if double and float_dtype() != np.float64:
+            raise ValueError(
+                f"Argument `run` must be used with x64 enabled, as it was made, to {purpose} "
+                '(`jax.config.update("jax_enable_x64", True)`), but got a run in float64 while x64 is off.'
+            )
         if self.ts.ndim != 1:
             raise ValueError(
                 f"Argument `run` must be a single run to {purpose}, but got a batch of shape {self.ts.shape[:-1]}."
