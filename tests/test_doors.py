@@ -48,6 +48,7 @@ def test_a_traced_node_is_refused_in_one_sentence(unchecked):
         jax.vmap(lambda node: PAIR.target(PULSE, node).gains)(jnp.arange(2))
 
 
+@pytest.mark.slow
 def test_names_of_nodes_are_kept_and_accepted():
     run = nmm.simulate(PAIR, Y0, TS, stimulus=PAIR.target(PULSE, "MT"))
     assert run.to_xarray().node.values.tolist() == ["V1", "MT"]
@@ -256,6 +257,7 @@ def test_a_key_of_the_old_style_is_the_same_key():
 MOVES = {"device_get": jax.device_get, "pickle": lambda result: pickle.loads(pickle.dumps(result))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 def test_results_print_wherever_they_are(move, unchecked):
     run = nmm.simulate(POPULATION, Y0, TS)

@@ -459,6 +459,7 @@ def check_certificates(seed, sizes, count, strengths):
     return single, stable
 
 
+@pytest.mark.slow
 def test_certificates_of_directed_networks():
     single, stable = check_certificates(0, [3], 5, [0.5, 3.0])
     assert single >= 1 and stable >= 1

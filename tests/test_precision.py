@@ -117,6 +117,7 @@ def reactor(y, q):
 STARTS = [[0.4, 0.4], *(pytest.param(each, marks=pytest.mark.slow) for each in ([0.0, 0.0], [0.9, 3.0]))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_branches_start_wherever_newton_converges(start):
     branch = nmm.continue_branch(reactor, "Da", (0.1, 0.25), y0=jnp.asarray(start), parameters={"Da": 0.15})
