@@ -93,7 +93,7 @@ def to_xarray(run: Trajectory) -> Any:
             coords={"s": ("s", np.asarray(run.ts), {"units": "1/time", "long_name": "rescaled time"})},
             attrs=attributes,
         )
-    nodes = {"node": ("node", run.model.labels)} if isinstance(run.model, Network) else {}
+    nodes = {} if run.model.labels is None else {"node": ("node", run.model.labels)}
     return xr.Dataset(data, coords={"t": time, **nodes}, attrs=attributes)
 
 

@@ -514,6 +514,32 @@ def test_a_symmetric_network_with_one_minimum_can_oscillate():
     assert "searched" in repr(found) and "1 limit cycles" in repr(found)
 
 
+def test_a_circuit_without_a_stable_state_oscillates():
+    """An E–I pair at 1.5 times the coupling of its Hopf point (theory notes D5): no run rests, all find the cycle."""
+    r, Delta = 0.5, 0.3
+    a = Delta / (np.pi * r)
+    J = 1.5 * a / r * np.sqrt((2 * np.pi * r) ** 2 + a**2)
+    W = np.asarray([[0.0, -J], [J, 0.0]])
+    eta = np.pi**2 * r**2 - Delta**2 / (4 * np.pi**2 * r**2) - W.sum(axis=1) * r
+    network = nmm.Network(nmm.per_node(nmm.MPR(J=0.0, Delta=Delta), eta=jnp.asarray(eta)), jnp.asarray(W), names=("E", "I"))
+    found = nmm.energy_landscape(network, starts=64, cycles=8)
+    assert len(found.minima) == 0 and "nodes E and I act on each other with opposite signs" in found.reason
+    cycles = found.cycles
+    assert len(cycles) == 1 and cycles.counts[0] == 8 and cycles.undecided == cycles.elsewhere == 0
+    run = nmm.simulate(network, cycles[0], jnp.asarray([0.0, 0.5, 1.0]) * cycles.period[0])
+    np.testing.assert_allclose(run.y_end.r, cycles.state.r[0], rtol=1e-6)
+    assert (
+        np.all(np.abs(cycles.multipliers[0, 1:]) < 1) and np.all(cycles.troughs[0] < 0.5) and np.all(cycles.peaks[0] > 0.5)
+    )
+
+
+@pytest.mark.slow
+def test_orbits_of_homogeneous_networks_are_no_limit_cycles():
+    network = nmm.Network(nmm.MPR(eta=1.0, J=0.0, Delta=0.0), jnp.asarray([[0.0, 0.1], [0.1, 0.0]]))
+    cycles = nmm.energy_landscape(network, cycles=4).cycles
+    assert len(cycles) == 0 and cycles.undecided == 4
+
+
 @pytest.mark.slow
 def test_a_cycle_is_drawn_and_its_course_is_a_run():
     found = nmm.energy_landscape(OSCILLATING, cycles=8)

@@ -26,11 +26,14 @@ _WINDOWS = 10  # stretches before a run is given up as undecided
 _AT_REST = 1e-4  # distance in (ln r, v) from a stable fixed point at which a run counts as coming to rest
 _REPEATS = 0.02  # mismatch, relative to the swing, below which a run repeats itself
 _SAME = 1e-4  # relative difference of periods and peaks below which two cycles are one
+_ATTRACTING = 1e-4  # by which all multipliers but that of the shift are at least below 1
 _STEPS = 12
 
 
 class LimitCycles(eqx.Module):
-    """Stable limit cycles that simulations ran into; made by `energy_landscape(network, cycles=n)`.
+    """Attracting limit cycles that simulations ran into; made by `energy_landscape(network, cycles=n)`.
+
+    Closed orbits that attract nothing, of which homogeneous networks have families, count as undecided.
 
     - `state`: one state on each, arrays (c, n), where the fastest-firing node has its peak; `cycles[i]` is the i-th, ready
       for `simulate(y0=…)`
@@ -95,8 +98,10 @@ def find_cycles(
     """`count` runs of the network from random states; `minima` are its stable resting states as known, `bounds` the box of
     ln R that holds all its fixed points. `report(runs, cycles)` hears of it as it goes on."""
     tau = np.asarray(network.nodes().tau)
-    known = np.concatenate([np.log(np.asarray(minima.r)), np.asarray(minima.v)], axis=1)[np.asarray(minima.stable)]
-    places = np.flatnonzero(np.asarray(minima.stable))
+    # Eigenvalues of large networks may be unknown: of those states nothing says that they aren't stable.
+    unknown = ~np.isfinite(np.asarray(minima.eigenvalues)).all(axis=1)
+    places = np.flatnonzero(np.asarray(minima.stable) | unknown)
+    known = np.concatenate([np.log(np.asarray(minima.r)), np.asarray(minima.v)], axis=1)[places]
     resting, elsewhere, undecided = np.zeros(len(minima), int), 0, 0
     cycles: list[dict[str, Any]] = []
     z = _starts(network, count, key, bounds)
@@ -113,7 +118,7 @@ def find_cycles(
             near = np.max(np.abs(known - z[lane]), axis=1, initial=0.0) if len(known) else np.zeros(0)
             if near.size and near.min() < _AT_REST:
                 resting[places[int(np.argmin(near))]] += 1
-            elif not len(known) or np.ptp(course[-_SAMPLES // 4 :]) < _AT_REST:
+            elif np.ptp(course[-_SAMPLES // 4 :]) < _AT_REST:
                 if _rests(network, z[lane], tau):
                     elsewhere += 1
                 else:
@@ -243,6 +248,8 @@ def _add(network: Network, cycles: list[dict[str, Any]], z: np.ndarray, guess: f
     tolerance = 1e3 * float(jnp.sqrt(jnp.finfo(dtype).eps)) * 1e-2
     period = float(period)
     if not (np.isfinite(period) and float(error) < tolerance and 0.8 < period / guess < 1.25):
+        return False
+    if np.sort(np.abs(multipliers))[-2] > 1 - _ATTRACTING:
         return False
     peaks, troughs, top = (np.asarray(each) for each in _extremes(network, on_cycle, jnp.asarray(period, dtype)))
     for each in cycles:

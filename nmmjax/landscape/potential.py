@@ -57,7 +57,7 @@ def scaling_of(network: Network) -> Values | None:
 
 def symmetry(network: Network) -> Symmetry:
     """Whether the weights have a landscape, after a scaling of the rows or as they are."""
-    return symmetry_of(network.matrix())
+    return symmetry_of(network.matrix(), lambda k: network.labels[k])
 
 
 def _scaled(values: Values, scaling: Values | None) -> Values:
