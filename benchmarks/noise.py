@@ -143,7 +143,7 @@ def _flow(model: nmm.MPR, y: Any) -> Any:
 
 
 def jarzynski(quick: bool) -> dict[str, Any]:
-    """ΔF of the ramps of theory notes §7 from the work, one direction and both, against quadrature."""
+    """ΔF of the ramps of docs/theory.md §7 from the work, one direction and both, against quadrature."""
     population = nmm.MPR(eta=1.0, J=3.0, Delta=0.5)
     lanes = 4096 if quick else 200_000
     rows = []

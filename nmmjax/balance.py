@@ -69,7 +69,7 @@ class _Ledger(eqx.Module):
 
 @nan_is_absent
 def energy_balance(run: Trajectory) -> EnergyBalance:
-    """Work, heat and residual of a run, for every parameter, slow term and stimulus (nmmjax theory notes §4, §8).
+    """Work, heat and residual of a run, for every parameter, slow term and stimulus (docs/theory.md §4, §8).
 
     From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
     all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at

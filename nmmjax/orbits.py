@@ -6,7 +6,7 @@ On the frozen level set V(x) = E, x = ln R, between the turning points x₋ < x�
     loss per cycle D = ∮ Γ q̇ dq = 2 ∫ Γ e^(−x/2) √(E − V) dx
 
 With x = c − h cos θ the square-root ends disappear and the midpoint rule in θ converges spectrally. Everything is
-differentiable in the parameters (implicitly at the turning points). Source: nmmjax theory notes §5.
+differentiable in the parameters (implicitly at the turning points). Source: docs/theory.md §5.
 """
 
 from collections.abc import Callable

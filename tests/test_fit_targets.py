@@ -29,7 +29,7 @@ PLASTIC = nmm.MPR(eta=-1.2, J=15.0, Delta=0.5, plasticity=nmm.ShortTermPlasticit
 PAIR = nmm.mutual_inhibition(eta=5.0, J_self=0.0, J_cross=-15.0, Delta=1.0)
 PULSE = nmm.Pulse(amplitude=1.5, start=2.0, stop=6.0)
 MOVING = {"r": 1.2, "v": 0.3, "A": 0.1, "B": 0.0}
-HOPF = 4 * 0.3**2 / 0.8**2 - 2 * 0.3 * 2 / (np.pi * 0.8) - 0.8**2 / 16  # of GAP in η, theory notes §4
+HOPF = 4 * 0.3**2 / 0.8**2 - 2 * 0.3 * 2 / (np.pi * 0.8) - 0.8**2 / 16  # of GAP in η, docs/theory.md §4
 EDGES = np.concatenate([[0.0], np.geomspace(0.04, 4.0, 21), [np.inf]])
 
 

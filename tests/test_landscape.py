@@ -500,7 +500,7 @@ OSCILLATING = nmm.Network(
 
 
 def test_a_symmetric_network_with_one_minimum_can_oscillate():
-    """theory notes D7; period, peaks and multipliers against SciPy's DOP853 with events (1e-12)."""
+    """docs/theory.md §D7; period, peaks and multipliers against SciPy's DOP853 with events (1e-12)."""
     found = nmm.energy_landscape(OSCILLATING, cycles=8)
     np.testing.assert_allclose(found.minima.r, [[0.84359, 0.38640]], atol=1e-5)
     cycles = found.cycles
@@ -515,7 +515,7 @@ def test_a_symmetric_network_with_one_minimum_can_oscillate():
 
 
 def test_a_circuit_without_a_stable_state_oscillates():
-    """An E–I pair at 1.5 times the coupling of its Hopf point (theory notes D5): no run rests, all find the cycle."""
+    """An E–I pair at 1.5 times the coupling of its Hopf point (docs/theory.md §D5): no run rests, all find the cycle."""
     r, Delta = 0.5, 0.3
     a = Delta / (np.pi * r)
     J = 1.5 * a / r * np.sqrt((2 * np.pi * r) ** 2 + a**2)

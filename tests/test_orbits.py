@@ -11,13 +11,13 @@ import nmmjax as nmm
 from nmmjax.orbits import fit_ellipse
 from nmmjax.reproduce.simulated import find_peaks, simulated_peaks
 
-# (g, η, J, Δ): predicted and simulated peak rate of the limit cycle (theory notes §5).
+# (g, η, J, Δ): predicted and simulated peak rate of the limit cycle (docs/theory.md §5).
 LIMIT_CYCLES = [
     ((0.2, 1.0, 0.0, 0.05), 1.8607, 1.8648),
     ((0.3, 1.0, -2.0, 0.1), 0.4708, 0.4710),
     ((0.5, 2.0, 5.0, 0.2), 4.691, 4.722),
 ]
-# (η, J, Δ), first peak, peaks of a simulation (theory notes §5 and a run at rtol 1e-11), error allowed.
+# (η, J, Δ), first peak, peaks of a simulation (docs/theory.md §5 and a run at rtol 1e-11), error allowed.
 PEAKS = [
     ((-5.0, 15.0, 0.1), [1.3, 1.2824, 1.2662, 1.2512, 1.2373], 5e-5),
     ((2.0, 5.0, 0.05), [6.0, 4.94919, 4.268117, 3.785208, 3.421867], 1e-3),

@@ -16,7 +16,7 @@ RAMP = Ramp(0.5, 0.0, 1.0)
 
 @pytest.fixture(scope="module")
 def runs():
-    """Forward and backward runs of theory §7's ramp."""
+    """Forward and backward runs of docs/theory.md §7's ramp."""
     ways = {}
     for reverse in (False, True):
         ways[reverse] = drive(POPULATION, RAMP, 0.1, jax.random.key(int(reverse)), t1=1.0, lanes=16384, reverse=reverse)

@@ -233,7 +233,7 @@ def test_basins_are_those_of_long_simulations(plane):
 
 
 def test_basins_obey_the_energy(plane):
-    """Below the pass's energy V(r_saddle) a state can't cross it: it ends on its own side (theory §4)."""
+    """Below the pass's energy V(r_saddle) a state can't cross it: it ends on its own side (docs/theory.md §4)."""
     saddle = nmm.State(r=jnp.asarray(0.4729803407), v=jnp.asarray(0.0))
     top = nmm.potential_energy(ONE, saddle)
     r, v = jnp.meshgrid(*plane.coordinates, indexing="ij")
@@ -259,7 +259,7 @@ def test_states_that_never_decide_are_told():
 
 
 def test_oscillations_are_basins_too():
-    """Gap junctions sustain a cycle, of peak 1.8648 (theory §5)."""
+    """Gap junctions sustain a cycle, of peak 1.8648 (docs/theory.md §5)."""
     model = nmm.MPR(eta=1.0, J=0.0, Delta=0.05, gap=nmm.GapJunction(0.2))
     over = {"r": jnp.linspace(0.1, 2.0, 3), "v": jnp.linspace(-2.0, 2.0, 3)}
     found = nmm.basin_map(model, attractors=[], at={"r": 0.3, "v": 0.0}, settle=100.0, over=over)

@@ -7,7 +7,7 @@ equations keep one function f of the rate, the slope of v; the frozen potential 
 
 f is affine in the slow variable s, so every rate is an equilibrium for exactly one value s(R): the branches are a curve
 over the rate, without continuation. Folds are where ds/dR = 0; for the MPR model with adaptation, s = η + I + J R − π²R² +
-Δ²/(4π²R²), that is J = 2π²R + Δ²/(2π²R³). Source: nmmjax theory notes §4.
+Δ²/(4π²R²), that is J = 2π²R + Δ²/(2π²R³). Source: docs/theory.md §4.
 """
 
 from collections.abc import Callable

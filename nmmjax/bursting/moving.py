@@ -4,8 +4,8 @@ In the position q = √(2/R) (R = τ r, time t/τ) and with slow variables s,
 
     q̈ = −Γ(q) q̇ + F(q, s),      F = −∂U/∂q − I q,      ṡ = g(q, s)
 
-F vanishes at fixed points; −∂F/∂q there is the squared frequency of the undamped oscillation. Source: nmmjax theory
-notes §4. A spike is a small q, quiescence a large one.
+F vanishes at fixed points; −∂F/∂q there is the squared frequency of the undamped oscillation. Source: docs/theory.md §4.
+A spike is a small q, quiescence a large one.
 """
 
 from collections.abc import Callable

@@ -109,7 +109,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
     Differentiable (the number of spikes is piecewise constant; the period hardly jumps there) and made for `jax.vmap`.
 
     Not valid where slow variables are not slow (a warning names the ratio), nor for gap junctions or conductances, which
-    are refused with `ValueError`, as are models without slow terms and Δ = 0. Source: nmmjax theory notes §5.
+    are refused with `ValueError`, as are models without slow terms and Δ = 0. Source: docs/theory.md §5.
     """
     _require_burster(model)
     max_spikes = as_count("max_spikes", max_spikes, 2)

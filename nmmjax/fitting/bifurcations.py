@@ -112,7 +112,7 @@ class FoldTarget(AbstractPlaceTarget):
     - `noise`: standard deviation of `at`, or None for its own size
 
     Slow variables follow the rate, as at rest. NaN where the model has no such fold. Raises `ValueError` for unknown
-    parameters, rates ≤ 0. Use two, added up, to fix a bistable range. Source: nmmjax theory notes §4; Kuznetsov, Elements of
+    parameters, rates ≤ 0. Use two, added up, to fix a bistable range. Source: docs/theory.md §4; Kuznetsov, Elements of
     Applied Bifurcation Theory, §10.2.
     """
 

@@ -46,7 +46,7 @@ class EnergyTarget(AbstractTarget):
     model has no such quantity: no barrier where it has one stable state, no loss where no orbit closes. `level` of states
     and `mean` take slow variables; the others need a landscape that stands still. Raises `ValueError` for wanted values that
     aren't numbers, none at all, `mean` without `y0` and `t1`. Use it to give a population the landscape that one has in
-    mind, or the energies measured in another simulator. Source: nmmjax theory notes §4, §5.
+    mind, or the energies measured in another simulator. Source: docs/theory.md §4, §5.
     """
 
     rates: Any  # at which each of these is wanted: `level`, `orbit`, `barrier`; `loss_per_cycle`: energies

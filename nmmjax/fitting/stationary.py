@@ -2,7 +2,7 @@
 
     P(r) ∝ r^(−3/2) exp(−V(r)/T),   T = π D/Δ        dv = … + √(2D) dW in time t/τ, g = k = 0
 
-Source: nmmjax theory notes §7.
+Source: docs/theory.md §7.
 """
 
 from typing import Any
@@ -42,7 +42,7 @@ class StationaryTarget(AbstractTarget):
     r in the model's unit of rate. Energies and T scale alike, but r^(−3/2) and Δ don't: all of η, J, Δ, D can be told from a
     density, where the noise shows enough of the landscape. Raises `ValueError` for rates ≤ 0, edges that don't
     increase, neither or both of `r` and `density`. Use it for long recordings of one population; no run is needed. Source:
-    nmmjax theory notes §7; Freeman & Tukey, Ann. Math. Stat. 21:607 (1950).
+    docs/theory.md §7; Freeman & Tukey, Ann. Math. Stat. 21:607 (1950).
     """
 
     edges: Values

@@ -11,7 +11,7 @@ R_j(±) the mean rates of both states. For symmetric weights and equal nodes tho
 
 so J_ij ≈ G W_ij ΔR_j Δ(1/R_i)/4T: the couplings of a recording are those of Ψ, −½ Σ W_ij R_i R_j, over the temperature
 T_Ψ ≈ T R⁻R⁺ (R⁻, R⁺ the two rates). Its fields are not Ψ's: how often a state is visited is decided by V and T, not by Ψ.
-Source: nmmjax theory notes §7, §8; derived here.
+Source: docs/theory.md §7, §8; derived here.
 """
 
 import dataclasses
@@ -68,8 +68,8 @@ def predict_ising(network: Network, noise: Any) -> IsingModel:
 
     For symmetric weights and nodes with two states each; good where coupling shifts the odds by less than the wells' own
     barriers, and switching is rare (barriers ≥ 2 T). `noise`: D > 0, a number or one per node, independent at every node.
-    Raises `ValueError` for weights that are not symmetric, and nodes with a single state. Source: nmmjax theory notes §7,
-    §8.
+    Raises `ValueError` for weights that are not symmetric, and nodes with a single state. Source:
+    docs/theory.md §7, §8.
     """
     D = white_intensity(noise, (network.size,))
     nodes, threshold, _ = _two_state_nodes(network, D)
@@ -267,8 +267,8 @@ def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> Lands
     `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `pass_rates(network)`, in
     the network's order. `noise`: D, as in `predict_ising`. What to expect: couplings agree, over T_Ψ; fields follow V and T,
     and not Ψ; a weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape.
-    Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source: nmmjax
-    theory notes §7–§9.
+    Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source:
+    docs/theory.md §7–§9.
     """
     require("ising", type(ising).__name__, "be an `IsingModel`", isinstance(ising, IsingModel))
     require("network", type(network).__name__, "be a `Network`", isinstance(network, Network))

@@ -1,8 +1,8 @@
 """Layer 4: limit cycles of a network, looked for by simulation from random starts, each then solved for to rounding.
 
-A landscape Ψ lists resting states only: also a symmetric network with a single minimum can oscillate for ever (nmmjax theory
-notes D7). Runs from random starts either come near a stable fixed point or repeat themselves; a run that repeats itself
-gives the guess for a cycle, z(T) = z(0) in z = (ln r, v), solved by Newton's method with the monodromy matrix, whose
+A landscape Ψ lists resting states only: also a symmetric network with a single minimum can oscillate for ever
+(docs/theory.md §D7). Runs from random starts either come near a stable fixed point or repeat themselves; a run that repeats
+itself gives the guess for a cycle, z(T) = z(0) in z = (ln r, v), solved by Newton's method with the monodromy matrix, whose
 eigenvalues are the multipliers. What no start reaches isn't found: cycles are searched for, never all of them.
 """
 

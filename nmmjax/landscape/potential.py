@@ -6,8 +6,8 @@ with d = 1 for symmetric weights, and else the positive numbers that make d_i W_
 
 f_i is the slope of v_i where all rates stand still, so fixed points are critical points of Ψ. Linearised there, the
 equations are d_i (τ_i²/2R_i) ẍ_i + d_i (Δ_i τ_i/πR_i²) ẋ_i + Σ_j Ψ_ij x_j = 0 with positive mass and damping, whence a
-resting state is stable ⇔ it is a minimum, and the number of unstable eigenvalues is the Morse index, for any τ_i (nmmjax
-theory notes §8, D1). Away from rest that says nothing: limit cycles can exist beside the minima (D7). Searches work in
+resting state is stable ⇔ it is a minimum, and the number of unstable eigenvalues is the Morse index, for any τ_i
+(docs/theory.md §8, §D1). Away from rest that says nothing: limit cycles can exist beside the minima (§D7). Searches work in
 x = ln R, in which no step leaves R > 0.
 """
 
@@ -36,7 +36,7 @@ def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
     networks can have as well, don't show in it. Dimensionless. For a single population it has the critical points of
     `potential_energy`, but not its values. Weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji, have the
     landscape Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j. Raises `ValueError` for others, naming the cycle of nodes that prevents
-    it. Source: nmmjax theory notes §8, D1.
+    it. Source: docs/theory.md §8, §D1.
     """
     scaling = scaling_of(network)
     r = as_array(r)

@@ -39,8 +39,8 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
     - `report(tries, found)`: called as the search goes on
 
     `stimulus` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
-    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: nmmjax theory notes §4, §8,
-    D1–D4, D7.
+    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8,
+    §D1–§D4, §D7.
     """
     require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, (MPR, Network)))
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"

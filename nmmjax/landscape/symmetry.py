@@ -2,7 +2,7 @@
 
 Where d_i M_ij = d_j M_ji with d > 0 (Kolmogorov's condition: the products of the weights around every cycle are equal in
 both directions), the scaled forces d_i f_i are the gradient of −Ψ_d. Symmetric weights have d = 1, row-normalised
-symmetric weights the strengths, gains W_ij = g_i A_ij h_j the ratios h/g (nmmjax theory notes §8, D1).
+symmetric weights the strengths, gains W_ij = g_i A_ij h_j the ratios h/g (docs/theory.md §8, §D1).
 """
 
 from typing import Any, NamedTuple

@@ -10,7 +10,7 @@
 | Z | (1 − W*)/(1 + W*), the Kuramoto order parameter, |Z| < 1 | |
 
 q̇ = p − (Δ/4π) q³ + (g/2) q + k/q: heterogeneity acts as a vector potential, gap junctions and conductances too.
-Source: nmmjax theory notes §1, §2, §4. All maps are elementwise and differentiable.
+Source: docs/theory.md §1, §2, §4. All maps are elementwise and differentiable.
 """
 
 from typing import Any

@@ -9,7 +9,7 @@ Every function takes a network as well: arrays then end in its nodes, and each p
 instantaneous landscape, that of η_i + I_i + Σ_{j≠i} G W_ij R_j and J_i + G W_ii (`Network.frozen`). What the others
 deliver to it is `exchange_power`.
 
-Exact, for every parameter (nmmjax theory notes §4; Andrean & Pedersen, arXiv 2509.10428, for H at Δ = 0):
+Exact, for every parameter (docs/theory.md §4; Andrean & Pedersen, arXiv 2509.10428, for H at Δ = 0):
 
     E = K + V,  K = ½ q̇²,  V = U(q) + I/(τ r),
     τ dE/dt = −Γ(q) q̇² + τ [(dI/dt + dη_eff/dt)/R − (dJ_eff/dt) ln R],  R = τ r
@@ -131,7 +131,7 @@ def exchange_power(network: Network, y: Any) -> Values:
     Shape (…, n, n), receiver first, per unit of time. Together with the stimulus's power (dI_i/dt)/R_i and the work of slow
     variables it balances the energy in the instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, each
     population by itself, and their sum by the sums. Not symmetric: what j gives to i, i need not give back to j. Source:
-    nmmjax theory notes §8.
+    docs/theory.md §8.
     """
     y = as_state(y)
     sent_rate = _rate_of_sent(network, y)

@@ -2,7 +2,7 @@
 
 At a fixed point the force f(R) = −Ψ′(R) of `MPR.force_at_rate` vanishes, R = τ r. Its curvature changes sign once, at the
 cusp rate, so its slope vanishes at most twice (at folds), and f is monotone below, between and above them: one bracket each.
-With g = k = 0 the zeros are the roots of the quartic π²R⁴ − J R³ − (η + I) R² − Δ²/(4π²) = 0 (nmmjax theory notes §4).
+With g = k = 0 the zeros are the roots of the quartic π²R⁴ − J R³ − (η + I) R² − Δ²/(4π²) = 0 (docs/theory.md §4).
 """
 
 from collections.abc import Callable

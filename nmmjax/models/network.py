@@ -114,7 +114,7 @@ class Network(AbstractModel):
     connectomes, competing populations, E–I circuits; `energy_landscape(network)` for its states, `simulate` for runs.
 
     Raises `ValueError` for weights that are not square, not finite or empty, and for per-node values of another length.
-    Source: nmmjax theory notes §8; Montbrió, Pazó & Roxin (2015) for the nodes.
+    Source: docs/theory.md §8; Montbrió, Pazó & Roxin (2015) for the nodes.
     """
 
     population: MPR = eqx.field(converter=with_arrays)
@@ -125,7 +125,7 @@ class Network(AbstractModel):
     equations: ClassVar[str] = (
         "τ_i r_i' = Δ_i/(πτ_i) + 2 r_i v_i;  τ_i v_i' = v_i² + η_i + I_i(t) + J_i R_i + G Σ_j W_ij R_j − π² R_i²,  R = τ r"
     )
-    source: ClassVar[str] = "nmmjax theory notes §8"
+    source: ClassVar[str] = "docs/theory.md §8"
 
     def __check_init__(self) -> None:
         check_parameters(self)
@@ -286,7 +286,7 @@ def mutual_inhibition(
     """`size` equal populations that inhibit each other: coupling `J_self` to itself and `J_cross` ≤ 0 to every other.
 
     Two of them have a symmetric state that loses stability in a pitchfork where 2π²R + Δ²/(2π²R³) = J_self − J_cross; beyond
-    it one population fires and silences the other: a bistable switch. The defaults are such a pair (nmmjax theory notes §8).
+    it one population fires and silences the other: a bistable switch. The defaults are such a pair (docs/theory.md §8).
     """
     cross = as_number("J_cross", J_cross, "(-inf, 0]")
     size = as_count("size", size, 2)

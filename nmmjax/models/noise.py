@@ -39,7 +39,7 @@ class WhiteNoise(AbstractNoise):
     - `shared`: whether all nodes of a network get the same path; by default each has its own
 
     Without gap junctions and conductances the stationary law of one population is exactly Boltzmann's at the temperature
-    T = π D/Δ (`boltzmann`). Raises `ValueError` for D < 0, NaN. Source: nmmjax theory notes §7.
+    T = π D/Δ (`boltzmann`). Raises `ValueError` for D < 0, NaN. Source: docs/theory.md §7.
     """
 
     intensity: Values

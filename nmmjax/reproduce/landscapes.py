@@ -22,7 +22,7 @@ from ..transitions.pulses import minimal_pulse
 from .claim import Evidence, Row, at_most, close_to
 
 _ETA, _CROSS, _DURATION = 5.0, -15.0, 5.0
-# 2π²r + Δ²/(2π²r³) = J_self − J_cross at Δ = 1 and J_self = 0 (nmmjax theory notes §8), and the states at η = 5.
+# 2π²r + Δ²/(2π²r³) = J_self − J_cross at Δ = 1 and J_self = 0 (docs/theory.md §8), and the states at η = 5.
 _PITCHFORKS, _STATES, _SYMMETRIC = (1.74095982, 16.87406466), (0.632021, 0.074733), 0.295314
 
 

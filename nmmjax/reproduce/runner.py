@@ -16,7 +16,7 @@ from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
 
 _PAPER = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
-_NOTES = "nmmjax theory notes"
+_NOTES = "docs/theory.md"
 
 CLAIMS: tuple[Claim, ...] = (
     Claim("orbits", "a", "At Δ = 0 the energy H is conserved and its orbits are near-ellipsoidal.", _PAPER, orbits),

@@ -1,4 +1,4 @@
-"""Layer 3: geometric integrators for Riccati populations, exact but for the coupling (nmmjax theory notes §6).
+"""Layer 3: geometric integrators for Riccati populations, exact but for the coupling (docs/theory.md §6).
 
 W = π R + i v (R = τ r, time t/τ) obeys Ẇ = Δ + i(η + I − W²) + i f(R). The part without the drive f is a Möbius map of W,
 exact over any step; the drive is an exact kick of v at frozen R. Splitting the two gives integrators that keep r > 0 for
@@ -261,7 +261,7 @@ class MobiusSplitting(AbstractMobius):
     every stimulus, gap junctions and conductances (order 4 then by extrapolation, which is not symplectic, but those terms
     are not conservative either). Gives no error estimate: choose `dt0`; h ≈ 0.2/√(|J| r_max) gives about 1e-6 (order 4).
     Use it for long runs, conservation and sweeps; use `MobiusExtrapolation` for adaptive steps and high accuracy.
-    Source: nmmjax theory notes §6.
+    Source: docs/theory.md §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=4)
@@ -287,7 +287,7 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order.
     Exact at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic. Takes
     fewer steps than Runge–Kutta through spikes at equal error, but each costs more (benchmarks/splitting.py): choose it
-    where r > 0 must hold at every tolerance, `diffrax.Dopri8()` where only speed counts. Source: nmmjax theory notes §6.
+    where r > 0 must hold at every tolerance, `diffrax.Dopri8()` where only speed counts. Source: docs/theory.md §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=6)

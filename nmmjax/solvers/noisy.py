@@ -6,7 +6,7 @@ One step of length h (in t/τ), with independent standard normal numbers ξ:
     Ornstein–Uhlenbeck      v += ½ h x;  order-2 splitting over h;  x moves exactly;  v += ½ h x
 
 Weak order 2, strong order 1 (measured in the tests). Half the noise before and half after keeps ⟨q̇²⟩ = T to O(h²): all of
-it on one side would bias it by O(h). Slow variables move by half steps around it, at frozen r. Source: nmmjax theory notes
+it on one side would bias it by O(h). Slow variables move by half steps around it, at frozen r. Source: docs/theory.md
 §6, §7.
 """
 

@@ -252,7 +252,7 @@ def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
 
     Raises `ValueError` for Δ = 0 (noise heats, nothing damps: no stationary law), D ≤ 0, other noise than white,
     networks, slow terms, and with gap junctions or conductances, which have no exact law (use `stationary_density`).
-    Source: nmmjax theory notes §7.
+    Source: docs/theory.md §7.
     """
     check_lawful(population)
     exact = population.gap is None and population.conductance is None

@@ -3,7 +3,7 @@
     P(r) ∝ r^(−3/2) exp(−V(r)/T),   T = π D/Δ        dv = … + √(2D) dW in time t/τ, g = k = 0
 
 In x = ln R, R = τ r, the density is ∝ exp(−x/2 − V/T), smooth, and falls off faster than any power at both ends.
-Source: nmmjax theory notes §7.
+Source: docs/theory.md §7.
 """
 
 from typing import Any

@@ -97,7 +97,7 @@ def escape_rate(
     Below ΔU ≈ 2T states are left so fast that no single rate describes it (see `first_passage`). Works under `jax.jit`,
     `jax.vmap` and `jax.grad`, in η, J, Δ, τ, D and the input. Raises `ValueError` for one well (NaN inside
     transformations), Δ = 0, D ≤ 0, noise that is not white, gap junctions, conductances and slow terms. Sources: Kramers,
-    Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10; nmmjax theory notes §7.
+    Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10; docs/theory.md §7.
     """
     require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, MPR | Network))
     if isinstance(model, Network):

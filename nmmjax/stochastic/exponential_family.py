@@ -6,7 +6,7 @@ In units of the geometric mean of R, x = ln R is centred; where it varies little
 
     φ = (x, R + 1/R − 2, R − 1/R − 2x, R⁻³ − …) ≈ (x, x², x³/3, 3x⁴)
 
-takes their place, θ = Aᵀψ. Constraints: θ₂ < 0 (T > 0) and θ₄ ≤ 0, and an integral that exists. Source: theory notes §7.
+takes their place, θ = Aᵀψ. Constraints: θ₂ < 0 (T > 0) and θ₄ ≤ 0, and an integral that exists. Source: docs/theory.md §7.
 """
 
 import dataclasses

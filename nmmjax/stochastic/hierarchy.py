@@ -11,7 +11,7 @@ With even orders n at the nodes of a grid and odd ones between them, orders abov
 (a matrix continued fraction of symmetric positive matrices), and order 0 is left with −L₀ = T A* S₁⁻¹ A, whose inverse is a
 pair of sums. Its slowest mode is the exchange between the wells; no sum mixes signs, so tiny rates keep their digits. At
 strong damping S₁ = Γ and this is the Pontryagin double integral. Source: Risken, The Fokker–Planck Equation (1989) §10.3;
-nmmjax theory notes §7 for the law.
+docs/theory.md §7 for the law.
 """
 
 import equinox as eqx

@@ -171,7 +171,7 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
 
     Raises `ValueError` for rates ≤ 0 or infinite, less than 50 samples, rates that vary by less than 0.1 %. Milliseconds
     for 10⁵ samples; needs no x64. Use it where the input is white noise; `fit` with a `StationaryTarget` fits a density with
-    some parameters held. Source: nmmjax theory notes §7; Rao & Scott, Ann. Stat. 12:46 (1984).
+    some parameters held. Source: docs/theory.md §7; Rao & Scott, Ann. Stat. 12:46 (1984).
     """
     x, known = _logarithms(r)
     time = float(as_number("tau", tau, "(0, inf)"))

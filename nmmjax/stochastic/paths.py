@@ -75,7 +75,7 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     - `points`: number of times, equally spaced; `margin`: energy above the minimum at the first, relative to ΔU
 
     Raises `ValueError` for one well, Δ = 0, gap junctions, conductances and slow terms. Source: Freidlin & Wentzell (1984)
-    §4; Onsager & Machlup, Phys. Rev. 91:1505 (1953); nmmjax theory notes §7.
+    §4; Onsager & Machlup, Phys. Rev. 91:1505 (1953); docs/theory.md §7.
     """
     require("model", type(model).__name__, "be an `MPR`", isinstance(model, MPR))
     plain = model.gap is None and model.conductance is None and not model.slow_terms and bool(model.Delta > 0)

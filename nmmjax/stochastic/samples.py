@@ -62,7 +62,7 @@ def potential_from_samples(r: Any, temperature: Real = 1.0, bins: int = 40) -> M
 
     In ln r the density is ∝ r^(−1/2) exp(−V/T), averaged over a bin. A bin's error is T/√(n_eff), its samples divided by the
     correlation time 1 + 2Σ of its own indicator. Raises `ValueError` for rates ≤ 0, T ≤ 0, less than 3 filled bins.
-    Use it to see a landscape and to compare it with a model's; `fit_stationary` for the model. Source: theory notes §7.
+    Use it to see a landscape and to compare it with a model's; `fit_stationary` for the model. Source: docs/theory.md §7.
     """
     rates = as_array(r)
     is_array = isinstance(rates, (jax.Array, np.ndarray)) and rates.ndim == 1
@@ -107,7 +107,7 @@ def effective_temperature(run: Any, population: MPR | None = None, stimulus: Rea
 
     Both are T = π D/Δ where common white noise alone drives a population without gap junctions and conductances; where they
     differ, something else does. Cut off the time before the run is stationary. The error of the second takes ⟨U″⟩ as
-    correlated with ⟨U′²⟩ (delta method). Source: nmmjax theory notes §7; Rugh, Phys. Rev. Lett. 78:772 (1997).
+    correlated with ⟨U′²⟩ (delta method). Source: docs/theory.md §7; Rugh, Phys. Rev. Lett. 78:772 (1997).
     """
     if hasattr(run, "ys") and hasattr(run, "model"):
         population, y = run.model, run.ys

@@ -9,7 +9,7 @@ with F = −T ln ∫ R^(−3/2) exp(−V/T) dR and T = πD/Δ. From equilibrium 
     ⟨exp(−W/T)⟩ = exp(−ΔF/T)  (Jarzynski)        P_F(W)/P_B(−W) = exp((W − ΔF)/T)  (Crooks, B: the protocol reversed)
 
 Between steps of the splitting the input jumps, and each jump's work ΔI/R is exact; so what is wrong is only the O(h²) of
-the splitting's own stationary law. Source: nmmjax theory notes §7; Jarzynski, Phys. Rev. Lett. 78:2690 (1997); Crooks, Phys.
+the splitting's own stationary law. Source: docs/theory.md §7; Jarzynski, Phys. Rev. Lett. 78:2690 (1997); Crooks, Phys.
 Rev. E 60:2721 (1999); Bennett, J. Comput. Phys. 22:245 (1976).
 """
 
@@ -123,7 +123,7 @@ def drive(
 
     Starts are exact samples of `boltzmann`. Raises `ValueError` for what has no Boltzmann law (Δ = 0, gap junctions,
     conductances, slow terms, coloured noise), and wrong input. Use it for landscape differences from work, and for what a
-    stimulus costs. Source: nmmjax theory notes §7.
+    stimulus costs. Source: docs/theory.md §7.
     """
     require("stimulus", stimulus, "be a stimulus such as `Ramp(...)`", isinstance(stimulus, AbstractStimulus))
     key = as_key(key)
