@@ -1,0 +1,25 @@
+"""What surrounds the code: what is packaged, cited, and run by the hosted CI."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nmmjax
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf8"), flags=re.MULTILINE)
+    assert citation is not None
+    assert nmmjax.__version__ == project["version"] == citation[1]
+
+
+def test_types_reach_the_users_checkers():
+    assert (Path(nmmjax.__file__).parent / "py.typed").exists()
+
+
+def test_hosted_ci_runs_what_one_runs_by_hand():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf8")
+    assert "run: .ci/run\n" in text and '["3.11", "3.13"]' in text
