@@ -1,4 +1,4 @@
-"""What users are shown runs as it stands: the README's blocks and the notebooks, at toy size."""
+"""What users and contributors are shown runs as it stands: blocks of README and CONTRIBUTING, notebooks, at toy size."""
 
 import os
 import pathlib
@@ -29,9 +29,13 @@ SHOWN = [  # numbers that the README's sections end with, and how far from them 
 ]
 
 
+def blocks_of(name):
+    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def test_readme_blocks_run_in_order(tmp_path):
     """All python blocks of the README in one fresh process, in JAX's default precision."""
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    blocks = blocks_of("README.md")
     assert len(blocks) >= 2
     checks = [f"assert abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN]
     command = [sys.executable, "-c", "\n".join([*blocks, *checks])]
@@ -40,11 +44,25 @@ def test_readme_blocks_run_in_order(tmp_path):
     assert "successful, 3001 of 3001 times" in result.stdout
 
 
-def test_readme_has_two_commands_and_its_files():
+def test_examples_for_contributors_run(tmp_path):
+    """All python blocks of CONTRIBUTING.md, of at most 25 lines without blank ones, in one fresh process."""
+    blocks = blocks_of("CONTRIBUTING.md")
+    assert len(blocks) >= 4
+    assert [block for block in blocks if sum(bool(line.strip()) for line in block.splitlines()) > 25] == []
+    command = [sys.executable, "-c", "\n".join(blocks)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_linked_files_exist(page):
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
+
+
+def test_readme_has_two_commands():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(re.findall(r"^python3 -m venv ", text, flags=re.MULTILINE)) == 2
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (ROOT / target).exists(), target
 
 
 # A minute each of compilation; the README's blocks run their functions, too.
