@@ -82,10 +82,10 @@ def _is_hdf(file: pathlib.Path) -> bool:
 
 
 def _mat(file: pathlib.Path) -> dict[str, Any]:
+    from scipy.io import loadmat  # slow to import
+
     try:
-        found = optional("scipy.io", "cli").loadmat(file)
-    except ModuleNotFoundError:
-        raise
+        found = loadmat(file)
     except Exception:  # scipy raises whatever the broken bytes lead it to
         raise ValueError(f"{str(file)!r} is not a readable MATLAB file.") from None
     dense = lambda each: each.toarray() if hasattr(each, "toarray") else each

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.special import ndtri
 
 from ._checks import as_count, as_key, require
 from ._files import as_new_file
@@ -190,7 +191,7 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
     if starts == 1:
         return own[None]
     share = _sobol(starts - 1, parameters.size, key)
-    normal = np.asarray(jax.scipy.special.ndtri(jnp.asarray(share)))
+    normal = ndtri(share)
     size, mean, deviation = (np.asarray(each) for each in (parameters.scale, *priors))
     low, high = np.asarray(parameters.lower), np.asarray(parameters.upper)
     kind = np.asarray(parameters.kinds)

@@ -54,7 +54,7 @@ def load_recording(
     - `index`: whether the first column is an index (with `regions="rows"`: the first line), to be left out
     - `time`: the name of the column of times, or True for the one called time (without names the first); False for none
 
-    mat needs the extra `cli`, MATLAB 7.3, h5 and hdf5 need `data`.
+    MATLAB 7.3, h5 and hdf5 need the extra `data`.
 
     Raises `ValueError` in one sentence for files that are missing, empty, or not what their name says, for text among
     numbers (file, line, column), for fewer than two regions, and for what doesn't fit. Then: `binarize`, `fit_ising`.

@@ -56,7 +56,6 @@ EXTRAS = {
     "tqdm",
     "cyclopts",
     "typer",
-    "scipy",
     "pandas",
     "blackjax",
     "arviz",
@@ -175,7 +174,7 @@ print(json.dumps([changed, sorted({name.split(".")[0] for name in sys.modules})]
     assert done.stderr == "" and done.stdout.count("\n") == 1
     changed, loaded = json.loads(done.stdout)
     assert changed == []
-    assert not (EXTRAS - {"scipy"}) & set(loaded)
+    assert not EXTRAS & set(loaded)
 
 
 @pytest.mark.parametrize("path", [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in FILES])

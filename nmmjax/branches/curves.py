@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._checks import require
+from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -137,9 +137,9 @@ def _continue_curve(
     if is_concrete(p) and is_concrete(both):
         for each, value, low, high in zip(system.names, p, both[0], both[1], strict=True):
             require(each, value, f"start within the bounds, ({low:g}, {high:g})", bool((low <= value) & (value <= high)))
-    require("max_points", max_points, "be an integer ≥ 2", isinstance(max_points, int) and max_points >= 2)
+    points = as_count("max_points", max_points, 2)
     u = ravel_pytree(point.state)[0]
-    return _follow(kind, system, u, p, both, as_number("max_step", max_step, "(0, 1]"), max_points)
+    return _follow(kind, system, u, p, both, as_number("max_step", max_step, "(0, 1]"), points)
 
 
 @eqx.filter_jit

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._checks import require
+from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -151,10 +151,9 @@ def continue_cycle(
     if is_concrete(bounds) and is_concrete(hopf.parameter):
         inside = bool((bounds[0] < hopf.parameter) & (hopf.parameter < bounds[1]))
         require("hopf", hopf.parameter, f"lie within the bounds, ({bounds[0]:g}, {bounds[1]:g})", inside)
-    for name, number, least in (("intervals", intervals, 3), ("degree", degree, 2), ("max_points", max_points, 2)):
-        require(name, number, f"be an integer ≥ {least}", isinstance(number, int) and number >= least)
+    sizes = as_count("intervals", intervals, 3), as_count("degree", degree, 2), as_count("max_points", max_points, 2)
     max_period = 20 * jnp.pi / hopf.omega if max_period is None else as_number("max_period", max_period, "(0, inf)")
-    return _continue(hopf, bounds, as_number("max_step", max_step, "(0, 1]"), max_period, (intervals, degree, max_points))
+    return _continue(hopf, bounds, as_number("max_step", max_step, "(0, 1]"), max_period, sizes)
 
 
 @eqx.filter_jit

@@ -248,6 +248,8 @@ def _end(document: Document, path: Path, value: Any, scale: str) -> float:
 
 def _sample(document: Document, values: Any) -> dict[str, np.ndarray]:
     """Scrambled Sobol points between the bounds of every parameter."""
+    from scipy.stats import qmc  # slow to import
+
     path: Path = ("sample",)
     document.table(path, values, ("n", "seed", "bounds"), ("n", "seed", "bounds"))
     n = document.integer((*path, "n"), values["n"], 1)
@@ -255,7 +257,7 @@ def _sample(document: Document, values: Any) -> dict[str, np.ndarray]:
     bounds = document.table((*path, "bounds"), values["bounds"])
     document.require((*path, "bounds"), "name at least one parameter", bounds, bounds)
     ends = {name: _bounds(document, (*path, "bounds", name), each) for name, each in bounds.items()}
-    sobol = optional("scipy.stats.qmc", "cli").Sobol(d=len(ends), scramble=True, rng=np.random.default_rng(seed))
+    sobol = qmc.Sobol(d=len(ends), scramble=True, rng=np.random.default_rng(seed))
     points = sobol.random_base2(math.ceil(math.log2(n)))[:n]  # whole powers of two keep the points' balance
     found = {}
     for (name, (low, high, scale)), column in zip(ends.items(), points.T, strict=True):

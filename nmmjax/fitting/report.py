@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
+from scipy.special import gammaincc
 
 from .target import TargetSum
 from .uncertainty import degrees_of_freedom, estimated_variance, identifiability
@@ -108,7 +107,7 @@ def _level(fitted: Any) -> list[str]:
         lines = [f"Loss {loss:.4g} of {count} residuals with {numbers} fitted numbers: nothing is left to judge noise by."]
     elif target.noise_known:
         share = 2 * loss / free
-        odds = float(jax.scipy.special.gammaincc(jnp.asarray(free / 2), jnp.asarray(loss)))
+        odds = float(gammaincc(free / 2, loss))
         reached = odds >= _UNLIKELY
         word = "as the noise explains" if reached else "more than the noise explains"
         if 2 * loss < free - 5 * math.sqrt(2 * free):

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from scipy.special import ndtri
 
 from .._types import Values
 from ..ensemble import engine
@@ -177,7 +178,7 @@ class Search:
         for _ in range(60):
             root = (1 + root) ** (1 / (p + 1))
         share = (0.5 + np.arange(count)[:, None] * root ** -np.arange(1.0, p + 1)) % 1
-        offset = np.asarray(jax.scipy.special.ndtri(jnp.asarray(np.clip(share, 1e-3, 1 - 1e-3))))
+        offset = ndtri(np.clip(share, 1e-3, 1 - 1e-3))
         self.z = (z[best] + _SCATTER * np.sqrt(variance) * offset).astype(z.dtype)
         self.unknowns = np.repeat(unknowns[best : best + 1], count, axis=0)
         self.leader, self.code = np.arange(count), np.full(count, RUNNING)

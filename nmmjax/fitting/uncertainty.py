@@ -1,15 +1,14 @@
 """Layer 5: how well a fit knows its parameters: quantiles, the directions of the Fisher information."""
 
 import dataclasses
-import functools
 import math
-import statistics
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import ndtri, stdtrit
 
 from .._checks import require
 from .._types import Values
@@ -20,7 +19,6 @@ _FLAT = 1e-13  # eigenvalues below this share of the largest, every parameter's 
 _NAMED = 0.15  # entries of a direction, its longest being 1, that are worth a word
 
 
-@functools.cache
 def quantile(p: float, dof: float | int | None = None) -> float:
     """The p-quantile of Student's t with `dof` degrees of freedom, or of the normal distribution where None.
 
@@ -28,27 +26,8 @@ def quantile(p: float, dof: float | int | None = None) -> float:
     """
     require("p", p, "lie between 0 and 1", 0 < p < 1)
     if dof is None:
-        return statistics.NormalDist().inv_cdf(p)
-    if dof <= 0:
-        return math.inf
-    if p < 0.5:
-        return -quantile(1 - p, dof)
-    # Tail: P(T > t) = ½ I_x(ν/2, ½) with x = ν/(ν + t²), increasing in x.
-    low, high = 0.0, 1.0
-    tail = _tail()
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float(tail(dof, middle)) < 2 * (1 - p) else (low, middle)
-    x = (low + high) / 2
-    return math.sqrt(dof * (1 - x) / x) if x > 0 else math.inf
-
-
-@functools.cache
-def _tail() -> Any:
-    """2 P(T > t) of Student's t from ν and x = ν/(ν + t²)."""
-    compiled = jax.jit(lambda dof, x: jax.scipy.special.betainc(dof / 2, jnp.full_like(dof, 0.5), x))
-    dtype = jnp.result_type(float)
-    return lambda dof, x: compiled(jnp.asarray(dof, dtype), jnp.asarray(x, dtype))
+        return float(ndtri(p))
+    return float(stdtrit(dof, p)) if dof > 0 else math.inf
 
 
 def estimated_variance(fitted: Any) -> float:

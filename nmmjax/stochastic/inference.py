@@ -1,13 +1,13 @@
 """Layer 4: η, J, Δ and the noise's D from a recording of the rate alone, by convex maximum likelihood."""
 
 import math
-from statistics import NormalDist
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import gammaincc, ndtri
 
 from .._checks import as_array, as_samples, require
 from .._nan import nan_is_absent
@@ -121,7 +121,7 @@ class StationaryFit(eqx.Module):
             return dict(zip(NAMES, (line, line, ray, ray, ray, (unit, unit)), strict=True))
         moments = np.asarray(self.moments, float)
         psi, mean, C, (center, width) = moments[:4], moments[4:8], moments[8:24].reshape(4, 4), moments[24:26]
-        quantile = _normal_quantile((1 + level) / 2) ** 2
+        quantile = float(ndtri((1 + level) / 2)) ** 2
         error = float(self.errors["temperature"] / self.temperature)
         least = max(1.0, float(self.correlation_time) / 2)
         found, deviance, given = along_temperature(psi, mean, float(width), C, least, self.samples, quantile, error)
@@ -213,10 +213,6 @@ def _to_theta(center: float) -> Any:
     return np.exp(center * np.array([1.0, -1.0, 0.0, 3.0]))[:, None] * MIXTURE.T
 
 
-def _normal_quantile(p: float) -> float:
-    return float(NormalDist().inv_cdf(p))
-
-
 def _free(family: FittedFamily) -> list[Any]:
     """Which of ψ vary: for the estimates' errors, and for the intervals."""
     every = np.ones(4, bool)
@@ -306,17 +302,4 @@ def _goodness(family: FittedFamily, x: Any, known: Any, window: int) -> float:
     # Each bin's variance over that of independent samples, (1 − p) as weights.
     loss = np.sum(np.sum(excess**2, axis=0) / (n * shares)) * number / (number - 1) / (shares.size - 1)
     square = n * np.sum((observed - shares) ** 2 / shares) / max(loss, 1.0)
-    return _tail(square / 2, freedom)
-
-
-def _tail(half: float, freedom: int) -> float:
-    """The probability of χ² above 2·half."""
-    if half > 700:
-        return 0.0
-    start, value = (0.0, 0.0) if freedom % 2 == 0 else (0.5, math.erfc(math.sqrt(half)))
-    powers = (start + k for k in range((freedom + 1) // 2 if freedom % 2 == 0 else (freedom - 1) // 2))
-    terms = (
-        math.exp(-half + power * math.log(half) - math.lgamma(power + 1)) if half > 0 else float(power == 0)
-        for power in powers
-    )
-    return min(value + sum(terms), 1.0)
+    return float(gammaincc(freedom / 2, square / 2))

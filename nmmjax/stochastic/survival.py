@@ -6,6 +6,7 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import gammaincinv
 
 from .._checks import require
 from .._nan import nan_is_absent
@@ -49,7 +50,7 @@ def exponential_fit(times: Any, happened: Any, since: Any = 0.0) -> ExponentialF
     late = t > begin
     events, exposure = int(np.sum(seen & late)), float(np.sum(t[late] - begin))
     rate = events / exposure if exposure > 0 else math.nan
-    interval = np.array([_gamma_quantile(0.025, events), _gamma_quantile(0.975, events + 1)])
+    interval = np.array([gammaincinv(events, 0.025) if events else 0.0, gammaincinv(events + 1, 0.975)])
     number = lambda value: jnp.asarray(value, jnp.zeros(()).dtype)
     return ExponentialFit(
         rate=number(rate),
@@ -88,18 +89,3 @@ def _constancy(t: np.ndarray, seen: np.ndarray) -> float:
         return math.nan
     z = (math.log(early / before) - math.log(late / after)) / math.sqrt(1 / early + 1 / late)
     return math.erfc(abs(z) / math.sqrt(2))
-
-
-def _gamma_quantile(share: float, shape: int) -> float:
-    """x at which the regularised P(shape, x) = 1 − e^−x Σ_{k < shape} x^k/k! is `share`; 0 for shape 0."""
-    if shape == 0:
-        return 0.0
-    reach = 20 * math.sqrt(shape) + 20
-    low, high = max(0.0, shape - reach), shape + reach
-    k = np.arange(max(0, int(shape - 3 * reach)), shape)  # the terms before these are nothing
-    factorials = np.array([math.lgamma(each + 1) for each in k])
-    for _ in range(60):
-        middle = (low + high) / 2
-        below = 1 - np.sum(np.exp(k * math.log(middle) - middle - factorials))
-        low, high = (middle, high) if below < share else (low, middle)
-    return (low + high) / 2

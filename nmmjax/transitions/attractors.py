@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from scipy.linalg import solve_continuous_lyapunov
 
 from .._checks import require
 from .._types import Scalar, Values
@@ -137,24 +138,13 @@ def _trap(name: str, model: AbstractModel, y: State) -> tuple[np.ndarray, float]
     alpha = -leading.real
     rule = f"be a stable fixed point: all eigenvalues with real parts < 0, not {leading.real:+.6g}"
     require(name, _brief(y), rule, alpha > 1e-9 * (1 + np.max(np.abs(A))))
-    S = np.linalg.cholesky(_lyapunov(A + 0.9 * alpha * np.eye(x.size))).T
+    one = np.eye(x.size)
+    P = solve_continuous_lyapunov((A + 0.9 * alpha * one).T, -one)
+    S = np.linalg.cholesky((P + P.T) / 2).T
     curvature = float(_curvature(model, y, jnp.asarray(S, x.dtype), jnp.asarray(np.linalg.inv(S), x.dtype)))
     radius = 1.8 * alpha / curvature if curvature > 0 else np.inf
     cubic = getattr(model, "population", model).plasticity is not None  # pyright: ignore[reportAttributeAccessIssue]
     return S / min(radius / (2 if cubic else 1), 1e6), float(alpha)
-
-
-def _lyapunov(A: np.ndarray) -> np.ndarray:
-    """P with AᵀP + PA = −1 for a stable A: Smith's doubling after a Cayley transform (quadratic convergence)."""
-    one, h = np.eye(len(A)), 1 / np.linalg.norm(A, 2)
-    inverse = np.linalg.inv(one - h * A)
-    C, P = inverse @ (one + h * A), 2 * h * inverse.T @ inverse
-    for _ in range(60):
-        step = C.T @ P @ C
-        P, C = P + step, C @ C
-        if np.max(np.abs(step)) <= 1e-15 * np.max(np.abs(P)):
-            break
-    return (P + P.T) / 2
 
 
 @eqx.filter_jit
