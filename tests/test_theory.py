@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import brentq
 from scipy.special import digamma
@@ -373,6 +374,24 @@ def test_hopf_points_of_filtered_coupling():
     close(-2 * coupling * r * alpha.imag / w, 2 * coupling * tau * r * 2 / (1 + w**2 * tau**2) ** 2)
 
 
+def test_predicted_amplitude_of_ing():
+    """§C4: near the Hamiltonian limit the zero of ∮ [(Δ/π) q² + 4Jτ/q²] p dq is within 1 % of the simulated 1.5903."""
+    eta, k, Delta, tau = 5.0, -2.0, 0.02, 0.01
+    U = lambda q: eta * q**2 / 2 + 2 * np.pi**2 / q**2 + 2 * k * np.log(q / np.sqrt(2)) + Delta**2 * q**6 / (96 * np.pi**2)
+    bottom = brentq(lambda q: eta * q - 4 * np.pi**2 / q**3 + 2 * k / q, 1, 5)
+
+    def loss(peak):
+        inner = np.sqrt(2 / peak)
+        outer = brentq(lambda q: U(q) - U(inner), bottom, 50)
+        theta = (np.arange(400) + 0.5) * np.pi / 400
+        q = (inner + outer - (outer - inner) * np.cos(theta)) / 2
+        p = np.sqrt(np.maximum(2 * (U(inner) - U(q)), 0))
+        return np.sum((Delta / np.pi * q**2 + 4 * k * tau / q**2) * p * np.sin(theta))
+
+    assert brentq(loss, 0.8, 3) == pytest.approx(1.599, abs=5e-4)
+    assert brentq(loss, 0.8, 3) == pytest.approx(1.5903, rel=0.01)
+
+
 def test_synapses_keep_minima_stable_up_to_a_bound():
     """§C5: minima of Ψ are stable if λ_min(J) ≥ −min(a/r)/τ; some beyond the bound are not."""
     within = beyond = unstable = 0
@@ -508,6 +527,17 @@ def test_phase_volume_shrinks_by_the_damping():
 
     x = jnp.asarray(np.concatenate([1 / r, RNG.normal(size=5)]))
     close(jnp.trace(jax.jacfwd(canonical)(x)), -np.sum(2 * Delta / (np.pi * r)), 1e-11)
+
+
+def test_cycles_exist_where_psi_is_convex():
+    """§D7: a single resting state by §D3, and a run that does not come to rest."""
+    W, eta, Delta = np.array([[-14.0, 21.0], [21.0, -23.0]]), np.array([9.0, -5.0]), 0.3
+    assert np.linalg.eigvalsh(W)[-1] < 8 * np.pi / 3 * 0.75**0.25 * np.sqrt(Delta)
+    flow = lambda t, y: np.concatenate(
+        [Delta / np.pi + 2 * y[:2] * y[2:], y[2:] ** 2 + eta - np.pi**2 * y[:2] ** 2 + W @ y[:2]]
+    )
+    run = solve_ivp(flow, (0, 80), [8.0, 30.0, 0.0, 0.0], method="LSODA", rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(run.y[:2, run.t > 60].max(axis=1), [11.8589, 62.355], rtol=1e-3)
 
 
 # --- §E: noise in networks --------------------------------------------------------------------------------------------
