@@ -128,6 +128,18 @@ def test_the_sign_of_the_denominator_counts_spikes():
     assert 500 < spikes.sum() < 3500
 
 
+def test_a_step_is_two_shears():
+    """§A2: half a kick β q, q −= s p, half a kick, in (q, p) = (ψ, −ψ̇), is the step of V = p/q."""
+    eta, h = positive(0.1, 9), 0.3
+    q, p = RNG.normal(size=(2, DRAWS))
+    c, s = step_of(eta, h)
+    beta = 2 * (1 - c) / s
+    p1 = p + beta / 2 * q
+    q1 = q - s * p1
+    p1 = p1 + beta / 2 * q1
+    close(p1 / q1, (c * p / q + eta * s) / (c - s * p / q), 1e-9)
+
+
 def test_the_rate_read_from_z_has_its_error():
     """§A4: relative error |1 + W|/√(2πrN) of Z's rate, √(2/N) of the barycentre's."""
     r, v, N = 0.5, -0.3, 400
@@ -413,6 +425,38 @@ def test_synapses_keep_minima_stable_up_to_a_bound():
             beyond += 1
             unstable += not stable
     assert within > 100 and beyond > 100 and unstable > 10
+
+
+def delayed_eigenvalues(fast, late, delay, order=16):
+    """Eigenvalues of ẋ = fast x + late x(t − delay), by collocation on Chebyshev nodes of the history."""
+    k = np.arange(order + 1)
+    x = np.cos(np.pi * k / order)
+    c = np.where((k == 0) | (k == order), 2.0, 1.0) * (-1.0) ** k
+    D = np.outer(c, 1 / c) / (x[:, None] - x[None] + np.eye(order + 1))
+    D -= np.diag(D.sum(axis=1))
+    n = len(fast)
+    generator = np.kron(D * 2 / delay, np.eye(n))
+    generator[:n] = 0
+    generator[:n, :n], generator[:n, -n:] = fast, late
+    return np.linalg.eigvals(generator)
+
+
+def test_delays_keep_minima_stable_up_to_a_bound():
+    """§C5: minima of Ψ are stable if D ‖J‖₂ ≤ min(a/r); with ten times the delay some are not."""
+    unstable = tried = 0
+    for _ in range(400):
+        n = int(RNG.integers(1, 4))
+        r, Delta, W, _ = nodes(n)
+        W = W * positive(0.1, 3, 1)
+        if np.linalg.eigvalsh(hessian(r, Delta, W))[0] <= 0.01:
+            continue
+        fast, late = linearised(r, Delta, 0 * W), np.zeros((2 * n, 2 * n))
+        late[n:, :n] = W
+        bound = np.min(Delta / (np.pi * r**2)) / np.linalg.norm(W, 2)
+        tried += 1
+        assert delayed_eigenvalues(fast, late, 0.99 * bound).real.max() < 0
+        unstable += delayed_eigenvalues(fast, late, 10 * bound).real.max() > 0
+    assert tried > 100 and unstable > 20
 
 
 def test_a_synapse_with_its_own_bath_is_boltzmann():
