@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._checks import as_count, as_key, require
+from ._labelled import attributes_of
 from ._nan import nan_is_absent
 from ._optional import optional, versions
 from ._parameter import parameter_table
+from ._progress import Progress
 from ._types import Scalar, Values
 from .fitting.descent import Problem
 from .fitting.parametrization import Parametrization
 from .fitting.result import Fitted
 from .fitting.uncertainty import curvature, estimated_variance, identifiability
-from .io import attributes_of
-from .progress import Progress
 
 _WIDEST = 3.0  # standard deviation in z that directions without information start with
 _DENSE = 24  # numbers up to which the mass matrix has off-diagonal entries

@@ -17,7 +17,7 @@ import xarray  # noqa: F401
 import zarr  # noqa: F401
 from helpers_sweep import FakePlan
 
-from nmmjax.sweeping import run_plan
+from nmmjax.sweeps.sweeping import run_plan
 
 
 def write(store):

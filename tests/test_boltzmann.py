@@ -13,7 +13,7 @@ from scipy.stats import kstest
 
 import nmmjax as nmm
 from nmmjax import MPR, boltzmann
-from nmmjax.mechanics.rest import fixed_rates
+from nmmjax.equilibria.brackets import fixed_rates
 
 CASES = {
     "plain": (MPR(eta=-1.0, J=4.0, Delta=0.7), 0.4),

@@ -13,7 +13,7 @@ import xarray as xr
 from helpers_sweep import FakePlan
 
 import nmmjax as nmm
-from nmmjax.sweeping import run_plan
+from nmmjax.sweeps.sweeping import run_plan
 
 distributed = pytest.importorskip("distributed")
 
@@ -60,7 +60,7 @@ def test_cluster_gives_the_same_as_this_process(client, tmp_path):
 
 
 def test_cluster_shows_progress(client, capsys, monkeypatch):
-    monkeypatch.setattr("nmmjax.progress._INTERVAL", 0.0)
+    monkeypatch.setattr("nmmjax._progress._INTERVAL", 0.0)
     run_plan(FakePlan(failing=7), cluster=client, chunk=10)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 7

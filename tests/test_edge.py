@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax import io
+from nmmjax import _labelled as io
 from nmmjax.cli import checkup
 from nmmjax.reproduce import runner
 from nmmjax.reproduce.claim import Claim, Evidence, at_most, close_to

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nmmjax as nmm
-from nmmjax.orbits import fit_ellipse
+from nmmjax.landscape.orbits import fit_ellipse
 from nmmjax.reproduce.simulated import find_peaks, simulated_peaks
 
 # (g, η, J, Δ): predicted and simulated peak rate of the limit cycle (docs/theory.md §5).

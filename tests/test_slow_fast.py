@@ -7,9 +7,9 @@ import pytest
 from helpers import central_difference, rest_slow
 
 import nmmjax as nmm
-from nmmjax.atlas import PATTERNS
 from nmmjax.bursting.frozen import Fast, find_equilibria, fold_positions
 from nmmjax.bursting.picture import KINDS
+from nmmjax.sweeps.atlas import PATTERNS
 
 J = 15 * 2**0.5
 COMMON = {"J": J, "Delta": 2.0}

@@ -15,9 +15,9 @@ from helpers_sweep import FakePlan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmmjax import store as stores
-from nmmjax.store import Blocks, block_shape
-from nmmjax.sweeping import run_plan
+from nmmjax.sweeps import store as stores
+from nmmjax.sweeps.store import Blocks, block_shape
+from nmmjax.sweeps.sweeping import run_plan
 
 HERE = Path(__file__).parent
 
@@ -95,7 +95,7 @@ def test_one_block_is_one_file_of_every_variable(tmp_path):
 
 
 def test_a_large_result_stays_on_disk(tmp_path, monkeypatch):
-    monkeypatch.setattr("nmmjax.sweeping._LOADED", 100)
+    monkeypatch.setattr("nmmjax.sweeps.sweeping._LOADED", 100)
     data = run(tmp_path / "s.zarr")
     assert not data["peak"].variable._in_memory
     xr.testing.assert_identical(data.load(), run_plan(FakePlan(failing=7), progress=False))
@@ -188,7 +188,7 @@ def test_what_is_no_store_or_of_another_format_is_refused(tmp_path):
 
 def test_other_versions_are_told(tmp_path, monkeypatch):
     run(tmp_path / "s.zarr")
-    monkeypatch.setattr("nmmjax.sweeping.versions", lambda: {"nmmjax": "0.1.0", "jax": "9.9"})
+    monkeypatch.setattr("nmmjax.sweeps.sweeping.versions", lambda: {"nmmjax": "0.1.0", "jax": "9.9"})
     with pytest.warns(UserWarning, match=r"was begun with jax [\d.]+, now it is 9.9"):
         run(tmp_path / "s.zarr")
 

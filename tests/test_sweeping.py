@@ -15,10 +15,12 @@ import xarray as xr
 from helpers_sweep import FakePlan
 
 import nmmjax as nmm
-from nmmjax import plot, progress, sweeping
+from nmmjax import _progress as progress
+from nmmjax import plot
 from nmmjax.ensemble import plan as engine
-from nmmjax.sweeping import run_plan, summarize
-from nmmjax.sweeping import sweep as nmm_sweep
+from nmmjax.sweeps import sweeping
+from nmmjax.sweeps.sweeping import run_plan, summarize
+from nmmjax.sweeps.sweeping import sweep as nmm_sweep
 
 HERE = Path(__file__).parent
 
@@ -158,7 +160,7 @@ def test_ctrl_c_in_the_shell_keeps_finished_chunks(tmp_path):
     script = """
 import signal, sys
 from helpers_sweep import FakePlan
-from nmmjax.sweeping import run_plan
+from nmmjax.sweeps.sweeping import run_plan
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
 run_plan(FakePlan(pause=0.5), store=sys.argv[1], chunk=5)
 """

@@ -163,7 +163,7 @@ class Branch(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `branch` and `point`, and `special` for the special points (extra `data`)."""
-        from ..io import branch_to_xarray
+        from .._labelled import branch_to_xarray
 
         return branch_to_xarray(self)
 

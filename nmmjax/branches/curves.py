@@ -12,7 +12,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Scalar, Values, is_concrete
-from .arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
+from ..numerics.arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
 from .branch import LABELS, SpecialPoints, message
 from .special import (
     fold_equations,
@@ -73,7 +73,7 @@ class BifurcationCurve(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `point`, and `special` for special points (extra `data`)."""
-        from ..io import curve_to_xarray
+        from .._labelled import curve_to_xarray
 
         return curve_to_xarray(self)
 

@@ -12,7 +12,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import ComplexValues, Scalar, Values, is_concrete
-from .arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
+from ..numerics.arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
 from .branch import LABELS, SpecialPoints, message
 from .collocation import better_mesh, defects, extremes, monodromy, node_times, orbit_at, phase, phase_slope
 from .system import System, as_bounds
@@ -92,7 +92,7 @@ class CycleBranch(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `point` and `phase`, and `special` for folds of cycles (extra `data`)."""
-        from ..io import cycles_to_xarray
+        from .._labelled import cycles_to_xarray
 
         return cycles_to_xarray(self)
 

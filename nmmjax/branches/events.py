@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
-from .arclength import bordered, locate
+from ..numerics.arclength import bordered, locate
 from .branch import LABELS, SpecialPoints, where_chosen
 from .special import KINDS, crossing_tangent, lyapunov_coefficient, solve_special
 from .system import System

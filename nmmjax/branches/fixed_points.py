@@ -16,7 +16,7 @@ from .._types import Values, is_concrete
 from ..bursting.frozen import find_equilibria
 from ..models.base import takes_model
 from ..models.mpr import MPR
-from .arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
+from ..numerics.arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
 from .branch import Branch
 from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_points, unstable_of
 from .system import System, as_bounds, as_system

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from .._absent import nan_unless
 from .._types import ComplexValues, Scalar, Values
-from .arclength import root
+from ..numerics.arclength import root
 from .system import System
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from .._checks import as_float
 from .._nan import nan_is_absent
 from .._types import Real
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE, as_prominence
 from ..models.mpr import MPR
 from ..solvers.trajectory import Trajectory
@@ -64,7 +64,7 @@ def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 
     """
     check_run(run, "find its bursts")
     threshold = None if gap is None else as_float("gap", gap, "be None or a number > 0", lambda value: value > 0)
-    from ..io import bursts_to_xarray
+    from .._labelled import bursts_to_xarray
 
     return bursts_to_xarray(run, _bursts(follow(run), threshold, as_prominence(prominence)))
 

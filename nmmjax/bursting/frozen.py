@@ -19,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import ComplexValues, Mask, Real, Scalar, Values
+from ..equilibria.brackets import cusp_rate, solve_between
 from ..mechanics.energy import potential_energy
-from ..mechanics.rest import cusp_rate, solve_between
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant

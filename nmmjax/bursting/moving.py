@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Mask, Scalar, Values
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
 from ..models.base import State
 from ..models.mpr import MPR
 

@@ -129,8 +129,8 @@ class SlowFast(eqx.Module):
         `change`, `hopf` and `equilibrium`, as many as there are; `grid_r` and `grid_slow` of the landscape. Raises
         `ValueError` for a batch.
         """
+        from .._labelled import attributes_of
         from .._optional import optional, versions
-        from ..io import attributes_of
 
         require("picture", f"one of shape {self.r.shape}", "be a single one to become a dataset", self.r.ndim == 1)
         rate = {"units": "1/time", "long_name": "firing rate at equilibrium"}

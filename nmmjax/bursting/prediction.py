@@ -20,7 +20,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
 from ..models.base import SLOW, State, as_state, takes_model
 from ..models.mpr import MPR
@@ -159,7 +159,7 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     `stimulus` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
     limits are those of `burst_cycle`. Needs the extra `data`.
     """
-    from ..io import attributes_of, prediction_to_xarray
+    from .._labelled import attributes_of, prediction_to_xarray
 
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._optional import optional, versions
+from ..landscape.orbits import orbit
 from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
-from ..orbits import orbit
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.simulation import simulate
 

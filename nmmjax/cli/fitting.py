@@ -12,14 +12,14 @@ import optax
 from .._files import as_folder, as_new_file, beside, replace_text
 from .._optional import optional
 from .._parameter import parameter_table
-from ..fits import fit as run_fit
+from ..fitting.fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..fitting.units import time_constants
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
-from .recording import Recording, Table, check_units, read_recording
+from .recorded_run import Recording, Table, check_units, read_recording
 
 _TABLES = ("model", "network", "data", "units", "fit", "stimulus", "y0")
 _KEYS = ("precision", "figure", "store")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from .._files import replace_text
+from ..ising.files import save_ising
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
-from ..ising.recording import Binarized, Recording
 from ..ising.significance import IsingBootstrap, ShuffleTest
 from ..ising.validation import CrossValidation
 from ..ising.walsh import labels_of, states_of
-from ..ising_file import save_ising
+from ..recordings.recording import Binarized, Recording
 
 PAIRS = 100  # lowest minima whose pairs are listed in transitions.csv and saddles.csv
 _ALL_STATES = 15  # regions, up to which states.csv has every state

@@ -15,13 +15,13 @@ import numpy as np
 from .._checks import require
 from .._files import as_folder, replace_text
 from .._optional import optional
+from .._progress import Progress
 from ..ising.fitting import fit_ising
-from ..ising.recording import Recording, about_global_signal, binarize
 from ..ising.significance import IsingBootstrap, ShuffleTest, bootstrap_ising, shuffle_test
 from ..ising.validation import cross_validate_ising, select_regions
 from ..ising.walsh import LARGEST
-from ..progress import Progress
-from ..recordings import load_recording
+from ..recordings.loading import load_recording
+from ..recordings.recording import Recording, about_global_signal, binarize
 from .landscape_report import draw_figures, write_report
 from .landscape_tables import Analysis, write_tables
 from .objects import using_precision

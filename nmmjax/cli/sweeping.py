@@ -18,7 +18,7 @@ from .._parameter import as_number
 from ..ensemble import observables
 from ..ensemble.channels import Problem
 from ..solvers.mobius import MobiusSplitting
-from ..sweeping import plan_of, run_plan
+from ..sweeps.sweeping import plan_of, run_plan
 from .configuration import Document, Path
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
 

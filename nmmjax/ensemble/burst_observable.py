@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from .._checks import require
 from .._types import Values
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.mpr import MPR
 from .channels import Point, Problem

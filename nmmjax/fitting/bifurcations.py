@@ -23,9 +23,9 @@ from .._parameter import as_number, parameter_table
 from .._types import Scalar, Values
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value
+from ..equilibria.steady import GRID, characteristic, deviations, jacobian, routh_column, steady_force, steady_state
 from ..models.mpr import MPR
 from ..models.network import Network
-from .resting import GRID, characteristic, deviations, jacobian, routh_column, steady_force, steady_state
 from .target import AbstractTarget
 
 _GUESSES, _NEWTON = 12, 12

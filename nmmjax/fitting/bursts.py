@@ -21,12 +21,12 @@ from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
 from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
+from ..equilibria.steady import deviations, require_population
 from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
-from .resting import deviations, require_population
 from .target import AbstractTarget
 
 _METHODS = ("prediction", "simulation")

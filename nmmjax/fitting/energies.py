@@ -12,14 +12,14 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
+from ..equilibria.brackets import fixed_rates
+from ..equilibria.steady import as_near, deviations, nearest, require_population
+from ..landscape.orbits import loss_per_cycle as orbit_loss
 from ..mechanics.energy import potential_energy, total_energy
-from ..mechanics.rest import fixed_rates
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
-from ..orbits import loss_per_cycle as orbit_loss
 from ..solvers.simulation import jump_times
-from .resting import as_near, deviations, nearest, require_population
 from .target import AbstractTarget
 
 _RUN_TOLERANCES = {64: (1e-10, 1e-12), 32: (1e-5, 1e-6)}

@@ -140,7 +140,7 @@ class Fitted:
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with the starts as coordinate (extra `data`)."""
-        from ..io import fit_to_xarray
+        from .._labelled import fit_to_xarray
 
         return fit_to_xarray(self)
 

@@ -16,9 +16,8 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..mechanics.rest import solve_between
-from ..models.mpr import MPR
-from .resting import (
+from ..equilibria.brackets import solve_between
+from ..equilibria.steady import (
     as_near,
     characteristic,
     deviations,
@@ -29,6 +28,7 @@ from .resting import (
     resting_rates,
     steady_state,
 )
+from ..models.mpr import MPR
 from .target import AbstractTarget
 
 

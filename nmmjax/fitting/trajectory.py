@@ -25,7 +25,7 @@ from ..models.base import State
 from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, check_range
 from ..solvers.clock import clock_of
-from .recording import (
+from .samples import (
     deviations_of,
     kinds_of_intervals,
     observation,

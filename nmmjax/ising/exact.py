@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values, float_dtype
-from .newton import ascend
+from ..numerics.ascent import ascend
 from .walsh import exponents, statistics
 
 CONVERGED, DIVERGING, UNFINISHED = 0, 1, 2

@@ -11,10 +11,10 @@ import numpy as np
 from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
 from .._types import Values, float_dtype
+from ..recordings.recording import Binarized, about_global_signal, as_binarized
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels
 from .pseudo import solve_pseudo
-from .recording import Binarized, about_global_signal, as_binarized
 from .sampling import solve_sampling
 from .walsh import LARGEST, exponents, refuse_large, states_of, statistics, unpack
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._checks import require
 from ..landscape.tree import Tree, disconnectivity
-from .recording import Binarized, as_binarized
+from ..recordings.recording import Binarized, as_binarized
 from .searching import bounds_between, descend_spins, starting_spins
 from .walsh import LARGEST, labels_of, spins_of, states_of
 from .wandering import Wandering, wander

@@ -11,8 +11,8 @@ import numpy as np
 
 from .._checks import as_array, as_count, as_key, require
 from .._types import Values, is_concrete
+from ..recordings.recording import Binarized, region_names
 from .landscape import IsingLandscape, survey
-from .recording import Binarized, region_names
 from .sampling import gibbs
 from .walsh import LARGEST, combine, exponents, pack, refuse_large, spins_of
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..numerics.ascent import ascend
 from .exact import CONVERGED, DIVERGING, UNFINISHED
-from .newton import ascend
 from .walsh import pack, unpack
 
 _STEPS = 100

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from .._checks import require
-from .recording import Binarized
+from ..recordings.recording import Binarized
 
 _MOST_PAIRS = 20_000
 

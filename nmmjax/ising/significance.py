@@ -9,11 +9,11 @@ import numpy as np
 from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
 from ..landscape.tree import disconnectivity
+from ..recordings.recording import Binarized, as_binarized
 from .exact import DIVERGING, data_means, solve_many
 from .fitting import fit_ising
 from .landscape import find_basins, find_passes
 from .model import IsingModel
-from .recording import Binarized, as_binarized
 from .walsh import refuse_large
 
 _PIECE = 2**22  # numbers of shuffled or resampled tables held at once

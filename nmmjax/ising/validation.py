@@ -8,8 +8,8 @@ import numpy as np
 
 from .._checks import require
 from .._nan import nan_is_absent
+from ..recordings.recording import Binarized, Recording, as_binarized, find_regions
 from .fitting import fit_ising_many, independent_entropy
-from .recording import Binarized, Recording, as_binarized, find_regions
 from .walsh import refuse_large, states_of
 
 

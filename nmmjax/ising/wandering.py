@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from .recording import Binarized
+from ..recordings.recording import Binarized
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

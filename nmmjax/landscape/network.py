@@ -12,12 +12,12 @@ import numpy as np
 from .._checks import as_count, as_key, require
 from .._parameter import describe
 from .._types import Values
+from ..equilibria.points import FixedPoints
 from ..models.base import State
 from ..models.network import Network
 from .certificates import margin, proved_stable
 from .cycles import LimitCycles, find_cycles
 from .descent import descend, heights, in_pieces, settle
-from .points import FixedPoints
 from .potential import eigenvalues_at, network_potential, state_at, symmetry, with_input
 from .saddles import find_saddles
 from .search import Catalogue, box, explore

@@ -8,11 +8,11 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number, describe
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
+from ..equilibria.brackets import fixed_rates
+from ..equilibria.points import FixedPoints, kind_codes
 from ..mechanics.energy import damping, potential_energy
-from ..mechanics.rest import fixed_rates
 from ..models.base import State
 from ..models.mpr import MPR
-from .points import FixedPoints, kind_codes
 
 
 class PopulationLandscape(eqx.Module):

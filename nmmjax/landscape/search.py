@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from ..mechanics.rest import cusp_rate, fixed_rates
+from ..equilibria.brackets import cusp_rate, fixed_rates
 from ..models.mpr import MPR
 from ..models.network import Network
 from .descent import in_pieces

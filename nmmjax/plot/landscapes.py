@@ -8,9 +8,9 @@ import numpy as np
 
 from .._checks import require
 from .._files import as_new_file
+from ..equilibria.points import FixedPoints
 from ..ising.landscape import IsingLandscape
 from ..landscape.network import NetworkLandscape
-from ..landscape.points import FixedPoints
 from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy

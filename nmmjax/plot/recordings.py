@@ -7,8 +7,8 @@ import numpy as np
 from .._checks import require
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
-from ..ising.recording import as_binarized
 from ..ising.walsh import spins_of, states_of
+from ..recordings.recording import as_binarized
 from .common import BLUE, GREEN, GREY, ORANGE, finish, pyplot
 
 _LARGEST = 15  # regions, up to which all states are drawn or summed over

@@ -7,7 +7,7 @@ import numpy as np
 
 from .._checks import require
 from ..bursting.picture import SlowFast
-from ..mechanics.rest import cusp_rate
+from ..equilibria.brackets import cusp_rate
 from ..solvers.trajectory import Trajectory
 from .common import GREEN, ORANGE, pyplot
 

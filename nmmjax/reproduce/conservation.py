@@ -9,10 +9,10 @@ import numpy as np
 
 from .. import plot
 from .._optional import optional
+from ..landscape.orbits import orbit
 from ..mechanics.energy import conservative_field, hamiltonian, kinetic_energy, potential_energy, total_energy
 from ..models.base import State
 from ..models.mpr import MPR
-from ..orbits import orbit
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.simulation import simulate
 from ..solvers.term import PopulationTerm

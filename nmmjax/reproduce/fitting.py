@@ -7,9 +7,9 @@ import numpy as np
 
 from .._optional import optional
 from ..bursting.detection import find_bursts
-from ..fits import fit
 from ..fitting.bursts import BurstAmplitudeTarget
 from ..fitting.energies import EnergyTarget
+from ..fitting.fits import fit
 from ..mechanics.energy import potential_energy
 from ..models.adaptation import SynapticDepression
 from ..models.base import State

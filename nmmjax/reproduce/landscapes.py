@@ -9,14 +9,14 @@ import numpy as np
 
 from .. import plot
 from .._optional import optional
-from ..balance import energy_balance
 from ..branches.fixed_points import continue_branch
+from ..equilibria.brackets import fixed_rates
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import network_potential
 from ..landscape.survey import energy_landscape
-from ..mechanics.rest import fixed_rates
 from ..models.network import Network, mutual_inhibition
 from ..models.stimulus import Pulse
+from ..solvers.balance import energy_balance
 from ..solvers.simulation import simulate
 from ..transitions.pulses import minimal_pulse
 from .claim import Evidence, Row, at_most, close_to

@@ -10,7 +10,6 @@ from .. import plot
 from .._optional import optional
 from ..ising.bridge import LandscapeComparison, compare_landscapes, pass_rates
 from ..ising.fitting import fit_ising
-from ..ising.recording import binarize
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..landscape.survey import energy_landscape
@@ -18,6 +17,7 @@ from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network, mutual_inhibition, per_node
 from ..models.stimulus import Ramp
+from ..recordings.recording import binarize
 from ..solvers.simulation import simulate
 from ..stochastic.boltzmann_law import Boltzmann, boltzmann
 from ..stochastic.escape import EscapeRate, escape_rate

@@ -5,12 +5,12 @@ import numpy as np
 
 from .. import plot
 from .._optional import optional
-from ..balance import energy_balance
+from ..landscape.orbits import limit_cycle, predict_peaks
 from ..mechanics.energy import potential_energy
 from ..models.base import State
 from ..models.mpr import MPR, GapJunction
 from ..models.stimulus import Pulse
-from ..orbits import limit_cycle, predict_peaks
+from ..solvers.balance import energy_balance
 from ..solvers.simulation import simulate
 from .claim import Evidence, Row, as_numpy, at_most, close_to
 from .simulated import find_peaks, peak_state, simulated_peaks

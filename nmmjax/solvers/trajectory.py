@@ -109,7 +109,7 @@ class Trajectory(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with units, parameters and versions as attributes (extra `data`)."""
-        from ..io import to_xarray
+        from .._labelled import to_xarray
 
         return to_xarray(self)
 

@@ -13,8 +13,8 @@ from .._checks import as_array, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
+from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
-from ..mechanics.rest import fixed_rates
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity

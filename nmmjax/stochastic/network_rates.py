@@ -8,8 +8,8 @@ import numpy as np
 
 from .._checks import require
 from .._types import Scalar, Values
+from ..equilibria.points import FixedPoints
 from ..landscape.network import NetworkLandscape
-from ..landscape.points import FixedPoints
 from ..landscape.potential import with_input
 from ..landscape.survey import energy_landscape
 from ..models.base import State

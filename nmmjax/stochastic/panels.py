@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
-from ..mechanics.rest import fixed_rates
+from ..equilibria.brackets import fixed_rates
 from ..models.mpr import MPR
 from .density import boltzmann_log_density
 

@@ -12,7 +12,7 @@ from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
-from ..landscape.points import FixedPoints
+from ..equilibria.points import FixedPoints
 from ..landscape.survey import energy_landscape
 from ..models.base import State, takes_model
 from ..models.mpr import MPR

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
+from ..equilibria.brackets import fixed_rates, solve_between
 from ..mechanics.energy import potential_energy
-from ..mechanics.rest import fixed_rates, solve_between
 from ..models.base import State
 from ..models.mpr import MPR
 from .panels import NODES, WEIGHTS

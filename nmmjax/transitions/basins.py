@@ -55,7 +55,7 @@ class Basins(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` with labels, coordinates, parameters and versions (extra `data`)."""
-        from ..io import basins_to_xarray
+        from .._labelled import basins_to_xarray
 
         return basins_to_xarray(self)
 

@@ -4,8 +4,8 @@ import dataclasses
 import importlib.util
 import pathlib
 
-from .ising.recording import Recording
-from .recordings import load_recording
+from .loading import load_recording
+from .recording import Recording
 
 _TISSUES = ("WM", "Vent", "Brain")
 

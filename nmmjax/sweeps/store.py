@@ -23,10 +23,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from ._checks import require
-from ._files import as_path, lock
-from ._identity import refuse_other_call
-from ._optional import optional
+from .._checks import require
+from .._files import as_path, lock
+from .._identity import refuse_other_call
+from .._optional import optional
 
 FORMAT = 2
 _BEFORE = {1: ", which told functions apart by their code"}  # why other formats aren't read

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._files import read_text
-from .._table import SECONDS, read_table, split_unit
 from ..fitting.units import unit_mistake
+from ..recordings.table import SECONDS, read_table, split_unit
 from .configuration import Document
 
 HERTZ = {"Hz": 1.0, "1/s": 1.0, "spikes/s": 1.0, "kHz": 1e3, "1/ms": 1e3}

@@ -17,11 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._checks import as_count, require
-from ._files import as_path
-from ._nan import nan_is_absent
-from ._optional import optional, versions
-from .progress import Progress
+from .._checks import as_count, require
+from .._files import as_path
+from .._nan import nan_is_absent
+from .._optional import optional, versions
+from .._progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 
 _LARGEST = 65_536  # lanes in one chunk
@@ -111,7 +111,7 @@ def sweep(
 
 def plan_of(model: Any, **arguments: Any) -> Any:
     """The plan of a sweep, checked; nothing is computed. Arguments as of `sweep`, those that are None left to the engine."""
-    from .ensemble.plan import plan_sweep
+    from ..ensemble.plan import plan_sweep
 
     return plan_sweep(model, **{name: value for name, value in arguments.items() if value is not None})
 

@@ -11,19 +11,19 @@ import numpy as np
 import optax
 from scipy.special import ndtri
 
-from ._checks import as_count, as_key, require
-from ._files import as_new_file
-from ._identity import fresh, written
-from ._nan import nan_is_absent
-from ._parameter import dtype_of, with_dtype
-from .fitting.memory import Memory
-from .fitting.parametrization import Parametrization, attribute, parametrize
-from .fitting.result import Fitted
-from .fitting.search import Method, Search, inverses_of, values_of
-from .fitting.target import as_target
-from .fitting.units import time_constants
-from .models.base import AbstractModel, as_model
-from .progress import Progress
+from .._checks import as_count, as_key, require
+from .._files import as_new_file
+from .._identity import fresh, written
+from .._nan import nan_is_absent
+from .._parameter import dtype_of, with_dtype
+from .._progress import Progress
+from ..models.base import AbstractModel, as_model
+from .memory import Memory
+from .parametrization import Parametrization, attribute, parametrize
+from .result import Fitted
+from .search import Method, Search, inverses_of, values_of
+from .target import as_target
+from .units import time_constants
 
 _LARGEST_JACOBIAN = 512  # free numbers of a fit by Levenberg–Marquardt
 _POLISHES = ("levenberg-marquardt", "bfgs", None)

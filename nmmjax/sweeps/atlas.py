@@ -8,19 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import as_array, refuse_unknown, require
-from ._nan import nan_is_absent
-from ._optional import optional
-from ._parameter import as_number, parameter_table
-from ._types import Real, float_dtype
-from .bursting.frozen import find_equilibria, hysteresis_starts
-from .ensemble.burst_observable import BurstCount
-from .ensemble.channels import Problem
-from .ensemble.plan import Build, labels, sweepable
-from .mechanics.spike import PROMINENCE
-from .models.base import State, takes_model
-from .models.mpr import MPR
-from .models.stimulus import Constant
+from .._checks import as_array, refuse_unknown, require
+from .._nan import nan_is_absent
+from .._optional import optional
+from .._parameter import as_number, parameter_table
+from .._types import Real, float_dtype
+from ..bursting.frozen import find_equilibria, hysteresis_starts
+from ..ensemble.burst_observable import BurstCount
+from ..ensemble.channels import Problem
+from ..ensemble.plan import Build, labels, sweepable
+from ..mechanics.spike import PROMINENCE
+from ..models.base import State, takes_model
+from ..models.mpr import MPR
+from ..models.stimulus import Constant
 from .sweeping import sweep
 
 PATTERNS = ("undecided", "rest", "tonic", "bursting", "rest_or_tonic", "rest_or_bursting")  # flag values −1, 0, 1, …

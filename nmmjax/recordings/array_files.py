@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._checks import as_samples
-from ._optional import optional
+from .._checks import as_samples
+from .._optional import optional
 
 _HDF, _V73 = b"\x89HDF", b"MATLAB 7.3"
 

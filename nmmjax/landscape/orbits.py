@@ -18,16 +18,16 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from ._absent import nan_unless
-from ._checks import as_array, as_count, require
-from ._nan import nan_is_absent
-from ._parameter import as_number
-from ._results import RESULTS
-from ._types import Real, Scalar, Values, is_concrete
-from .mechanics.coordinates import from_qqdot
-from .mechanics.energy import potential_energy
-from .models.base import State, takes_model
-from .models.mpr import MPR
+from .._absent import nan_unless
+from .._checks import as_array, as_count, require
+from .._nan import nan_is_absent
+from .._parameter import as_number
+from .._results import RESULTS
+from .._types import Real, Scalar, Values, is_concrete
+from ..mechanics.coordinates import from_qqdot
+from ..mechanics.energy import potential_energy
+from ..models.base import State, takes_model
+from ..models.mpr import MPR
 
 # The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6; orbits that leave it count as open.
 _GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)

@@ -15,9 +15,9 @@ from jax.flatten_util import ravel_pytree
 from .._checks import require
 from .._parameter import as_number
 from .._types import Scalar, Values
-from ..mechanics.rest import fixed_rates, solve_between
 from ..models.base import State
 from ..models.mpr import MPR
+from .brackets import fixed_rates, solve_between
 
 # ln R, R = τ r, at which rest states with slow variables are looked for, and bifurcations.
 GRID = np.linspace(np.log(1e-3), np.log(1e2), 512)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ._files import as_new_file, read_text, replace_text
-from ._optional import versions
-from .ising.model import IsingFit, IsingModel
+from .._files import as_new_file, read_text, replace_text
+from .._optional import versions
+from .model import IsingFit, IsingModel
 
 _FORMAT = "nmmjax Ising model"
 _SCALARS = ("method", "penalty", "samples", "status", "steps", "S1", "S2", "S_N", "cross_entropy", "note", "reason")

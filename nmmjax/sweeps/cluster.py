@@ -13,8 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._checks import require
-from ._optional import optional
+from .._checks import require
+from .._optional import optional
 from .store import Blocks
 
 _AHEAD = 2  # tasks under way per thread of the cluster

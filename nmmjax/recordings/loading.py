@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._array_files import read_array
-from ._checks import require
-from ._files import as_path, read_text
-from ._table import GAPS, SECONDS, Table, counts, read_table, spacing, split_unit
-from .ising.recording import Recording
+from .._checks import require
+from .._files import as_path, read_text
+from .array_files import read_array
+from .recording import Recording
+from .table import GAPS, SECONDS, Table, counts, read_table, spacing, split_unit
 
 _TEXT, _ARRAYS = (".csv", ".tsv", ".txt", ".dat", ".1D"), (".npy", ".npz", ".mat", ".h5", ".hdf5")
 _CALLED_TIME = ("t", "time", "times", "seconds")

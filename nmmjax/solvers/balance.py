@@ -8,16 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import require
-from ._nan import nan_is_absent
-from ._types import Scalar, Values, is_concrete
-from .mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
-from .models.base import State
-from .models.mpr import MPR
-from .models.network import Network
-from .models.stimulus import AbstractStimulus, input_at
-from .solvers.simulation import default_tolerances, jump_times
-from .solvers.trajectory import Trajectory
+from .._checks import require
+from .._nan import nan_is_absent
+from .._types import Scalar, Values, is_concrete
+from ..mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
+from ..models.base import State
+from ..models.mpr import MPR
+from ..models.network import Network
+from ..models.stimulus import AbstractStimulus, input_at
+from .simulation import default_tolerances, jump_times
+from .trajectory import Trajectory
 
 
 class EnergyBalance(eqx.Module):
