@@ -22,7 +22,7 @@ from nmmjax.sweeps import sweeping
 from nmmjax.sweeps.sweeping import run_plan, summarize
 from nmmjax.sweeps.sweeping import sweep as nmm_sweep
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """What sweeps compile is what was measured: the lowered programs of three lanes, by digest.
 
 Speed is not tested here, but a change of these programs is the usual reason for one. A change that is meant says so in its
-commit and writes the digests anew: `python -m tests.test_lowered`.
+commit and writes the digests anew: `python -m tests.ensemble.test_lowered`.
 """
 
 import hashlib

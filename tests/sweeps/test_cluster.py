@@ -29,8 +29,9 @@ pytestmark = [
 def client():
     # Pickled by reference to a module that the workers can import too.
     here = os.path.dirname(__file__)
+    tests = os.path.dirname(here)
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, os.path.dirname(here), before]))
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [here, tests, os.path.dirname(tests), before]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cluster = distributed.LocalCluster(

@@ -19,7 +19,7 @@ from nmmjax.sweeps import store as stores
 from nmmjax.sweeps.store import Blocks, block_shape
 from nmmjax.sweeps.sweeping import run_plan
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def run(path, plan=None, **options):
