@@ -1,4 +1,4 @@
-"""Layer 0: quantities that may be absent: NaN, and NaN in every derivative."""
+"""Quantities that may be absent: NaN, and NaN in every derivative."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 0: the doors. One function per kind of argument makes of it what the library computes with, or refuses it in one
+"""The doors. One function per kind of argument makes of it what the library computes with, or refuses it in one
 sentence that names the argument, the rule and the value.
 
 A number is `_parameter.as_number`, a model `models.base.as_model`, a state `models.base.as_state`, a path `_files.as_path`.

@@ -1,4 +1,4 @@
-"""Layer 0: paths that users give, files that are replaced at once, and the lock of a store."""
+"""Paths that users give, files that are replaced at once, and the lock of a store."""
 
 import contextlib
 import errno

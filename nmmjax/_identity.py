@@ -1,4 +1,4 @@
-"""Layer 0: what a call computes, in writing, so that a store knows the same call again, in another process too.
+"""What a call computes, in writing, so that a store knows the same call again, in another process too.
 
 Numbers, arrays and settings are written out, and what this library and those below it define goes by its name. Other code
 can't be told apart by looking at it: what it computes hangs on helpers, constants and arrays elsewhere. So an object that

@@ -1,4 +1,4 @@
-"""Layer 6: results as labelled data (extra `data`): xarray datasets with units, parameters and versions."""
+"""Results as labelled data (extra `data`): xarray datasets with units, parameters and versions."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 0: NaN is what the library says for "absent", so a user's search for a NaN of their own must pass it by."""
+"""NaN is what the library says for "absent", so a user's search for a NaN of their own must pass it by."""
 
 import functools
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Layer 0: packages of the extras, imported where they are used, and the versions that determine results."""
+"""Packages of the extras, imported where they are used, and the versions that determine results."""
 
 import importlib
 import importlib.metadata

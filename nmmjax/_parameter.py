@@ -1,4 +1,4 @@
-"""Layer 0: a parameter is declared once, with symbol, unit, bounds and meaning; docs, checks, plots, fits read it there.
+"""A parameter is declared once, with symbol, unit, bounds and meaning; docs, checks, plots, fits read it there.
 
 `parameter(...)` declares a field of an `equinox.Module`; `parameters(cls)` lists the declarations; `@declared` makes the
 constructor refuse unknown names and values outside the bounds with a one-sentence `ValueError`.

@@ -1,4 +1,4 @@
-"""Layer 6: how far a long computation is: a bar in a terminal (extra `cli`), else a short line every ten seconds."""
+"""How far a long computation is: a bar in a terminal (extra `cli`), else a short line every ten seconds."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Layer 0: how a solve ended. Diffrax's result codes, and two of ours for what an integrator can't see itself."""
+"""How a solve ended. Diffrax's result codes, and two of ours for what an integrator can't see itself."""
 
 import diffrax
 

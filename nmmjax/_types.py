@@ -1,4 +1,4 @@
-"""Layer 0: shape aliases shared by every file. `Scalar` is one number as an array; `Values` is elementwise, any shape."""
+"""Shape aliases shared by every file. `Scalar` is one number as an array; `Values` is elementwise, any shape."""
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 

@@ -1,4 +1,4 @@
-"""Layer 6: the posterior of a fit by NUTS (extra `bayes`): what data and priors say about the parameters."""
+"""The posterior of a fit by NUTS (extra `bayes`): what data and priors say about the parameters."""
 
 import dataclasses
 import importlib

@@ -91,7 +91,7 @@ def own(module):
 
 @files
 def test_a_file_imports_from_its_layer_or_below(path):
-    """Module-level imports never point up; below the edge, lazy ones point up to `_labelled` only, from inside a function."""
+    """Module-level imports never point up; below the edge, lazy ones point up to `_labelled` only."""
     for module, top in imports(path):
         target = own(module)
         if target is None or target == ROOT / "__init__.py":

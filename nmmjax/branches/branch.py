@@ -1,4 +1,4 @@
-"""Layer 4: results: branches of fixed points, and special points, which other branches start from."""
+"""Results: branches of fixed points, and special points, which other branches start from."""
 
 from typing import Any
 

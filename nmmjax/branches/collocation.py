@@ -1,4 +1,4 @@
-"""Layer 4: periodic orbits as polynomials on a mesh that satisfy the equations at Gauss points (orthogonal collocation).
+"""Periodic orbits as polynomials on a mesh that satisfy the equations at Gauss points (orthogonal collocation).
 
 Time is scaled to s = t/T ∈ [0, 1]. On each of N intervals the orbit is a polynomial of degree m through m + 1 equally spaced
 nodes, of which neighbours share the ends and the last interval closes on the first: values `(N m, n)`. At the m Gauss points

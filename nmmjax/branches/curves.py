@@ -1,4 +1,4 @@
-"""Layer 4: curves of folds and of Hopf points over two parameters, with the points of codimension two on them."""
+"""Curves of folds and of Hopf points over two parameters, with the points of codimension two on them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: branches of limit cycles over one parameter, from a Hopf point, with their stability."""
+"""Branches of limit cycles over one parameter, from a Hopf point, with their stability."""
 
 from typing import Any
 

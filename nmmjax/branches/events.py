@@ -1,4 +1,4 @@
-"""Layer 4: special points on a branch of fixed points: noticed between two neighbours, then solved for."""
+"""Special points on a branch of fixed points: noticed between two neighbours, then solved for."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Layer 4: branches of fixed points over one parameter, with stability and special points."""
+"""Branches of fixed points over one parameter, with stability and special points."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

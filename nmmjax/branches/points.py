@@ -1,4 +1,4 @@
-"""Layer 4: one fold or Hopf point near a guess, differentiable in all other parameters."""
+"""One fold or Hopf point near a guess, differentiable in all other parameters."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 4: equations that hold at special points, for Newton's method: folds, Hopf points, branch points.
+"""Equations that hold at special points, for Newton's method: folds, Hopf points, branch points.
 
 All have the unknowns x = (u, φ, κ, p): the state, a vector, a number, the free parameters. Those of folds and Hopf points
 hold on curves as well, where two parameters are free. With A = ∂f/∂u:

@@ -1,4 +1,4 @@
-"""Layer 4: integrals along a path x(θ), θ ∈ (0, π), from values at midpoints; spectrally accurate, also up to a node.
+"""Integrals along a path x(θ), θ ∈ (0, π), from values at midpoints; spectrally accurate, also up to a node.
 
 Values at θ_j = (j + ½)π/n are a cosine series; its integrals ∫₀^θ f dθ and ∫₀^θ f sin θ dθ are linear in the values. The
 substitution by θ removes the square roots at turning points (docs/theory.md §5).

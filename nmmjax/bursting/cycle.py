@@ -1,4 +1,4 @@
-"""Layer 4: a whole burst cycle from energy: onset, spikes, quiescence, onset again, as a map passed through twice.
+"""A whole burst cycle from energy: onset, spikes, quiescence, onset again, as a map passed through twice.
 
 No fast equation is solved in time: spikes come from half cycles of energy (`swings`), the first one from the energy at
 the onset (`first_spike`), and the time between bursts from the reduced flow along the slow variables (`slow_flow`).

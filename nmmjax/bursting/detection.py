@@ -1,4 +1,4 @@
-"""Layer 4: bursts of a run: spikes grouped by the intervals between them, as labelled data."""
+"""Bursts of a run: spikes grouped by the intervals between them, as labelled data."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 4: the first spike of a burst from the state at its onset, by energy.
+"""The first spike of a burst from the state at its onset, by energy.
 
 A burst begins where the rate crosses the cusp rate upwards: there is no turning point before it, the population arrives with
 kinetic energy K. From there to the well K is marched in q,

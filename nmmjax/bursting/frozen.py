@@ -1,4 +1,4 @@
-"""Layer 4: the fast equations of a population while a slow variable is frozen: equilibria and folds.
+"""The fast equations of a population while a slow variable is frozen: equilibria and folds.
 
 With slow variables frozen, R = τ r and the voltage at which the rate stands still, v₀ = ½(−Δ/(πR) + g + kR), the fast
 equations keep one function f of the rate, the slope of v; the frozen potential obeys dV/d(ln R) = −f/R:

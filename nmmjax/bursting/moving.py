@@ -1,4 +1,4 @@
-"""Layer 4: the mechanics of a population while slow variables move its landscape.
+"""The mechanics of a population while slow variables move its landscape.
 
 In the position q = √(2/R) (R = τ r, time t/τ) and with slow variables s,
 

@@ -1,4 +1,4 @@
-"""Layer 4: the slow–fast picture: branches, kinds and landscape of the fast equations over one slow variable.
+"""The slow–fast picture: branches, kinds and landscape of the fast equations over one slow variable.
 
 A population bursts because its fast equations have two stable branches over the slow variable: it fires on one while the
 slow variable rises past that branch's fold, and rests on the other on the way back. Source for the picture: Rinzel &

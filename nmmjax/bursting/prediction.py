@@ -1,4 +1,4 @@
-"""Layer 4: spike peaks, whole bursts and burst cycles from energy and slow variables, without solving the fast equations.
+"""Spike peaks, whole bursts and burst cycles from energy and slow variables, without solving the fast equations.
 
 (i) `predict_peak`: the next peak from a trough, or from the onset of a burst; (ii) `predict_spikes`: all peaks of a burst
 from its first one; (iii) `burst_cycle`: the whole cycle, from the parameters alone. `predict_burst` sets all three

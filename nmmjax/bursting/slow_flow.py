@@ -1,4 +1,4 @@
-"""Layer 4: from the last spike of a burst to the onset of the next, without oscillation, in a few dozen steps.
+"""From the last spike of a burst to the onset of the next, without oscillation, in a few dozen steps.
 
 Down (`descent`): the population leans on a well that drifts, until the well ends (fold) or the swing passes the saddle. Each
 step is the exact damped motion in the local landscape, linear in q and in time,

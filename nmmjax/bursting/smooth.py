@@ -1,4 +1,4 @@
-"""Layer 4: what to fit spikes with: peaks differentiable through the time at which ṙ = 0, and a soft count of spikes."""
+"""What to fit spikes with: peaks differentiable through the time at which ṙ = 0, and a soft count of spikes."""
 
 from typing import Any
 

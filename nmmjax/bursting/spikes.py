@@ -1,4 +1,4 @@
-"""Layer 4: spikes of a run, at the exact maxima of the firing rate (ṙ = 0) and not at its samples.
+"""Spikes of a run, at the exact maxima of the firing rate (ṙ = 0) and not at its samples.
 
 From every saved state the model's own equations are followed to the next saved time, in steps that resolve the fastest
 rotation in the plane (πτr, v) and the input, and end at its jumps. Changes of sign along the way bracket what is looked

@@ -1,1 +1,1 @@
-"""Layer 6: the `nmmjax` command."""
+"""The `nmmjax` command."""

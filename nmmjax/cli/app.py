@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax reproduce | sweep | fit | landscape | models | doctor` (extra `cli`)."""
+"""`nmmjax reproduce | sweep | fit | landscape | models | doctor` (extra `cli`)."""
 
 import sys
 from typing import Any

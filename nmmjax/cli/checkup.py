@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax doctor`: devices, precision, versions, and a self-check against closed forms."""
+"""`nmmjax doctor`: devices, precision, versions, and a self-check against closed forms."""
 
 import platform
 import sys

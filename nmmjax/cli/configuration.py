@@ -1,4 +1,4 @@
-"""Layer 6: TOML files whose mistakes are answered with file, line and key."""
+"""TOML files whose mistakes are answered with file, line and key."""
 
 import bisect
 import contextlib

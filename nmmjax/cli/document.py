@@ -1,4 +1,4 @@
-"""Layer 6: a document of blocks as Markdown and as HTML that carries its pictures.
+"""A document of blocks as Markdown and as HTML that carries its pictures.
 
 Blocks are tuples: `("title", text)`, `("heading", text)`, `("text", text)`, `("list", texts)`, `("table", header, rows)` and
 `("figure", file name, caption)`. In texts, `code` and **strong** are marked as in Markdown.

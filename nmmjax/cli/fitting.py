@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax fit config.toml data.csv`: parameters from a recording, as a file describes it."""
+"""`nmmjax fit config.toml data.csv`: parameters from a recording, as a file describes it."""
 
 import dataclasses
 import os

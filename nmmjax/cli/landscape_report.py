@@ -1,4 +1,4 @@
-"""Layer 6: the report of `nmmjax landscape` in words and figures."""
+"""The report of `nmmjax landscape` in words and figures."""
 
 import pathlib
 

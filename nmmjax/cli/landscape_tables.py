@@ -1,4 +1,4 @@
-"""Layer 6: the tables of `nmmjax landscape` (CSV), its model (JSON), and what both they and the report say of minima."""
+"""The tables of `nmmjax landscape` (CSV), its model (JSON), and what both they and the report say of minima."""
 
 import csv
 import dataclasses

@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax models`: every model and stimulus with equations, parameters, bounds, defaults and source."""
+"""`nmmjax models`: every model and stimulus with equations, parameters, bounds, defaults and source."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: models and stimuli from tables of a TOML file, and what else commands that read one share."""
+"""Models and stimuli from tables of a TOML file, and what else commands that read one share."""
 
 import contextlib
 import dataclasses

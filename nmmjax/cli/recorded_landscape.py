@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax landscape bold.csv`: the energy landscape of a recording, as a report with tables and figures."""
+"""`nmmjax landscape bold.csv`: the energy landscape of a recording, as a report with tables and figures."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""Layer 6: recordings in text tables: columns by name, gaps as NaN, units; mistakes answered with file, line and column."""
+"""Recordings in text tables: columns by name, gaps as NaN, units; mistakes answered with file, line and column."""
 
 import dataclasses
 import os

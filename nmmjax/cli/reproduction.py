@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax reproduce`: the paper's claims, each with figure, data and a measured row."""
+"""`nmmjax reproduce`: the paper's claims, each with figure, data and a measured row."""
 
 import os
 import pathlib

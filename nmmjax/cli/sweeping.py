@@ -1,4 +1,4 @@
-"""Layer 6: `nmmjax sweep config.toml`: a parameter sweep written down in a file."""
+"""`nmmjax sweep config.toml`: a parameter sweep written down in a file."""
 
 import dataclasses
 import inspect

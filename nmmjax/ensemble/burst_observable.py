@@ -1,4 +1,4 @@
-"""Layer 5: bursts counted while integrating: spikes per burst and burst period without a trajectory."""
+"""Bursts counted while integrating: spikes per burst and burst period without a trajectory."""
 
 from typing import Any, ClassVar, NamedTuple
 

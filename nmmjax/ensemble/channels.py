@@ -1,4 +1,4 @@
-"""Layer 5: what an observable can look at: state variables, the input, and energies, each with its rate of change.
+"""What an observable can look at: state variables, the input, and energies, each with its rate of change.
 
 A channel is a scalar function of time and state. Its rate along the motion comes from autodiff through the vector field, so
 that peaks, periods and means of any channel are as exact as the solver. Of a network, `r[3]` is the channel of node 3, and a

@@ -1,4 +1,4 @@
-"""Layer 5: a plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
+"""A plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
 
 import dataclasses
 import functools

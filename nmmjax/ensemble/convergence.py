@@ -1,4 +1,4 @@
-"""Layer 5: global error control for equal-step integrators: halve the step until two runs agree, then extrapolate.
+"""Global error control for equal-step integrators: halve the step until two runs agree, then extrapolate.
 
 The error of a symmetric order-4 integrator expands in even powers of the step. Runs with n and m > n steps give the estimate
 |x_m − x_n|/((m/n)⁴ − 1) for the finer one, and x_m + (x_m − x_n)/((m/n)⁴ − 1) of order 6. Only lanes that miss the

@@ -1,4 +1,4 @@
-"""Layer 5: many lanes on this machine's devices: blocks of like lanes, one compiled loop per block, all cores busy.
+"""Many lanes on this machine's devices: blocks of like lanes, one compiled loop per block, all cores busy.
 
 What makes it fast on a CPU, each measured (benchmarks/ensemble): blocks so small that a loop's buffers stay in the first
 cache, 512-bit vectors, two floats per complex loop carry, one thread per core dispatching to one device, lanes grouped by

@@ -1,4 +1,4 @@
-"""Layer 5: one lane from its problem to its observables: integrate in stretches, fold on the way, keep nothing else.
+"""One lane from its problem to its observables: integrate in stretches, fold on the way, keep nothing else.
 
 A lane's time is cut at the end of the transient, at sample times and at the jumps of its input. A `Method` integrates one
 stretch between two cuts and shows every step to the observables. All code here is for one lane; `jax.vmap` gives a block.

@@ -1,4 +1,4 @@
-"""Layer 5: derivatives of observables with respect to parameters, in the same loop as the observables.
+"""Derivatives of observables with respect to parameters, in the same loop as the observables.
 
 Forward mode carries one tangent per parameter beside the state: no memory, no second pass, cost proportional to the
 number of parameters. It is chosen for up to `FORWARD_LIMIT` parameters. Beyond, reverse mode with checkpoints (equinox's

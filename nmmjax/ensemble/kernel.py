@@ -1,4 +1,4 @@
-"""Layer 5: the GPU path: every time loop of a block of lanes as one fused kernel, with all else left to XLA.
+"""The GPU path: every time loop of a block of lanes as one fused kernel, with all else left to XLA.
 
 On a GPU, XLA launches several kernels per time step. Here the program of one block of lanes, `Task.lane` under `jax.vmap`,
 is traced once, and each of its time loops becomes one Pallas kernel on a grid of blocks: it loads the block's parameters,

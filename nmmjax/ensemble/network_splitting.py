@@ -1,4 +1,4 @@
-"""Layer 5: the order-4 splitting of networks: the force-gradient step of `solvers/mobius.py`, laid out for a sweep.
+"""The order-4 splitting of networks: the force-gradient step of `solvers/mobius.py`, laid out for a sweep.
 
     B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6)
 

@@ -1,4 +1,4 @@
-"""Layer 5: common white noise inside the kick, from random numbers that depend on key, lane and step alone.
+"""Common white noise inside the kick, from random numbers that depend on key, lane and step alone.
 
     d(t/τ): dv = (…) + √(2D) dW        one step: v += ½h f + √(Dh) ξ₁;  exact Möbius map over h;  v += ½h f + √(Dh) ξ₂
 

@@ -1,4 +1,4 @@
-"""Layer 5: what a sweep keeps of every lane, folded while integrating; trajectories are never stored.
+"""What a sweep keeps of every lane, folded while integrating; trajectories are never stored.
 
 An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point →
 accumulator) and `finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the

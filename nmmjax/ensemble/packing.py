@@ -1,4 +1,4 @@
-"""Layer 5: loop carries as few arrays.
+"""Loop carries as few arrays.
 
 On a CPU, XLA compiles every output of a loop body into a kernel of its own and recomputes in each what they share. Two
 floats in one complex number come out of one kernel: a population's step is computed once instead of twice.

@@ -1,4 +1,4 @@
-"""Layer 5: a sweep as a plan: everything that can be known, checked and written down before anything is computed."""
+"""A sweep as a plan: everything that can be known, checked and written down before anything is computed."""
 
 import dataclasses
 import hashlib

@@ -1,4 +1,4 @@
-"""Layer 5: explicit Runge–Kutta for any model, from diffrax's own tableaus, stages unrolled, one loop per block of lanes.
+"""Explicit Runge–Kutta for any model, from diffrax's own tableaus, stages unrolled, one loop per block of lanes.
 
 Steps equal those of `diffrax.diffeqsolve` to rounding (fixed steps), and the adaptive controller is diffrax's
 `PIDController` with its defaults (integral control). What differs is only how the loop is laid out: the stages

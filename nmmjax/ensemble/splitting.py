@@ -1,4 +1,4 @@
-"""Layer 5: the processed Möbius splitting: order 4 with one Möbius map and one kick per step.
+"""The processed Möbius splitting: order 4 with one Möbius map and one kick per step.
 
 Between the exact flow A of Ẇ = Δ + i(η − W²) and the kick B of v by f(R, t) = J R + c(t), the kernel
 

@@ -1,4 +1,4 @@
-"""Layer 2: every rate at which a population can rest, without missing one, and the folds between them.
+"""Every rate at which a population can rest, without missing one, and the folds between them.
 
 At a fixed point the force f(R) = −Ψ′(R) of `MPR.force_at_rate` vanishes, R = τ r. Its curvature changes sign once, at the
 cusp rate, so its slope vanishes at most twice (at folds), and f is monotone below, between and above them: one bracket each.

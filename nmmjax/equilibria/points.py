@@ -1,4 +1,4 @@
-"""Layer 4: a list of fixed points, with what an energy landscape says about each."""
+"""A list of fixed points, with what an energy landscape says about each."""
 
 from collections.abc import Iterator
 from typing import Any

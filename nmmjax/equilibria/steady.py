@@ -1,4 +1,4 @@
-"""Layer 5: states at which a population can rest, slow variables included, and their linear stability, by plain arithmetic.
+"""States at which a population can rest, slow variables included, and their linear stability, by plain arithmetic.
 
 Fits run many lanes at once, in which calls of LAPACK for matrices this small cost most of the time; so characteristic
 polynomials stand in for eigenvalues: det(s − A) and the adjugate of s − A by Faddeev and LeVerrier, stability and Hopf

@@ -1,4 +1,4 @@
-"""Layer 5: fits that place bifurcations: folds and Hopf points at given parameter values.
+"""Fits that place bifurcations: folds and Hopf points at given parameter values.
 
 On the curve of rest states (x, p(x)), x = ln R, of a population, slow variables included,
 

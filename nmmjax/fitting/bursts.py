@@ -1,4 +1,4 @@
-"""Layer 5: fits to bursts: peaks and troughs of their spikes, their times and the period, by prediction or by simulation.
+"""Fits to bursts: peaks and troughs of their spikes, their times and the period, by prediction or by simulation.
 
 Both ways give the same things, from which the same residuals follow. The prediction takes them from energy and slow
 variables (`burst_cycle`). The simulation follows the map from one onset of a burst, the rate's upward crossing of the cusp

@@ -1,4 +1,4 @@
-"""Layer 5: `check_gradient`: derivatives of a loss against differences, number by number, with reasons where they fail."""
+"""`check_gradient`: derivatives of a loss against differences, number by number, with reasons where they fail."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Layer 5: how one start of a fit descends, a few iterations per call; the ensemble engine runs many starts at once.
+"""How one start of a fit descends, a few iterations per call; the ensemble engine runs many starts at once.
 
 Levenberg–Marquardt on residuals, with Jacobians by forward mode (one tangent per free number beside the run, no memory):
 

@@ -1,4 +1,4 @@
-"""Layer 5: fits to energies: of rest states and orbits, barriers, losses per cycle, means along a run."""
+"""Fits to energies: of rest states and orbits, barriers, losses per cycle, means along a run."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 6: `fit`, parameters from data: many starts at once, with progress, checkpoints, and the best so far at Ctrl-C."""
+"""`fit`, parameters from data: many starts at once, with progress, checkpoints, and the best so far at Ctrl-C."""
 
 import os
 import time

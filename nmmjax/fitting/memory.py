@@ -1,4 +1,4 @@
-"""Layer 5: a file that keeps the state of a fit, so that the same call goes on after a crash."""
+"""A file that keeps the state of a fit, so that the same call goes on after a crash."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Layer 5: the derivative of a loss by whichever mode goes through it.
+"""The derivative of a loss by whichever mode goes through it.
 
 Forward mode costs one tangent per number and no memory; it doesn't go through what only has a reverse rule, such as a run
 by `simulate` with its default adjoint. Reverse mode costs a few losses for any number, and doesn't go through loops of

@@ -1,4 +1,4 @@
-"""Layer 5: the free parameters of a model as one vector without bounds, by transforms that the declared bounds imply.
+"""The free parameters of a model as one vector without bounds, by transforms that the declared bounds imply.
 
     between two bounds    x = a + (b − a) σ(z)          logit
     above one             x = a + s log(1 + eᶻ)         softplus, s the parameter's scale

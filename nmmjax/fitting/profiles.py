@@ -1,4 +1,4 @@
-"""Layer 5: profile likelihoods: how far one parameter can go while all others are fitted again."""
+"""Profile likelihoods: how far one parameter can go while all others are fitted again."""
 
 import dataclasses
 import functools

@@ -1,4 +1,4 @@
-"""Layer 5: a fit in words."""
+"""A fit in words."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 5: what a fit found, start by start, with what the data say about it: errors, identifiability, a report in words."""
+"""What a fit found, start by start, with what the data say about it: errors, identifiability, a report in words."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 5: a recording made ready for fits: checked, on a grid of times, smooth; how finely to step and to cut it."""
+"""A recording made ready for fits: checked, on a grid of times, smooth; how finely to step and to cut it."""
 
 from typing import Any
 

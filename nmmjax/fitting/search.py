@@ -1,4 +1,4 @@
-"""Layer 5: the search of a fit: all starts through the stages of its target, on the ensemble engine.
+"""The search of a fit: all starts through the stages of its target, on the ensemble engine.
 
 A stage is run by the optimiser, if any, and polished; starts that have ended leave the batch. Where the last stage is
 missed, it is reached by a detour; then the steps of the solver are refined until the best fit no longer changes.

@@ -1,4 +1,4 @@
-"""Layer 5: fits to power spectra of the rate around a state of rest, by the linear response to white noise in closed form.
+"""Fits to power spectra of the rate around a state of rest, by the linear response to white noise in closed form.
 
     S(f) = 2 |e_rᵀ (iω − A)⁻¹ e_v|² · 2D/τ, ω = 2π f        one-sided, ∫₀^∞ S df = variance of r
 

@@ -1,4 +1,4 @@
-"""Layer 5: fits to the stationary density of the rate under common white noise, by the exact Boltzmann law.
+"""Fits to the stationary density of the rate under common white noise, by the exact Boltzmann law.
 
     P(r) ∝ r^(−3/2) exp(−V(r)/T),   T = π D/Δ        dv = … + √(2D) dW in time t/τ, g = k = 0
 

@@ -1,4 +1,4 @@
-"""Layer 5: what a fit compares: residuals of a model, and what adds them up.
+"""What a fit compares: residuals of a model, and what adds them up.
 
 A target turns a model into residuals, (predicted − wanted)/noise, whose half sum of squares is its loss. It may have
 unknowns of its own beside the model's parameters, such as a run's initial state; they are fitted as well. Add targets with

@@ -1,4 +1,4 @@
-"""Layer 5: fits to recorded firing rates and voltages.
+"""Fits to recorded firing rates and voltages.
 
 The model runs on a grid of all recorded times and jumps of its input, each interval in equal steps of the integrator that
 sweeps use, with n and 2n steps, extrapolated. Where spikes follow each other, the loss of a whole run has a valley for every

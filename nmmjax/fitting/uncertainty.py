@@ -1,4 +1,4 @@
-"""Layer 5: how well a fit knows its parameters: quantiles, the directions of the Fisher information."""
+"""How well a fit knows its parameters: quantiles, the directions of the Fisher information."""
 
 import dataclasses
 import math

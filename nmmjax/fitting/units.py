@@ -1,4 +1,4 @@
-"""Layer 5: whether a recording can be in a model's units: times in the unit of τ, rates per that, v dimensionless."""
+"""Whether a recording can be in a model's units: times in the unit of τ, rates per that, v dimensionless."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: from a network of bistable populations to the Ising model of its recordings, and back.
+"""From a network of bistable populations to the Ising model of its recordings, and back.
 
 Node i, seen as high (s_i = 1) or low (−1) beside a threshold, has under a constant input I the exact log-odds
 

@@ -1,4 +1,4 @@
-"""Layer 4: maximum likelihood of the pairwise model over all 2^N states, by Newton's method; batched by `jax.vmap`."""
+"""Maximum likelihood of the pairwise model over all 2^N states, by Newton's method; batched by `jax.vmap`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: fitted Ising models as JSON files."""
+"""Fitted Ising models as JSON files."""
 
 import json
 import math

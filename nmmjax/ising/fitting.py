@@ -1,4 +1,4 @@
-"""Layer 4: pairwise maximum-entropy models fitted to two-valued data: one, or many at once."""
+"""Pairwise maximum-entropy models fitted to two-valued data: one, or many at once."""
 
 import dataclasses
 import warnings

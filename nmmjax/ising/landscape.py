@@ -1,4 +1,4 @@
-"""Layer 4: the energy landscape of an Ising model: minima, basins, saddles, tree, and how data wander among them."""
+"""The energy landscape of an Ising model: minima, basins, saddles, tree, and how data wander among them."""
 
 import dataclasses
 from typing import Any

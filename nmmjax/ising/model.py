@@ -1,4 +1,4 @@
-"""Layer 4: the pairwise maximum-entropy (Ising) model of two-valued data, and what its fit knows."""
+"""The pairwise maximum-entropy (Ising) model of two-valued data, and what its fit knows."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Layer 4: maximum pseudo-likelihood of the pairwise model, for regions too many to sum over 2^N states."""
+"""Maximum pseudo-likelihood of the pairwise model, for regions too many to sum over 2^N states."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: Gibbs sampling of the pairwise model, many chains at once, and the fit by persistent chains built on it."""
+"""Gibbs sampling of the pairwise model, many chains at once, and the fit by persistent chains built on it."""
 
 from typing import Any
 

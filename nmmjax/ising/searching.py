@@ -1,4 +1,4 @@
-"""Layer 4: minima and saddles of Ising models too large to look at every state: descents and paths of single flips."""
+"""Minima and saddles of Ising models too large to look at every state: descents and paths of single flips."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: how far an energy landscape can be trusted: minima against shuffled data, errors by bootstrap."""
+"""How far an energy landscape can be trusted: minima against shuffled data, errors by bootstrap."""
 
 import dataclasses
 from typing import Any

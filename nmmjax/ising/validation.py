@@ -1,4 +1,4 @@
-"""Layer 4: pairwise models on held-out data, and the choice of few regions among many."""
+"""Pairwise models on held-out data, and the choice of few regions among many."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 4: functions of all 2^N states of N spins, by the fast Walsh–Hadamard transform: energies, moments, covariances.
+"""Functions of all 2^N states of N spins, by the fast Walsh–Hadamard transform: energies, moments, covariances.
 
 One convention: state number n, written as N bits, reads in the order of the regions — the first region is the most
 significant bit —, and bit 1 means spin +1. So the label `110` of three regions is state 6, spins (+1, +1, −1).

@@ -1,4 +1,4 @@
-"""Layer 4: how a recording wanders among basins: occupancy, transitions, visits, dwell times."""
+"""How a recording wanders among basins: occupancy, transitions, visits, dwell times."""
 
 import dataclasses
 

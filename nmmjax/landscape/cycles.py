@@ -1,4 +1,4 @@
-"""Layer 4: limit cycles of a network, looked for by simulation from random starts, each then solved for to rounding.
+"""Limit cycles of a network, looked for by simulation from random starts, each then solved for to rounding.
 
 A landscape Ψ lists resting states only: also a symmetric network with a single minimum can oscillate for ever
 (docs/theory.md §D7). Runs from random starts either come near a stable fixed point or repeat themselves; a run that repeats

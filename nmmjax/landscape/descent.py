@@ -1,4 +1,4 @@
-"""Layer 4: down the landscape of a network, many starts at once, and onto fixed points to rounding.
+"""Down the landscape of a network, many starts at once, and onto fixed points to rounding.
 
 All functions take x = ln R of shape (k, n). Memory is bounded by cutting the starts into equal pieces.
 """

@@ -1,4 +1,4 @@
-"""Layer 4: the energy landscape of a network: resting states, passes, barriers and how they hang together."""
+"""The energy landscape of a network: resting states, passes, barriers and how they hang together."""
 
 import dataclasses
 from collections.abc import Callable

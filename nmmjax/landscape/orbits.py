@@ -1,4 +1,4 @@
-"""Layer 4: closed orbits of the energy, and what they predict: periods, spike peaks, limit cycles, without an ODE solve.
+"""Closed orbits of the energy, and what they predict: periods, spike peaks, limit cycles, without an ODE solve.
 
 On the frozen level set V(x) = E, x = ln R, between the turning points x₋ < x₊ (trough and peak of R = τ r):
 

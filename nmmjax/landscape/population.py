@@ -1,4 +1,4 @@
-"""Layer 4: the energy landscape of one population: every fixed point, its kind, its barrier, and how input tilts it."""
+"""The energy landscape of one population: every fixed point, its kind, its barrier, and how input tilts it."""
 
 import equinox as eqx
 import jax

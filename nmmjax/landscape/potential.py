@@ -1,4 +1,4 @@
-"""Layer 4: the landscape Ψ of a network, and its fixed points with or without one.
+"""The landscape Ψ of a network, and its fixed points with or without one.
 
     Ψ(R) = Σ_i d_i ψ_i(R_i) − ½ G Σ_ij d_i W_ij R_i R_j,    ∂Ψ/∂R_i = −d_i f_i,    R_i = τ_i r_i
 

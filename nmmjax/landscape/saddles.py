@@ -1,4 +1,4 @@
-"""Layer 4: the passes between minima of a network's landscape: index-1 saddles, and which minima each one connects."""
+"""The passes between minima of a network's landscape: index-1 saddles, and which minima each one connects."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: `energy_landscape`, for one population or a network."""
+"""`energy_landscape`, for one population or a network."""
 
 from typing import Any
 

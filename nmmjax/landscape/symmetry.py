@@ -1,4 +1,4 @@
-"""Layer 4: which weights have a landscape Ψ: those that a positive scaling of the rows makes symmetric.
+"""Which weights have a landscape Ψ: those that a positive scaling of the rows makes symmetric.
 
 Where d_i M_ij = d_j M_ji with d > 0 (Kolmogorov's condition: the products of the weights around every cycle are equal in
 both directions), the scaled forces d_i f_i are the gradient of −Ψ_d. Symmetric weights have d = 1, row-normalised

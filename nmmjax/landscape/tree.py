@@ -1,4 +1,4 @@
-"""Layer 4: disconnectivity trees: which minima flow together as the energy level rises. For any landscape, also of data."""
+"""Disconnectivity trees: which minima flow together as the energy level rises. For any landscape, also of data."""
 
 import dataclasses
 

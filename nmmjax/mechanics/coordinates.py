@@ -1,4 +1,4 @@
-"""Layer 2: the coordinates in which a population can be seen, and the maps between them.
+"""The coordinates in which a population can be seen, and the maps between them.
 
 | coordinates | meaning | canonical? |
 |---|---|---|

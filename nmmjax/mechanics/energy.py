@@ -1,4 +1,4 @@
-"""Layer 2: energies of a population, and the dynamics derived from them by autodiff.
+"""Energies of a population, and the dynamics derived from them by autodiff.
 
 A model declares one potential U(q) and one damping Γ(q) (q = √(2/(τ r))); everything here follows from those two scalars
 and the vector field. Energies are dimensionless; they refer to time t/τ. `stimulus` is the input current I at the state's

@@ -1,4 +1,4 @@
-"""Layer 2: changes of scale and of clock under which a population keeps its form.
+"""Changes of scale and of clock under which a population keeps its form.
 
 `rescale`: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃, g = c g̃, k = k̃, E_s = c Ẽ_s.
 With c = |J| (`strong_coupling`) only Δ̃ = Δ/J² is not Hamiltonian; with c = √Δ (`unit_heterogeneity`) Δ̃ = 1.

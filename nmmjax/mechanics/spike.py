@@ -1,4 +1,4 @@
-"""Layer 2: what a spike is, once for the whole library.
+"""What a spike is, once for the whole library.
 
 A spike is a maximum of the firing rate to which ln r rises by more than `prominence` from its lowest value since the last
 spike (or since the run's start), and from which it then falls by more than `prominence`. By default `prominence` is

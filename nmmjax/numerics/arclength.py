@@ -1,4 +1,4 @@
-"""Layer 4: pseudo-arclength continuation of any curve given by m equations in m + 1 unknowns; pure JAX, fixed sizes.
+"""Pseudo-arclength continuation of any curve given by m equations in m + 1 unknowns; pure JAX, fixed sizes.
 
 From a point x with unit tangent t, a step of length s predicts x + s t, and Newton's method solves the equations together
 with t·(x − prediction) = 0, which stays regular where the curve turns back. Lengths are those of x / scale. Steps grow

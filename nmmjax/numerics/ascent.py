@@ -1,4 +1,4 @@
-"""Layer 4: Newton's method for concave functions, with backtracking, under `jax.jit` and `jax.vmap`."""
+"""Newton's method for concave functions, with backtracking, under `jax.jit` and `jax.vmap`."""
 
 from collections.abc import Callable
 from typing import Any

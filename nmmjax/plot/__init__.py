@@ -1,4 +1,4 @@
-"""Layer 6: pictures (extra `plot`). Each function draws on given or new axes and returns them; nothing is shown or saved."""
+"""Pictures (extra `plot`). Each function draws on given or new axes and returns them; nothing is shown or saved."""
 
 from .atlases import atlas as atlas
 from .bifurcations import bifurcation as bifurcation

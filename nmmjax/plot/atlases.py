@@ -1,4 +1,4 @@
-"""Layer 6: picture of a burst atlas."""
+"""Picture of a burst atlas."""
 
 from typing import Any
 

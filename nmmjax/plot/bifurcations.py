@@ -1,4 +1,4 @@
-"""Layer 6: bifurcation diagrams: branches of fixed points and cycles, and curves of folds and Hopf points."""
+"""Bifurcation diagrams: branches of fixed points and cycles, and curves of folds and Hopf points."""
 
 from typing import Any
 

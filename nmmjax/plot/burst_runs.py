@@ -1,4 +1,4 @@
-"""Layer 6: picture of bursts with their prediction."""
+"""Picture of bursts with their prediction."""
 
 from typing import Any
 

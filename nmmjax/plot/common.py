@@ -1,4 +1,4 @@
-"""Layer 6: what the pictures share: colours, axes, labels, and the shade of a stimulus."""
+"""What the pictures share: colours, axes, labels, and the shade of a stimulus."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: pictures of fits: data and fit, how every start ended, recovered parameters, profiles, posteriors."""
+"""Pictures of fits: data and fit, how every start ended, recovered parameters, profiles, posteriors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 6: pictures of energy landscapes: the potential with a run rolling on it, Ψ of two populations, the tree of many."""
+"""Pictures of energy landscapes: the potential with a run rolling on it, Ψ of two populations, the tree of many."""
 
 from pathlib import Path
 from typing import Any

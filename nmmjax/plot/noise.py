@@ -1,4 +1,4 @@
-"""Layer 6: pictures of noise: stationary densities, potentials from samples, passages, driven runs, landscapes compared."""
+"""Pictures of noise: stationary densities, potentials from samples, passages, driven runs, landscapes compared."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: the phase plane of one population: nullclines, energy contours, fixed points, the separatrix between basins."""
+"""The phase plane of one population: nullclines, energy contours, fixed points, the separatrix between basins."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: pictures in the plane of rate and voltage, and peaks one after the other."""
+"""Pictures in the plane of rate and voltage, and peaks one after the other."""
 
 from typing import Any
 

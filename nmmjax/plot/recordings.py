@@ -1,4 +1,4 @@
-"""Layer 6: pictures of recordings' energy landscapes: Ising models and their fit, minima, basins, occupancy, transitions."""
+"""Pictures of recordings' energy landscapes: Ising models and their fit, minima, basins, occupancy, transitions."""
 
 from typing import Any
 

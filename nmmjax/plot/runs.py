@@ -1,4 +1,4 @@
-"""Layer 6: pictures of one run over time."""
+"""Pictures of one run over time."""
 
 from typing import Any
 

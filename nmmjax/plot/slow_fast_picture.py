@@ -1,4 +1,4 @@
-"""Layer 6: picture of the fast equations as a slow variable moves."""
+"""Picture of the fast equations as a slow variable moves."""
 
 from typing import Any
 

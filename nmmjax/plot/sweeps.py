@@ -1,4 +1,4 @@
-"""Layer 6: pictures of sweeps."""
+"""Pictures of sweeps."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: pictures of transitions: strength–duration curves, basins of attraction, switching stimuli with their runs."""
+"""Pictures of transitions: strength–duration curves, basins of attraction, switching stimuli with their runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 6: arrays in npy, npz, MATLAB and HDF5 files; which of them is the table, and what hides samples in it."""
+"""Arrays in npy, npz, MATLAB and HDF5 files; which of them is the table, and what hides samples in it."""
 
 import pathlib
 import zipfile

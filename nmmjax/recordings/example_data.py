@@ -1,4 +1,4 @@
-"""Layer 6: a real recording to try things on (extra `data`)."""
+"""A real recording to try things on (extra `data`)."""
 
 import dataclasses
 import importlib.util

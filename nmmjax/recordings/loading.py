@@ -1,4 +1,4 @@
-"""Layer 6: recordings of several regions from files of many kinds; mistakes named with file and line."""
+"""Recordings of several regions from files of many kinds; mistakes named with file and line."""
 
 import os
 import pathlib

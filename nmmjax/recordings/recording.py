@@ -1,4 +1,4 @@
-"""Layer 4: recordings of several regions, and their two-valued form that energy-landscape analysis works on."""
+"""Recordings of several regions, and their two-valued form that energy-landscape analysis works on."""
 
 import dataclasses
 from collections.abc import Sequence

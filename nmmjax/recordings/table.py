@@ -1,4 +1,4 @@
-"""Layer 0: tables in text files, the one door to their cells: delimiter, decimal comma, comments, header.
+"""Tables in text files, the one door to their cells: delimiter, decimal comma, comments, header.
 
 What the columns mean (time, index, regions, units) is for the caller to say. Numbers are parsed here, and what is none is
 refused with line and column.

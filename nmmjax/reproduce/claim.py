@@ -1,4 +1,4 @@
-"""Layer 6: what a claim is and how its evidence is written down."""
+"""What a claim is and how its evidence is written down."""
 
 import dataclasses
 import json

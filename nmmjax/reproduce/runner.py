@@ -1,4 +1,4 @@
-"""Layer 6: run the claims one after the other; what is finished is on disk, whatever happens next."""
+"""Run the claims one after the other; what is finished is on disk, whatever happens next."""
 
 import pathlib
 from collections.abc import Callable, Sequence

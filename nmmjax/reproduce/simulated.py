@@ -1,4 +1,4 @@
-"""Layer 6: what a simulation gives where a prediction is to be compared with it."""
+"""What a simulation gives where a prediction is to be compared with it."""
 
 from typing import Any
 

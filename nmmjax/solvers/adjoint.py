@@ -1,4 +1,4 @@
-"""Layer 3: which derivative is being taken."""
+"""Which derivative is being taken."""
 
 from typing import Any
 

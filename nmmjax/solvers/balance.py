@@ -1,4 +1,4 @@
-"""Layer 4: where a run's energy went: work by the stimulus, dissipated heat, and what the integrator got wrong."""
+"""Where a run's energy went: work by the stimulus, dissipated heat, and what the integrator got wrong."""
 
 from typing import Any
 

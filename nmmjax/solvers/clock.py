@@ -1,4 +1,4 @@
-"""Layer 3: the clock of a run counts from its first time, so that times far from 0 cost no digits.
+"""The clock of a run counts from its first time, so that times far from 0 cost no digits.
 
 In float32 numbers near 10⁵ lie 1/128 apart. The differences of times are taken first, in the precision in which they were
 given, and only then rounded.

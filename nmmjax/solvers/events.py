@@ -1,4 +1,4 @@
-"""Layer 3: events of a run: they are told the time itself, and the earliest of several in one step ends it."""
+"""Events of a run: they are told the time itself, and the earliest of several in one step ends it."""
 
 from collections.abc import Callable
 from typing import Any

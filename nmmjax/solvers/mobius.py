@@ -1,4 +1,4 @@
-"""Layer 3: geometric integrators for Riccati populations, exact but for the coupling (docs/theory.md §6).
+"""Geometric integrators for Riccati populations, exact but for the coupling (docs/theory.md §6).
 
 W = π R + i v (R = τ r, time t/τ) obeys Ẇ = Δ + i(η + I − W²) + i f(R). The part without the drive f is a Möbius map of W,
 exact over any step; the drive is an exact kick of v at frozen R. Splitting the two gives integrators that keep r > 0 for

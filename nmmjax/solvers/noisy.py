@@ -1,4 +1,4 @@
-"""Layer 3: one noisy run, by the geometric splitting with the noise in its kicks: R > 0 at any step.
+"""One noisy run, by the geometric splitting with the noise in its kicks: R > 0 at any step.
 
 One step of length h (in t/τ), with independent standard normal numbers ξ:
 

@@ -1,4 +1,4 @@
-"""Layer 3: `simulate`, one run of one model; a thin wrapper around `diffrax.diffeqsolve`."""
+"""`simulate`, one run of one model; a thin wrapper around `diffrax.diffeqsolve`."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 3: how diffrax sees a model, and a fixed step that still lands on the jumps of a stimulus."""
+"""How diffrax sees a model, and a fixed step that still lands on the jumps of a stimulus."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 3: the result of one simulation: what was computed, how it ended and what it cost."""
+"""The result of one simulation: what was computed, how it ended and what it cost."""
 
 from typing import Any
 

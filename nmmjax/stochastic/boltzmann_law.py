@@ -1,4 +1,4 @@
-"""Layer 4: the exact stationary law of a population under common white noise: density, moments, samples, free energy."""
+"""The exact stationary law of a population under common white noise: density, moments, samples, free energy."""
 
 import inspect
 from collections.abc import Callable

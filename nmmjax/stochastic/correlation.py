@@ -1,4 +1,4 @@
-"""Layer 4: the long-run covariance of several statistics of one recording, positive whatever the recording."""
+"""The long-run covariance of several statistics of one recording, positive whatever the recording."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: the exact stationary density of the rate under common white noise, and the correlation of a recording.
+"""The exact stationary density of the rate under common white noise, and the correlation of a recording.
 
     P(r) ∝ r^(−3/2) exp(−V(r)/T),   T = π D/Δ        dv = … + √(2D) dW in time t/τ, g = k = 0
 

@@ -1,4 +1,4 @@
-"""Layer 4: how often noise carries a population or a network out of a stable state."""
+"""How often noise carries a population or a network out of a stable state."""
 
 from typing import Any
 

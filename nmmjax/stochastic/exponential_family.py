@@ -1,4 +1,4 @@
-"""Layer 4: the stationary law as an exponential family, and its convex maximum likelihood, in NumPy's float64.
+"""The stationary law as an exponential family, and its convex maximum likelihood, in NumPy's float64.
 
     ln P(R) = −(3/2) ln R + θ·s(R) − ln Z,    s = (1/R, R, ln R, R⁻³),    θ = (−η, −π², J, −Δ²/12π²)/T
 

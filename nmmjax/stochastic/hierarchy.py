@@ -1,4 +1,4 @@
-"""Layer 4: the escape rate of one population without an approximation: the Klein–Kramers equation, solved.
+"""The escape rate of one population without an approximation: the Klein–Kramers equation, solved.
 
 The generator of (q, p = q̇) with the stationary law e^(−E/T), in Hermite functions of p/√T and symmetrised by e^(−U/2T), is
 

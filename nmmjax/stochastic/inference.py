@@ -1,4 +1,4 @@
-"""Layer 4: η, J, Δ and the noise's D from a recording of the rate alone, by convex maximum likelihood."""
+"""η, J, Δ and the noise's D from a recording of the rate alone, by convex maximum likelihood."""
 
 import math
 from typing import Any

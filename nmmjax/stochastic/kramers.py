@@ -1,4 +1,4 @@
-"""Layer 4: Kramers' formulas for the escape of one population over its pass, in units of t/τ."""
+"""Kramers' formulas for the escape of one population over its pass, in units of t/τ."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: the path of least action from a stable state of a network to a pass, and the prefactor along it.
+"""The path of least action from a stable state of a network to a pass, and the prefactor along it.
 
 In x = ln R every path x(t) is possible, at the cost of the inputs it needs,
 

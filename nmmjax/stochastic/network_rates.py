@@ -1,4 +1,4 @@
-"""Layer 4: escape from a stable state of a network with symmetric weights, over each pass beside it."""
+"""Escape from a stable state of a network with symmetric weights, over each pass beside it."""
 
 from typing import Any
 

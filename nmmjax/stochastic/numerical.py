@@ -1,4 +1,4 @@
-"""Layer 4: the stationary density of the rate by simulation, for populations that have no exact law."""
+"""The stationary density of the rate by simulation, for populations that have no exact law."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: quadrature of the stationary density: panels in x = ln(τ r) that follow its modes, however narrow they are.
+"""Quadrature of the stationary density: panels in x = ln(τ r) that follow its modes, however narrow they are.
 
 With −x/2 − V(J)/T = −V(J − T/2)/T, the modes in x are the fixed points at the coupling J − T/2. From each mode the density
 falls, on both sides, to the point between two modes or to nothing: four sides, each cut where it is e^−60 of its mode.

@@ -1,4 +1,4 @@
-"""Layer 4: first passages by simulation: many lanes in one compiled loop, until nearly all have passed."""
+"""First passages by simulation: many lanes in one compiled loop, until nearly all have passed."""
 
 import time
 from typing import Any

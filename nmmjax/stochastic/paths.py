@@ -1,4 +1,4 @@
-"""Layer 4: the most probable way over the pass: the way down, run backwards, and the input that drives it."""
+"""The most probable way over the pass: the way down, run backwards, and the input that drives it."""
 
 from typing import Any
 

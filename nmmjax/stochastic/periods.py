@@ -1,4 +1,4 @@
-"""Layer 4: ∮ dq/p over the set of one energy, the derivative of phase-space volume, through every kind of end point."""
+"""∮ dq/p over the set of one energy, the derivative of phase-space volume, through every kind of end point."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,4 +1,4 @@
-"""Layer 4: how long a recorded or simulated run stays in each of its states."""
+"""How long a recorded or simulated run stays in each of its states."""
 
 from typing import Any
 

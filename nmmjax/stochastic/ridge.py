@@ -1,4 +1,4 @@
-"""Layer 4: intervals of a stationary fit whose likelihood is a long ridge: profile likelihood over the temperature.
+"""Intervals of a stationary fit whose likelihood is a long ridge: profile likelihood over the temperature.
 
 A recording that stays in one well shows little but its position, width and skewness: θ/|θ| is known far better than |θ|,
 that is, T to a factor only, and the parameters along the ridge are anything but normal. So θ₂ = −π²/T is held at many

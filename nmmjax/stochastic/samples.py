@@ -1,4 +1,4 @@
-"""Layer 4: what a recording says without a fit: the potential from a histogram of rates, temperatures from velocities."""
+"""What a recording says without a fit: the potential from a histogram of rates, temperatures from velocities."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""Layer 4: what times of events say about their rate, where some had not happened when the watching ended."""
+"""What times of events say about their rate, where some had not happened when the watching ended."""
 
 import math
 from typing import Any

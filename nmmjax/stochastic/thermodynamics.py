@@ -1,4 +1,4 @@
-"""Layer 4: work, heat and entropy of a driven, noisy population, and what they tell about the landscape.
+"""Work, heat and entropy of a driven, noisy population, and what they tell about the landscape.
 
 The input I tilts the landscape, E gains I/R. Along one noisy path under a protocol I(t),
 

@@ -1,4 +1,4 @@
-"""Layer 6: the burst atlas: where over two parameters a population bursts, fires, rests, or can do both."""
+"""The burst atlas: where over two parameters a population bursts, fires, rests, or can do both."""
 
 import os
 from collections.abc import Mapping

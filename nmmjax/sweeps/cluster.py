@@ -1,4 +1,4 @@
-"""Layer 6: the blocks of a sweep on a `dask.distributed` cluster (extra `cluster`).
+"""The blocks of a sweep on a `dask.distributed` cluster (extra `cluster`).
 
 Blocks are tasks, a bounded number of them under way. The client's process receives the results and writes the store, so that
 workers need no common file system. The blocks of a worker that is lost are computed by another.

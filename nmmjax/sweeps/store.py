@@ -1,4 +1,4 @@
-"""Layer 6: a sweep on disk (extra `data`): a Zarr 3 store, written block by block, that survives whatever stops the writer.
+"""A sweep on disk (extra `data`): a Zarr 3 store, written block by block, that survives whatever stops the writer.
 
 One block of the sweep is one Zarr chunk of every variable, so that no two blocks share a file. A block counts as finished
 only once a record with the checksums of its files lies beside them; the record is written last, atomically, after the data

@@ -1,4 +1,4 @@
-"""Layer 6: parameter sweeps as labelled data (extra `data`): in blocks, with progress, resumable, on one machine or many.
+"""Parameter sweeps as labelled data (extra `data`): in blocks, with progress, resumable, on one machine or many.
 
 `sweep` is what users call. `run_plan` computes a plan that is ready; it knows nothing of models.
 """

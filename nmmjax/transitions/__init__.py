@@ -1,1 +1,1 @@
-"""Layer 4: how stimuli move a model from one stable state to another, and which state every initial state goes to."""
+"""How stimuli move a model from one stable state to another, and which state every initial state goes to."""

@@ -1,4 +1,4 @@
-"""Layer 4: stable states with a neighbourhood around each that provably can't be left.
+"""Stable states with a neighbourhood around each that provably can't be left.
 
 A run is known to end at a stable state y* as soon as it is inside such a neighbourhood. In z = S (y − y*), where SᵀS = P
 solves (A + 0.9 α)ᵀ P + P (A + 0.9 α) = −1 for the Jacobian A with eigenvalues' real parts ≤ −α,

@@ -1,4 +1,4 @@
-"""Layer 4: which stable state, or oscillation, every initial state of a plane goes to."""
+"""Which stable state, or oscillation, every initial state of a plane goes to."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 4: how the weakest switching pulse depends on its duration: strength–duration curves and the smallest charge."""
+"""How the weakest switching pulse depends on its duration: strength–duration curves and the smallest charge."""
 
 from collections.abc import Sequence
 from typing import Any

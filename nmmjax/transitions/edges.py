@@ -1,4 +1,4 @@
-"""Layer 4: the saddle on the edge between two basins, and on which side of its stable manifold a state is."""
+"""The saddle on the edge between two basins, and on which side of its stable manifold a state is."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Layer 4: the stimulus of least energy ∫I² dt that switches a model within a given time.
+"""The stimulus of least energy ∫I² dt that switches a model within a given time.
 
 A waveform u of steps switches when scaled by its threshold α(u), where the run lands on the stable manifold of the saddle
 between both states, g = 0 (`edges.py`). So its energy is E(u) = α² ∫u² dt, and at α = 1

@@ -1,4 +1,4 @@
-"""Layer 4: where a model comes to rest after a stimulus: the number of the attractor, or why there is none."""
+"""Where a model comes to rest after a stimulus: the number of the attractor, or why there is none."""
 
 from typing import Any
 

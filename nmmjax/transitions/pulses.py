@@ -1,4 +1,4 @@
-"""Layer 4: the weakest rectangular pulse that switches a model from one stable state to another, and at which node."""
+"""The weakest rectangular pulse that switches a model from one stable state to another, and at which node."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Layer 4: the smallest strength at which a stimulus switches: a coarse scan, then brackets refined, all in batches.
+"""The smallest strength at which a stimulus switches: a coarse scan, then brackets refined, all in batches.
 
 Outcomes need not be monotone in the strength (a pulse that is too strong may carry the state over and back). So a scan up
 to the bound finds a first strength that switches, scans of equal spacing from zero to it look for smaller ones until none

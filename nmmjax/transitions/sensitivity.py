@@ -1,4 +1,4 @@
-"""Layer 4: derivatives of the threshold amplitude of a pulse with respect to the model's parameters and the duration.
+"""Derivatives of the threshold amplitude of a pulse with respect to the model's parameters and the duration.
 
 At the threshold the run ends on the stable manifold of a saddle s, so it comes close to s. There, with the left eigenvector
 w of the unstable eigenvalue, it is on the manifold where g = w·(y(t*) − s) = 0, up to second order of the distance, and the
