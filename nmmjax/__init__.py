@@ -48,6 +48,8 @@ from .fitting.checking import GradientCheck as GradientCheck
 from .fitting.checking import check_gradient as check_gradient
 from .fitting.energies import EnergyTarget as EnergyTarget
 from .fitting.fits import fit as fit
+from .fitting.posterior import Posterior as Posterior
+from .fitting.posterior import sample_posterior as sample_posterior
 from .fitting.profiles import Profile as Profile
 from .fitting.result import Fitted as Fitted
 from .fitting.spectrum import SpectrumTarget as SpectrumTarget
@@ -133,8 +135,6 @@ from .models.stimulus import PulseTrain as PulseTrain
 from .models.stimulus import Ramp as Ramp
 from .models.stimulus import Sampled as Sampled
 from .models.stimulus import Sinusoid as Sinusoid
-from .posterior import Posterior as Posterior
-from .posterior import sample_posterior as sample_posterior
 from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import Binarized as Binarized

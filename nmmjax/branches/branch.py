@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import ComplexValues, Values, is_concrete
+from .labels import require_single, special_dataset
 from .system import System
 
 # Labels of special points, by code.
@@ -163,9 +165,23 @@ class Branch(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `branch` and `point`, and `special` for the special points (extra `data`)."""
-        from .._labelled import branch_to_xarray
-
-        return branch_to_xarray(self)
+        require_single(self, self.parameter, 2)
+        exists = np.asarray(self.unstable) >= 0
+        number = np.broadcast_to(np.arange(exists.shape[0])[:, None], exists.shape)[exists]
+        values = np.asarray(self.eigenvalues)[exists]
+        about = {"units": "1/time", "long_name": "real part of eigenvalues"}
+        data = state_columns(self.state, exists, "point") | {
+            "growth": (("point", "mode"), np.real(values), about),
+            "frequency": (("point", "mode"), np.imag(values), about | {"long_name": "their imaginary part"}),
+            "unstable": ("point", np.asarray(self.unstable)[exists], {"long_name": "number of unstable eigenvalues"}),
+            "branch": ("point", number, {"long_name": "number of the branch"}),
+        }
+        ends = {
+            f"result_{b}_{side}": RESULTS[jax.tree.map(lambda code, b=b, k=k: code[b, k], self.ends)]
+            for b in sorted(set(number.tolist()))
+            for k, side in enumerate(("first", "last"))
+        }
+        return special_dataset(self, data, [np.asarray(self.parameter)[exists]], ends)
 
     @nan_is_absent
     def __str__(self) -> str:

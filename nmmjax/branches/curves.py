@@ -5,15 +5,18 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._checks import as_count, require
+from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Scalar, Values, is_concrete
 from ..numerics.arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
 from .branch import LABELS, SpecialPoints, message
+from .labels import SIDES, require_single, special_dataset
 from .special import (
     fold_equations,
     fold_guess,
@@ -73,9 +76,14 @@ class BifurcationCurve(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `point`, and `special` for special points (extra `data`)."""
-        from .._labelled import curve_to_xarray
-
-        return curve_to_xarray(self)
+        require_single(self, self.parameters, 2)
+        exists = np.arange(self.parameters.shape[0]) < int(self.count)
+        data = state_columns(self.state, exists, "point")
+        data["omega"] = ("point", np.asarray(self.omega)[exists], {"units": "1/time", "long_name": "angular frequency"})
+        about = {"long_name": "first Lyapunov coefficient; negative: supercritical"}
+        data["lyapunov"] = ("point", np.asarray(self.lyapunov)[exists], about)
+        ends = {f"result_{side}": RESULTS[jax.tree.map(lambda code, k=k: code[k], self.ends)] for k, side in SIDES}
+        return special_dataset(self, data, list(np.asarray(self.parameters)[exists].T), ends | {"kind": self.kind})
 
     @nan_is_absent
     def __str__(self) -> str:

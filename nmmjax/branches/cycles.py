@@ -5,9 +5,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._checks import as_count, require
+from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -15,6 +17,7 @@ from .._types import ComplexValues, Scalar, Values, is_concrete
 from ..numerics.arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
 from .branch import LABELS, SpecialPoints, message
 from .collocation import better_mesh, defects, extremes, monodromy, node_times, orbit_at, phase, phase_slope
+from .labels import require_single, special_dataset
 from .system import System, as_bounds
 
 _FOLDS = 8  # folds of cycles on a branch at most
@@ -92,9 +95,21 @@ class CycleBranch(eqx.Module):
 
     def to_xarray(self) -> Any:
         """An `xarray.Dataset` over `point` and `phase`, and `special` for folds of cycles (extra `data`)."""
-        from .._labelled import cycles_to_xarray
-
-        return cycles_to_xarray(self)
+        require_single(self, self.parameter, 1)
+        exists = np.arange(self.parameter.size) < int(self.count)
+        data = state_columns(self.state, exists, "point", "phase_index")
+        for name in ("maximum", "minimum"):
+            columns = state_columns(getattr(self, name), exists, "point")
+            data |= {f"{each}_{name}": column for each, column in columns.items()}
+        values = np.asarray(self.multipliers)[exists]
+        data |= {
+            "phase": (("point", "phase_index"), np.asarray(self.phase)[exists], {"long_name": "time in periods"}),
+            "period": ("point", np.asarray(self.period)[exists], {"units": "time", "long_name": "period"}),
+            "multiplier_real": (("point", "mode"), np.real(values), {"long_name": "real part of Floquet multipliers"}),
+            "multiplier_imag": (("point", "mode"), np.imag(values), {"long_name": "their imaginary part"}),
+            "unstable": ("point", np.asarray(self.unstable)[exists], {"long_name": "number of unstable multipliers"}),
+        }
+        return special_dataset(self, data, [np.asarray(self.parameter)[exists]], {"result": RESULTS[self.end]})
 
     @nan_is_absent
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from .._checks import as_float
+from .._labelled import xarray
 from .._nan import nan_is_absent
 from .._types import Real
 from ..equilibria.brackets import cusp_rate
@@ -64,9 +65,23 @@ def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 
     """
     check_run(run, "find its bursts")
     threshold = None if gap is None else as_float("gap", gap, "be None or a number > 0", lambda value: value > 0)
-    from .._labelled import bursts_to_xarray
+    return _dataset(run, _bursts(follow(run), threshold, as_prominence(prominence)))
 
-    return bursts_to_xarray(run, _bursts(follow(run), threshold, as_prominence(prominence)))
+
+def _dataset(run: Trajectory, bursts: Bursts) -> Any:
+    """Bursts of a run as an `xarray.Dataset` over `burst` and `spike`, with units, the run's attributes and the pattern."""
+    dims = ("burst", "spike")
+    data = {
+        name: (dims[: values.ndim], values, {"units": unit, "long_name": meaning})
+        for name, (values, unit, meaning) in bursts.columns.items()
+    }
+    shape = bursts.columns["spike_time"][0].shape
+    coordinates = {
+        name: (name, np.arange(1, size + 1), {"units": "1", "long_name": f"{name}, counted from 1"})
+        for name, size in zip(dims, shape, strict=True)
+    }
+    found = {name: getattr(bursts, name) for name in ("pattern", "gap", "prominence", "cusp_rate")}
+    return xarray().Dataset(data, coords=coordinates, attrs={**run.attributes, **found})
 
 
 def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:

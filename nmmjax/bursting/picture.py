@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, require
+from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
@@ -129,9 +130,6 @@ class SlowFast(eqx.Module):
         `change`, `hopf` and `equilibrium`, as many as there are; `grid_r` and `grid_slow` of the landscape. Raises
         `ValueError` for a batch.
         """
-        from .._labelled import attributes_of
-        from .._optional import optional, versions
-
         require("picture", f"one of shape {self.r.shape}", "be a single one to become a dataset", self.r.ndim == 1)
         rate = {"units": "1/time", "long_name": "firing rate at equilibrium"}
         slow = {"units": "1", "long_name": self.meaning, "symbol": self.variable}
@@ -162,7 +160,7 @@ class SlowFast(eqx.Module):
             data[f"equilibrium_{name}"] = (("equilibrium",), np.asarray(getattr(found.state, name))[some], meta)
         flag = {"units": "1", "long_name": "whether the equilibrium of the whole system is stable"}
         data["equilibrium_stable"] = (("equilibrium",), np.asarray(found.stable)[some], flag)
-        return optional("xarray", "data").Dataset(
+        return xarray().Dataset(
             {name: (dims, np.asarray(values), attrs) for name, (dims, values, attrs) in data.items()},
             coords={
                 "r": ("point", np.asarray(self.r), rate),
@@ -173,7 +171,7 @@ class SlowFast(eqx.Module):
                 **attributes_of(self.model, "model"),
                 "stimulus": float(self.current),
                 "variable": self.variable,
-                **{f"version_{name}": version for name, version in versions().items()},
+                **software(),
             },
         )
 

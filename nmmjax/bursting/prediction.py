@@ -16,6 +16,7 @@ import numpy as np
 
 from .._absent import nan_unless
 from .._checks import as_count, require
+from .._labelled import attributes_of, xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -159,8 +160,6 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     `stimulus` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
     limits are those of `burst_cycle`. Needs the extra `data`.
     """
-    from .._labelled import attributes_of, prediction_to_xarray
-
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))
     require("bursts", type(bursts).__name__, "be the result of `find_bursts`", is_found)
@@ -168,7 +167,7 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     cycle = burst_cycle(model, stimulus=current, max_spikes=max(32, 2 * bursts.sizes["spike"]))
     attributes = attributes_of(model, "model") | {"stimulus": float(current)}
     if bursts.sizes["burst"] == 0 or bursts.sizes["spike"] == 0:
-        return prediction_to_xarray(bursts, {}, cycle, attributes)
+        return _dataset(bursts, {}, cycle, attributes)
 
     def column(name: str) -> Values:
         return jnp.asarray(bursts[name].values, model.eta.dtype)
@@ -178,7 +177,46 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     trough = State(r=column("trough"), v=0 * column("peak"), **{name: column(f"{name}_trough") for name in names})
     v = column("onset_v")
     onset = State(r=0 * v + cusp_rate(model), v=v, **{name: column(f"onset_{name}") for name in names})
-    return prediction_to_xarray(bursts, _beside(model, current, at_peak, trough, onset), cycle, attributes)
+    return _dataset(bursts, _beside(model, current, at_peak, trough, onset), cycle, attributes)
+
+
+def _dataset(bursts: Any, columns: dict[str, Any], cycle: BurstCycle, attributes: dict[str, Any]) -> Any:
+    """Predicted spike peaks beside found ones over `burst` and `spike`, with relative errors; see `predict_burst`."""
+    dims, about = ("burst", "spike"), {"units": "1/time"}
+    names = {
+        "peak_from_trough": "peak from energy and slow variables at the trough before (first spike: at the onset)",
+        "peak_from_first": "peak from the burst's first peak",
+        "peak_from_cycle": "peak from the parameters alone",
+        "peak_undamped": "peak of the undamped level set",
+    }
+    found = np.asarray(bursts["peak"].values)
+    size = found.shape[1]
+    alone = np.full(size, np.nan)
+    spikes = np.asarray(cycle.spikes.peak)[: int(cycle.n_spikes)][:size]
+    alone[: spikes.size] = spikes
+    values = {name: np.asarray(each) for name, each in columns.items()}
+    values |= {name: np.full(found.shape, np.nan) for name in names if name not in values}
+    values["peak_from_cycle"] = np.where(np.isnan(found), np.nan, np.broadcast_to(alone, found.shape))
+    data: dict[str, Any] = {"peak": (dims, found, bursts["peak"].attrs)}
+    for name, meaning in names.items():
+        data[name] = (dims, values[name], about | {"long_name": meaning})
+        error = {"units": "1", "long_name": f"relative error of the {meaning}"}
+        data[name.replace("peak_", "error_")] = (dims, values[name] / found - 1, error)
+    for name, unit, meaning in (
+        ("time_from_first", "time (that of tau)", "predicted time since the first peak"),
+        ("loss_fraction", "1", "energy dissipated since the last peak over its energy above the well"),
+        ("error_estimate", "1", "estimated relative error of the peak from the first one"),
+    ):
+        each = values.get(name, np.full(found.shape, np.nan))
+        data[name] = (dims, each, {"units": unit, "long_name": meaning})
+    for name in ("spike_time", "complete"):
+        data[name] = bursts[name]
+    for name in ("period", "duration", "n_spikes"):
+        data[name] = bursts[name]
+        one = np.asarray(getattr(cycle, name))
+        data[f"{name}_from_cycle"] = ((), one, bursts[name].attrs | {"long_name": f"{name}, from the parameters alone"})
+    notes = {"slowness": float(cycle.slowness), "result": RESULTS[cycle.result] or "successful"}
+    return xarray().Dataset(data, coords=bursts.coords, attrs={**attributes, **notes})
 
 
 @eqx.filter_jit

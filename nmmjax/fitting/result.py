@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._labelled import about_parameter, attributes_of, software, xarray
 from .descent import MEANINGS, Problem
 from .parametrization import Parametrization
+from .profiles import profile_likelihood
+from .report import describe_fit
 from .target import AbstractTarget
+from .uncertainty import identifiability, quantile
 
 _SAME = 1e-3  # starts within so many standard errors of the best count as having found it
 
@@ -83,8 +87,6 @@ class Fitted:
         Student's t with m − p degrees of freedom where the noise was estimated, else normal.
         """
         require("level", level, "lie between 0 and 1", 0 < level < 1)
-        from .uncertainty import quantile
-
         free = self.residual_count - self.parameters.size - self.unknowns.shape[1]
         width = quantile((1 + level) / 2, None if self.target.noise_known else free)
         best, error = self.values[self.best_index], list(self.standard_error.values())
@@ -128,26 +130,63 @@ class Fitted:
 
     def identifiability(self) -> Any:
         """What the data determine: eigenvalues and directions of the Fisher information; see `Identifiability`."""
-        from .uncertainty import identifiability
-
         return identifiability(self)
 
     def profile(self, name: str, values: Any = None) -> Any:
         """The profile likelihood of one parameter; see `profiles.profile_likelihood`."""
-        from .profiles import profile_likelihood
-
         return profile_likelihood(self, name, values)
 
     def to_xarray(self) -> Any:
-        """An `xarray.Dataset` with the starts as coordinate (extra `data`)."""
-        from .._labelled import fit_to_xarray
+        """An `xarray.Dataset` over `start` (extra `data`): parameters found with errors, and where they began, loss, status.
 
-        return fit_to_xarray(self)
+        A free parameter with axes has a variable per entry, `eta[0]`. The best model's parameters are the attributes.
+        """
+        model, best = self.best, self.best_index
+        data: dict[str, Any] = {}
+        deviations = np.sqrt(np.diagonal(self.covariance, axis1=1, axis2=2))
+        for k, label in enumerate(self.labels):
+            about = about_parameter(model, label.split("[")[0])
+            name = about.get("long_name", label)
+            data[label] = ("start", self.values[:, k], about)
+            data[f"{label}_error"] = ("start", deviations[:, k], about | {"long_name": f"standard error of the {name}"})
+            data[f"{label}_initial"] = ("start", self.initial[:, k], about | {"long_name": f"{name}, where the start began"})
+        meanings = {f"status_{code}": meaning for code, meaning in self.meanings.items()}
+        data |= {
+            "loss": ("start", self.loss, {"units": "1", "long_name": "loss"}),
+            "status": ("start", self.status, {"units": "1", "long_name": "how the start ended", **meanings}),
+            "found_best": (
+                "start",
+                self.found_best.astype(np.int8),
+                {"units": "1", "long_name": "whether it found the best fit"},
+            ),
+            "covariance": (
+                ("start", "parameter", "parameter_"),
+                self.covariance,
+                {"long_name": "covariance of the parameters"},
+            ),
+            "history": (("start", "iteration"), self.history, {"units": "1", "long_name": "loss on the way"}),
+            "stage": ("iteration", self.stage, {"units": "1", "long_name": "stage of the fit"}),
+        }
+        names = self.target.unknown_names(self.model)
+        if names and self.unknowns.shape[1] == len(names):
+            about = {"long_name": "what else was fitted, such as the state at the beginning"}
+            data["unknown"] = (("start", "unknown_name"), self.unknowns, about)
+        coordinates: dict[str, Any] = {"start": np.arange(self.loss.size), "parameter": list(self.labels)}
+        coordinates |= {"parameter_": list(self.labels)} | ({"unknown_name": list(names)} if "unknown" in data else {})
+        notes = {
+            "free": ", ".join(self.parameters.names),
+            "best_start": best,
+            "best_loss": float(self.loss[best]),
+            "target": type(self.target).__name__,
+            "residuals": self.residual_count,
+            "refine": self.refine,
+            "seconds": float(self.seconds),
+            "interrupted": int(self.interrupted),
+        }
+        return xarray().Dataset(data, coords=coordinates, attrs={**attributes_of(model, "model"), **notes, **software()})
 
     def report(self) -> str:
         """The result in words."""
-        from .report import describe_fit
-
         return describe_fit(self)
 
     def __repr__(self) -> str:

@@ -8,9 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import lie_within, require
+from .._labelled import attributes_of, software, xarray
 from .._parameter import describe
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, float_dtype, is_concrete
+from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy
+from ..models.mpr import MPR
+from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, input_at
 from .clock import Clock
 
@@ -108,10 +112,38 @@ class Trajectory(eqx.Module):
         return inner(t) if t.ndim == 0 else jax.vmap(inner)(t)
 
     def to_xarray(self) -> Any:
-        """An `xarray.Dataset` with units, parameters and versions as attributes (extra `data`)."""
-        from .._labelled import to_xarray
+        """The run as an `xarray.Dataset` (extra `data`): state, input, energies over `t`; units, parameters, versions.
 
-        return to_xarray(self)
+        A network's run has the dimension `node` besides. Values not reached are NaN, and the attribute `result` says why.
+        Raises `ValueError` for a batch of runs.
+        """
+        xr = xarray()
+        self.require_single("become a dataset")
+        columns = _columns(self)
+        time = ("t", np.asarray(self.ts), {"units": "time (that of tau)", "long_name": "time"})
+        if "t" in columns:  # a run on a rescaled clock carries the physical time as a state
+            data = {name: (("s",), values, attrs) for name, (values, attrs) in columns.items()}
+            rescaled = ("s", np.asarray(self.ts), {"units": "1/time", "long_name": "rescaled time"})
+            return xr.Dataset(data, coords={"s": rescaled}, attrs=self.attributes)
+        data = {name: (("t", "node")[: values.ndim], values, attrs) for name, (values, attrs) in columns.items()}
+        nodes = {} if self.model.labels is None else {"node": ("node", self.model.labels)}
+        return xr.Dataset(data, coords={"t": time, **nodes}, attrs=self.attributes)
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Model, stimulus, solver, outcome and versions as flat attributes of a dataset."""
+        return {
+            **attributes_of(self.model, "model"),
+            "stimulus": "none" if self.stimulus is None else describe(self.stimulus),
+            **({} if self.stimulus is None else attributes_of(self.stimulus, "kind", "stimulus.")),
+            "noise": "none" if self.noise is None else repr(self.noise),
+            "solver": self.method,
+            "dtype": str(self.elapsed.dtype),
+            "result": RESULTS[self.result] or "successful",
+            **{name: int(value) for name, value in self.stats.items() if np.ndim(value) == 0 and name.startswith("num_")},
+            **software(),
+            "device": next(iter(self.elapsed.devices())).device_kind if isinstance(self.elapsed, jax.Array) else "",
+        }
 
     def __str__(self) -> str:
         if not is_concrete(self.ts):
@@ -143,6 +175,29 @@ class Trajectory(eqx.Module):
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _columns(run: Trajectory) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
+    """State, input and energies of a run, with units and meanings."""
+    columns = {
+        name: (np.asarray(getattr(run.ys, name)), {"units": unit, "long_name": run.ys.meanings[name]})
+        for name, unit in run.ys.units.items()
+    }
+    current = run.input
+    columns["I"] = (np.asarray(current), {"units": "1", "long_name": "input current"})
+    if isinstance(run.model, (MPR, Network)):
+        kinetic, potential = kinetic_energy(run.model, run.ys), potential_energy(run.model, run.ys, current)
+        energies = {"kinetic": kinetic, "potential": potential, "total": kinetic + potential}
+        for name, value in energies.items():
+            columns[f"{name}_energy"] = (np.asarray(value), {"units": "1", "long_name": f"{name} energy"})
+        H = hamiltonian(run.model, run.ys, current)
+        if run.model.slow_terms or isinstance(run.model, Network):
+            fast = run.model.frozen(run.ys)
+            for name, value in (("eta", fast.eta), ("J", fast.J)):
+                about = {"units": "1", "long_name": f"{name} that the fast equations see"}
+                columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ys.r)), about)
+        columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
+    return columns
 
 
 def _device(array: Any) -> str:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, refuse_unknown, require
+from .._labelled import xarray
 from .._nan import nan_is_absent
-from .._optional import optional
 from .._parameter import as_number, parameter_table
 from .._types import Real, float_dtype
 from ..bursting.frozen import find_equilibria, hysteresis_starts
@@ -75,7 +75,7 @@ def burst_atlas(
     Draw it with `nmm.plot.atlas`. Raises `ValueError` for models without slow terms, for more than two parameters and for
     what `sweep` refuses.
     """
-    xr = optional("xarray", "data")
+    xr = xarray()
     require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
     require("model", model, "have adaptation or plasticity, without which nothing bursts", bool(model.slow_terms))
     require("over", over, "be a mapping from one or two parameter names to values", hasattr(over, "keys"))

@@ -26,6 +26,7 @@ import numpy as np
 from .._checks import require
 from .._files import as_path, lock
 from .._identity import refuse_other_call
+from .._labelled import xarray
 from .._optional import optional
 
 FORMAT = 2
@@ -173,7 +174,7 @@ class SweepStore:
 
     def dataset(self, load: bool) -> Any:
         """The store as an `xarray.Dataset`, in memory or read on demand."""
-        opened = optional("xarray", "data").open_zarr(str(self.path), chunks=None, consolidated=True)
+        opened = xarray().open_zarr(str(self.path), chunks=None, consolidated=True)
         opened = opened[list(self._variables)]  # in the plan's order
         return opened.load() if load else opened
 

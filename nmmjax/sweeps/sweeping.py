@@ -19,8 +19,8 @@ import numpy as np
 
 from .._checks import as_count, require
 from .._files import as_path
+from .._labelled import software, xarray
 from .._nan import nan_is_absent
-from .._optional import optional, versions
 from .._progress import Progress
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 
@@ -125,7 +125,7 @@ def run_plan(
     progress: bool = True,
 ) -> Any:
     """Compute a plan block by block; arguments, result and errors are those of `sweep`."""
-    optional("xarray", "data")
+    xarray()
     is_path = isinstance(store, (str, os.PathLike)) and str(store) != "" and "://" not in str(store)
     require("store", store, "be the path of a local folder", store is None or is_path)
     folder = None if store is None else as_path(store, "store")
@@ -165,7 +165,7 @@ def dataset_attributes(plan: Any, device: str) -> dict[str, Any]:
         "dtype": plan.dtype,
         "seed": "none" if plan.config.get("seed") is None else plan.config["seed"],
         "device": device,
-        **{f"version_{name}": version for name, version in versions().items()},
+        **software(),
     }
 
 
@@ -282,7 +282,7 @@ class _Memory:
 
     def dataset(self, load: bool) -> Any:
         plan = self._plan
-        return optional("xarray", "data").Dataset(
+        return xarray().Dataset(
             {
                 name: ((*plan.dims, *each.dims), self._values[name], plain(each.attrs))
                 for name, each in plan.variables.items()

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._types import Real, Values
 from ..models.base import AbstractModel, State, takes_model
@@ -54,10 +55,28 @@ class Basins(eqx.Module):
         return {name: float(np.mean(self.labels == k)) for name, k in numbers.items()}
 
     def to_xarray(self) -> Any:
-        """An `xarray.Dataset` with labels, coordinates, parameters and versions (extra `data`)."""
-        from .._labelled import basins_to_xarray
-
-        return basins_to_xarray(self)
+        """An `xarray.Dataset` (extra `data`): `basin` over the two varied variables, the stable states over `attractor`."""
+        names = [name if isinstance(name, str) else f"{name[0]}_{name[1]}" for name in self.axes]
+        variables = [name if isinstance(name, str) else name[0] for name in self.axes]
+        about = {"units": self.at.units, "long_name": self.at.meanings}
+        coordinates = {
+            name: (name, np.asarray(values), {key: each[variable] for key, each in about.items()})
+            for name, variable, values in zip(names, variables, self.coordinates, strict=True)
+        }
+        meanings = {f"label_{k}": name for k, name in enumerate(self.names)} | {
+            "label_-1": "undecided",
+            "label_-2": "failed",
+        }
+        data: dict[str, Any] = {"basin": (names, self.labels, {"units": "1", "long_name": "attractor", **meanings})}
+        dims = ("attractor",) if self.at.r.ndim == 0 else ("attractor", "node")
+        for name in self.at.names if self.attractors else ():
+            values = np.stack([np.asarray(getattr(state, name)) for state in self.attractors])
+            attrs = {key: each[name] for key, each in about.items()}
+            data[f"{name}_attractor"] = (dims, values, attrs | {"long_name": f"{attrs['long_name']} at the attractor"})
+        shares = {f"fraction_{name.replace(' ', '_')}": share for name, share in self.fractions.items()}
+        return xarray().Dataset(
+            data, coords=coordinates, attrs={**attributes_of(self.model, "model"), **shares, **software()}
+        )
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.fractions.items() if share)

@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 import nmmjax as nmm
+from nmmjax.fitting.posterior import _Density as Density
 from nmmjax.fitting.profiles import profile_likelihood
 from nmmjax.fitting.uncertainty import quantile
-from nmmjax.posterior import _Density as Density
 
 TRUTH = nmm.MPR(eta=1.0, J=4.0, Delta=0.4)
 TS, SIGMA = np.linspace(0, 6, 31), {"r": 0.02, "v": 0.1}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax import _labelled as io
+from nmmjax._optional import optional
 from nmmjax.cli import checkup
 from nmmjax.reproduce import runner
 from nmmjax.reproduce.claim import Claim, Evidence, at_most, close_to
@@ -75,7 +75,7 @@ def test_missing_package_gives_a_one_line_hint():
     with pytest.raises(
         ModuleNotFoundError, match=r"`not_a_package` is not installed; it comes with `pip install nmmjax\[plot\]`"
     ):
-        io.optional("not_a_package", "plot")
+        optional("not_a_package", "plot")
 
 
 def all_labelled(axes):

@@ -188,7 +188,7 @@ def test_what_is_no_store_or_of_another_format_is_refused(tmp_path):
 
 def test_other_versions_are_told(tmp_path, monkeypatch):
     run(tmp_path / "s.zarr")
-    monkeypatch.setattr("nmmjax.sweeps.sweeping.versions", lambda: {"nmmjax": "0.1.0", "jax": "9.9"})
+    monkeypatch.setattr("nmmjax._labelled.versions", lambda: {"nmmjax": "0.1.0", "jax": "9.9"})
     with pytest.warns(UserWarning, match=r"was begun with jax [\d.]+, now it is 9.9"):
         run(tmp_path / "s.zarr")
 

@@ -8,17 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import as_count, as_key, require
-from ._labelled import attributes_of
-from ._nan import nan_is_absent
-from ._optional import optional, versions
-from ._parameter import parameter_table
-from ._progress import Progress
-from ._types import Scalar, Values
-from .fitting.descent import Problem
-from .fitting.parametrization import Parametrization
-from .fitting.result import Fitted
-from .fitting.uncertainty import curvature, estimated_variance, identifiability
+from .._checks import as_count, as_key, require
+from .._labelled import about_parameter, attributes_of, software, xarray
+from .._nan import nan_is_absent
+from .._optional import optional
+from .._progress import Progress
+from .._types import Scalar, Values
+from .descent import Problem
+from .parametrization import Parametrization
+from .result import Fitted
+from .uncertainty import curvature, estimated_variance, identifiability
 
 _WIDEST = 3.0  # standard deviation in z that directions without information start with
 _DENSE = 24  # numbers up to which the mass matrix has off-diagonal entries
@@ -82,7 +81,7 @@ class Posterior:
 
     def to_datatree(self) -> Any:
         """An `xarray.DataTree` with the groups `posterior` and `sample_stats`, which files keep by `to_netcdf`."""
-        xr = optional("xarray", "data")
+        xr = xarray()
         return xr.DataTree.from_dict({"/posterior": self.posterior, "/sample_stats": self.sample_stats})
 
     def __repr__(self) -> str:
@@ -143,7 +142,7 @@ def sample_posterior(
     finite = bool(np.isfinite(fitted.loss[fitted.best_index]))
     require("fitted", fitted.loss, "have a start with a finite loss", finite)
     blackjax = optional("blackjax", "bayes")
-    optional("xarray", "data")
+    xarray()
     _require_proper(fitted)
     density = _Density(fitted)
     d = density.z.size
@@ -294,11 +293,10 @@ def log_volume(parameters: Parametrization, z: Values) -> Scalar:
 def _labelled(
     fitted: Fitted, density: _Density, columns: list[np.ndarray], step: np.ndarray, blackjax: Any, interrupted: bool
 ) -> Posterior:
-    xr = optional("xarray", "data")
+    xr = xarray()
     u, lp, diverging, energy, acceptance, steps, depth = columns
     values = density.natural(u)
     names = (*fitted.labels, *fitted.target.unknown_names(fitted.model))
-    table = parameter_table(fitted.model)
     dims = ("chain", "draw")
     several = u.shape[0] > 1
     measures = [blackjax.ess_bulk, blackjax.ess_tail, *([blackjax.rhat] if several else [])]
@@ -309,17 +307,13 @@ def _labelled(
     )
     data = {}
     for k, name in enumerate(names):
-        declared = table.get(name.split("[")[0], (None,))[0]
-        about = {"long_name": "fitted beside the parameters"} if declared is None else {}
-        if declared is not None:
-            about = {"units": declared.unit, "long_name": declared.doc, "symbol": declared.symbol}
+        about = about_parameter(fitted.best, name.split("[")[0]) or {"long_name": "fitted beside the parameters"}
         data[name] = (dims, values[..., k], about)
     coords = {"chain": np.arange(u.shape[0]), "draw": np.arange(u.shape[1])}
-    software = {f"version_{name}": version for name, version in versions().items()}
     notes = {
         **attributes_of(fitted.best, "model"),
         "target": type(fitted.target).__name__,
-        **software,
+        **software(),
         "inference_library": "blackjax",
         "inference_library_version": blackjax.__version__,
     }
