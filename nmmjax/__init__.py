@@ -27,6 +27,7 @@ from .bursting.smooth import spike_peaks as spike_peaks
 from .bursting.spikes import Spikes as Spikes
 from .bursting.spikes import find_spikes as find_spikes
 from .ensemble.burst_observable import BurstCount as BurstCount
+from .ensemble.computation import compute_lanes as compute_lanes
 from .ensemble.observables import AbstractObservable as AbstractObservable
 from .ensemble.observables import Final as Final
 from .ensemble.observables import Fold as Fold
@@ -38,7 +39,7 @@ from .ensemble.observables import SpikeCount as SpikeCount
 from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Var as Var
 from .ensemble.plan import Plan as Plan
-from .ensemble.plan import plan_sweep as plan_sweep
+from .ensemble.planning import plan_sweep as plan_sweep
 from .equilibria.brackets import cusp_rate as cusp_rate
 from .equilibria.points import FixedPoints as FixedPoints
 from .fitting.bifurcations import FoldTarget as FoldTarget

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import xarray  # noqa: F401
 import zarr  # noqa: F401
-from helpers_sweep import FakePlan
-
-from nmmjax.sweeps.sweeping import run_plan
+from helpers_sweep import FakePlan, run_plan
 
 
 def write(store):

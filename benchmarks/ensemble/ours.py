@@ -22,9 +22,7 @@ Run = Callable[[], Any]
 
 
 def _plan(problem: Ensemble, observe: dict[str, Any], **options: Any) -> Any:
-    from nmmjax.ensemble.plan import plan_sweep
-
-    return plan_sweep(
+    return nmm.plan_sweep(
         nmm.MPR(),
         over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
         y0={"r": problem.r0, "v": problem.v0},
@@ -44,7 +42,7 @@ def _final(problem: Ensemble, **options: Any) -> Run:
     plan, lanes = _plan(problem, {"last": _observables().Final()}, **options), np.arange(problem.lanes)
 
     def run():
-        found = plan.compute(lanes)
+        found = nmm.compute_lanes(plan, lanes)
         run.steps = int(found["steps"].sum(dtype=np.int64))
         return found["last_r"], found["last_v"]
 
@@ -79,7 +77,7 @@ def gradient(problem: Ensemble, rtol: float) -> Run:
     lanes = np.arange(problem.lanes)
 
     def run():
-        found = plan.compute(lanes)
+        found = nmm.compute_lanes(plan, lanes)
         return found["last"], tuple(found[f"d_last_d_{name}"] for name in PARAMETERS)
 
     return run
@@ -88,15 +86,13 @@ def gradient(problem: Ensemble, rtol: float) -> Run:
 def forward_of_gradient(problem: Ensemble, rtol: float) -> Run:
     """The same values without gradients, at the same tolerance."""
     plan, lanes = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol), np.arange(problem.lanes)
-    return lambda: plan.compute(lanes)["last"]
+    return lambda: nmm.compute_lanes(plan, lanes)["last"]
 
 
 def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discard: float = 0.0, final: bool = False) -> Run:
     """Time mean of the rate in every lane after `discard` (with `final`, the last rate only), steps h, fresh noise."""
-    from nmmjax.ensemble.plan import plan_sweep
-
     observe = {"rate": _observables().Final("r") if final else _observables().Mean("r")}
-    plan = plan_sweep(
+    plan = nmm.plan_sweep(
         nmm.MPR(J=problem.J, Delta=problem.Delta),
         over={"eta": ("sample", np.full(lanes, problem.eta))},
         y0={"r": problem.r0, "v": problem.v0},
@@ -110,7 +106,7 @@ def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discar
     every = np.arange(lanes)
 
     def run():
-        found = plan.compute(every)
+        found = nmm.compute_lanes(plan, every)
         run.steps = int(found["steps"].sum(dtype=np.int64))
         return found["rate"]
 

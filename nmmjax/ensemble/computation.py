@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,31 +13,35 @@ from ..models.mpr import MPR
 from ..models.network import Network
 from .channels import node_sizes
 from .convergence import converge, predicted_rates
-from .engine import Shape, Task, pool_of, prepared, run
+from .engine import Shape, pool_of, prepared, run
 from .gradient import derivative_name
 from .observables import Final, LastFinite, Samples
+from .plan import Build, Plan
 from .runge_kutta import Adaptive
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .task import Task
 
 Report = Callable[[int], None] | None
 Solved = tuple[dict[str, np.ndarray], np.ndarray]
 
 
-def compute_lanes(plan: "Plan", build: Any, values: Mapping[str, np.ndarray], report: Report) -> dict[str, np.ndarray]:
-    """Results of the lanes with these swept values: every variable of the plan as an array (lanes, …)."""
+def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np.ndarray]:
+    """Results of a plan's lanes, by flat number: every variable of the plan as an array (lanes, …).
+
+    `report(n)` hears of every n lanes done. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    `status` and its time in `failure_time`.
+    """
+    values = plan.values(lanes)
     tangents = 0 if plan.method.reverse else len(plan.gradient)
     nodes = int(np.prod(plan.base.nodes))
     shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes)
     with pool_of(shape.threads) as pool:
-        return _Lanes(plan, build, values, shape, pool).results(report)
+        return _Lanes(plan, Build(tuple(values)), values, shape, pool).results(report)
 
 
 class _Lanes:
     """The lanes of one call. Results of the last solve may be replaced by later, finer ones; codes are those of the last."""
 
-    def __init__(self, plan: "Plan", build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
+    def __init__(self, plan: Plan, build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
         self.plan, self.values, self.shape, self.pool = plan, values, shape, pool
         self.task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
         self.state = tuple(plan.base.y0.units)

@@ -13,7 +13,7 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,41 +21,15 @@ import numpy as np
 
 from .channels import Problem
 from .cost import stiffness
-from .folding import AbstractMethod, Times, bounds, fold
-from .gradient import with_derivatives
-from .observables import AbstractObservable
+from .folding import Times, bounds
+from .kernel import best_call
+from .task import CPU_OPTIONS, Task, compiled
 
 # Bytes of one real array of a block: with state and coefficients, a dozen of them, a step stays in the first-level cache.
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
 # Lanes of a network share every reading of its weights: fewer in a block, and the products cost twice as much.
 _NETWORK_BLOCK = 32
 _GPU_BLOCK = 128
-# Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
-_CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """What every lane of an ensemble shares, all of it known at compile time; `build(values)` makes the lane's problem."""
-
-    build: Callable[[Any, Mapping[str, Any]], Problem]
-    method: AbstractMethod
-    observables: tuple[tuple[str, AbstractObservable], ...]
-    times: Times
-    gradient: tuple[str, ...] = ()
-    fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
-
-    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
-        """Results of one lane, with its final state and progress under names that no observable has."""
-
-        def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-            problem = self.build(base, values)
-            results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps)
-            return results, {".y": y, ".progress": progress}
-
-        differentiated = with_derivatives(plain, self.gradient, self.method.reverse) if self.gradient else plain
-        results, rest = differentiated(values)
-        return results | rest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,25 +84,6 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
 
 
-def _compile(task: Any, group: int, platform: str) -> Any:
-    """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
-
-    def one(args: Any) -> Any:
-        base, values, steps = args
-        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
-
-    def call(base: Any, values: Any, steps: Any) -> Any:
-        if group == 1:
-            first = jax.tree.map(lambda each: each[0], (values, steps))
-            return jax.tree.map(lambda each: each[None], one((base, *first)))
-        return jax.lax.map(lambda args: one((base, *args)), (values, steps))
-
-    return jax.jit(call, compiler_options=_CPU_OPTIONS if platform == "cpu" else None)
-
-
-compiled = functools.lru_cache(maxsize=16)(_compile)
-
-
 class _Choice:
     """The call of a task on an accelerator: a fused kernel where one works, chosen at the first use."""
 
@@ -136,8 +91,6 @@ class _Choice:
         self._task, self._block, self._call, self._lock = task, block, None, threading.Lock()
 
     def __call__(self, *arguments: Any) -> Any:
-        from .kernel import best_call  # which imports this file
-
         with self._lock:
             if self._call is None:
                 self._call, _ = best_call(self._task, self._block, arguments)
@@ -230,7 +183,7 @@ def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) 
         fast = jnp.zeros((), dtype) if resolve is None else stiffness(problem, looks, resolve)
         return ((first if times.transient else None), observed), fast
 
-    options = _CPU_OPTIONS if jax.default_backend() == "cpu" else None
+    options = CPU_OPTIONS if jax.default_backend() == "cpu" else None
     return jax.jit(jax.vmap(lane, in_axes=(None, 0)), compiler_options=options)
 
 

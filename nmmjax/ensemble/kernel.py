@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core as jex
 
-from .engine import Task, compiled
+from .task import Task, compiled
 
 # Lanes per program: one per thread of a warp group, so that a lane's numbers stay in its own thread's registers.
 WIDTH = 128
@@ -212,7 +212,7 @@ def _blocks(values: Any) -> tuple[int, int]:
 
 
 def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) -> Any:
-    """Like `engine.compiled(task, …)`, for any number of blocks of any size; programs of `width` lanes."""
+    """Like `task.compiled(task, …)`, for any number of blocks of any size; programs of `width` lanes."""
 
     def one(base: Any, values: Any, steps: Any) -> Any:
         return jax.vmap(lambda values: task.lane(base, values, steps))(values)
@@ -262,7 +262,7 @@ def _agree(ours: Any, theirs: Any) -> bool:
 
 
 def best_call(task: Task, width: int, example: Any, backends: Sequence[str] | None = None) -> tuple[Any, str]:
-    """The fastest way that works here to call `task`, as `engine.compiled` would, and its name: "mosaic", "triton" or "xla".
+    """The fastest way that works here to call `task`, as `task.compiled` would, and its name: "mosaic", "triton" or "xla".
 
     `example` are the arguments (base, values, steps) of one call, numpy arrays or on the device; programs have `width`
     lanes, a multiple of 128 for Mosaic. A kernel is compiled, run on `example`, and one block compared with XLA. Warns

@@ -16,7 +16,8 @@ from .._types import Real, float_dtype
 from ..bursting.frozen import find_equilibria, hysteresis_starts
 from ..ensemble.burst_observable import BurstCount
 from ..ensemble.channels import Problem
-from ..ensemble.plan import Build, labels, sweepable
+from ..ensemble.plan import Build, sweepable
+from ..ensemble.planning import labels
 from ..mechanics.spike import PROMINENCE
 from ..models.base import State, takes_model
 from ..models.mpr import MPR

@@ -39,7 +39,12 @@ class Cluster:
         self.memory = min(limits, default=4 * 2**30)
 
     def compute(
-        self, plan: Any, blocks: Blocks, pending: list[tuple[int, ...]], report: Callable[[int], None]
+        self,
+        compute: Callable[..., Any],
+        plan: Any,
+        blocks: Blocks,
+        pending: list[tuple[int, ...]],
+        report: Callable[[int], None],
     ) -> Iterator[tuple[tuple[int, ...], dict[str, np.ndarray]]]:
         """Results block by block, as they arrive.
 
@@ -47,7 +52,7 @@ class Cluster:
         """
         distributed = optional("distributed", "cluster")
         lost = (distributed.KilledWorker, distributed.client.FutureCancelledError, distributed.client.FuturesCancelledError)
-        blob = _packed(plan)
+        blob = _packed(compute, plan)
         payload = self._send(blob)
         waiting = [(index, 1) for index in reversed(pending)]
         running: dict[Any, tuple[tuple[int, ...], int]] = {}
@@ -84,10 +89,10 @@ class Cluster:
         return sum(self._client.nthreads().values())
 
 
-def _packed(plan: Any) -> bytes:
-    """The plan in bytes, with functions that have no name on the workers, such as lambdas."""
+def _packed(compute: Callable[..., Any], plan: Any) -> bytes:
+    """The plan and what computes it in bytes, with functions that have no name on the workers, such as lambdas."""
     try:
-        return optional("cloudpickle", "cluster").dumps(plan)
+        return optional("cloudpickle", "cluster").dumps((compute, plan))
     except Exception as error:  # whatever an object raises that refuses to be copied
         reason = " ".join(str(error).split()) or type(error).__name__
         message = (
@@ -98,7 +103,7 @@ def _packed(plan: Any) -> bytes:
 
 @functools.lru_cache(maxsize=4)
 def _unpacked(payload: bytes) -> Any:
-    """One plan per worker, so that all its blocks are computed by functions compiled once."""
+    """One plan per worker, with what computes it, so that all its blocks are computed by functions compiled once."""
     return pickle.loads(payload)
 
 
@@ -112,9 +117,9 @@ def _compute(payload: bytes, blocks: Blocks, index: tuple[int, ...], dtype: str)
     if jax.config.jax_enable_x64 != double:  # pyright: ignore[reportAttributeAccessIssue]
         jax.config.update("jax_enable_x64", double)
     try:
-        plan = _unpacked(payload)
+        compute, plan = _unpacked(payload)
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"Argument `cluster` must have workers that can import what the sweep uses, but got: {error}."
         ) from None
-    return {name: np.asarray(values) for name, values in plan.compute(blocks.lanes(index)).items()}
+    return {name: np.asarray(values) for name, values in compute(plan, blocks.lanes(index)).items()}

@@ -22,6 +22,9 @@ from .._files import as_path
 from .._labelled import software, xarray
 from .._nan import nan_is_absent
 from .._progress import Progress
+from ..ensemble.computation import compute_lanes
+from ..ensemble.planning import plan_sweep
+from .cluster import Cluster
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 
 _LARGEST = 65_536  # lanes in one chunk
@@ -111,20 +114,19 @@ def sweep(
 
 def plan_of(model: Any, **arguments: Any) -> Any:
     """The plan of a sweep, checked; nothing is computed. Arguments as of `sweep`, those that are None left to the engine."""
-    from ..ensemble.plan import plan_sweep
-
     return plan_sweep(model, **{name: value for name, value in arguments.items() if value is not None})
 
 
 def run_plan(
     plan: Any,
     *,
+    compute: Callable[..., dict[str, np.ndarray]] = compute_lanes,
     store: str | os.PathLike[str] | None = None,
     chunk: int | None = None,
     cluster: Any = None,
     progress: bool = True,
 ) -> Any:
-    """Compute a plan block by block; arguments, result and errors are those of `sweep`."""
+    """Compute a plan block by block, by `compute(plan, lanes, report)`; other arguments, result and errors are `sweep`'s."""
     xarray()
     is_path = isinstance(store, (str, os.PathLike)) and str(store) != "" and "://" not in str(store)
     require("store", store, "be the path of a local folder", store is None or is_path)
@@ -143,7 +145,7 @@ def run_plan(
         else:
             sink = stack.enter_context(open_store(folder, plan, shape, attributes))
             _warn_of_other_chunk(sink, shape, chunk)
-        _fill(sink, plan, site, progress)
+        _fill(sink, compute, plan, site, progress)
         return sink.dataset(_size(plan) <= min(_LOADED, available_memory() // 4))
 
 
@@ -194,9 +196,11 @@ class _Local:
         free = [stats["bytes_limit"] - stats["bytes_in_use"] for each in devices if (stats := _memory_of(each))]
         self.memory = sum(free) if free else available_memory()
 
-    def compute(self, plan: Any, blocks: Blocks, pending: list[Index], report: Callable[[int], None]) -> Iterator[Computed]:
+    def compute(
+        self, compute: Callable[..., Any], plan: Any, blocks: Blocks, pending: list[Index], report: Callable[[int], None]
+    ) -> Iterator[Computed]:
         for index in pending:
-            yield index, plan.compute(blocks.lanes(index), report)
+            yield index, compute(plan, blocks.lanes(index), report)
 
 
 def _memory_of(device: Any) -> dict[str, int]:
@@ -208,8 +212,6 @@ def _site(cluster: Any, stored: bool) -> Any:
     """Where to compute: its `device`, its `memory` in bytes, the `smallest` chunk worth its while and how many `chunks`."""
     if cluster is None:
         return _Local(stored)
-    from .cluster import Cluster
-
     return Cluster(cluster)
 
 
@@ -232,14 +234,14 @@ def _warn_of_other_chunk(sink: SweepStore, shape: tuple[int, ...], chunk: int | 
         warnings.warn(message, stacklevel=4)
 
 
-def _fill(sink: Any, plan: Any, site: Any, shown: bool) -> None:
+def _fill(sink: Any, compute: Callable[..., Any], plan: Any, site: Any, shown: bool) -> None:
     pending = sink.pending()
     if not pending:
         return
     already = plan.lanes - sum(math.prod(sink.blocks.extent(index)) for index in pending)
     try:
         with Progress(plan.lanes, already, shown) as bar:
-            computed = site.compute(plan, sink.blocks, pending, bar.report)
+            computed = site.compute(compute, plan, sink.blocks, pending, bar.report)
             with contextlib.closing(computed):  # a cluster's outstanding tasks end with it
                 for index, values in computed:
                     sink.write(index, values)

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from helpers_sweep import FakePlan
+from helpers_sweep import FakePlan, run_plan
 
 from nmmjax.cli import sweeping
 from nmmjax.cli.configuration import Document, lines_of
@@ -66,6 +66,7 @@ def fake(monkeypatch):
     """Everything but the numbers: the file is read and checked, then a fake plan is computed."""
     build = sweeping.Job.plan
     monkeypatch.setattr(sweeping.Job, "plan", lambda job: build(job) and FakePlan(failing=7))
+    monkeypatch.setattr(sweeping, "run_plan", run_plan)
 
 
 def written(tmp_path, text=CONFIG, name="config.toml"):

@@ -12,13 +12,26 @@ from helpers import MODELS, reference, rest_slow, slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
+from nmmjax import (
+    MPR,
+    Final,
+    Fold,
+    Mean,
+    MobiusSplitting,
+    Peak,
+    Pulse,
+    PulseTrain,
+    Ramp,
+    Sinusoid,
+    compute_lanes,
+    plan_sweep,
+)
 from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.computation import _sized, steps_of
 from nmmjax.ensemble.convergence import converge
-from nmmjax.ensemble.engine import Task
 from nmmjax.ensemble.packing import packer
 from nmmjax.ensemble.plan import Build
+from nmmjax.ensemble.task import Task
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import input_at
 
@@ -42,7 +55,7 @@ def models(sets=SETS):
 
 
 def compute(plan, lanes=None):
-    return plan.compute(np.arange(plan.lanes) if lanes is None else np.asarray(lanes))
+    return compute_lanes(plan, np.arange(plan.lanes) if lanes is None else np.asarray(lanes))
 
 
 def final(found, name="last"):
@@ -442,7 +455,7 @@ def test_equal_calls_have_equal_bits(wide):
     for name in one:
         np.testing.assert_array_equal(one[name], two[name])
     heard = []
-    plan.compute(lanes, heard.append)
+    compute_lanes(plan, lanes, heard.append)
     assert sum(heard) == plan.lanes
     # Other lanes beside it move a lane within its tolerance only.
     np.testing.assert_allclose(one["last_r"], wide[1][1e-6]["last_r"][lanes], rtol=1e-5, atol=1e-6)

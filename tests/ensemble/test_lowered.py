@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax.ensemble.engine import Task, compiled, prepared
-from nmmjax.ensemble.plan import Build, plan_sweep
+from nmmjax.ensemble.engine import prepared
+from nmmjax.ensemble.plan import Build
+from nmmjax.ensemble.planning import plan_sweep
+from nmmjax.ensemble.task import Task, compiled
 
 FILE = Path(__file__).with_name("lowered.json")
 Y0 = {"r": 0.1, "v": -2.0}

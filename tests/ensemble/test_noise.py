@@ -11,7 +11,7 @@ from jax.extend.random import threefry_2x32
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Pulse, Samples, plan_sweep, simulate
+from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Pulse, Samples, compute_lanes, plan_sweep, simulate
 from nmmjax.ensemble import computation
 from nmmjax.ensemble.engine import Shape
 from nmmjax.ensemble.noise import threefry, two_normals
@@ -23,7 +23,7 @@ draw_normals = jax.jit(lambda pair: two_normals(pair))
 
 
 def compute(plan, lanes=None):
-    return plan.compute(np.arange(plan.lanes) if lanes is None else np.asarray(lanes))
+    return compute_lanes(plan, np.arange(plan.lanes) if lanes is None else np.asarray(lanes))
 
 
 @settings(max_examples=50, deadline=None)

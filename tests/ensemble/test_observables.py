@@ -20,6 +20,7 @@ from nmmjax import (
     State,
     Trough,
     Var,
+    compute_lanes,
     orbit,
     plan_sweep,
     potential_energy,
@@ -53,7 +54,7 @@ OBSERVED = {
 
 
 def compute(plan):
-    return plan.compute(np.arange(plan.lanes))
+    return compute_lanes(plan, np.arange(plan.lanes))
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 import xarray as xr
-from helpers_sweep import FakePlan
+from helpers_sweep import FakePlan, run_plan
 
 import nmmjax as nmm
-from nmmjax.sweeps.sweeping import run_plan
 
 distributed = pytest.importorskip("distributed")
 

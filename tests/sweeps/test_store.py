@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from helpers_sweep import FakePlan
+from helpers_sweep import FakePlan, run_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nmmjax.sweeps import store as stores
 from nmmjax.sweeps.store import Blocks, block_shape
-from nmmjax.sweeps.sweeping import run_plan
 
 HERE = Path(__file__).parents[1]
 

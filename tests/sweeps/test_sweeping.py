@@ -12,14 +12,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
-from helpers_sweep import FakePlan
+from helpers_sweep import FakePlan, run_plan
 
 import nmmjax as nmm
 from nmmjax import _progress as progress
 from nmmjax import plot
-from nmmjax.ensemble import plan as engine
 from nmmjax.sweeps import sweeping
-from nmmjax.sweeps.sweeping import run_plan, summarize
+from nmmjax.sweeps.sweeping import summarize
 from nmmjax.sweeps.sweeping import sweep as nmm_sweep
 
 HERE = Path(__file__).parents[1]
@@ -106,7 +105,8 @@ def test_summary_counts_how_lanes_ended(capsys, monkeypatch):
     plan = FakePlan(failing=7)
     words = "4 of 9 lanes successful; 3 × The maximum number of solver steps was reached.; 2 × status 5"
     assert summarize([0, 0, 1, 1, 1, 5, 5, 0, 0], plan.meanings) == f"sweep: {words}"
-    monkeypatch.setattr(engine, "plan_sweep", lambda model, **arguments: model)
+    monkeypatch.setattr(sweeping, "plan_sweep", lambda model, **arguments: model)
+    monkeypatch.setattr(sweeping, "run_plan", run_plan)
     call = {"over": {}, "y0": {}, "t1": 1.0, "observe": {}}
     nmm_sweep(plan, **call)
     assert "51 of 60 lanes successful; 9 × The maximum" in capsys.readouterr().err
@@ -159,8 +159,7 @@ def test_ctrl_c_without_a_store_propagates():
 def test_ctrl_c_in_the_shell_keeps_finished_chunks(tmp_path):
     script = """
 import signal, sys
-from helpers_sweep import FakePlan
-from nmmjax.sweeps.sweeping import run_plan
+from helpers_sweep import FakePlan, run_plan
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
 run_plan(FakePlan(pause=0.5), store=sys.argv[1], chunk=5)
 """

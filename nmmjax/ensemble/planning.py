@@ -1,0 +1,208 @@
+"""`plan_sweep`: the arguments of a sweep checked, and everything about it fixed before anything is computed."""
+
+import dataclasses
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import diffrax
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require
+from .._identity import fresh
+from .._nan import nan_is_absent
+from .._parameter import as_number, parameter_table
+from .._types import float_dtype
+from ..models.base import AbstractModel, as_model
+from ..models.noise import AbstractNoise, WhiteNoise
+from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
+from ..solvers.mobius import MobiusSplitting
+from .channels import Problem
+from .folding import AbstractMethod, Times, Uniform
+from .gradient import FORWARD_LIMIT
+from .network_splitting import network_stretch
+from .noise import NoisyStretch, no_flow
+from .observables import AbstractObservable
+from .plan import MAX_STEPS, Build, Plan, path_of, sweepable
+from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
+from .splitting import offers_splitting, splitting_flow, splitting_stretch
+
+_FINEST = {"float64": 1e-12, "float32": 1e-6}  # relative tolerances of steps, near rounding
+_MOST_STEPS = 2**30  # that are counted in 32 bits
+
+
+@nan_is_absent
+def plan_sweep(
+    model: AbstractModel,
+    *,
+    over: Any,
+    y0: Any,
+    t1: Any,
+    observe: Any,
+    t0: Any = 0.0,
+    stimulus: AbstractStimulus | None = None,
+    method: Any = None,
+    rtol: Any = None,
+    atol: Any = None,
+    dt0: Any = None,
+    estimate: bool = True,
+    noise: Any = None,
+    key: Any = None,
+    gradient: Any = None,
+) -> Plan:
+    """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
+    model = as_model(model)
+    stimulus = as_stimulus(stimulus, model)
+    over = dict(over) if hasattr(over, "keys") else over
+    noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
+    base = Problem(model, model.state(y0), stimulus, noise, words)
+    dims, swept = _axes(base, over)
+    observables = _check_observables(observe, base)
+    times = _check_times(t0, t1, observables)
+    _check_range(base, swept, times)
+    dtype = jax.tree.leaves(base.y0)[0].dtype
+    default = 1e-6 if dtype == jnp.float64 else 1e-4
+    rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
+    atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
+    dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
+    if dt0 is not None:
+        require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
+    if noise is not None and dt0 is None:
+        dt0 = 0.01 * float(np.min(getattr(model, "tau", 1.0)))
+    # An adaptive method must see what is counted: ringing that has almost died out.
+    finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
+    chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)
+    gradient = _check_gradient(gradient, base, over)
+    if len(gradient) > FORWARD_LIMIT:
+        chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]
+    numbers = (rtol, atol, dt0, bool(estimate))
+    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=method)
+
+
+def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
+    """Names of the parameters to differentiate by; refuses what can't be swept."""
+    names = () if gradient is None else (gradient,) if isinstance(gradient, str) else tuple(gradient)
+    refuse_unknown(names, sweepable(base), "names to differentiate by,")
+    require("gradient", names, "name each parameter once", len(set(names)) == len(names))
+    for name in set(names) - set(over):
+        held = np.ravel(operator.attrgetter(path_of(base, name))(base))
+        require(name, held, "be equal at all nodes to differentiate by it", bool(np.all(held == held[0])))
+    return names
+
+
+def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
+    """Noise intensity, key and the key's words; all None without noise."""
+    if noise is None and not swept:
+        require("key", type(key).__name__, "be given together with `noise`", key is None)
+        return None, None, None
+    key = as_key(key, purpose=" if there is noise")
+    words = jax.random.key_data(key)
+    require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
+    if isinstance(noise, AbstractNoise):
+        require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", isinstance(noise, WhiteNoise))
+        noise = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
+    return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
+
+
+def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
+    """The way to integrate: geometric splitting where offered, else Runge–Kutta; adaptive unless `dt0` is given."""
+    pairs = jax.default_backend() == "cpu"
+    splitting = offers_splitting(base.model)
+    if method is None:
+        method = MobiusSplitting(4) if splitting else diffrax.Tsit5()
+    if base.noise is not None:
+        rule = "be `MobiusSplitting(4)` or None where there is noise"
+        require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
+        rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
+        require("noise", base.noise, rule, splitting)
+        require("noise", base.noise, "be None for a network", not base.nodes)
+        noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
+        return noisy, "Möbius splitting with noise, weak order 2"
+    if isinstance(method, MobiusSplitting):
+        require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
+        rule = "be a diffrax solver for this model (splitting takes no gap junctions, conductances or slow terms in a sweep)"
+        require("method", method, rule, splitting)
+        if base.nodes:
+            return Uniform(
+                stretch=network_stretch, short=splitting_flow, pairs=pairs
+            ), "force-gradient Möbius splitting, order 4"
+        return Uniform(stretch=splitting_stretch, short=splitting_flow, pairs=pairs), "processed Möbius splitting, order 4"
+    rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"
+    require("method", method, rule, is_explicit(method))
+    name = type(method).__name__
+    if dt0 is not None:
+        return Uniform(stretch=RKStretch(method), short=RKFlow(method), pairs=False), f"{name}, fixed steps"
+    return Adaptive(solver=method, rtol=rtol, atol=atol, max_steps=MAX_STEPS), f"{name}, adaptive"
+
+
+def _axes(base: Problem, over: Any) -> tuple[dict[str, int], dict[str, tuple[tuple[str, ...], np.ndarray]]]:
+    """Dimensions of the sweep and, per swept name, its dimension and values; refuses what can't be swept."""
+    require("over", over, "be a mapping from parameter names to values", hasattr(over, "keys"))
+    require("over", over, "name at least one parameter", len(over) > 0)
+    accepted = sweepable(base)
+    for name, (_, value) in parameter_table(base.model).items():
+        require(name, value, "be shared by all nodes to be swept", name not in over or value.ndim == 0)
+    refuse_unknown(over, accepted, "swept names")
+    dims: dict[str, int] = {}
+    coords: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, given in over.items():
+        together = isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str)
+        dim, raw = given if together else (name, given)
+        free = not together or dim not in (*accepted, "node")
+        require(name, given, "use a dimension that is no parameter's name, and not `node`", free)
+        try:
+            values = labels(raw)
+            numbers = values.astype(float_dtype())
+        except (TypeError, ValueError):
+            raise ValueError(f"Argument `{name}` must be an array of numbers, but got {raw!r}.") from None
+        rule = "have one axis with at least one value"
+        require(name, values, rule, values.ndim == 1 and values.size > 0)
+        require(name, values, "be finite, without NaN", bool(np.all(np.isfinite(numbers))))
+        require(name, values, f"be {accepted[name].rule}", accepted[name].allows(numbers))
+        known = dims.setdefault(dim, values.size)
+        require(name, values, f"have {known} values, like the others along `{dim}`", values.size == known)
+        coords[name] = ((dim,), values)
+    return dims, coords
+
+
+def labels(raw: Any) -> np.ndarray:
+    """Values as the user gave them, so that a result can be aligned with theirs; what no file keeps becomes float64."""
+    values = np.asarray(as_samples(raw))
+    kept = values.dtype.kind in "iu" or values.dtype.name in ("float32", "float64")
+    return values.astype(values.dtype.newbyteorder("=") if kept else np.float64)
+
+
+def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) -> Times:
+    t0, t1 = float(as_number("t0", t0, "[0, inf)")), float(as_number("t1", t1, "(0, inf)"))
+    require("t1", t1, f"be later than `t0` ({t0:g})", t1 > t0)
+    cuts = np.unique(np.concatenate([each.grid() for each in observe.values()] + [np.zeros(0)]))
+    inside = cuts.size == 0 or lie_within(cuts, t0, t1)
+    require("ts", cuts, f"lie between `t0` ({t0:g}) and `t1` ({t1:g})", inside)
+    cuts = merged(np.clip(cuts, t0, t1))
+    return Times(0.0, t0, t1, tuple(cuts.tolist()))
+
+
+def _check_range(base: Problem, swept: Any, times: Times) -> None:
+    """Refuse times that a recorded input doesn't cover, at any of its swept parameters."""
+    check_range(base.stimulus, times.start, times.t1, "t1")
+    own = {name: values for name, (_, values) in swept.items() if name.startswith("stimulus.")}
+    if base.stimulus is None or base.stimulus.span() is None:
+        return
+    grid = np.meshgrid(*own.values(), indexing="ij")
+    build = Build(tuple(own))
+    for numbers in zip(*(each.ravel() for each in grid), strict=True) if own else ():
+        at = {name: jnp.asarray(value, float_dtype()) for name, value in zip(own, numbers, strict=True)}
+        check_range(build(base, at).stimulus, times.start, times.t1, "t1")
+
+
+def _check_observables(observe: Any, base: Problem) -> dict[str, AbstractObservable]:
+    require("observe", observe, "be a mapping from names to observables", hasattr(observe, "items"))
+    require("observe", observe, "name at least one observable", len(observe) > 0)
+    for name, each in observe.items():
+        valid = isinstance(name, str) and name.isidentifier()
+        require("observe", name, "use names that are Python identifiers", valid)
+        require("observe", each, "hold observables such as `Peak('r')` or `Final()`", isinstance(each, AbstractObservable))
+        each.variables(base)
+    return {name: fresh(each) for name, each in observe.items()}

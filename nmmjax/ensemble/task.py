@@ -1,0 +1,59 @@
+"""What all lanes of an ensemble share, and the program of a block of them."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import jax
+
+from .channels import Problem
+from .folding import AbstractMethod, Times, fold
+from .gradient import with_derivatives
+from .observables import AbstractObservable
+
+# Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
+CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What every lane of an ensemble shares, all of it known at compile time; `build(values)` makes the lane's problem."""
+
+    build: Callable[[Any, Mapping[str, Any]], Problem]
+    method: AbstractMethod
+    observables: tuple[tuple[str, AbstractObservable], ...]
+    times: Times
+    gradient: tuple[str, ...] = ()
+    fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
+
+    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Results of one lane, with its final state and progress under names that no observable has."""
+
+        def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
+            problem = self.build(base, values)
+            results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps)
+            return results, {".y": y, ".progress": progress}
+
+        differentiated = with_derivatives(plain, self.gradient, self.method.reverse) if self.gradient else plain
+        results, rest = differentiated(values)
+        return results | rest
+
+
+def _compile(task: Any, group: int, platform: str) -> Any:
+    """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
+
+    def one(args: Any) -> Any:
+        base, values, steps = args
+        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
+
+    def call(base: Any, values: Any, steps: Any) -> Any:
+        if group == 1:
+            first = jax.tree.map(lambda each: each[0], (values, steps))
+            return jax.tree.map(lambda each: each[None], one((base, *first)))
+        return jax.lax.map(lambda args: one((base, *args)), (values, steps))
+
+    return jax.jit(call, compiler_options=CPU_OPTIONS if platform == "cpu" else None)
+
+
+compiled = functools.lru_cache(maxsize=16)(_compile)
