@@ -1,4 +1,4 @@
-"""The slow–fast picture and the burst atlas against closed forms, published bifurcations and simulations."""
+"""The slow–fast picture against closed forms, published bifurcations and simulations."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,6 @@ from helpers import central_difference, rest_slow
 import nmmjax as nmm
 from nmmjax.bursting.frozen import Fast, find_equilibria, fold_positions
 from nmmjax.bursting.picture import KINDS
-from nmmjax.sweeps.atlas import PATTERNS
 
 J = 15 * 2**0.5
 COMMON = {"J": J, "Delta": 2.0}
@@ -367,100 +366,6 @@ def test_float32_twin():
     assert barrier == pytest.approx(float(double.levels(0.25).barrier_high), rel=1e-4)
 
 
-# η of depression with α = 0.05, τ_A = 10: pattern, spikes per burst and period, both simulated by DOP853 at 1e-10.
-ATLAS = [
-    (-8.0, "rest", None, None),
-    (-6.0, "rest", None, None),
-    (-5.70, "rest", None, None),
-    (-5.68, "rest_or_bursting", 6, 92.269182),
-    (-5.665, "rest_or_bursting", 7, None),
-    (-5.65, "bursting", 7, None),
-    (-5.5, "bursting", 7, 57.360350),
-    (-5.2, "bursting", 6, 46.399491),
-    (-5.02, "bursting", None, None),
-    (-5.015, "rest_or_bursting", None, None),
-    (-4.6, "rest_or_bursting", 6, 39.181011),
-    (-4.54, "rest_or_bursting", 5, None),
-    (-4.51, "rest", None, None),
-    (-4.0, "rest", None, None),
-    (-3.3, "rest", None, None),
-]
-
-
-@pytest.fixture(scope="module")
-def computed(tmp_path_factory):
-    """The atlas, and the same call once more, which finds its sweep in the store."""
-    over = {"eta": jnp.array([row[0] for row in ATLAS]) - 0.5, "adaptation.alpha": jnp.array([0.0, 0.05, 0.1])}
-    store = tmp_path_factory.mktemp("atlas") / "atlas.zarr"
-    return [nmm.burst_atlas(depressed(), over, stimulus=0.5, store=store, progress=False) for _ in range(2)]
-
-
-@pytest.mark.parametrize("row", range(len(ATLAS)), ids=[f"{row[0]:g}" for row in ATLAS])
-def test_atlas_of_depression_at_its_published_borders(computed, row):
-    eta, pattern, spikes, period = ATLAS[row]
-    found = computed[0].isel({"eta": row, "adaptation.alpha": 1})
-    assert float(found.eta) == eta - 0.5 and int(found.status) == 0
-    assert PATTERNS[int(found.pattern) + 1] == pattern
-    assert np.isfinite(float(found.spikes_per_burst)) == ("bursting" in pattern)
-    if spikes is not None:
-        assert float(found.spikes_per_burst) == spikes
-    if period is not None:
-        assert float(found.burst_period) == pytest.approx(period, rel=1e-5)
-
-
-def test_atlas_over_two_parameters(computed, tmp_path):
-    """Rest without adaptation, in one of two wells where there are two; tonic firing with strong adaptation and drive."""
-    data, again = computed
-    assert again.equals(data)
-    names = np.array(data.pattern.attrs["flag_meanings"])[np.asarray(data.pattern) + 1]
-    assert set(names[:, 0]) == {"rest"} and names[0, 2] == "rest" and names[-1, 2] == "tonic"
-    np.testing.assert_array_equal(data.stable_rests[:, 0], [2] + [1] * (len(ATLAS) - 1))
-    assert data.pattern.dims == ("eta", "adaptation.alpha") and data.eta.attrs["symbol"] == "η"
-    data.to_netcdf(tmp_path / "atlas.nc", engine="h5netcdf")
-    axes = nmm.plot.atlas(data)
-    shown = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert shown == [each.replace("_", " ") for each in PATTERNS if each in names]
-    with pytest.raises(ValueError, match=r"`dataset` must have two dimensions"):
-        nmm.plot.atlas(data.isel(eta=0))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("others", [{}, {"gap": nmm.GapJunction(0.05)}, {"conductance": nmm.ConductanceSynapse(0.1, 1.0)}])
-def test_burst_count_sees_what_a_run_shows(others):
-    """Short and long bursts, with gap junctions and conductances, too, against the spikes of the same run."""
-    for model in (depressed(-4.5, 0.09, **others), depressed(-5.5, **others)):
-        start = {"r": 0.25, "v": -1.0, "A": 0.13}
-        data = nmm.sweep(
-            model,
-            over={"eta": model.eta[None]},
-            y0=start,
-            t0=150.0,
-            t1=500.0,
-            observe={"burst": nmm.BurstCount()},
-            progress=False,
-        )
-        run = nmm.simulate(model, start, jnp.linspace(0.0, 500.0, 20_001), rtol=1e-9, atol=1e-11)
-        spikes = nmm.find_spikes(run)
-        seen = np.asarray(spikes.time)[np.asarray(spikes.time) > 150.0]
-        level = float(nmm.cusp_rate(model))
-        up = np.flatnonzero((run.ys.r[:-1] < level) & (run.ys.r[1:] >= level))
-        up = np.asarray(run.ts)[up[np.asarray(run.ts)[up] > 150.0]]
-        assert float(data.burst_onsets[0]) == up.size and up.size >= 3
-        assert abs(float(data.burst_spikes[0]) - seen.size) <= 1
-        assert float(data.burst_period[0]) == pytest.approx(np.diff(up).mean(), abs=0.02)
-        inside = np.sum((seen > up[0]) & (seen < up[-1]))
-        assert float(data.burst_per_burst[0]) == pytest.approx(inside / (up.size - 1), abs=1e-12)
-
-
-def test_burst_count_of_a_population_that_rings_down():
-    population = nmm.MPR(-5.0, 15.0, 0.3)
-    observe = {"burst": nmm.BurstCount()}
-    data = nmm.sweep(population, over={"eta": [-5.0]}, y0={"r": 1.5, "v": 0.0}, t1=20.0, observe=observe, progress=False)
-    assert float(data.burst_onsets[0]) == 0 and float(data.burst_growth[0]) < 0.8
-    assert float(data.burst_spikes[0]) > 3
-    assert np.isnan(float(data.burst_period[0])) and np.isnan(float(data.burst_per_burst[0]))
-
-
 @pytest.mark.slow
 def test_plot_of_the_picture_with_a_burst():
     model = depressed()
@@ -499,15 +404,7 @@ BAD = [
     (lambda: nmm.slow_fast(depressed(), span=0.3), r"`span` must be a pair"),
     (lambda: nmm.slow_fast(depressed(), points=5), r"`points` must be an integer ≥ 9, but got 5"),
     (lambda: nmm.slow_fast(depressed(), stimulus="x"), r"`stimulus` must be a number"),
-    (lambda: nmm.burst_atlas(nmm.MPR(), {"eta": [1.0]}), r"`model` must have adaptation or plasticity"),
-    (lambda: nmm.burst_atlas(depressed(), ["eta"]), r"`over` must be a mapping"),
-    (lambda: nmm.burst_atlas(depressed(), {}), r"`over` must name one or two parameters"),
-    (lambda: nmm.burst_atlas(depressed(), {"r": [0.1]}), r"`r` must be one of the swept names"),
-    (lambda: nmm.burst_atlas(depressed(), {"Delta": [-0.1]}), r"`Delta` must be ≥ 0"),
-    (lambda: nmm.burst_atlas(depressed(), {"eta": 1.0}), r"`eta` must be a 1-D array of numbers"),
-    (lambda: nmm.BurstCount(prominence=-1.0), r"`prominence` must be a number ≥ 0"),
     (lambda: nmm.plot.slow_fast("x"), r"`picture` must be the result of `slow_fast`"),
-    (lambda: nmm.plot.atlas("x"), r"`dataset` must be the result of `burst_atlas`"),
     (
         lambda: nmm.slow_fast(nmm.MPR(adaptation=depressed().adaptation, plasticity=plastic().plasticity)),
         r"`variable` must be 'A' or 'xu', but got None",
