@@ -15,19 +15,22 @@ import pytest
 import nmmjax
 
 ROOT = Path(nmmjax.__file__).parent
-LAYERS = {  # first part of the module's name below nmmjax
-    **dict.fromkeys(["_types", "_absent", "_checks", "_files", "_identity", "_nan"], 0),
-    **dict.fromkeys(["_optional", "_parameter", "_progress", "_results"], 0),
-    **dict.fromkeys(["numerics", "recordings"], 1),
-    "models": 2,
-    **dict.fromkeys(["_labelled", "mechanics"], 3),
-    "equilibria": 4,
-    "solvers": 5,
-    **dict.fromkeys(["bursting", "landscape", "branches", "stochastic", "transitions", "ising"], 6),
-    **dict.fromkeys(["ensemble", "fitting"], 7),
-    **dict.fromkeys(["plot", "sweeps", "cli", "reproduce", "__main__"], 8),
-}
-EDGE = 8
+LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower layers and from itself
+    {"_types", "_absent", "_checks", "_files", "_identity", "_nan", "_optional", "_parameter", "_progress", "_results"},
+    {"numerics", "recordings"},
+    {"models"},
+    {"_labelled", "mechanics"},
+    {"equilibria"},
+    {"solvers"},
+    {"bursting", "ensemble", "landscape", "transitions"},
+    {"branches", "stochastic"},
+    {"fitting", "ising", "sweeps"},
+    {"plot"},
+    {"reproduce"},
+    {"cli"},
+    {"__main__"},
+]
+EDGE = {"_progress", "sweeps", "plot", "reproduce", "cli", "__main__"}  # where packages of the extras are imported
 EXTRAS = {
     "xarray",
     "h5netcdf",
@@ -47,10 +50,15 @@ FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__
 files = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
 
 
+def room(path):
+    """The folder of a file; of a file in nmmjax/ itself, its name."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
 def layer(path):
-    name = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    assert name in LAYERS, f"{name} has no layer yet: give it one in this file"
-    return LAYERS[name]
+    found = [k for k, rooms in enumerate(LAYERS) if room(path) in rooms]
+    assert len(found) == 1, f"{room(path)} has no layer yet: give it one in this file"
+    return found[0]
 
 
 def imports(path):
@@ -90,14 +98,15 @@ def own(module):
 
 
 @files
-def test_a_file_imports_from_its_layer_or_below(path):
-    """No import points up, those inside functions neither."""
+def test_a_file_imports_from_its_folder_or_from_layers_below(path):
+    """No import points up or to a neighbour in the layer, those inside functions neither."""
     for module, _ in imports(path):
         target = own(module)
         if target is None or target == ROOT / "__init__.py":
-            assert target is None or layer(path) == EDGE, f"{path} imports the whole package"
+            assert target is None or room(path) in EDGE, f"{path} imports the whole package"
             continue
-        assert layer(target) <= layer(path), f"{path} imports {target}"
+        below = layer(target) < layer(path) or layer(target) == layer(path) == 0
+        assert below or room(target) == room(path), f"{path} imports {target}"
 
 
 def test_no_file_imports_itself_by_way_of_others():
@@ -113,12 +122,12 @@ def test_extras_stay_at_the_edge(path):
     """Optional packages are imported at the edge, and there inside functions only."""
     for module, top in imports(path):
         if isinstance(module, str) and module.split(".")[0] in EXTRAS:
-            assert layer(path) == EDGE or path == ROOT / "_progress.py", f"{path} imports {module}"
+            assert room(path) in EDGE, f"{path} imports {module}"
             assert not top or path.is_relative_to(ROOT / "cli"), f"{path} imports {module} at module level"
 
 
 MODULES = [import_module(f"nmmjax.{path.relative_to(ROOT).with_suffix('').as_posix().replace('/', '.')}"
-                         .removesuffix(".__init__")) for path in FILES if layer(path) < EDGE]  # fmt: skip
+                         .removesuffix(".__init__")) for path in FILES if room(path) not in EDGE]  # fmt: skip
 
 
 def classes():
@@ -173,6 +182,18 @@ def test_no_function_or_class_bears_the_name_of_its_module(path):
     """Otherwise one hides the other as soon as a package re-exports it."""
     tree = ast.parse(path.read_text(encoding="utf8"))
     assert path.stem not in {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def test_no_public_file_lies_loose():
+    """Functions have a folder; beside the folders lie helpers only, and what Python looks for."""
+    loose = {path.name for path in ROOT.glob("*.py") if not path.name.startswith("_")}
+    assert not loose
+
+
+def test_tests_lie_in_the_folders_of_what_they_test():
+    tests = Path(__file__).parent
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert {path.parent.name for path in tests.glob("*/test_*.py")} <= folders
 
 
 def test_exports_hide_no_module():
