@@ -25,10 +25,10 @@ import numpy as np
 from .._checks import require
 from .._nan import nan_is_absent
 from .._types import Values
+from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..landscape.potential import network_potential, scaling_of
-from ..landscape.survey import energy_landscape
 from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, per_node

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from ..bursting.picture import SlowFast
+from ..bursting.slow_fast_picture import SlowFast
 from ..equilibria.brackets import cusp_rate
 from ..solvers.trajectory import Trajectory
 from .common import GREEN, ORANGE, pyplot

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import plot
 from .._optional import optional
-from ..bursting.detection import find_bursts
+from ..bursting.bursts import find_bursts
 from ..bursting.prediction import burst_cycle, predict_burst
 from ..models.adaptation import SpikeFrequencyAdaptation, SynapticDepression
 from ..models.mpr import MPR

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._optional import optional
-from ..bursting.detection import find_bursts
+from ..bursting.bursts import find_bursts
 from ..fitting.bursts import BurstAmplitudeTarget
 from ..fitting.energies import EnergyTarget
 from ..fitting.fits import fit

@@ -11,9 +11,9 @@ from .. import plot
 from .._optional import optional
 from ..branches.fixed_points import continue_branch
 from ..equilibria.brackets import fixed_rates
+from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import network_potential
-from ..landscape.survey import energy_landscape
 from ..models.network import Network, mutual_inhibition
 from ..models.stimulus import Pulse
 from ..solvers.balance import energy_balance

@@ -10,9 +10,9 @@ from .. import plot
 from .._optional import optional
 from ..ising.bridge import LandscapeComparison, compare_landscapes, pass_rates
 from ..ising.fitting import fit_ising
+from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
-from ..landscape.survey import energy_landscape
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network, mutual_inhibition, per_node

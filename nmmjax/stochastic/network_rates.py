@@ -9,9 +9,9 @@ import numpy as np
 from .._checks import require
 from .._types import Scalar, Values
 from ..equilibria.points import FixedPoints
+from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import with_input
-from ..landscape.survey import energy_landscape
 from ..models.base import State
 from ..models.network import Network
 from ..models.noise import as_noise, white_intensity

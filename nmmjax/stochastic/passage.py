@@ -13,7 +13,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..equilibria.points import FixedPoints
-from ..landscape.survey import energy_landscape
+from ..landscape.landscapes import energy_landscape
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network

@@ -11,7 +11,7 @@ from scipy.integrate import solve_ivp
 
 import nmmjax as nmm
 from nmmjax import MPR, RESULTS, GapJunction, Pulse, SpikeFrequencyAdaptation, SynapticDepression, find_bursts, find_spikes
-from nmmjax.bursting.detection import _natural_gap
+from nmmjax.bursting.bursts import _natural_gap
 from nmmjax.bursting.spikes import _prominent
 
 J, TIGHT = 15 * np.sqrt(2.0), {"rtol": 1e-12, "atol": 1e-14}

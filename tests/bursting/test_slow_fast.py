@@ -8,7 +8,7 @@ from helpers import central_difference, rest_slow
 
 import nmmjax as nmm
 from nmmjax.bursting.frozen import Fast, find_equilibria, fold_positions
-from nmmjax.bursting.picture import KINDS
+from nmmjax.bursting.slow_fast_picture import KINDS
 
 J = 15 * 2**0.5
 COMMON = {"J": J, "Delta": 2.0}
