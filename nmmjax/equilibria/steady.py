@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from .._checks import require
 from .._parameter import as_number
 from .._types import Scalar, Values
 from ..models.base import State
@@ -100,23 +99,3 @@ def routh_column(c: list[Scalar]) -> list[Scalar]:
 def is_stable(c: list[Scalar]) -> Any:
     """Whether every root of the polynomial has a negative real part."""
     return jnp.all(jnp.stack(routh_column(c)) > 0)
-
-
-def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
-    """Standard deviations of wanted values: as given, or, where None, the values' own size."""
-    if noise is None:
-        return np.where(wanted == 0, 1.0, np.abs(wanted))
-    sigma = np.asarray(noise, float) if not isinstance(noise, (str, bytes)) else np.asarray(np.nan)
-    require(argument, noise, "be None or > 0", bool(np.all(np.isfinite(sigma)) and np.all(sigma > 0)))
-    fits = sigma.shape in ((), wanted.shape)
-    require(argument, noise, f"be one number, or have one for each of the {wanted.size} values", fits)
-    return np.broadcast_to(sigma, wanted.shape)
-
-
-def require_population(model: Any, target: str, fast: bool = False) -> None:
-    """Refuse what is no population, and with `fast` what has slow variables."""
-    rule = f"be an `MPR` population for `{target}`"
-    require("model", type(model).__name__, rule, isinstance(model, MPR))
-    if fast:
-        rule = f"be without slow terms for `{target}`, whose landscape moves"
-        require("model", model, rule, not model.slow_terms)

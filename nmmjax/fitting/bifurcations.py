@@ -23,10 +23,10 @@ from .._parameter import as_number, parameter_table
 from .._types import Scalar, Values
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value
-from ..equilibria.steady import GRID, characteristic, deviations, jacobian, routh_column, steady_force, steady_state
+from ..equilibria.steady import GRID, characteristic, jacobian, routh_column, steady_force, steady_state
 from ..models.mpr import MPR
 from ..models.network import Network
-from .target import AbstractTarget
+from .target import AbstractTarget, deviations
 
 _GUESSES, _NEWTON = 12, 12
 

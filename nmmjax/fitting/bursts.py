@@ -22,12 +22,11 @@ from .._types import Real, Scalar, Values, is_concrete
 from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
 from ..equilibria.brackets import cusp_rate
-from ..equilibria.steady import deviations, require_population
 from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
-from .target import AbstractTarget
+from .target import AbstractTarget, deviations, require_population
 
 _METHODS = ("prediction", "simulation")
 _PHASE = 0.25  # of the fast rotation per step

@@ -17,19 +17,9 @@ from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
 from ..equilibria.brackets import solve_between
-from ..equilibria.steady import (
-    as_near,
-    characteristic,
-    deviations,
-    is_stable,
-    jacobian,
-    nearest,
-    require_population,
-    resting_rates,
-    steady_state,
-)
+from ..equilibria.steady import as_near, characteristic, is_stable, jacobian, nearest, resting_rates, steady_state
 from ..models.mpr import MPR
-from .target import AbstractTarget
+from .target import AbstractTarget, deviations, require_population
 
 
 def _panels(count: int, order: int) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,8 @@ import numpy as np
 from .._checks import as_array, as_count, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..equilibria.steady import require_population
 from ..stochastic.density import autocorrelation_sum, boltzmann_probabilities
-from .target import AbstractTarget
+from .target import AbstractTarget, require_population
 
 _INTENSITIES = np.geomspace(1e-4, 1e2, 61)  # among which the first guess of D is
 

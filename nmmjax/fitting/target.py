@@ -12,10 +12,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import require
 from .._parameter import as_number
 from .._types import Scalar, Values
+from ..models.mpr import MPR
 
 
 class AbstractTarget(eqx.Module):
@@ -220,3 +222,23 @@ def as_target(target: Any) -> AbstractTarget:
         return target
     require("target", target, "be a target such as `TrajectoryTarget(...)`, or a function loss(model)", callable(target))
     return LossTarget(target)
+
+
+def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
+    """Standard deviations of wanted values: as given, or, where None, the values' own size."""
+    if noise is None:
+        return np.where(wanted == 0, 1.0, np.abs(wanted))
+    sigma = np.asarray(noise, float) if not isinstance(noise, (str, bytes)) else np.asarray(np.nan)
+    require(argument, noise, "be None or > 0", bool(np.all(np.isfinite(sigma)) and np.all(sigma > 0)))
+    fits = sigma.shape in ((), wanted.shape)
+    require(argument, noise, f"be one number, or have one for each of the {wanted.size} values", fits)
+    return np.broadcast_to(sigma, wanted.shape)
+
+
+def require_population(model: Any, target: str, fast: bool = False) -> None:
+    """Refuse what is no population, and with `fast` what has slow variables."""
+    rule = f"be an `MPR` population for `{target}`"
+    require("model", type(model).__name__, rule, isinstance(model, MPR))
+    if fast:
+        rule = f"be without slow terms for `{target}`, whose landscape moves"
+        require("model", model, rule, not model.slow_terms)
