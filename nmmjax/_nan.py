@@ -1,10 +1,11 @@
-"""NaN is what the library says for "absent", so a user's search for a NaN of their own must pass it by."""
+"""NaN is what the library says for "absent", in derivatives as well; a search for a NaN of one's own must pass it by."""
 
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -23,3 +24,24 @@ def nan_is_absent(function: _Function) -> _Function:
             return function(*args, **kwargs)
 
     return quiet  # pyright: ignore[reportReturnType]
+
+
+@jax.custom_jvp
+def nan_unless(holds: Any, value: Any) -> Any:
+    """`value` where `holds`, else NaN, and so its derivatives, by either mode.
+
+    `jnp.where(holds, value, nan)` has the derivative 0 where nothing holds, which tells an optimiser that a loss is flat. Of
+    an array, only what a loss depends on counts: entries that are absent and not used don't spoil those that are.
+    """
+    return jnp.where(holds, value, jnp.nan)
+
+
+@nan_unless.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    holds, value = primals
+    _, t = tangents
+    ones = jnp.ones_like(t.real)
+    huge = jnp.where(holds, ones, jnp.full_like(ones, jnp.finfo(ones.dtype).max)).astype(t.dtype)
+    nothing = jnp.where(holds, ones, jnp.zeros_like(ones)).astype(t.dtype)
+    # ∞ · 0 = NaN, read forwards or backwards, but 0 for a tangent or cotangent of 0, of which 0 · NaN would make NaN.
+    return nan_unless(holds, value), ((((t * huge) * huge) * nothing) * huge) * huge

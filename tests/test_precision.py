@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax._absent import nan_unless
+from nmmjax._nan import nan_unless
 
 MODEL, Y0, TS = nmm.MPR(eta=-4.0), {"r": 0.1, "v": -2.0}, np.arange(5.0)
 SINGLE = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), MODEL)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from .._absent import nan_unless
+from .._nan import nan_unless
 from .._types import ComplexValues, Scalar, Values
 from ..numerics.arclength import root
 from .system import System

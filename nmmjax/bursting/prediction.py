@@ -14,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._absent import nan_unless
 from .._checks import as_count, require
 from .._labelled import attributes_of, xarray
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete

@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optimistix as optx
 
-from .._absent import nan_unless
 from .._checks import as_array, as_count, require
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE

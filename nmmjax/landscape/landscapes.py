@@ -4,9 +4,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from .._absent import nan_unless
 from .._checks import refuse_unknown, require
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network

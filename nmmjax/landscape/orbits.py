@@ -18,9 +18,8 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
-from .._absent import nan_unless
 from .._checks import as_array, as_count, require
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete

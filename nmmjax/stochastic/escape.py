@@ -6,9 +6,8 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._absent import nan_unless
 from .._checks import as_count, require
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number, dtype_of, with_dtype
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape

@@ -17,9 +17,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._absent import nan_unless
 from .._checks import require
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from .._results import RESULTS
 from .._types import Scalar
 from ..models.base import State, takes_model
