@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from test_architecture import LAYERS
+
 import nmmjax
 
 ROOT = Path(__file__).parent.parent
@@ -23,3 +25,13 @@ def test_types_reach_the_users_checkers():
 def test_hosted_ci_runs_what_one_runs_by_hand():
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf8")
     assert "run: .ci/run\n" in text and '["3.11", "3.13"]' in text
+
+
+def test_contributors_are_told_the_layers():
+    """Every folder is in the table of CONTRIBUTING.md, below all that it may import."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
+    table = text.partition("## Layers")[2].partition("\n## ")[0]
+    told = re.findall(r"`([a-z]+)`", " ".join(re.findall(r"^\|(.*?)\|", table, flags=re.MULTILINE)))
+    depth = {folder: k for k, folders in enumerate(LAYERS) for folder in folders if not folder.startswith("_")}
+    assert sorted(told) == sorted(depth)
+    assert [depth[folder] for folder in told] == sorted(depth.values())
