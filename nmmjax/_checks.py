@@ -150,6 +150,12 @@ def as_count(name: str, value: Any, least: int = 1, rule: str | None = None) -> 
     return count
 
 
+def as_sign(value: Any) -> tuple[int, ...]:
+    """The signs to try: one, or both for None."""
+    require("sign", value, "be 1, −1 or None for both", value is None or (value in (1, -1) and not isinstance(value, bool)))
+    return (1, -1) if value is None else (int(value),)
+
+
 def as_nodes(value: Any, size: int, names: Sequence[str] = (), argument: str = "node") -> np.ndarray:
     """Whether each of `size` nodes is meant, `(size,)`: by one number or name, several of them, or a mask `(size,)`.
 

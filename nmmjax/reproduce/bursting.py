@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._labelled import xarray
 from .._optional import optional
 from ..bursting.bursts import find_bursts
 from ..bursting.prediction import burst_cycle, predict_burst
@@ -42,7 +43,7 @@ def _percent(dataset: Any, kind: str) -> np.ndarray:
 
 def amplitudes(quick: bool) -> Evidence:
     """(i) Energy and slow variables predict every spike's amplitude within a burst."""
-    pyplot, xr = optional("matplotlib.pyplot", "plot"), optional("xarray", "data")
+    pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     runs = _runs(quick)
     figure = pyplot.figure(figsize=(15.0, 7.5), layout="constrained")
     rows, parts = [], []
@@ -64,7 +65,7 @@ def amplitudes(quick: bool) -> Evidence:
 
 def cycles(quick: bool) -> Evidence:
     """(j) Period and spikes of a burst cycle follow from the parameters alone."""
-    pyplot, xr = optional("matplotlib.pyplot", "plot"), optional("xarray", "data")
+    pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     rows, parts = [], []
     figure, axes = pyplot.subplots(1, len(_SETS), figsize=(14.0, 4.2), layout="constrained", sharey=False)
     for each, (name, model, golden, count, run, bursts) in zip(axes, _runs(quick), strict=True):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._labelled import xarray
 from .._optional import optional
 from ..landscape.orbits import orbit
 from ..mechanics.energy import conservative_field, hamiltonian, kinetic_energy, potential_energy, total_energy
@@ -41,7 +42,7 @@ def energy_drift(model: MPR, y0: State, solver: Any, h: float, windows: int, str
 
 def orbits(quick: bool) -> Evidence:
     """(a) H is conserved at Δ = 0, and its orbits are near-ellipsoidal."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     model = MPR(eta=2.0, J=5.0, Delta=0.0)
     y0 = State(r=jnp.asarray(3.0), v=jnp.asarray(0.2))
     period = float(orbit(model, hamiltonian(model, y0)).period)
@@ -140,7 +141,7 @@ def damping(quick: bool) -> Evidence:
 
 def scaling(quick: bool) -> Evidence:
     """(c) At strong coupling the drift of H per cycle vanishes like Δ/J²."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     couplings = np.geomspace(8.0, 512.0, 4 if quick else 9)
     widths = np.array([0.25, 1.0])
     eta_scaled, peak_scaled = 0.05, 0.2
@@ -186,7 +187,7 @@ def _drift_per_cycle(model: MPR, r0: float) -> float:
 
 def energies(quick: bool) -> Evidence:
     """(d) How kinetic and potential energy depend on rate and voltage."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     n = 101 if quick else 401
     model = MPR(eta=2.0, J=5.0, Delta=0.0)
     v, r = np.linspace(-4, 4, n), np.geomspace(0.05, 5, n)

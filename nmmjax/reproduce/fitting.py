@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from .._labelled import xarray
 from .._optional import optional
 from ..bursting.bursts import find_bursts
 from ..fitting.bursts import BurstAmplitudeTarget
@@ -33,7 +34,7 @@ def _energies(model: MPR) -> tuple[dict[float, float], dict[float, float]]:
 
 def recovery(quick: bool) -> Evidence:
     """(k) Δ and J from the energies of both wells and their barriers; Δ and α from the peaks of a burst's spikes."""
-    pyplot, xr = optional("matplotlib.pyplot", "plot"), optional("xarray", "data")
+    pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     starts = 4 if quick else 16
     bistable = MPR(eta=-5.0, J=15.0, Delta=1.0)
     burster = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=SynapticDepression(alpha=0.05, tau=10.0))

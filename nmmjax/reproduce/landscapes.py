@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._labelled import xarray
 from .._optional import optional
 from ..branches.fixed_points import continue_branch
 from ..equilibria.brackets import fixed_rates
@@ -48,7 +49,7 @@ def _landscape(pair: Network, current: float) -> NetworkLandscape:
 
 def switching(quick: bool) -> Evidence:
     """(h) Pitchforks, asymmetric states, the switching pulse, the tilt at which a minimum vanishes, energies of both."""
-    pyplot, xr = optional("matplotlib.pyplot", "plot"), optional("xarray", "data")
+    pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     pair, rows = _pair(), []
     branch = continue_branch(pair, "population.eta", (1.0, 19.5), y0={"r": _SYMMETRIC, "v": -0.54}, crossing=True)
     forks = branch.special.select("BP")

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._labelled import xarray
 from .._optional import optional
 from ..ising.bridge import LandscapeComparison, compare_landscapes, pass_rates
 from ..ising.fitting import fit_ising
@@ -36,7 +37,7 @@ BISTABLE = (-5.0, 15.0, 1.0)
 
 def boltzmann_law(quick: bool) -> Evidence:
     """(l) Noise makes the landscape visible: P(r) ∝ r^(−3/2) exp(−V/T), T = πD/Δ, and back from a recording."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     population, D = MPR(*NOISY), 0.5
     law = boltzmann(population, D)
     lanes, duration = (64, 60.0) if quick else (512, 200.0)
@@ -127,7 +128,7 @@ def _population_rate(population: MPR, D: float, start: Any) -> EscapeRate:
 
 def barriers(quick: bool) -> Evidence:
     """(m) The barrier's height over the temperature sets how often noise switches the state."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     high = population_landscape(MPR(*BISTABLE)).minima[1]
     noises, pair_noises = ((0.1,), ()) if quick else ((0.1, 0.07, 0.05), (0.6, 0.4))  # least actions compile for a minute
     found = [_escapes(D, high, jax.random.key(k), 512 if quick else 2048) for k, D in enumerate(noises)]
@@ -207,7 +208,7 @@ def _picture_of_barriers(
 
 def recordings(quick: bool) -> Evidence:
     """(n) The Ising landscape of a recording is that of the network: couplings over one temperature, fields by odds."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     noises = (0.35,) if quick else (0.25, 0.35, 0.5)
     found = _compared(noises, *((16, 800.0) if quick else (64, 2000.0)))
     rows = [row for D, each in zip(noises, found, strict=True) for row in _agreement(D, each, quick)]

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import plot
+from .._labelled import xarray
 from .._optional import optional
 from ..landscape.orbits import limit_cycle, predict_peaks
 from ..mechanics.energy import potential_energy
@@ -70,7 +71,7 @@ def bistability(quick: bool) -> Evidence:
 
 def peaks(quick: bool) -> Evidence:
     """(f) Successive spike peaks follow from energy alone."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     count = 5 if quick else 8
     # (η, J, Δ), first peak, and the largest error allowed: it grows with the loss per cycle.
     sets = [((-5.0, 15.0, 0.1), 1.3, 1e-4), ((2.0, 5.0, 0.05), 6.0, 2e-3), ((10.0, -20.0, 0.2), 3.0, 1e-2)]
@@ -101,7 +102,7 @@ def peaks(quick: bool) -> Evidence:
 
 def limit_cycles(quick: bool) -> Evidence:
     """(g) With gap junctions, amplitude and period of the limit cycle follow from the energy balance D(E) = 0."""
-    xr = optional("xarray", "data")
+    xr = xarray()
     sets = [((0.2, 1.0, 0.0, 0.05), 1.8607), ((0.3, 1.0, -2.0, 0.1), 0.4708), ((0.5, 2.0, 5.0, 0.2), 4.691)]
     rows, cycles, runs = [], [], []
     for (g, eta, J, Delta), golden in sets:

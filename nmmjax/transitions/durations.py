@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import as_array, as_sign, require
 from .._nan import nan_is_absent
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, takes_model
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for
-from .search import SCAN, Brackets, as_positive, as_sign, gains_of, label_of
+from .search import SCAN, Brackets, as_positive, gains_of, label_of
 
 
 class StrengthDuration(eqx.Module):

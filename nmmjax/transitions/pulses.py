@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_count, require
+from .._checks import as_count, as_sign, require
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
@@ -15,7 +15,7 @@ from ..models.base import AbstractModel, State, takes_model
 from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
-from .search import SCAN, Brackets, Rows, aimed, as_positive, as_sign, brackets_of, gains_of, label_of, labels_of
+from .search import SCAN, Brackets, Rows, aimed, as_positive, brackets_of, gains_of, label_of, labels_of
 
 
 class SwitchingPulse(eqx.Module):

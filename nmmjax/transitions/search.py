@@ -117,12 +117,6 @@ def as_positive(name: str, value: Real) -> float:
     return float(as_number(name, value, "(0, inf)"))
 
 
-def as_sign(value: Any) -> tuple[int, ...]:
-    """The signs to try: one, or both for None."""
-    require("sign", value, "be 1, −1 or None for both", value is None or (value in (1, -1) and not isinstance(value, bool)))
-    return (1, -1) if value is None else (int(value),)
-
-
 def gains_of(model: Any, node: Any) -> Any:
     """The gain of every node of a network, `(n,)`, for a node, several or None for all; None for one population."""
     if not hasattr(model, "target"):
