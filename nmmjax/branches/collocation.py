@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
+from ..numerics.quadrature import gauss_legendre
 from .system import System
 
 
@@ -34,7 +35,7 @@ def coefficients(degree: int) -> np.ndarray:
 def basis(degree: int, dtype: Any) -> Basis:
     """The basis of a degree at its Gauss points."""
     rows = coefficients(degree)
-    points, weights = np.polynomial.legendre.leggauss(degree)
+    points, weights = gauss_legendre(degree)
     powers = np.vander((points + 1) / 2, degree + 1, increasing=True)
     slopes = np.zeros_like(powers)
     slopes[:, 1:] = powers[:, :-1] * np.arange(1, degree + 1)

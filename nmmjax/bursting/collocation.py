@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..numerics.quadrature import midpoints
 
 
 class Path(NamedTuple):
@@ -42,7 +43,7 @@ class Path(NamedTuple):
 
 @functools.cache
 def _matrices(n: int) -> tuple[np.ndarray, ...]:
-    theta, k = (np.arange(n) + 0.5) * np.pi / n, np.arange(n)
+    theta, k = midpoints(n), np.arange(n)
     series = np.cos(np.outer(k, theta)) * 2 / n  # values → coefficients
     series[0] /= 2
 

@@ -11,7 +11,6 @@ over the rate, without continuation. Folds are where ds/dR = 0; for the MPR mode
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -19,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import ComplexValues, Mask, Real, Scalar, Values
-from ..equilibria.brackets import cusp_rate, solve_between
+from ..equilibria.brackets import cusp_rate
 from ..mechanics.energy import potential_energy
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
+from ..numerics.roots import solve_between, solve_on_grid, with_slope
 
 # Where equilibria, folds and changes of kind are looked for: ln R of R = 1e-6 … 1e6.
 GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)
@@ -51,7 +51,7 @@ def find_equilibria(model: MPR, stimulus: Real = 0.0) -> Equilibria:
     Differentiable, and `jax.vmap` gives those of many populations.
     """
     current = jnp.asarray(stimulus, model.eta.dtype)
-    found = roots(_steady_force, (model, current), _EQUILIBRIA)
+    found = solve_on_grid(_steady_force, (model, current), jnp.asarray(GRID, current.dtype), _EQUILIBRIA)
     exists = jnp.isfinite(found)
     x = jnp.where(exists, found, jnp.zeros_like(found))
     state = _steady_state(model, x)
@@ -95,18 +95,14 @@ def alone(model: MPR, variable: str) -> MPR:
     return eqx.tree_at(parts, model, (eta, J, None))
 
 
-def _slope(function: Callable[[Values], Values], x: Values) -> Values:
-    return jax.jvp(function, (x,), (jnp.ones_like(x),))[1]
-
-
 def voltage(model: MPR, y: State, current: Scalar) -> Values:
     """v₀, at which dr/dt = 0 (affine in v)."""
 
     def rate(v: Values) -> Values:
         return model.vector_field(jnp.zeros_like(v), eqx.tree_at(lambda y: y.v, y, v), Constant(current)).r
 
-    zero = jnp.zeros_like(y.r)
-    return -rate(zero) / _slope(rate, zero)
+    at_zero, slope = with_slope(rate, jnp.zeros_like(y.r))
+    return -at_zero / slope
 
 
 def _force_at(model: MPR, y: State, current: Scalar) -> Values:
@@ -181,17 +177,17 @@ class Fast(eqx.Module):
     def influence(self) -> Scalar:
         """∂f/∂s at R = 1."""
         zero = jnp.zeros_like(self.current)
-        return _slope(lambda s: self.force(zero, s), zero)
+        return with_slope(lambda s: self.force(zero, s), zero)[1]
 
     def slow(self, x: Values) -> Values:
         """The value of the slow variable at which R is an equilibrium; f is affine in it."""
-        zero = jnp.zeros_like(x)
-        return -self.force(x, zero) / _slope(lambda s: self.force(x, s), zero)
+        at_zero, slope = with_slope(lambda s: self.force(x, s), jnp.zeros_like(x))
+        return -at_zero / slope
 
     def net(self, x: Values) -> Values:
         """∂f/∂x on the branches: negative where stable to a shift of the rate, positive at saddles, 0 at folds."""
         s = self.slow(x)
-        return _slope(lambda x: self.force(x, s), x)
+        return with_slope(lambda x: self.force(x, s), x)[1]
 
     def trace_and_determinant(self, x: Values) -> tuple[Values, Values]:
         """Of the Jacobian of the fast equations on the branches, per unit of time."""
@@ -222,16 +218,6 @@ class Fast(eqx.Module):
         """The nullcline: the value to which the slow variable settles."""
         y = _steady_state(self.model, x)
         return y.A if self.variable == "A" else y.x * y.u
-
-
-def roots(function: Callable[[Any, Values], Values], args: Any, count: int) -> Values:
-    """The first `count` zeros of `function(args, x)` in x = ln R, NaN beyond."""
-    grid = jnp.asarray(GRID, jax.tree.leaves(args)[0].dtype)
-    negative = function(jax.lax.stop_gradient(args), grid) < 0
-    (index,) = jnp.nonzero(negative[:-1] != negative[1:], size=count, fill_value=0)
-    x = solve_between(function, args, grid[index], grid[index + 1])
-    # Every zero has a cell of its own; the cell that fills the rest may have one, too.
-    return jnp.where(jnp.arange(count) < jnp.sum(negative[:-1] != negative[1:]), x, jnp.nan)
 
 
 def where_finite(function: Callable[[Values], Values], x: Values) -> Values:

@@ -8,19 +8,16 @@ F vanishes at fixed points; −∂F/∂q there is the squared frequency of the u
 A spike is a small q, quiescence a large one.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Mask, Scalar, Values
+from .._types import Scalar, Values
 from ..equilibria.brackets import cusp_rate
 from ..models.base import State
 from ..models.mpr import MPR
+from ..numerics.roots import newton, ratio
 
 Slow = dict[str, Values]
 
@@ -94,9 +91,7 @@ class Moving(eqx.Module):
 
     def well(self, q: Values, s: Slow, steps: int = 3) -> Values:
         """The fixed point near q by Newton's method."""
-        for _ in range(steps):
-            q = q + self.force(q, s) / self.stiffness(q, s)
-        return q
+        return newton(lambda q: ratio(-self.force(q, s), self.stiffness(q, s)), q, steps, unrolled=True)
 
     def oscillation(self, q: Values, s: Slow) -> tuple[Values, Values]:
         """Damping rate and angular frequency of small oscillations around the well at q."""
@@ -113,26 +108,3 @@ class Moving(eqx.Module):
         square = J**2 + 4 * np.pi**2 * eta
         R = (J + jnp.sqrt(jnp.maximum(square, 0.04 * J**2))) / (2 * np.pi**2)
         return jnp.sqrt(2 / jnp.maximum(R, 1.05 * 2 / self.cusp() ** 2))
-
-
-def scan_while(
-    going: Callable[[Any], Mask], step: Callable[[Any, None], tuple[Any, Any]], carry: Any, length: int, chunk: int
-) -> tuple[Any, Any]:
-    """`lax.scan` of `length` steps without inputs, those left out (outputs zero) once `going(carry)` holds in no lane.
-
-    Unlike a while loop it can be differentiated backwards. `length` is rounded up to whole chunks.
-    """
-
-    def part(carry: Any, _: None) -> tuple[Any, Any]:
-        _, shapes = jax.eval_shape(lambda carry: jax.lax.scan(step, carry, None, length=chunk), carry)
-        nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
-        run = lambda carry: jax.lax.scan(step, carry, None, length=chunk)
-        return jax.lax.cond(eqxi.unvmap_any(going(carry)), run, lambda carry: (carry, nothing), carry)
-
-    carry, outputs = jax.lax.scan(part, carry, None, length=-(-length // chunk))
-    return carry, jax.tree.map(lambda each: each.reshape((-1, *each.shape[2:])), outputs)
-
-
-def choose(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, else `b`, leaf by leaf."""
-    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)

@@ -24,9 +24,11 @@ from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
 from ..models.base import SLOW, State, as_state, takes_model
 from ..models.mpr import MPR
+from ..numerics.loops import choose
+from ..numerics.roots import newton, ratio
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
-from .moving import Moving, Slow, choose
+from .moving import Moving, Slow
 from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 
 # Time constants shorter than this many periods of the fast oscillation are not slow.
@@ -300,9 +302,9 @@ def _undamped(land: Moving, q0: Values, speed: Values, s: Slow) -> Values:
     well = land.well(land.high_well(s), s)
     energy = land.potential(q0, s) + speed**2 / 2
     q = jnp.minimum(well - jnp.abs(q0 - well) / 2, 0.95 * well)
-    for _ in range(24):  # Newton's method on a convex wall, kept from leaping over it
-        step = (land.potential(q, s) - energy) / land.force(q, s)
-        q = jnp.clip(q + step, 0.7 * q, jnp.minimum(1.3 * q, 0.999 * well))
+    move = lambda q: ratio(land.potential(q, s) - energy, -land.force(q, s))
+    keep = lambda new, q: jnp.clip(new, 0.7 * q, jnp.minimum(1.3 * q, 0.999 * well))  # from leaping over the convex wall
+    q = newton(move, q, 24, keep)
     return 2 / (land.model.tau * q**2)
 
 

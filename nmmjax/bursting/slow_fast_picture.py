@@ -20,6 +20,7 @@ from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.adaptation import SynapticDepression
 from ..models.base import takes_model
 from ..models.mpr import MPR
+from ..numerics.roots import solve_between, solve_on_grid
 from .frozen import (
     GRID,
     Equilibria,
@@ -27,8 +28,6 @@ from .frozen import (
     alone,
     find_equilibria,
     fold_positions,
-    roots,
-    solve_between,
     voltage,
     where_finite,
 )
@@ -254,10 +253,11 @@ def _levels(picture: SlowFast, slow: Values) -> Levels:
 @eqx.filter_jit
 def _critical(fast: Fast) -> tuple[Values, Values, Values]:
     """ln R of folds, of changes of kind and of Hopf points."""
-    folds, changes = fold_positions(fast), roots(Fast.discriminant, fast, _CHANGES)
+    grid = jnp.asarray(GRID, fast.current.dtype)
+    folds, changes = fold_positions(fast), solve_on_grid(Fast.discriminant, fast, grid, _CHANGES)
     if fast.model.gap is None:  # then the trace is negative everywhere
         return folds, changes, jnp.full(2, jnp.nan, folds.dtype)
-    hopf = roots(lambda fast, x: fast.trace_and_determinant(x)[0], fast, 2)
+    hopf = solve_on_grid(lambda fast, x: fast.trace_and_determinant(x)[0], fast, grid, 2)
     determinant = where_finite(lambda x: fast.trace_and_determinant(x)[1], hopf)
     return folds, changes, jnp.where(determinant > 0, hopf, jnp.nan)
 

@@ -20,16 +20,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._types import Mask, Values
-from .moving import Moving, Slow, choose, scan_while
+from ..numerics.loops import choose, scan_while
+from ..numerics.quadrature import nodes_between
+from ..numerics.roots import newton, ratio, with_slope
+from .moving import Moving, Slow
 from .swings import Turn, hermite
 
 # Longest steps in units of the fastest slow time constant, longest relative move of q in a step, and the most steps.
 _DESCENT, _ASCENT, _MOVE, _STEPS = 0.075, 0.15, 0.125, 96
 _FURTHEST = 0.35
-_GAUSS = tuple(np.polynomial.legendre.leggauss(4))
+_GAUSS = 4  # nodes in a step
 
 
 class Onset(NamedTuple):
@@ -61,11 +63,9 @@ def _follow(land: Moving, s: Slow, q0: Values, q1: Values, h: Values) -> Slow:
 def _arrival(q0: Values, q1: Values, d0: Values, d1: Values, target: Values) -> Values:
     """The share of a step from q0 to q1, with slopes d0 and d1 per step, at which the cubic between them is `target`."""
     gap = q1 - q0
-    share = jnp.clip((target - q0) / jnp.where(gap == 0, jnp.ones_like(gap), gap), 0, 1)
-    for _ in range(3):
-        value, slope = jax.jvp(lambda x: hermite(x, q0, q1, d0, d1), (share,), (jnp.ones_like(share),))
-        share = jnp.clip(share - (value - target) / jnp.where(slope == 0, jnp.ones_like(slope), slope), 0, 1)
-    return share
+    share = jnp.clip(ratio(target - q0, gap), 0, 1)
+    move = lambda x: ratio(*with_slope(lambda x: hermite(x, q0, q1, d0, d1) - target, x))
+    return newton(move, share, 3, keep=lambda new, _: jnp.clip(new, 0, 1), unrolled=True)
 
 
 def _response(rate: Values, square: Values, t: Values) -> tuple[Values, Values]:
@@ -88,8 +88,7 @@ def _lean(land: Moving, q: Values, speed: Values, s: Slow, h: Values, pull: Valu
     Gamma, steeper = jax.jvp(land.damping, (q,), (jnp.ones_like(q),))
     k = land.stiffness(q, s) + steeper * speed
     rate, drive, drift = Gamma / 2, pull + Gamma * speed, land.drift(q, s)
-    nodes, weights = (jnp.asarray(each, q.dtype) for each in _GAUSS)
-    t, weights = h * (nodes + 1) / 2, h * weights / 2
+    t, weights = nodes_between(jnp.zeros_like(h), h, _GAUSS)
     inner, _ = jax.vmap(lambda t: _response(rate, rate**2 - k, t))(t)
     G, slope = _response(rate, rate**2 - k, h)
     whole, early = jnp.sum(weights * inner), jnp.sum(weights * inner * (h - t))

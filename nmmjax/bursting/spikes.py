@@ -23,6 +23,7 @@ from ..mechanics.spike import PROMINENCE, as_prominence
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.roots import newton_between
 from ..solvers.simulation import default_tolerances, jump_times
 from ..solvers.trajectory import Trajectory
 
@@ -289,25 +290,16 @@ def _refine(
         return _SOLVER.step(term, t0, t0 + delta, y0, t1, inner, jnp.array(False))[0]
 
     def root(t0: Values, t1: Values, y0: State) -> tuple[Values, State]:
-        h, before = t1 - t0, sought(y0)
+        h, sign = t1 - t0, jnp.where(sought(y0) > 0, -1.0, 1.0).astype(t0.dtype)
 
-        def newton(i: Any, carry: Any) -> Any:
-            _, x, low, high, never, _ = carry
+        def rising(x: Values) -> tuple[Values, Values]:
             y = flow(t0, t1, y0, x)
             value, rate = jax.jvp(sought, (y,), (term.vf(t0 + x, y, t1),))
-            same = (value > 0) == (before > 0)
-            # Where only the next saved state, off by the run's error, has the other sign, the change is at its time.
-            never = never | ((i == 0) & same)
-            low, high = jnp.where(same, x, low), jnp.where(same, high, x)
-            step = x - value / jnp.where(rate == 0, jnp.ones_like(rate), rate)
-            slack = 1e-3 * (high - low) + jnp.finfo(h.dtype).eps * h
-            sound = (rate != 0) & (step >= low - slack) & (step <= high + slack)
-            step = jnp.where(sound, jnp.clip(step, 0, h), (low + high) / 2)
-            return x, jnp.where(never, h, step), low, high, never, y
+            return sign * value, sign * rate
 
-        start = (h, h, jnp.zeros_like(h), h, jnp.array(False), y0)
-        x, _, _, _, _, y = jax.lax.fori_loop(0, _ITERATIONS, newton, start)
-        return t0 + x, y
+        # If only the next saved state, off by the run's error, has the other sign, the search ends where it starts, at h.
+        x = newton_between(rising, jnp.zeros_like(h), h, h, _ITERATIONS)
+        return t0 + x, flow(t0, t1, y0, x)
 
     return jax.vmap(root)(t0, t1, y0)
 

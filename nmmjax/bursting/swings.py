@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Mask, Values
+from ..numerics.loops import choose, scan_while
+from ..numerics.roots import newton_between, with_slope
 from .collocation import path
-from .moving import Moving, Slow, choose, scan_while
+from .moving import Moving, Slow
 
 # Swings smaller than this relative to q are followed as a forced harmonic oscillation.
 SMALL = 0.075
@@ -128,16 +130,12 @@ def _first_return(land: Moving, up: Values, moves: tuple, heat: Values, change: 
         return values[left], values[left + 1], slopes[left] * step, slopes[left + 1] * step
 
     y0, y1, d0, d1 = ends(speed, pull)
-    # Newton's method kept between its brackets: where a turn is about to vanish, the cubic hardly crosses zero, and a step
-    # along its slope would leave for anywhere.
-    low, high = jnp.zeros_like(y0), jnp.ones_like(y0)
-    share = jnp.where(jnp.any(turned), y0 / jnp.where(y0 == y1, jnp.ones_like(y0), y0 - y1), low)
-    for _ in range(4):
-        value, slope = jax.jvp(lambda x: hermite(x, y0, y1, d0, d1), (share,), (jnp.ones_like(share),))
-        early = up * value < 0
-        low, high = jnp.where(early, share, low), jnp.where(early, high, share)
-        newton = share - value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
-        share = jnp.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+    # Between bounds: where a turn is about to vanish, the cubic hardly crosses zero, and a step along its slope would leave
+    # for anywhere.
+    zero, one = jnp.zeros_like(y0), jnp.ones_like(y0)
+    share = jnp.where(jnp.any(turned), y0 / jnp.where(y0 == y1, one, y0 - y1), zero)
+    rising = lambda x: with_slope(lambda x: up * hermite(x, y0, y1, d0, d1), x)
+    share = newton_between(rising, zero, one, share, 4, unrolled=True)
     q1 = hermite(share, *ends(q, speed))
     s1 = {name: hermite(share, *ends(s[name], rates[name])) for name in s}
     lost = heat[left] + share * (heat[left + 1] - heat[left])

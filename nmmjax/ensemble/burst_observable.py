@@ -12,7 +12,7 @@ from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.mpr import MPR
 from .channels import Point, Problem
-from .observables import AbstractObservable, End
+from .observables import AbstractObservable, End, time_of
 
 
 class _Seen(NamedTuple):
@@ -122,14 +122,6 @@ class BurstCount(AbstractObservable):
 
 
 def _onset(level: Values, here: Any, end: End) -> Values:
-    """The time near (t, y) at which r crosses `level`, by Newton's method within one step."""
-    problem, (t, y) = end.problem, here
-
-    def newton(_: Any, delta: Values) -> Values:
-        there = end.flow(t, y, delta)
-        rate = problem.model.vector_field(t + delta, there, problem.stimulus).r
-        step = (there.r - level) / jnp.where(rate == 0, jnp.ones_like(rate), rate)
-        step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
-        return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
-
-    return t + jax.lax.fori_loop(0, 4, newton, jnp.zeros_like(t))
+    """The time near (t, y) at which r crosses `level`."""
+    t, y = here
+    return t + time_of(lambda t, y: y.r - level, t, y, jnp.zeros_like(t), end)

@@ -16,6 +16,7 @@ from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.stimulus import input_at
+from ..numerics.roots import bisect
 from .channels import Problem
 
 _GRID, _HALVINGS = 20, 6
@@ -71,13 +72,8 @@ def _highest_rate(model: MPR, y0: State, strongest: Values, weakest: Values) -> 
 
     first = jax.lax.fori_loop(0, _GRID, climb, jnp.full_like(R0, _GRID))
 
-    def halve(_: Any, bracket: tuple[Values, Values]) -> tuple[Values, Values]:
-        low, high = bracket
-        middle = (low + high) / 2
-        inside = V(R0 * jnp.exp(spacing * middle)) <= energy
-        return jnp.where(inside, middle, low), jnp.where(inside, high, middle)
-
-    _, high = jax.lax.fori_loop(0, _HALVINGS, halve, (first - 1, first))
+    inside = lambda place: V(R0 * jnp.exp(spacing * place)) <= energy
+    _, high = bisect(inside, first - 1, first, _HALVINGS)
     return R0 * jnp.exp(spacing * high)
 
 

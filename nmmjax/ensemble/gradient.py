@@ -9,8 +9,9 @@ states per lane. Both differentiate the numerical solution itself, exactly.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox.internal as eqxi
 import jax
+
+from ..numerics.loops import counted
 
 FORWARD_LIMIT = 8
 CHECKPOINTS = 64
@@ -48,12 +49,4 @@ def counted_loop(steps: Any, body: Callable[[Any, Any], Any], carry: Any, revers
     """`body(i, carry)` for i = 0 … steps − 1; with `reverse` in a form that reverse mode can run backwards."""
     if not reverse:
         return jax.lax.fori_loop(0 * steps, steps, body, carry)
-
-    def advance(counted: Any) -> Any:
-        i, carry = counted
-        return i + 1, body(i, carry)
-
-    begin = (0 * steps, carry)
-    return eqxi.while_loop(lambda counted: counted[0] < steps, advance, begin, kind="checkpointed", checkpoints=CHECKPOINTS)[
-        1
-    ]
+    return counted(steps, body, carry, CHECKPOINTS)

@@ -19,6 +19,7 @@ import numpy as np
 from .._checks import as_float, require
 from .._types import Values
 from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
+from ..numerics.roots import newton, ratio
 from .channels import (
     Point,
     Problem,
@@ -298,9 +299,24 @@ class Trough(AbstractExtremum):
         return value < best
 
 
+def time_of(event: Callable[[Values, Any], Values], t: Values, y: Any, start: Values, end: End) -> Values:
+    """δ, near `start`, at which `event(t, y)` vanishes along the flow from (t, y), by Newton's method within one step."""
+    problem = end.problem
+
+    def move(delta: Values) -> Values:
+        there = end.flow(t, y, delta)
+        flow = problem.model.vector_field(t + delta, there, problem.stimulus)
+        step = ratio(*jax.jvp(event, (t + delta, there), (jnp.ones_like(t), flow)))
+        return jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
+
+    def keep(new: Values, _: Values) -> Values:
+        return jnp.clip(new, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
+
+    return newton(move, start, _NEWTON_STEPS, keep)
+
+
 def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End) -> tuple[Values, Any]:
-    """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes, by Newton's method within
-    one step."""
+    """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes."""
     problem = end.problem
 
     def slope(t: Values, y: Any) -> Values:
@@ -308,16 +324,7 @@ def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End
         rate = channel_rate(channel, problem, t, y)
         return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in type(y).positive else rate
 
-    def newton(_: Any, delta: Values) -> Values:
-        there = end.flow(t, y, delta)
-        flow = problem.model.vector_field(t + delta, there, problem.stimulus)
-        rate, curvature = jax.jvp(slope, (t + delta, there), (jnp.ones_like(t), flow))
-        step = rate / jnp.where(curvature == 0, jnp.ones_like(curvature), curvature)
-        step = jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
-        return jnp.clip(delta - step, jnp.maximum(-end.step, end.t0 - t), jnp.minimum(end.step, end.t1 - t))
-
-    start = jnp.zeros_like(t) if ago is None else -ago
-    delta = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, start)
+    delta = time_of(slope, t, y, jnp.zeros_like(t) if ago is None else -ago, end)
     there = end.flow(t, y, delta)
     # Where steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
     turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))

@@ -5,15 +5,13 @@ cusp rate, so its slope vanishes at most twice (at folds), and f is monotone bel
 With g = k = 0 the zeros are the roots of the quartic π²R⁴ − J R³ − (η + I) R² − Δ²/(4π²) = 0 (docs/theory.md §4).
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from .._types import Scalar, Values
 from ..models.base import takes_model
 from ..models.mpr import MPR
+from ..numerics.roots import solve_between, solve_near, with_slope
 
 
 @takes_model
@@ -27,17 +25,16 @@ def cusp_rate(model: MPR) -> Scalar:
     plain = 0.75**0.25 * jnp.sqrt(model.Delta) / jnp.pi
     if model.gap is None and model.conductance is None:
         return plain / model.tau
-    g = jnp.zeros_like(plain) if model.gap is None else model.gap.g
-    k = jnp.zeros_like(plain) if model.conductance is None else model.conductance.k
-    Delta = model.Delta
+    # Convex and growing, so that Newton's method comes down from the right.
+    return solve_near(_bend, model, plain, steps=32) / model.tau
 
-    def newton(_: Any, R: Scalar) -> Scalar:
-        # Convex and growing, so that Newton's method comes down from the right.
-        value = Delta * g / jnp.pi * R + (2 * jnp.pi**2 + k**2 / 2) * R**4 - 3 * Delta**2 / (2 * jnp.pi**2)
-        slope = Delta * g / jnp.pi + 4 * (2 * jnp.pi**2 + k**2 / 2) * R**3
-        return R - value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
 
-    return jax.lax.fori_loop(0, 32, newton, plain) / model.tau
+def _bend(model: MPR, R: Scalar) -> Scalar:
+    """∝ ∂²f/∂R², which grows through zero at the cusp rate."""
+    zero, Delta = jnp.zeros_like(R), model.Delta
+    g = zero if model.gap is None else model.gap.g
+    k = zero if model.conductance is None else model.conductance.k
+    return Delta * g / jnp.pi * R + (2 * jnp.pi**2 + k**2 / 2) * R**4 - 3 * Delta**2 / (2 * jnp.pi**2)
 
 
 def fixed_rates(model: MPR) -> tuple[Values, Values]:
@@ -64,8 +61,7 @@ def _force(model: MPR, x: Values) -> Values:
 
 def _slope(model: MPR, x: Values) -> Values:
     R = jnp.exp(x)
-    slope = jax.jvp(model.force_at_rate, (R,), (jnp.ones_like(R),))[1]
-    return slope * R**3 / (1 + R**2)
+    return with_slope(model.force_at_rate, R)[1] * R**3 / (1 + R**2)
 
 
 def _range(model: MPR) -> tuple[Values, Values]:
@@ -81,28 +77,3 @@ def _range(model: MPR) -> tuple[Values, Values]:
     tiny = float(jnp.finfo(zero.dtype).tiny) ** 0.25
     low = jnp.log(jnp.maximum(a2 / (a2 + 4 * (1 + largest + jnp.pi**2 + k**2)), tiny) / 2)
     return jax.lax.stop_gradient((low, high))
-
-
-def solve_between(function: Callable[[Any, Values], Values], args: Any, lower: Values, upper: Values) -> Values:
-    """The zero of `function(args, x)` between bounds, elementwise; NaN where its signs are equal there.
-
-    Bisection, then two Newton steps outside `stop_gradient`, which carry first and second derivatives in `args`.
-    """
-    frozen, lower, upper = jax.lax.stop_gradient((args, lower, upper))
-    rising = function(frozen, lower) < 0
-    exists = rising != (function(frozen, upper) < 0)
-
-    def halve(_: Any, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
-        middle = (bounds[0] + bounds[1]) / 2
-        before = (function(frozen, middle) < 0) == rising
-        return jnp.where(before, middle, bounds[0]), jnp.where(before, bounds[1], middle)
-
-    bounds = jax.lax.fori_loop(0, jnp.finfo(lower.dtype).nmant + 4, halve, (lower, upper))
-
-    def newton(x: Values, _: Any) -> tuple[Values, None]:
-        value, slope = jax.jvp(lambda x: function(args, x), (x,), (jnp.ones_like(x),))
-        step = value / jnp.where(slope == 0, jnp.ones_like(slope), slope)
-        return x - jnp.clip(step, -0.01, 0.01), None
-
-    x, _ = jax.lax.scan(newton, jax.lax.stop_gradient((bounds[0] + bounds[1]) / 2), None, length=2)
-    return jnp.where(exists, x, jnp.nan)

@@ -16,7 +16,8 @@ from .._parameter import as_number
 from .._types import Scalar, Values
 from ..models.base import State
 from ..models.mpr import MPR
-from .brackets import fixed_rates, solve_between
+from ..numerics.roots import solve_on_grid
+from .brackets import fixed_rates
 
 # ln R, R = τ r, at which rest states with slow variables are looked for, and bifurcations.
 GRID = np.linspace(np.log(1e-3), np.log(1e2), 512)
@@ -40,13 +41,7 @@ def resting_rates(model: MPR) -> Values:
         R, _ = fixed_rates(model)
         return R[np.array([0, 2])] / model.tau
     grid = jnp.asarray(GRID, model.eta.dtype)
-    force = jax.lax.stop_gradient(steady_force(model, grid))
-    falls = (force[:-1] > 0) & (force[1:] <= 0)
-    cells = jnp.nonzero(falls, size=3, fill_value=-1)[0]
-    found = solve_between(
-        lambda model, x: jax.vmap(lambda x: steady_force(model, x))(x), model, grid[cells], grid[cells + 1]
-    )
-    return jnp.where(cells >= 0, jnp.exp(found) / model.tau, jnp.nan)
+    return jnp.exp(solve_on_grid(steady_force, model, grid, 3, falling=True)) / model.tau
 
 
 def nearest(rates: Values, near: Scalar) -> Any:
@@ -65,19 +60,6 @@ def jacobian(model: MPR, y: State) -> Values:
     """∂(dy/dt)/∂y of one population, variables in the order of its state's names."""
     flat, unravel = ravel_pytree(y)
     return jax.jacfwd(lambda u: ravel_pytree(model.vector_field(jnp.zeros((), u.dtype), unravel(u)))[0])(flat)
-
-
-def characteristic(A: Values) -> tuple[list[Scalar], list[Values]]:
-    """(c, M) with det(s − A) = Σ c[k] s^(n−k), c[0] = 1, and adj(s − A) = Σ M[k] s^(n−1−k), k = 0, …, n − 1."""
-    n = A.shape[0]
-    eye = jnp.eye(n, dtype=A.dtype)
-    c, M = [jnp.ones((), A.dtype)], [eye]
-    for k in range(1, n + 1):
-        product = jnp.sum(A[:, :, None] * M[-1][None], axis=1)
-        c.append(-jnp.trace(product) / k)
-        if k < n:
-            M.append(product + c[-1] * eye)
-    return c, M
 
 
 def routh_column(c: list[Scalar]) -> list[Scalar]:

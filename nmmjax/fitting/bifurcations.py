@@ -23,9 +23,11 @@ from .._parameter import as_number, parameter_table
 from .._types import Scalar, Values
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value
-from ..equilibria.steady import GRID, characteristic, jacobian, routh_column, steady_force, steady_state
+from ..equilibria.steady import GRID, jacobian, routh_column, steady_force, steady_state
 from ..models.mpr import MPR
 from ..models.network import Network
+from ..numerics.linear import characteristic
+from ..numerics.roots import newton, ratio, with_slope
 from .target import AbstractTarget, deviations
 
 _GUESSES, _NEWTON = 12, 12
@@ -163,12 +165,9 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
     def on_curve(x: Scalar) -> tuple[Scalar, Scalar, Any]:
         """p(x), the condition there, and whether both are known."""
 
-        def newton(_: Any, p: Scalar) -> Scalar:
-            value, slope = jax.jvp(lambda p: force(still, x, p), (p,), (jnp.ones_like(p),))
-            return p - value / jnp.where(slope == 0, 1, slope)
-
-        p = jax.lax.fori_loop(0, _GUESSES, newton, start)
-        value, slope = jax.jvp(lambda p: force(still, x, p), (p,), (jnp.ones_like(p),))
+        both = lambda p: with_slope(lambda p: force(still, x, p), p)
+        p = newton(lambda p: ratio(*both(p)), start, _GUESSES)
+        value, slope = both(p)
         good = jnp.isfinite(p) & (jnp.abs(value) <= 1e-4 * jnp.abs(slope) * (jnp.abs(p) + 1e-3))
         return p, test(still, x, p), good & ((p >= lowest) & (p <= highest))
 
@@ -183,7 +182,7 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
     share = value[cell] / (value[cell] - value[cell + 1])
     x, q = (each[cell] + share * (each[cell + 1] - each[cell]) for each in (grid, p))
 
-    def newton(carry: tuple[Scalar, Scalar], free: Any) -> tuple[Any, Scalar]:
+    def improve(carry: tuple[Scalar, Scalar], free: Any) -> tuple[Any, Scalar]:
         x, p = (jnp.where(free, each, jax.lax.stop_gradient(each)) for each in carry)
         both = lambda x, p: (force(model, x, p), test(model, x, p))
         one, zero = jnp.ones_like(x), jnp.zeros_like(x)
@@ -199,13 +198,13 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
     exists = jnp.any(turns)
     x, q = jnp.where(exists, x, 0), jnp.where(exists, q, start)
     free = jnp.arange(_NEWTON + 2) >= _NEWTON
-    (_, q), sizes = jax.lax.scan(newton, jax.lax.stop_gradient((x, q)), free)
+    (_, q), sizes = jax.lax.scan(improve, jax.lax.stop_gradient((x, q)), free)
     settled = jax.lax.stop_gradient(sizes[-1]) <= 1e4 * float(jnp.finfo(dtype).eps)
     return jnp.where(exists & settled, q, jnp.nan)
 
 
 def _fold(model: MPR, x: Scalar) -> Scalar:
-    return jax.jvp(lambda x: steady_force(model, x), (x,), (jnp.ones_like(x),))[1]
+    return with_slope(lambda x: steady_force(model, x), x)[1]
 
 
 def _hopf(model: MPR, x: Scalar) -> Scalar:

@@ -26,6 +26,7 @@ from ..mechanics.spike import PROMINENCE
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import Constant
+from ..numerics.roots import newton, ratio
 from .target import AbstractTarget, deviations, require_population
 
 _METHODS = ("prediction", "simulation")
@@ -345,16 +346,14 @@ class _Flow(eqx.Module):
         """State and time within the step where `event` vanishes."""
         still, frozen, start = jax.lax.stop_gradient((self, step.y, step.share * step.h))
 
-        def newton(_: Any, delta: Values) -> Values:
+        def move(delta: Values) -> Values:
             y = still.step(frozen, delta)
-            value, rate = jax.jvp(event, (y,), (still.field(y),))
-            return jnp.clip(delta - value / jnp.where(rate == 0, 1, rate), 0, step.h)
+            return ratio(*jax.jvp(event, (y,), (still.field(y),)))
 
-        delta = jax.lax.stop_gradient(jax.lax.fori_loop(0, 6, newton, start))
+        delta = jax.lax.stop_gradient(newton(move, start, 6, keep=lambda new, _: jnp.clip(new, 0, step.h)))
         y = self.step(step.y, delta)
         flow = self.field(y)
-        value, rate = jax.jvp(event, (y,), (flow,))
-        shift = -value / jnp.where(rate == 0, 1, rate)
+        shift = -ratio(*jax.jvp(event, (y,), (flow,)))
         return jax.tree.map(lambda y, rate: y + shift * rate, y, flow), step.t + delta + shift
 
     def cycle(self, y: State, count: int, limit: Scalar) -> _Course:

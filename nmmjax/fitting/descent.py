@@ -19,6 +19,7 @@ import numpy as np
 import optax
 
 from .._types import Scalar, Values
+from ..numerics.linear import solve_positive
 from .modes import FORWARD_LIMIT, value_and_slope
 from .parametrization import Parametrization
 from .target import AbstractTarget, TargetSum
@@ -179,19 +180,6 @@ class Normal(NamedTuple):
             mixed=jnp.where(hold, 0, self.mixed),
             own=jnp.where(hold, jnp.eye(self.own.shape[-1], dtype=self.own.dtype), self.own),
         )
-
-
-def solve_positive(A: Values, b: Values) -> Values:
-    """A⁻¹ b of a positive definite matrix, by elimination in plain array operations: over many small systems they are faster
-    than one call of LAPACK for each, and its threads may wait for each other where several calls run at once."""
-    columns = b[:, None] if b.ndim == 1 else b
-
-    def eliminate(k: Any, rows: Values) -> Values:
-        pivot = rows[k] / rows[k, k]
-        return (rows - rows[:, k, None] * pivot[None]).at[k].set(pivot)
-
-    solved = jax.lax.fori_loop(0, A.shape[0], eliminate, jnp.concatenate([A, columns], axis=1))[:, A.shape[0] :]
-    return solved[:, 0] if b.ndim == 1 else solved
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from .._checks import require
 from .._types import Values
+from ..numerics.linear import scaled_inverse
 from .descent import LevenbergMarquardt, Normal, Problem, Structure
 from .uncertainty import curvature, degrees_of_freedom, estimated_variance, quantile
 
@@ -111,9 +112,7 @@ class _Walk:
         # How the others follow: the first step goes along the valley's floor.
         self.along = np.zeros(self.z.size)
         self.along[index] = 1.0
-        scale = 1 / np.sqrt(np.maximum(np.diagonal(A)[rest], np.finfo(float).tiny))
-        inner = np.linalg.pinv(A[np.ix_(rest, rest)] * np.outer(scale, scale), 1e-12, hermitian=True)
-        self.along[rest] = -scale * (inner @ (scale * A[rest, index]))
+        self.along[rest] = -scaled_inverse(A[np.ix_(rest, rest)], 1e-12) @ A[rest, index]
         self.stiffness = float(A[index, index] + A[index, rest] @ self.along[rest])
 
     def x(self, z: np.ndarray) -> np.ndarray:

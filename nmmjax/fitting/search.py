@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from .._types import Values
 from ..ensemble import engine
+from ..numerics.quadrature import even_points
 from .descent import CONVERGED, NON_FINITE, RUNNING, STOPPED, Gradient, LevenbergMarquardt, Problem, Structure
 from .memory import Memory
 from .parametrization import Parametrization
@@ -173,12 +174,7 @@ class Search:
         best = int(np.argmin(np.where(known, loss, np.inf)))
         count, p = z.shape
         variance = np.nan_to_num(np.diagonal(inverse(normal[best]))[:p], posinf=0.0) * 2 * loss_per_datum
-        # Roberts's sequence: multiples of powers of the root of x^(p + 1) = x + 1.
-        root = 2.0
-        for _ in range(60):
-            root = (1 + root) ** (1 / (p + 1))
-        share = (0.5 + np.arange(count)[:, None] * root ** -np.arange(1.0, p + 1)) % 1
-        offset = ndtri(np.clip(share, 1e-3, 1 - 1e-3))
+        offset = ndtri(np.clip(even_points(count, p), 1e-3, 1 - 1e-3))
         self.z = (z[best] + _SCATTER * np.sqrt(variance) * offset).astype(z.dtype)
         self.unknowns = np.repeat(unknowns[best : best + 1], count, axis=0)
         self.leader, self.code = np.arange(count), np.full(count, RUNNING)

@@ -16,20 +16,14 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..equilibria.brackets import solve_between
-from ..equilibria.steady import as_near, characteristic, is_stable, jacobian, nearest, resting_rates, steady_state
+from ..equilibria.steady import as_near, is_stable, jacobian, nearest, resting_rates, steady_state
 from ..models.mpr import MPR
+from ..numerics.linear import characteristic
+from ..numerics.quadrature import panels
+from ..numerics.roots import solve_between, with_slope
 from .target import AbstractTarget, deviations, require_population
 
-
-def _panels(count: int, order: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss and Legendre's rule on each of equal parts of [−1, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    middle = (2 * np.arange(count) + 1) / count - 1
-    return (middle[:, None] + nodes[None] / count).ravel(), np.tile(weights / count, count)
-
-
-_NODES = _panels(8, 48)
+_PANELS, _ORDER = 8, 48  # of a band
 _SEARCH = 512  # frequencies among which a peak is looked for
 
 
@@ -81,7 +75,7 @@ def peak_frequency(model: MPR, response: Response) -> Scalar:
     x = jax.lax.stop_gradient(jnp.log(largest)) + jnp.linspace(-12.0, 0.7, _SEARCH, dtype=c.dtype)
 
     def slope(response: Response, x: Values) -> Values:
-        return jax.jvp(lambda x: response.log_gain(jnp.exp(x)), (x,), (jnp.ones_like(x),))[1]
+        return with_slope(lambda x: response.log_gain(jnp.exp(x)), x)[1]
 
     rises = jax.lax.stop_gradient(slope(response, x)) > 0
     tops = rises[:-1] & ~rises[1:]
@@ -94,15 +88,15 @@ def peak_frequency(model: MPR, response: Response) -> Scalar:
 def band_gains(response: Response, low: Values, high: Values) -> Values:
     """∫ |…|² df from `low` to `high`, (bands,).
 
-    With ω = ω₀ + w sinh u, the resonance (or corner) at ω₀ of width w is as smooth as the rest, so that Gauss and Legendre's
-    rule in u converges geometrically.
+    With ω = ω₀ + w sinh u, the resonance (or corner) at ω₀ of width w is as smooth as the rest, so that the
+    Gauss–Legendre rule in u converges geometrically.
     """
     c = jax.lax.stop_gradient(response.denominator)
     n = c.shape[0] - 1
     fast = c if n == 2 else c[:3]
     square = jnp.maximum(fast[2] - fast[1] ** 2 / 4, 0)
     centre, width = jnp.sqrt(square), jnp.maximum(jnp.abs(fast[1]) / 2, 1e-6)
-    nodes, weights = (jnp.asarray(each, c.dtype) for each in _NODES)
+    nodes, weights = (jnp.asarray(each.ravel(), c.dtype) for each in panels(np.linspace(-1, 1, _PANELS + 1), _ORDER))
 
     def band(low: Values, high: Values) -> Values:
         a, b = (jnp.arcsinh((2 * jnp.pi * each - centre) / width) for each in (low, high))

@@ -12,6 +12,7 @@ from scipy.special import ndtri, stdtrit
 
 from .._checks import require
 from .._types import Values
+from ..numerics.linear import scaled_inverse
 from .descent import Normal, Problem
 from .modes import REFUSALS
 
@@ -132,11 +133,7 @@ def information(fitted: Any) -> np.ndarray:
     slope = np.asarray(fitted.parameters.slope(z[:p]), float)
     inner = A[:p, :p]
     if A.shape[0] > p:
-        own = A[p:, p:]
-        scale = 1 / np.sqrt(np.maximum(np.diagonal(own), np.finfo(float).tiny))
-        inner = inner - (A[:p, p:] * scale) @ np.linalg.pinv(own * np.outer(scale, scale), 1e-14, hermitian=True) @ (
-            scale[:, None] * A[p:, :p]
-        )
+        inner = inner - A[:p, p:] @ scaled_inverse(A[p:, p:], 1e-14) @ A[p:, :p]
     return inner / np.outer(slope, slope) / estimated_variance(fitted)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from .._types import ComplexValues, Scalar, Values
 from ..models.base import State
 from ..models.network import Network
+from ..numerics.roots import newton, ratio
 from .descent import in_pieces
 from .potential import eigenvalues_at, state_at
 
@@ -312,17 +313,17 @@ def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Valu
     x = course[:, :n]  # pyright: ignore[reportOptionalSubscript]
 
     def refined(place: Any, node: Any) -> tuple[Values, Values]:
-        at = course[place]  # pyright: ignore[reportOptionalSubscript]
+        start = course[place]  # pyright: ignore[reportOptionalSubscript]
         slope = lambda z: _field(network, z)[node]
+        at = lambda delta: start + _short_flow(network, start, delta)
 
-        def newton(_: Any, at: Values) -> Values:
-            flow = _field(network, at)
-            rate, curvature = jax.jvp(slope, (at,), (flow,))
-            delta = jnp.clip(-rate / jnp.where(curvature == 0, 1, curvature), -period / count, period / count)
-            return at + _short_flow(network, at, delta)
+        def move(delta: Values) -> Values:
+            z = at(delta)
+            return ratio(*jax.jvp(slope, (z,), (_field(network, z),)))
 
-        at = jax.lax.fori_loop(0, 4, newton, at)
-        return at[node], at
+        keep = lambda new, _: jnp.clip(new, -2 * period / count, 2 * period / count)
+        found = at(newton(move, jnp.zeros_like(period), 4, keep))
+        return found[node], found
 
     nodes = jnp.arange(n)
     tops, states = jax.vmap(refined)(jnp.argmax(x, axis=0), nodes)

@@ -9,7 +9,6 @@ With x = c − h cos θ the square-root ends disappear and the midpoint rule in 
 differentiable in the parameters (implicitly at the turning points). Source: docs/theory.md §5.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -27,6 +26,8 @@ from ..mechanics.coordinates import from_qqdot
 from ..mechanics.energy import potential_energy
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
+from ..numerics.quadrature import midpoints
+from ..numerics.roots import bisect, implicit, solve_near, with_slope
 
 # The grid on which wells and turning points are bracketed: ln R of R = 1e-6 … 1e6; orbits that leave it count as open.
 _GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)
@@ -160,7 +161,7 @@ class _Level(eqx.Module):
         return self.model.potential(jnp.sqrt(2.0) * jnp.exp(-x / 2)) + self.current * jnp.exp(-x)
 
     def slope(self, x: Values) -> Values:
-        return jax.jvp(self.value, (x,), (jnp.ones_like(x),))[1]
+        return with_slope(self.value, x)[1]
 
     def damping(self, x: Values) -> Values:
         return self.model.damping(jnp.sqrt(2.0) * jnp.exp(-x / 2))
@@ -171,22 +172,6 @@ def _as_near(near: Real | None) -> Scalar:
     return as_array(np.inf) if near is None else as_number("near", near, "(0, inf)")
 
 
-def _root(function: Callable[[Scalar, Any], Scalar], start: Scalar, args: Any) -> Scalar:
-    """The root next to `start` by Newton's method, differentiable in `args`.
-
-    The bracketing grid leaves a few steps to convergence, so their number is fixed. Two more steps outside
-    `stop_gradient` carry the derivatives: by the implicit function theorem one makes the first exact, two the first three.
-    """
-
-    def step(x: Scalar, args: Any) -> Scalar:
-        value, slope = jax.jvp(lambda x: function(x, args), (x,), (jnp.ones_like(x),))
-        return x - value / slope
-
-    frozen = jax.lax.stop_gradient(args)
-    x = jax.lax.fori_loop(0, 8, lambda _, x: step(x, frozen), jax.lax.stop_gradient(start))
-    return step(step(jax.lax.stop_gradient(x), args), args)
-
-
 def _well(level: _Level, near: Scalar) -> Scalar:
     """x = ln R of the minimum of the potential closest to the rate `near`; NaN if there is none."""
     grid = jnp.asarray(_GRID, level.current.dtype)
@@ -195,7 +180,7 @@ def _well(level: _Level, near: Scalar) -> Scalar:
     target = jnp.log(jax.lax.stop_gradient(level.model.tau * near))
     target = jnp.where(jnp.isfinite(target), target, grid[-1])
     distance = jnp.where(minimum, jnp.abs(grid[1:-1] - target), jnp.inf)
-    x = _root(lambda x, level: level.slope(x), grid[jnp.argmin(distance) + 1], level)
+    x = solve_near(_Level.slope, level, grid[jnp.argmin(distance) + 1])
     return nan_unless(jnp.any(minimum), x)
 
 
@@ -209,16 +194,13 @@ def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar
     # smaller than a cell or two start from the parabola at the bottom.
     starts = jnp.stack([grid[grid.shape[0] - 1 - jnp.argmax(left[::-1])], grid[jnp.argmax(right)]])
     bottom, top = jax.lax.stop_gradient((well, energy))
-    curvature = jax.jvp(jax.lax.stop_gradient(level).slope, (bottom,), (jnp.ones_like(bottom),))[1]
+    _, curvature = with_slope(jax.lax.stop_gradient(level).slope, bottom)
     width = jnp.sqrt(2 * jnp.maximum(top - jax.lax.stop_gradient(level.value(bottom)), 0) / curvature)
     starts = jnp.where(width < 2 * (grid[1] - grid[0]), bottom + jnp.stack([-width, width]), starts)
     starts = jnp.where(exists, starts, bottom + jnp.asarray([-1.0, 1.0], energy.dtype))
 
-    def excess(x: Scalar, args: tuple[_Level, Scalar]) -> Scalar:
-        return args[0].value(x) - args[1]
-
-    ends = jax.vmap(lambda start: _root(excess, start, (level, energy)))(starts)
-    ends = nan_unless(exists, ends)
+    excess = lambda args, x: args[0].value(x) - args[1]
+    ends = nan_unless(exists, solve_near(excess, (level, energy), starts))
     return ends[0], ends[1]
 
 
@@ -242,7 +224,7 @@ class _Cycle(eqx.Module):
 def _cycle(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> _Cycle:
     # Fewer nodes in float32, where E − V next to the turning points is lost in rounding.
     n = 128 if jnp.finfo(energy.dtype).bits == 64 else 40
-    theta = jnp.asarray((np.arange(n) + 0.5) * np.pi / n, energy.dtype)
+    theta = jnp.asarray(midpoints(n), energy.dtype)
     half = (upper - lower) / 2
     x = (upper + lower) / 2 - half * jnp.cos(theta)
     ends = (half * jnp.sin(theta)) ** 2
@@ -269,8 +251,9 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
 
     bottom = level.value(well)
 
-    def excess(half: Scalar, level: _Level, well: Scalar, energy: Scalar) -> Scalar:
+    def excess(args: tuple[_Level, Scalar, Scalar], half: Scalar) -> Scalar:
         """half − ½D at the middle energy of the half cycle; grows with `half`."""
+        level, well, energy = args
         return half - _loss(level, well, energy - half / 2) / 2
 
     def half_cycle(energy: Scalar, _: None) -> tuple[Scalar, Scalar]:
@@ -279,22 +262,11 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
         frozen = jax.lax.stop_gradient(args)
         most = jax.lax.stop_gradient(energy - bottom)
 
-        def bisect(_: Any, bracket: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
-            low, high, value_low, value_high = bracket
-            middle = (low + high) / 2
-            value = excess(middle, *frozen)
-            above = value > 0
-            raised = middle, high, value, value_high
-            lowered = low, middle, value_low, value
-            return tuple(jnp.where(above, a, b) for a, b in zip(lowered, raised, strict=True))
-
-        zero = jnp.zeros_like(most)
         steps = 22 if jnp.finfo(most.dtype).bits == 64 else 10
-        low, high, value_low, value_high = jax.lax.fori_loop(0, steps, bisect, (zero, most, zero, zero))
-        slope = (value_high - value_low) / (high - low)
-        # One Newton step finishes the root and carries its derivative (implicit function theorem).
-        half = low - excess(low, *args) / slope
-        found = (half > 0) & (half < most) & (value_low < 0) & (value_high > 0)
+        low, high = bisect(lambda half: ~(excess(frozen, half) > 0), jnp.zeros_like(most), most, steps)
+        # One Newton step finishes the root and carries its derivative.
+        half = implicit(excess, args, (low + high) / 2, steps=1)
+        found = (half > 0) & (half < most) & (low > 0) & (high < most)
         after = nan_unless(jax.lax.stop_gradient(found), energy - half)
         return after, after
 
@@ -377,7 +349,7 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
     level = _Level(model, current)
     well = _well(level, jnp.asarray(jnp.inf, current.dtype))
 
-    def net_loss(x: Scalar, args: tuple[_Level, Scalar]) -> Scalar:
+    def net_loss(args: tuple[_Level, Scalar], x: Scalar) -> Scalar:
         level, well = args
         return _loss(level, well, level.value(x))
 
@@ -386,7 +358,7 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
     def zoom(_: Any, bracket: tuple[Scalar, Scalar, Any]) -> tuple[Scalar, Scalar, Any]:
         """The first of 32 parts of the bracket in which pumping turns into losing."""
         amplitudes = jnp.exp(jnp.linspace(jnp.log(bracket[0]), jnp.log(bracket[1]), 33))
-        losses = jax.vmap(lambda amplitude: net_loss(frozen[1] + amplitude, frozen))(amplitudes)
+        losses = jax.vmap(lambda amplitude: net_loss(frozen, frozen[1] + amplitude))(amplitudes)
         turns = (losses[:-1] < 0) & (losses[1:] >= 0)
         index = jnp.argmax(turns)
         return amplitudes[index], amplitudes[index + 1], bracket[2] & jnp.any(turns)
@@ -394,5 +366,5 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
     # Amplitudes x₊ − x_well from 1e-3 (invisible) to a factor 3000 in rate.
     widest = (jnp.asarray(1e-3, current.dtype), jnp.asarray(8.0, current.dtype), jnp.array(True))
     lower, upper, exists = jax.lax.fori_loop(0, 2, zoom, widest)
-    x = _root(net_loss, jnp.where(exists, well + (lower + upper) / 2, well + 1), (level, well))
+    x = solve_near(net_loss, (level, well), jnp.where(exists, well + (lower + upper) / 2, well + 1))
     return _orbit_at(level, well, nan_unless(exists, level.value(x)))

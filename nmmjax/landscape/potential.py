@@ -24,6 +24,7 @@ from .._types import ComplexValues, Values, is_concrete
 from ..models.base import State, takes_model
 from ..models.network import Network
 from ..models.stimulus import Constant
+from ..numerics.roots import with_slope
 from .symmetry import Symmetry, symmetry_of
 
 
@@ -91,7 +92,7 @@ def force(network: Network, x: Values) -> Values:
 def hessian(network: Network, x: Values, scaling: Values | None = None) -> Values:
     """−d_i ∂f_i/∂R_j, the Hessian of Ψ in R."""
     R = jnp.exp(x)
-    own = jax.jvp(network.nodes().force_at_rate, (R,), (jnp.ones_like(R),))[1]
+    own = with_slope(network.nodes().force_at_rate, R)[1]
     coupling = network.matrix() - jnp.diag(network.nodes().J)
     H = -jnp.diag(own) - coupling
     return H if scaling is None else H * jnp.broadcast_to(scaling[:, None], H.shape)

@@ -18,6 +18,7 @@ from .._types import Values
 from ..equilibria.brackets import cusp_rate, fixed_rates
 from ..models.mpr import MPR
 from ..models.network import Network
+from ..numerics.quadrature import even_points
 from .descent import in_pieces
 
 _SHRINKS = 30
@@ -130,12 +131,8 @@ def relaxed(network: Network, starts: np.ndarray, low: np.ndarray, high: np.ndar
 
 
 def spread(low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:
-    """`count` points spread evenly over the box, (count, n): the additive sequence of the plastic numbers (Roberts 2018)."""
-    size, ratio = low.size, 2.0
-    for _ in range(64):  # the root of x^(n + 1) = x + 1
-        ratio = (1 + ratio) ** (1 / (size + 1))
-    steps = ratio ** -np.arange(1.0, size + 1)
-    return low + (high - low) * ((0.5 + np.arange(1, count + 1)[:, None] * steps) % 1)
+    """`count` points spread evenly over the box, (count, n)."""
+    return low + (high - low) * even_points(count + 1, low.size)[1:]  # the first is the centre
 
 
 def flipped(x: np.ndarray, roots: np.ndarray, cusp: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from .._checks import as_float
 from .._types import Mask, Values
+from ..numerics.roots import newton, ratio
 
 PROMINENCE = 1e-3
 _NEWTON_STEPS = 3
@@ -111,10 +112,13 @@ def _extremum(before: Any, now: Course, h: Values | float) -> tuple[Values, Valu
     d, e, f = now.value - before.value - a1 - a2, h * now.slope - a1 - 2 * a2, h**2 * now.bend - 2 * a2
     a3, a4, a5 = 10 * d - 4 * e + f / 2, 7 * e - 15 * d - f, 6 * d - 3 * e + f / 2
     fall = before.slope - now.slope
-    s = jnp.clip(before.slope / jnp.where(fall == 0, jnp.ones_like(fall), fall), 0, 1)
-    for _ in range(_NEWTON_STEPS):
+
+    def move(s: Values) -> Values:
         slope = a1 + s * (2 * a2 + s * (3 * a3 + s * (4 * a4 + s * 5 * a5)))
         bend = 2 * a2 + s * (6 * a3 + s * (12 * a4 + s * 20 * a5))
-        s = jnp.clip(s - slope / jnp.where(bend == 0, jnp.ones_like(bend), bend), 0, 1)
+        return ratio(slope, bend)
+
+    start = jnp.clip(ratio(before.slope, fall), 0, 1)
+    s = newton(move, start, _NEWTON_STEPS, keep=lambda new, _: jnp.clip(new, 0, 1), unrolled=True)
     between = before.value + s * (a1 + s * (a2 + s * (a3 + s * (a4 + s * a5))))
     return jnp.where(before.slope * now.slope < 0, between, now.value), (1 - s) * h

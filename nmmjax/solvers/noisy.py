@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import diffrax
 import equinox as eqx
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +25,7 @@ from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.loops import counted
 from .adjoint import adjoint_for
 from .mobius import strang_step
 from .term import PopulationTerm
@@ -242,7 +242,7 @@ def _solve_noisy(
         elif forward:
             y, x = jax.lax.fori_loop(0, now.count, step, (y, x))
         else:
-            y, x = _counted(now.count, step, (y, x))
+            y, x = counted(now.count, step, (y, x), _CHECKPOINTS)
         shown = meter.step(shown, (now.stop - begin) / (end - begin))
         return (y, x, shown), (y, x)
 
@@ -250,13 +250,6 @@ def _solve_noisy(
     meter.close(shown)
     both = lambda first, rest: jnp.concatenate([first[None], rest])
     return jax.tree.map(both, y0, ys), both(x0, xs)
-
-
-def _counted(count: Any, step: Any, state: Any) -> Any:
-    """`count` steps, a number not known beforehand, with derivatives by reverse mode."""
-    body = lambda carry: (carry[0] + 1, step(carry[0], carry[1]))
-    start = (jnp.zeros_like(count), state)
-    return eqxi.while_loop(lambda carry: carry[0] < count, body, start, kind="checkpointed", checkpoints=_CHECKPOINTS)[1]
 
 
 def largest_input(stimulus: AbstractStimulus | None, ts: Values) -> Values:

@@ -18,11 +18,13 @@ from ..mechanics.energy import potential_energy
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity
+from ..numerics.quadrature import gauss_hermite, nodes_between
+from ..numerics.roots import newton_between
 from .density import boltzmann_log_density
-from .panels import density_panels, nodes_between
+from .panels import density_panels
 from .periods import phase_volume
 
-_HERMITE = np.polynomial.hermite_e.hermegauss(40)
+_HERMITE = 40  # nodes in v
 _NEWTON = 12  # steps at most within a panel; bisection where Newton's leaves it
 
 
@@ -140,7 +142,7 @@ class Boltzmann(eqx.Module):
         R = jnp.exp(self.x)
         if _arguments(f) == 1:
             return jnp.sum(self.mass * f(R / self.population.tau))
-        at, weight = (jnp.asarray(each, self.x.dtype)[None] for each in (_HERMITE[0], _HERMITE[1] / np.sqrt(2 * np.pi)))
+        at, weight = (jnp.asarray(each, self.x.dtype)[None] for each in gauss_hermite(_HERMITE))
         mean, deviation = self._voltage(R / self.population.tau)
         v = mean[:, None] + deviation[:, None] * at
         rate = jnp.broadcast_to((R / self.population.tau)[:, None], v.shape)
@@ -314,15 +316,8 @@ def _quantile(law: Boltzmann, p: Values) -> Values:
     def density(x: Values) -> Values:
         return jnp.maximum(jnp.exp(frozen._log_density(x)), jnp.finfo(x.dtype).tiny)
 
-    def step(_: Any, state: tuple[Values, Values, Values]) -> tuple[Values, Values, Values]:
-        low, high, x = state
-        above = excess(frozen, x, share)
-        low, high = jnp.where(above < 0, x, low), jnp.where(above < 0, high, x)
-        new = x - above / density(x)
-        return low, high, jnp.where((new >= low) & (new <= high), new, (low + high) / 2)
-
-    _, _, x = jax.lax.fori_loop(0, _NEWTON, step, (start, stop, (start + stop) / 2))
-    x = jax.lax.stop_gradient(x)
+    both = lambda x: (excess(frozen, x, share), density(x))
+    x = jax.lax.stop_gradient(newton_between(both, start, stop, (start + stop) / 2, _NEWTON))
     x = x - (excess(law, x, p) - excess(frozen, x, share)) / density(x)
     return jnp.exp(x) / law.population.tau
 

@@ -16,11 +16,11 @@ from .._types import Scalar, Values
 from ..mechanics.energy import potential_energy
 from ..models.base import State
 from ..models.mpr import MPR
+from ..numerics.quadrature import nodes_between
 
 _COARSE = np.linspace(np.log(1e-5), np.log(1e4), 1024)
 _DEPTH = 60.0  # densities below e^−60 of the highest are left out
 _PANELS = 192
-_NODES = np.polynomial.legendre.leggauss(8)
 
 
 def boltzmann_log_density(model: MPR, x: Values, D: Any, current: Any = 0.0) -> Values:
@@ -41,7 +41,7 @@ def boltzmann_support(model: MPR, D: Any, current: Any = 0.0) -> tuple[Scalar, S
 def boltzmann_probabilities(model: MPR, edges: Values, D: Any, current: Any = 0.0) -> Values:
     """Probabilities (k,) that the rate lies between successive `edges` (k + 1,), which may begin with 0 and end with ∞.
 
-    Gauss and Legendre's rule between all edges and the ends of panels that divide what carries the density: relative errors
+    The Gauss–Legendre rule between all edges and the ends of panels that divide what carries the density: relative errors
     below 1e-12, also where a bin is wide and the density narrow.
     """
     dtype = model.eta.dtype
@@ -50,11 +50,10 @@ def boltzmann_probabilities(model: MPR, edges: Values, D: Any, current: Any = 0.
     x = jnp.log(model.tau) + jnp.log(jnp.where(finite, edges, 1))
     x = jnp.where(finite, jnp.clip(x, low, high), jnp.where(edges > 0, high, low))
     points = jnp.sort(jnp.concatenate([x, low + (high - low) * jnp.asarray(np.linspace(0, 1, _PANELS + 1), dtype)]))
-    half, middle = jnp.diff(points) / 2, (points[1:] + points[:-1]) / 2
-    nodes, weights = (jnp.asarray(each, dtype) for each in _NODES)
-    at = middle[:, None] + half[:, None] * nodes[None]
+    middle = (points[1:] + points[:-1]) / 2
+    at, weights = nodes_between(points[:-1], points[1:])
     values = boltzmann_log_density(model, at, D, current)
-    mass = half * jnp.sum(weights[None] * jnp.exp(values - jax.lax.stop_gradient(jnp.max(values))), axis=1)
+    mass = jnp.sum(weights * jnp.exp(values - jax.lax.stop_gradient(jnp.max(values))), axis=1)
     bins = jnp.searchsorted(jax.lax.stop_gradient(x), jax.lax.stop_gradient(middle), side="right") - 1
     inside = (bins >= 0) & (bins < edges.size - 1)
     kept = jnp.zeros(edges.size - 1, dtype).at[jnp.clip(bins, 0, edges.size - 2)].add(jnp.where(inside, mass, 0))

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..numerics.quadrature import panels
+
 MIXTURE = np.array([[0, 0, 1, 0], [1, 1, 0, 0], [-1, 1, -2, 0], [-18, 9, -24, 1]], float)  # A; s less constants
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _PANELS = 240
 _DEPTH = 45.0
 _STEPS = 80
@@ -73,13 +74,12 @@ class _Quadrature:
         theta = MIXTURE.T @ psi
         if theta[1] >= 0 or theta[3] > 0 or (ends := self.panels(psi)) is None:
             return None
-        half = np.diff(ends) / 2
-        u = (ends[1:] + ends[:-1])[:, None] / 2 + half[:, None] * _NODES
+        u, weights = panels(ends)
         x = self.width * np.sinh(u)
         features = statistics(x)
         values = features @ psi - x / 2
         highest = values.max()
-        mass = half[:, None] * _WEIGHTS * self.width * np.cosh(u) * np.exp(values - highest)
+        mass = weights * self.width * np.cosh(u) * np.exp(values - highest)
         total = mass.sum()
         mass = mass / total
         flat, weight = features.reshape(-1, 4), mass.ravel()

@@ -15,6 +15,7 @@ from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise
+from ..numerics.linear import scaled_inverse
 from .correlation import long_run_covariance
 from .exponential_family import MIXTURE, FittedFamily, maximize, statistics
 from .ridge import along_temperature, intervals
@@ -260,8 +261,8 @@ def _derivative(theta: Any, gauge: str, k: int) -> Any:
 
 def _sandwich(F: Any, C: Any, free: Any) -> Any:
     """F⁻¹ C F⁻¹ among the free, by scaling to unit diagonal."""
-    scale = np.where(free, 1 / np.sqrt(np.diag(F)), 0.0)
-    inverse = scale[:, None] * np.linalg.pinv(F * scale[:, None] * scale, rcond=1e-13, hermitian=True) * scale
+    inverse = np.zeros_like(F)
+    inverse[np.ix_(free, free)] = scaled_inverse(F[np.ix_(free, free)], 1e-13)
     return inverse @ C @ inverse
 
 

@@ -1,13 +1,13 @@
 """Kramers' formulas for the escape of one population over its pass, in units of t/τ."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
 from ..models.mpr import MPR
+from ..numerics.quadrature import midpoints
+from ..numerics.roots import solve_between
 
 
 def kramers_rate(model: MPR, q_start: Scalar, q_pass: Scalar, T: Scalar) -> Scalar:
@@ -23,7 +23,7 @@ def kramers_rate(model: MPR, q_start: Scalar, q_pass: Scalar, T: Scalar) -> Scal
 def loss_at_pass(model: MPR, q_start: Scalar, q_pass: Scalar) -> Scalar:
     """∮ Γ q̇ dq at the energy of the pass, over the well of `q_start`: what one round trip costs."""
     turn = turning_point(model, q_start, q_pass)
-    theta = jnp.asarray((np.arange(256) + 0.5) * np.pi / 256, turn.dtype)
+    theta = jnp.asarray(midpoints(256), turn.dtype)
     center, half = (turn + q_pass) / 2, (turn - q_pass) / 2
     q = center - half * jnp.cos(theta)
     speed = jnp.sqrt(2 * jnp.maximum(model.potential(q_pass) - model.potential(q), 0))
@@ -32,22 +32,10 @@ def loss_at_pass(model: MPR, q_start: Scalar, q_pass: Scalar) -> Scalar:
 
 def turning_point(model: MPR, q_start: Scalar, q_pass: Scalar) -> Scalar:
     """q beyond the minimum at which U is as high as at the pass; differentiable."""
-    level, outward = jax.lax.stop_gradient((model.potential(q_pass), q_start - q_pass))
-    frozen = jax.lax.stop_gradient(model)
-    bottom = jax.lax.stop_gradient(q_start)
     # In ln q from the minimum to far away, U grows on the way.
-    near, far = jnp.log(bottom), jnp.log(bottom) + jnp.sign(outward) * float(np.log(1e4))
-
-    def halve(_: Any, ends: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
-        middle = (ends[0] + ends[1]) / 2
-        below = frozen.potential(jnp.exp(middle)) < level
-        return jnp.where(below, middle, ends[0]), jnp.where(below, ends[1], middle)
-
-    near, far = jax.lax.fori_loop(0, 60, halve, (near, far))
-    q = jnp.exp((near + far) / 2)
-    for _ in range(2):  # Newton's steps carry the derivatives
-        q = q - (model.potential(q) - model.potential(q_pass)) / jax.grad(model.potential)(q)
-    return q
+    bottom, outward = jax.lax.stop_gradient((jnp.log(q_start), jnp.sign(q_start - q_pass)))
+    excess = lambda args, x: args[0].potential(jnp.exp(x)) - args[0].potential(args[1])
+    return jnp.exp(solve_between(excess, (model, q_pass), bottom, bottom + outward * float(np.log(1e4))))
 
 
 def depopulation(loss: Values) -> Values:
@@ -55,7 +43,7 @@ def depopulation(loss: Values) -> Values:
 
     δ is the loss of one round trip at the pass over T. Source: Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986).
     """
-    theta = jnp.asarray((np.arange(400) + 0.5) * np.pi / 400 - np.pi / 2, loss.dtype)  # λ = ½ tan θ
+    theta = jnp.asarray(midpoints(400) - np.pi / 2, loss.dtype)  # λ = ½ tan θ
     exponent = jnp.multiply.outer(loss, 1 / (4 * jnp.cos(theta) ** 2))
     return jnp.exp(jnp.mean(jnp.log(-jnp.expm1(-jnp.maximum(exponent, 1e-30))), axis=-1))
 

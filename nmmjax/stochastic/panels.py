@@ -4,8 +4,6 @@ With −x/2 − V(J)/T = −V(J − T/2)/T, the modes in x are the fixed points 
 falls, on both sides, to the point between two modes or to nothing: four sides, each cut where it is e^−60 of its mode.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -14,6 +12,7 @@ import numpy as np
 from .._types import Scalar, Values
 from ..equilibria.brackets import fixed_rates
 from ..models.mpr import MPR
+from ..numerics.roots import bisect
 from .density import boltzmann_log_density
 
 _DEPTH = 60.0
@@ -21,7 +20,6 @@ _REACH = 64.0  # in x, beyond which no side is followed
 _PANELS = 48  # on each side
 _HALVINGS = 64
 _FRACTIONS = np.linspace(0, 1, _PANELS + 1)
-NODES, WEIGHTS = np.polynomial.legendre.leggauss(8)
 
 
 def density_panels(model: MPR, D: Scalar) -> tuple[Values, Values]:
@@ -50,20 +48,5 @@ def _extent(model: MPR, D: Scalar, modes: Values, far: Values) -> Values:
     """The share of the way from a mode to `far` on which the density is more than e^−60 of its mode's, by bisection."""
     level = boltzmann_log_density(model, modes, D) - _DEPTH
     inside = lambda share: boltzmann_log_density(model, modes + share * (far - modes), D) > level
-
-    def halve(_: Any, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
-        middle = (bounds[0] + bounds[1]) / 2
-        within = inside(middle)
-        return jnp.where(within, middle, bounds[0]), jnp.where(within, bounds[1], middle)
-
-    zero, one = jnp.zeros_like(modes), jnp.ones_like(modes)
-    found = jax.lax.fori_loop(0, _HALVINGS, halve, (zero, one))[0]
-    return jnp.where(inside(one), one, found)
-
-
-def nodes_between(starts: Values, stops: Values) -> tuple[Values, Values]:
-    """Gauss and Legendre's nodes and weights between bounds of any shape, with an axis (8,) behind."""
-    half = (stops - starts)[..., None] / 2
-    ones = (1,) * starts.ndim
-    nodes, weights = (jnp.asarray(each, starts.dtype).reshape(*ones, -1) for each in (NODES, WEIGHTS))
-    return starts[..., None] + half * (1 + nodes), half * weights
+    one = jnp.ones_like(modes)
+    return jnp.where(inside(one), one, bisect(inside, jnp.zeros_like(modes), one, _HALVINGS)[0])

@@ -4,16 +4,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
-from ..equilibria.brackets import fixed_rates, solve_between
+from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
 from ..models.base import State
 from ..models.mpr import MPR
-from .panels import NODES, WEIGHTS
+from ..numerics.quadrature import panels
+from ..numerics.roots import solve_between
 
 _REACH = 64.0
 _ENDS = np.concatenate([np.linspace(0, 6, 25), np.linspace(8, 72, 33)])
-_DEPTHS = (_ENDS[:-1, None] + np.diff(_ENDS)[:, None] * (1 + NODES) / 2).ravel()
-_DEPTH_WEIGHTS = (np.diff(_ENDS)[:, None] * WEIGHTS / 2).ravel()
 
 
 def phase_volume(model: MPR, energy: Scalar) -> Scalar:
@@ -40,13 +39,13 @@ def phase_volume(model: MPR, energy: Scalar) -> Scalar:
     # Where a side isn't reached, any numbers that have derivatives do.
     span = jnp.where(reached, minima - ends, 1)[:, None]
     ends = jnp.where(reached, ends, minima)[:, None]
-    share = jnp.exp(-jnp.asarray(_DEPTHS, x.dtype))[None]
+    depths, weights = (jnp.asarray(each.reshape(1, -1), x.dtype) for each in panels(_ENDS))
+    share = jnp.exp(-depths)
     above = _rise(model, ends, span * share) + spare[:, None]
     good = reached[:, None] & (above > 0)
     R = jnp.exp(ends + span * share)
     slope = jnp.where(good, 1 / jnp.sqrt(R * jnp.where(good, above, 1)), 0)
-    weights = jnp.asarray(_DEPTH_WEIGHTS, x.dtype)[None] * share
-    return jnp.sum(weights * jnp.abs(span) * slope)
+    return jnp.sum(weights * share * jnp.abs(span) * slope)
 
 
 def _potential(model: MPR, x: Values) -> Values:

@@ -12,8 +12,9 @@ from helpers import rest_slow
 import nmmjax as nmm
 from nmmjax import MPR, RESULTS, ShortTermPlasticity, SpikeFrequencyAdaptation, State, SynapticDepression
 from nmmjax.bursting.collocation import path
-from nmmjax.bursting.moving import Moving, scan_while
+from nmmjax.bursting.moving import Moving
 from nmmjax.bursting.slow_flow import _response, reduced_speed
+from nmmjax.numerics.loops import scan_while
 
 J = 15 * np.sqrt(2.0)
 SETS = {  # model, period, spikes per burst (by simulation at rtol 1e-11)

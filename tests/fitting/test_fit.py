@@ -10,11 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import nmmjax as nmm
-from nmmjax.fitting.descent import Normal, Problem, solve_positive
+from nmmjax.fitting.descent import Normal, Problem
 from nmmjax.fitting.parametrization import parametrize
 from nmmjax.fitting.search import Search, inverse
 from nmmjax.fitting.target import TargetSum
 from nmmjax.fitting.trajectory import SegmentTarget
+from nmmjax.numerics.linear import solve_positive
 
 NAMES = ("eta", "J", "Delta")
 TRUTH = {"eta": -4.6, "J": 14.5, "Delta": 0.7}

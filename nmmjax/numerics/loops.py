@@ -1,0 +1,43 @@
+"""Loops that plain `lax` loops are not: with an end that reverse mode can go through."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+
+from .._types import Mask
+
+
+def counted(count: Any, body: Callable[[Any, Any], Any], carry: Any, checkpoints: int) -> Any:
+    """`body(k, carry)` for k = 0 … `count` − 1, a number not known beforehand, with derivatives by reverse mode.
+
+    Memory for `checkpoints` states; the rest is computed again (online treeverse).
+    """
+    advance = lambda counted: (counted[0] + 1, body(*counted))
+    going = lambda counted: counted[0] < count
+    return eqxi.while_loop(going, advance, (0 * count, carry), kind="checkpointed", checkpoints=checkpoints)[1]
+
+
+def scan_while(
+    going: Callable[[Any], Mask], step: Callable[[Any, None], tuple[Any, Any]], carry: Any, length: int, chunk: int
+) -> tuple[Any, Any]:
+    """`lax.scan` of `length` steps without inputs, those left out (outputs zero) once `going(carry)` holds in no lane.
+
+    Unlike a while loop it can be differentiated backwards. `length` is rounded up to whole chunks.
+    """
+
+    def part(carry: Any, _: None) -> tuple[Any, Any]:
+        _, shapes = jax.eval_shape(lambda carry: jax.lax.scan(step, carry, None, length=chunk), carry)
+        nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
+        run = lambda carry: jax.lax.scan(step, carry, None, length=chunk)
+        return jax.lax.cond(eqxi.unvmap_any(going(carry)), run, lambda carry: (carry, nothing), carry)
+
+    carry, outputs = jax.lax.scan(part, carry, None, length=-(-length // chunk))
+    return carry, jax.tree.map(lambda each: each.reshape((-1, *each.shape[2:])), outputs)
+
+
+def choose(condition: Any, a: Any, b: Any) -> Any:
+    """`a` where the condition holds, else `b`, leaf by leaf."""
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
