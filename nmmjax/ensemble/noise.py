@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from ..models.stimulus import input_at
-from .channels import Problem, just_inside
-from .splitting import Stretch, apply_map, real_map
+from ..solvers.operators import apply_map
+from .channels import Problem
+from .splitting import Stretch, pieces_of
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -75,23 +75,11 @@ class NoisyStretch:
     pairs: bool
 
     def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
-        model, stimulus = problem.model, problem.stimulus
-        tau = model.tau  # pyright: ignore[reportAttributeAccessIssue]
-        riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
-        dt = (stop - start) / steps
-        h = dt / tau
-        middle = input_at(stimulus, (start + stop) / 2)
-        mobius = real_map(riccati.eta + middle, riccati.Delta, h)
+        tau, dt, h, mobius, _, force, _, state = pieces_of(problem, start, stop, steps)
         noise = problem.noise
         assert noise is not None and problem.key is not None
         amplitude = jnp.sqrt(noise * h)
         key = (problem.key[0], problem.key[1])
-
-        def drive(t: Values, x: Values) -> Values:
-            f = model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]
-            if stimulus is None:
-                return f
-            return f + input_at(stimulus, just_inside(t, start, stop)) - middle
 
         def enter(y: Any) -> Any:
             return jnp.pi * tau * y.r, y.v
@@ -105,13 +93,12 @@ class NoisyStretch:
                 both = jax.lax.optimization_barrier(jax.lax.complex(*numbers))
                 numbers = both.real, both.imag
             before, after = (each.astype(x.dtype) for each in numbers)
-            v = v + (h / 2 * drive(t, x) + amplitude * before)
+            v = v + (h / 2 * force(t, x) + amplitude * before)
             x, v = apply_map(mobius, x, v)
-            return x, v + (h / 2 * drive(t + dt, x) + amplitude * after)
+            return x, v + (h / 2 * force(t + dt, x) + amplitude * after)
 
         def leave(i: Values, z: Any) -> Any:
-            x, v = z
-            return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+            return state(*z)
 
         return Stretch(enter, advance, leave)
 

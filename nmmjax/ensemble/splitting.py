@@ -21,7 +21,8 @@ import jax.numpy as jnp
 
 from .._types import Values
 from ..models.stimulus import input_at
-from ..solvers.mobius import force_gradient_step, mobius_flow
+from ..numerics.roots import with_slope
+from ..solvers.operators import RealMap, apply_map, force_gradient_step, real_map
 from ..solvers.term import PopulationTerm
 from .channels import Problem, just_inside
 
@@ -34,48 +35,6 @@ class Stretch(NamedTuple):
     leave: Callable[[Values, Any], Any]
 
 
-class RealMap(NamedTuple):
-    """The Möbius map W ↦ (a W + e)/(W + a), e = η − iΔ, in real numbers; few, since every step loads them."""
-
-    a: tuple[Values, Values]
-    rate: tuple[Values, Values]
-    voltage: tuple[Values, Values]
-    Delta: Values
-
-
-def real_map(eta: Values, Delta: Values, h: Values) -> RealMap:
-    """The exact flow over h of the population without coupling, for `apply_map`."""
-    flow = mobius_flow(eta, Delta, h)
-    (cr, ci), (ar, ai), (sr, si) = flow.c, flow.s1, flow.s2
-    linear, square, constant, _ = flow.rate
-    # Dividing by i s₂ halves the coefficients. Where a half-period is hit exactly, s₂ = 0, and a is only very large.
-    size = sr**2 + si**2
-    least = jnp.asarray(float(jnp.finfo(size.dtype).eps) ** 2, size.dtype)
-    scale = 1 / jnp.where(size < least, least, size)
-    own = cr**2 + ci**2 + ar * sr + ai * si
-    return RealMap(
-        a=(square * scale, -(cr * sr + ci * si) * scale),
-        rate=(linear * scale, constant * scale),
-        voltage=(own * scale, -(ar * cr + ai * ci) * scale),
-        Delta=Delta,
-    )
-
-
-def apply_map(mobius: RealMap, x: Values, y: Values) -> tuple[Values, Values]:
-    """(x, y) = (π R, v) after the map."""
-    a_r, a_i = mobius.a
-    linear, constant = mobius.rate
-    own, push = mobius.voltage
-    m = x * x + y * y
-    under_r, under_i = x + a_r, y + a_i
-    scale = 1 / (under_r * under_r + under_i * under_i)
-    # Forward in time the source is Δ∫|ψ|² ≥ 0; the two bounds only catch rounding, and underflow of R to 0.
-    source = constant + a_r * m - mobius.Delta * y
-    rate = (linear * x + jnp.where(source < 0, jnp.zeros_like(source), source)) * scale
-    smallest = jnp.asarray(2.0**24 * float(jnp.finfo(x.dtype).tiny), x.dtype)
-    return jnp.where(rate < smallest, smallest, rate), (own * y + a_i * m + push - mobius.Delta * x) * scale
-
-
 def offers_splitting(model: Any) -> bool:
     """Whether the model is a Riccati population with linear drive, without gap junctions, conductances and slow terms."""
     if not (hasattr(model, "riccati") and hasattr(model, "drive")) or model.slow_terms:
@@ -84,14 +43,59 @@ def offers_splitting(model: Any) -> bool:
     return riccati.g is None and riccati.k is None
 
 
-def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values) -> tuple[Values, RealMap]:
-    """What the steps of a stretch share: the input of its midpoint, and the exact flow over one step under that input."""
+def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values, parts: int = 1) -> tuple[Values, RealMap]:
+    """What the steps of a stretch share: the input of its midpoint, and the exact flow under that input, over one of the
+    `parts` of a step."""
     model = problem.model
+    tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
     riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
-    h = (stop - start) / steps / model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    h = (stop - start) / steps / tau
     # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
     middle = input_at(problem.stimulus, (start + stop) / 2)
-    return middle, real_map(riccati.eta + middle, riccati.Delta, h)
+    return middle, real_map(riccati.eta + middle, riccati.Delta, h if parts == 1 else h / parts)
+
+
+class Pieces(NamedTuple):
+    """What the splittings of a stretch have in common, in the variables x = π R and v.
+
+    - `tau`: of every node; `dt`, `h`: the step in time and in units of τ; `flow`: the exact flow that steps share
+    - `drive(x)`: the recurrent input; `force(t, x)`: the same with the input beyond that of the flow
+    - `rest(t)`: that input and its slope per t/τ; `state(x, v)`: the state
+    """
+
+    tau: Values
+    dt: Values
+    h: Values
+    flow: RealMap
+    drive: Callable[[Values], Values]
+    force: Callable[[Values, Values], Values]
+    rest: Callable[[Values], tuple[Values, Values]]
+    state: Callable[[Values, Values], Any]
+
+
+def pieces_of(problem: Problem, start: Values, stop: Values, steps: Values, shared: Any = None, parts: int = 1) -> Pieces:
+    """The pieces of `steps` equal steps from `start` to `stop`; `shared` is `splitting_map`, if it is known."""
+    model, stimulus = problem.model, problem.stimulus
+    tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
+    dt = (stop - start) / steps
+    h = dt / tau
+    middle, flow = splitting_map(problem, start, stop, steps, parts) if shared is None else shared
+
+    def drive(x: Values) -> Values:
+        return model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def force(t: Values, x: Values) -> Values:
+        f = drive(x)
+        return f if stimulus is None else f + input_at(stimulus, just_inside(t, start, stop)) - middle
+
+    def rest(t: Values) -> tuple[Values, Values]:
+        value, slope = with_slope(lambda t: input_at(stimulus, t), just_inside(t, start, stop))
+        return value - middle, slope * tau
+
+    def state(x: Values, v: Values) -> Any:
+        return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+
+    return Pieces(tau, dt, h, flow, drive, force, rest, state)
 
 
 def splitting_stretch(
@@ -99,26 +103,16 @@ def splitting_stretch(
 ) -> Stretch:
     """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal); `shared` is
     `splitting_map`, where it is known."""
-    model, stimulus = problem.model, problem.stimulus
-    tau = model.tau  # pyright: ignore[reportAttributeAccessIssue]
-    riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
-    zero = jnp.zeros_like(tau)
-    _, J = jax.jvp(model.drive, (zero,), (zero + 1,))  # pyright: ignore[reportAttributeAccessIssue]
-    dt = (stop - start) / steps
-    h = dt / tau
-    middle, mobius = splitting_map(problem, start, stop, steps) if shared is None else shared
+    model: Any = problem.model
+    riccati, zero = model.riccati(), jnp.zeros_like(model.tau)
+    _, J = jax.jvp(model.drive, (zero,), (zero + 1,))
+    tau, dt, h, flow, _, _, rest, state = pieces_of(problem, start, stop, steps, shared)
     k = J / jnp.pi
     linear, gradient = h * k, h**3 / 12 * k**2
 
-    def rest(t: Values) -> tuple[Values, Values]:
-        """What the input has beyond `middle`, and its slope per t/tau, taken within the stretch."""
-        inside = just_inside(t, start, stop)
-        value, slope = jax.jvp(lambda t: input_at(stimulus, t), (inside,), (jnp.ones_like(inside),))
-        return value - middle, slope * tau
-
     def kick(t: Values, x: Values, y: Values, share: float) -> Values:
         y = y + share * x * (linear + gradient * x)
-        if stimulus is None:
+        if problem.stimulus is None:
             return y
         c, _ = rest(t)
         # h f + (h³/24)(4 R f J − 2 f²) at f = J R + c
@@ -126,7 +120,7 @@ def splitting_stretch(
 
     def process(t: Values, x: Values, y: Values, sign: int) -> tuple[Values, Values]:
         s = sign * h**2 / 12
-        c, slope = (zero, zero) if stimulus is None else rest(t)
+        c, slope = (zero, zero) if problem.stimulus is None else rest(t)
         x = x * (1 - c * s) / (1 + c * s + 2 * k * s * x)
         return x, (y * (1 - c * s) + s * (k * riccati.Delta + slope)) / (1 + c * s)
 
@@ -136,13 +130,12 @@ def splitting_stretch(
 
     def advance(i: Values, z: Any) -> Any:
         x, v = z
-        return apply_map(mobius, x, kick(start + i * dt, x, v, 1.0))
+        return apply_map(flow, x, kick(start + i * dt, x, v, 1.0))
 
     def leave(i: Values, z: Any) -> Any:
         t = start + i * dt
         x, v = z
-        x, v = process(t, x, kick(t, x, v, 0.5), -1)
-        return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+        return state(*process(t, x, kick(t, x, v, 0.5), -1))
 
     return Stretch(enter, advance, leave)
 

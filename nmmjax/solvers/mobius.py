@@ -27,135 +27,13 @@ import numpy as np
 from .._checks import require
 from .._types import Values
 from ..models.base import State
-from ..models.stimulus import input_at
+from .operators import force_gradient_step, multi_product_weights, step_functions, strang_step
 from .term import PopulationTerm
-
-# Below |σh|² of this, series; above, closed forms. Nine terms reach float64 rounding there.
-_SERIES = 0.25
-
-
-class Flow(eqx.Module):
-    """The Möbius map W ↦ (c W − i s₁)/(c + i s₂ W) of the coupling-free population over one step, as real numbers.
-
-    All entries are scaled by exp(−Re σh), so that they neither overflow nor lose the map's determinant.
-    """
-
-    c: tuple[Values, Values]
-    s1: tuple[Values, Values]
-    s2: tuple[Values, Values]
-    rate: tuple[Values, Values, Values, Values]
-
-    def __call__(self, R: Values, v: Values) -> tuple[Values, Values]:
-        """(R, v) after the step; R > 0 wherever it was, without subtraction of large numbers at Δ = 0."""
-        (cr, ci), (ar, ai), (sr, si) = self.c, self.s1, self.s2
-        linear, square, constant, cross = self.rate
-        x = jnp.pi * R
-        over_r, over_i = cr * x - ci * v + ai, cr * v + ci * x - ar
-        under_r, under_i = cr - sr * v - si * x, ci + sr * x - si * v
-        scale = 1 / (under_r**2 + under_i**2)
-        # Forward in time the last three terms are Δ∫|ψ|² ≥ 0; the bounds only catch rounding, and underflow of R to 0.
-        forward = constant >= 0
-        source = square * (x**2 + v**2) + constant - cross * v
-        source = jnp.where(forward & (source < 0), 0, source)  # not `maximum`, which halves the gradient at Δ = 0
-        smallest = 2.0**24 * float(jnp.finfo(x.dtype).tiny)
-        R_next = (linear * x + source) * scale / jnp.pi
-        return jnp.where(forward & (R_next < smallest), smallest, R_next), (over_i * under_r - over_r * under_i) * scale
-
-
-def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
-    """The exact flow of Ẇ = Δ + i(η − W²) over h; smooth in all arguments, also where σ = √(iΔ − η) vanishes."""
-    z2 = jax.lax.complex(-eta * h**2, Delta * h**2)
-    small = z2.real**2 + z2.imag**2 < _SERIES**2
-    zero, one = jnp.zeros_like(z2), jnp.ones_like(z2)
-
-    # Closed form, times exp(−a) where z = σh = a + ib, a ≥ 0.
-    root = jnp.sqrt(jnp.where(small, one, z2))
-    a, b = root.real, root.imag
-    decay = jnp.exp(-2 * a)
-    even, odd = (1 + decay) / 2, -jnp.expm1(-2 * a) / 2
-    cosh = jax.lax.complex(even * jnp.cos(b), odd * jnp.sin(b))
-    sinhc = jax.lax.complex(odd * jnp.cos(b), even * jnp.sin(b)) / root
-
-    # Series of the entire functions cosh √x and sinh(√x)/√x.
-    x = jnp.where(small, z2, zero)
-    cosh_series, sinhc_series = one, one
-    for n in range(9, 0, -1):
-        cosh_series = 1 + x * cosh_series / ((2 * n - 1) * (2 * n))
-        sinhc_series = 1 + x * sinhc_series / ((2 * n) * (2 * n + 1))
-
-    c = jnp.where(small, cosh_series, cosh)
-    s2 = jnp.where(small, sinhc_series, sinhc)
-    determinant = jnp.where(small, jnp.ones_like(decay), decay)
-    cr, ci, sr, si = c.real, c.imag, h * s2.real, h * s2.imag
-    ar, ai = -eta * sr - Delta * si, Delta * sr - eta * si  # s₁ = σ² s₂
-    # Re W after the step = (linear π R + square |W|² + constant − cross v)/|c + i s₂ W|²: written so that nothing cancels.
-    linear = determinant + 2 * (ci**2 + eta * si**2 - Delta * sr * si)
-    square = ci * sr - cr * si
-    constant = ai * cr - ar * ci
-    cross = Delta * (sr**2 + si**2)
-    return Flow((cr, ci), (ar, ai), (sr, si), (linear, square, constant, cross))
-
-
-def _step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
-    model = term.model
-    offers = hasattr(model, "riccati") and hasattr(model, "drive") and not model.slow_terms  # pyright: ignore[reportAttributeAccessIssue]
-    rule = "be an `MPR` or a `Network` without slow terms for a Möbius solver; use `diffrax.Tsit5()`"
-    require("model", type(model).__name__, rule, offers)
-    return model.riccati(), model.drive, term.stimulus  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
-    """One order-4 step of physical length `h`; populations without gap junctions and conductances."""
-    riccati, drive, stimulus = _step_functions(term)
-    tau = term.model.tau  # pyright: ignore[reportAttributeAccessIssue]
-    step = h / tau
-    middle = input_at(stimulus, t + h / 2)
-    half = mobius_flow(riccati.eta + middle, riccati.Delta, step / 2)
-    v = v + step / 6 * (drive(R) + (input_at(stimulus, t) - middle))
-    R, v = half(R, v)
-    f = drive(R)
-    _, slope = jax.jvp(drive, (R,), (R * f * step**2,))  # nodes of a network may differ in τ, so in their steps
-    v = v + 2 * step / 3 * f + step / 36 * (2 * slope - (step * f) ** 2)
-    R, v = half(R, v)
-    return R, v + step / 6 * (drive(R) + (input_at(stimulus, t + h) - middle))
-
-
-def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
-    """One order-2, time-symmetric step of physical length `h`; every term of the MPR model."""
-    riccati, drive, stimulus = _step_functions(term)
-    tau = term.model.tau  # pyright: ignore[reportAttributeAccessIssue]
-    step = h / tau
-    middle = input_at(stimulus, t + h / 2)
-    g = riccati.g
-    eta = riccati.eta + middle
-    shift = jnp.zeros_like(eta) if g is None else g / 2
-    flow = mobius_flow(eta + shift**2, riccati.Delta, step)
-
-    def kick(R: Values, v: Values, current: Values) -> tuple[Values, Values]:
-        f = drive(R) + (current - middle)
-        if g is None:
-            return R, v + step / 2 * f
-        growth = g * step / 2
-        tiny = jnp.abs(growth) < 1e-8
-        factor = jnp.where(tiny, 1 + growth / 2, jnp.expm1(growth) / jnp.where(tiny, jnp.ones_like(growth), growth))
-        u = v - shift
-        return R, shift + u * jnp.exp(growth) + step / 2 * factor * f
-
-    def contract(R: Values, v: Values) -> tuple[Values, Values]:
-        if riccati.k is None:
-            return R, v
-        factor = 1 / (1 + riccati.k * R * step / 2)
-        return R * factor, riccati.E_s + (v - riccati.E_s) * factor
-
-    R, v = contract(*kick(R, v, input_at(stimulus, t)))
-    R, u = flow(R, v - shift)
-    R, v = contract(R, u + shift)
-    return kick(R, v, input_at(stimulus, t + h))
 
 
 def _base(term: PopulationTerm, order: int) -> tuple[Any, int]:
     """The time-symmetric map to build on, and its order: force-gradient where the model allows it and it is wanted."""
-    riccati, _, _ = _step_functions(term)
+    riccati, _, _ = step_functions(term)
     plain = riccati.g is None and riccati.k is None
     return (force_gradient_step, 4) if plain and order >= 4 else (strang_step, 2)
 
@@ -187,13 +65,6 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
         return jnp.exp(weights @ jnp.log(R_all[ends])), weights @ v_all[ends]
 
     return combine(0), combine(1)
-
-
-def multi_product_weights(counts: tuple[int, ...], base_order: int) -> tuple[float, ...]:
-    """Weights a with Σ a = 1 and Σ a n^(−p) = 0 for p = base_order, base_order + 2, … over the substep numbers n."""
-    powers = [0.0] + [-(base_order + 2.0 * k) for k in range(len(counts) - 1)]
-    matrix = np.array([[float(n) ** p for n in counts] for p in powers])
-    return tuple(np.linalg.solve(matrix, np.eye(len(counts))[0]).tolist())
 
 
 def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Values]:

@@ -27,7 +27,7 @@ from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.loops import counted
 from .adjoint import adjoint_for
-from .mobius import strang_step
+from .operators import strang_step
 from .term import PopulationTerm
 
 _STEPS_PER_SPIKE = 125

@@ -21,7 +21,7 @@ from nmmjax import (
     hamiltonian,
     simulate,
 )
-from nmmjax.solvers.mobius import mobius_flow
+from nmmjax.solvers.operators import mobius_flow
 
 SOLVERS = {
     "splitting-2": MobiusSplitting(2),
