@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
+from ..equilibria.stability import eigenvalues as sorted_eigenvalues
 from ..numerics.arclength import bordered, locate
 from .branch import LABELS, SpecialPoints, where_chosen
 from .special import KINDS, crossing_tangent, lyapunov_coefficient, solve_special
@@ -28,8 +29,7 @@ def eigenvalues_at(system: System, x: Values) -> ComplexValues:
     """Of the Jacobian at x, by decreasing real part; NaN where x is."""
 
     def compute() -> ComplexValues:
-        found = jnp.linalg.eigvals(system.jacobian(x[:-1], x[-1:]))
-        return found[jnp.argsort(-jnp.real(found))]
+        return sorted_eigenvalues(system.jacobian(x[:-1], x[-1:]))
 
     nan = jnp.full((x.size - 1,), jnp.nan, x.dtype)
     return jax.lax.cond(jnp.all(jnp.isfinite(x)), compute, lambda: jax.lax.complex(nan, nan))

@@ -13,7 +13,8 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Values, is_concrete
-from ..bursting.frozen import find_equilibria
+from ..equilibria.newton import fixed_point_near
+from ..equilibria.steady import find_equilibria
 from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..numerics.arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
@@ -22,7 +23,6 @@ from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_
 from .system import System, as_bounds, as_system
 
 _SEED_VALUES = 7  # values of the parameter at which a single population's fixed points are looked for
-_NEWTON_STEPS = 60  # from a start at which nothing comes to rest
 
 
 class FixedPoints(AbstractCurve):
@@ -125,7 +125,7 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
         guesses = guesses.reshape(-1, guesses.shape[-1])
     else:
         p = system.value()
-        guesses = jnp.append(fixed_point_near(system, ravel_pytree(system.like)[0], p[None]), p)[None]
+        guesses = jnp.append(fixed_point_near(lambda u: system(u, p[None]), ravel_pytree(system.like)[0]), p)[None]
 
     def settle(guess: Values) -> Values:
         fixed = jnp.zeros_like(guess).at[-1].set(1.0)
@@ -140,52 +140,6 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
 def _rest_states(model: MPR) -> Values:
     """All fixed points of one population as flat states, `(5, n)`, NaN where there are fewer."""
     return jax.vmap(lambda y: ravel_pytree(y)[0])(find_equilibria(model).state)
-
-
-def fixed_point_near(system: System, u: Values, p: Values) -> Values:
-    """A fixed point near u: where implicit Euler steps come to rest, else where Newton's method leads, damped or plain."""
-    found = jnp.concatenate([settle_down(system, u, p)[None], newton(system, u, p)])
-    residual = jax.vmap(lambda u: jnp.linalg.norm(system(u, p)))(found)
-    size = jnp.maximum(1, jnp.max(jnp.abs(found), axis=1))
-    at_rest = residual < jnp.finfo(u.dtype).eps ** 0.375 * size  # 1e-6 in double precision; false for NaN
-    return found[jnp.argmax(at_rest)]
-
-
-def newton(system: System, u: Values, p: Values) -> Values:
-    """Newton's method from u, (2, n): damped, each step halved until it lowers |f|, and plain."""
-
-    def one(carry: tuple[Values, Any]) -> tuple[Values, Any]:
-        u, k = carry
-        f = jax.vmap(lambda u: system(u, p))(u)
-        move = jnp.linalg.solve(jax.vmap(lambda u: system.jacobian(u, p))(u), -f[..., None])[..., 0]
-        after = jax.vmap(lambda share: jnp.linalg.norm(system(u[0] + share * move[0], p)))(shares)
-        lower = after < (1 - 1e-4 * shares) * jnp.linalg.norm(f[0])
-        damped = jnp.where(jnp.any(lower), shares[jnp.argmax(lower)], 0)
-        return u + jnp.stack([damped * move[0], move[1]]), k + 1
-
-    shares = 0.5 ** jnp.arange(20, dtype=u.dtype)
-    return jax.lax.while_loop(lambda carry: carry[1] < _NEWTON_STEPS, one, (jnp.stack([u, u]), jnp.zeros((), jnp.int32)))[0]
-
-
-def settle_down(system: System, u: Values, p: Values) -> Values:
-    """A state near a fixed point, by implicit Euler steps from u that grow as the state comes to rest."""
-    identity = jnp.eye(u.size, dtype=u.dtype)
-
-    def step(state: tuple[Values, Values, Any]) -> tuple[Values, Values, Any]:
-        u, h, k = state
-        f = system(u, p)
-        new = u + jnp.linalg.solve(identity / h - system.jacobian(u, p), f)
-        before, after = jnp.linalg.norm(f), jnp.linalg.norm(system(new, p))
-        good = after < 2 * before
-        h = jnp.where(good, h * jnp.clip(before / after, 0.5, 10.0), h / 4)
-        return jnp.where(good, new, u), h, k + 1
-
-    def more(state: tuple[Values, Values, Any]) -> Any:
-        u, _, k = state
-        return (k < 200) & (jnp.linalg.norm(system(u, p)) > 1e-6)
-
-    first = jnp.full((), 0.1, u.dtype) / (1 + jnp.linalg.norm(system.jacobian(u, p)))
-    return jax.lax.while_loop(more, step, (u, first, jnp.zeros((), jnp.int32)))[0]
 
 
 def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> dict[str, Any]:

@@ -17,20 +17,13 @@ from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
+from ..equilibria.stability import planar_eigenvalues
+from ..equilibria.steady import GRID, Equilibria, find_equilibria, where_finite
 from ..models.adaptation import SynapticDepression
 from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..numerics.roots import solve_between, solve_on_grid
-from .frozen import (
-    GRID,
-    Equilibria,
-    Fast,
-    alone,
-    find_equilibria,
-    fold_positions,
-    voltage,
-    where_finite,
-)
+from .frozen import Fast, alone, fold_positions
 
 _CHANGES = 4  # of kind, at most
 KINDS = ("stable node", "stable focus", "saddle", "unstable node", "unstable focus")
@@ -271,10 +264,7 @@ def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
     edges = jax.lax.stop_gradient(_default_span(where_finite(fast.slow, folds), settled) if edges is None else edges)
     x = jax.lax.stop_gradient(_rates_within(fast, edges, points))
     trace, determinant = fast.trace_and_determinant(x)
-    square = trace**2 / 4 - determinant
-    root, zero = jnp.sqrt(jnp.abs(square)), jnp.zeros_like(square)
-    apart, turn = jnp.where(square > 0, root, zero), jnp.where(square > 0, zero, root)
-    kind = jnp.where(trace < 0, 0, 3) + jnp.where(square < 0, 1, 0)
+    kind = jnp.where(trace < 0, 0, 3) + jnp.where(trace**2 / 4 - determinant < 0, 1, 0)
     # A little below the lowest equilibrium, and up to the first peaks after the jump.
     grid_x = jnp.linspace(x[0] - float(np.log(1.5)), x[-1] + float(np.log(3.0)), points)
     grid_slow = jnp.linspace(edges[0], edges[1], points)
@@ -287,8 +277,8 @@ def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
         current=fast.current,
         r=rate(x),
         slow=fast.slow(x),
-        v=voltage(fast.model, fast.state(x, fast.slow(x)), fast.current),
-        eigenvalues=jnp.stack([jax.lax.complex(trace / 2 + sign * apart, sign * turn) for sign in (1, -1)], axis=-1),
+        v=fast.model.voltage_at_rate(jnp.exp(x)),
+        eigenvalues=planar_eigenvalues(*fast.jacobian(x)),
         kind=jnp.where(determinant < 0, 2, kind),
         fold_r=rate(folds),
         fold_slow=slow(folds),

@@ -1,26 +1,60 @@
-"""States at which a population can rest, slow variables included, and their linear stability, by plain arithmetic.
+"""States at which a population rests, slow variables included: where the force on the rate vanishes.
 
-Fits run many lanes at once, in which calls of LAPACK for matrices this small cost most of the time; so characteristic
-polynomials stand in for eigenvalues: det(s − A) and the adjugate of s − A by Faddeev and LeVerrier, stability and Hopf
-points by Routh's table.
+At a rate held at R = τ r, the voltage at which the rate stands still and the settled slow variables follow in closed form;
+what is left is the slope of v, f(R), a function of one variable.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from .._parameter import as_number
-from .._types import Scalar, Values
+from .._types import ComplexValues, Mask, Real, Scalar, Values
 from ..models.base import State
 from ..models.mpr import MPR
 from ..numerics.roots import solve_on_grid
 from .brackets import fixed_rates
+from .stability import jacobian, smooth_eigenvalues
 
-# ln R, R = τ r, at which rest states with slow variables are looked for, and bifurcations.
-GRID = np.linspace(np.log(1e-3), np.log(1e2), 512)
+# ln R, R = τ r, at which equilibria, folds and changes of kind are looked for: R = 1e-6 … 1e6.
+GRID = np.linspace(-np.log(1e6), np.log(1e6), 4097)
+# The same in fits, where every lane passes through it many times.
+COARSE_GRID = np.linspace(np.log(1e-3), np.log(1e2), 512)
+_EQUILIBRIA = 5
+
+
+class Equilibria(eqx.Module):
+    """Equilibria of the whole system, slow variables included, in the order of the rate; NaN where there are fewer.
+
+    `state`: arrays of shape `(5,)`; `eigenvalues`: `(5, d)` for d state variables, by decreasing real part; `stable`:
+    whether all real parts are negative.
+    """
+
+    state: State
+    eigenvalues: ComplexValues
+    stable: Mask
+
+
+@eqx.filter_jit
+def find_equilibria(model: MPR, stimulus: Real = 0.0) -> Equilibria:
+    """All equilibria of a population with its slow variables, by rate, with eigenvalues and stability.
+
+    They are where the slow variables are steady at the rate that the fast equations hold: zeros of f(R; s(R)), bracketed
+    on a grid of ln R with steps of 0.7 %. At most 5. `stimulus` is a constant input.
+    Differentiable, and `jax.vmap` gives those of many populations.
+    """
+    current = jnp.asarray(stimulus, model.eta.dtype)
+    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    found = solve_on_grid(steady_force, tilted, jnp.asarray(GRID, current.dtype), _EQUILIBRIA)
+    exists = jnp.isfinite(found)
+    state = steady_state(tilted, jnp.where(exists, found, jnp.zeros_like(found)))
+    values = jax.vmap(lambda y: smooth_eigenvalues(jacobian(tilted, y)))(state)
+    values = jnp.where(exists[:, None], values, jnp.nan)
+    state = jax.tree.map(lambda each: jnp.where(exists, each, jnp.nan), state)
+    return Equilibria(state, values, jnp.all(jnp.real(values) < 0, axis=1))
 
 
 def steady_state(model: MPR, x: Values) -> State:
@@ -40,7 +74,7 @@ def resting_rates(model: MPR) -> Values:
     if not model.slow_terms:
         R, _ = fixed_rates(model)
         return R[np.array([0, 2])] / model.tau
-    grid = jnp.asarray(GRID, model.eta.dtype)
+    grid = jnp.asarray(COARSE_GRID, model.eta.dtype)
     return jnp.exp(solve_on_grid(steady_force, model, grid, 3, falling=True)) / model.tau
 
 
@@ -51,33 +85,7 @@ def nearest(rates: Values, near: Scalar) -> Any:
     return jnp.argmin(jnp.where(jnp.isnan(known), jnp.inf, distance))
 
 
-def as_near(near: Any) -> Any:
-    """A rate; a very high one where None, so that the highest is closest."""
-    return jnp.asarray(1e30) if near is None else as_number("near", near, "(0, inf)")
-
-
-def jacobian(model: MPR, y: State) -> Values:
-    """∂(dy/dt)/∂y of one population, variables in the order of its state's names."""
-    flat, unravel = ravel_pytree(y)
-    return jax.jacfwd(lambda u: ravel_pytree(model.vector_field(jnp.zeros((), u.dtype), unravel(u)))[0])(flat)
-
-
-def routh_column(c: list[Scalar]) -> list[Scalar]:
-    """The first column of Routh's table: all positive where every root has a negative real part; the last but one vanishes
-    at a Hopf point, where ω² is the last coefficient over the one before it."""
-    zero = jnp.zeros_like(c[0])
-    upper, lower = list(c[0::2]), list(c[1::2])
-    column = [upper[0]]
-    for _ in range(len(c) - 1):
-        column.append(lower[0])
-        width = max(len(upper) - 1, 1)
-        at = lambda row, k: row[k] if k < len(row) else zero
-        pivot = jnp.where(lower[0] == 0, jnp.asarray(jnp.finfo(zero.dtype).tiny, zero.dtype), lower[0])
-        below = [at(upper, k + 1) - upper[0] * at(lower, k + 1) / pivot for k in range(width)]
-        upper, lower = lower, below
-    return column
-
-
-def is_stable(c: list[Scalar]) -> Any:
-    """Whether every root of the polynomial has a negative real part."""
-    return jnp.all(jnp.stack(routh_column(c)) > 0)
+def where_finite(function: Callable[[Values], Values], x: Values) -> Values:
+    """`function(x)`, NaN where x is, without spoiling derivatives elsewhere."""
+    finite = jnp.isfinite(x)
+    return jnp.where(finite, function(jnp.where(finite, x, jnp.zeros_like(x))), jnp.nan)

@@ -23,7 +23,8 @@ from .._parameter import as_number, parameter_table
 from .._types import Scalar, Values
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value
-from ..equilibria.steady import GRID, jacobian, routh_column, steady_force, steady_state
+from ..equilibria.stability import jacobian, routh_column
+from ..equilibria.steady import COARSE_GRID, steady_force, steady_state
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..numerics.linear import characteristic
@@ -171,7 +172,7 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
         good = jnp.isfinite(p) & (jnp.abs(value) <= 1e-4 * jnp.abs(slope) * (jnp.abs(p) + 1e-3))
         return p, test(still, x, p), good & ((p >= lowest) & (p <= highest))
 
-    grid = jnp.asarray(GRID, dtype)
+    grid = jnp.asarray(COARSE_GRID, dtype)
     p, value, good = jax.vmap(on_curve)(grid)
     turns = good[:-1] & good[1:] & ((value[:-1] < 0) != (value[1:] < 0))
     if kind == "HB":

@@ -13,14 +13,14 @@ from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
-from ..equilibria.steady import as_near, nearest
+from ..equilibria.steady import nearest
 from ..landscape.orbits import loss_per_cycle as orbit_loss
 from ..mechanics.energy import potential_energy, total_energy
 from ..models.base import State
 from ..models.mpr import MPR
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..solvers.simulation import jump_times
-from .target import AbstractTarget, deviations, require_population
+from .target import AbstractTarget, as_near, deviations, require_population
 
 _RUN_TOLERANCES = {64: (1e-10, 1e-12), 32: (1e-5, 1e-6)}
 

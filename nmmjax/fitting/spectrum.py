@@ -16,12 +16,13 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..equilibria.steady import as_near, is_stable, jacobian, nearest, resting_rates, steady_state
+from ..equilibria.stability import is_stable, jacobian
+from ..equilibria.steady import nearest, resting_rates, steady_state
 from ..models.mpr import MPR
 from ..numerics.linear import characteristic
 from ..numerics.quadrature import panels
 from ..numerics.roots import solve_between, with_slope
-from .target import AbstractTarget, deviations, require_population
+from .target import AbstractTarget, as_near, deviations, require_population
 
 _PANELS, _ORDER = 8, 48  # of a band
 _SEARCH = 512  # frequencies among which a peak is looked for

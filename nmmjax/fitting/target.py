@@ -224,6 +224,11 @@ def as_target(target: Any) -> AbstractTarget:
     return LossTarget(target)
 
 
+def as_near(near: Any) -> Any:
+    """A rate; a very high one where None, so that the highest is closest."""
+    return jnp.asarray(1e30) if near is None else as_number("near", near, "(0, inf)")
+
+
 def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
     """Standard deviations of wanted values: as given, or, where None, the values' own size."""
     if noise is None:

@@ -10,6 +10,7 @@ from .._parameter import as_number, describe
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..equilibria.points import FixedPoints, kind_codes
+from ..equilibria.stability import planar_eigenvalues, planar_jacobian
 from ..mechanics.energy import damping, potential_energy
 from ..models.base import State
 from ..models.mpr import MPR
@@ -113,7 +114,7 @@ def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
     q = jnp.sqrt(2 / safe)
     curvature = jax.vmap(jax.grad(jax.grad(tilted.potential)))(q)
     loss = damping(model, y)
-    eigenvalues = _eigenvalues(tilted, y)
+    eigenvalues = planar_eigenvalues(*planar_jacobian(tilted, y))
 
     nothing = jnp.full_like(current, jnp.nan)
     height = jnp.stack([energy[1] - energy[0], nothing, energy[1] - energy[2]])
@@ -135,23 +136,6 @@ def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
         vanishing_input=shown(vanishing),
         fold_rate=folds / model.tau,
     )
-
-
-def _eigenvalues(model: MPR, y: State) -> ComplexValues:
-    """Of the Jacobian (a b; c d) at fixed points (3,), shape (3, 2): (a + d)/2 ± √((a − d)²/4 + b c), in which trace² does
-    not cancel against the determinant."""
-
-    def field(r: Values, v: Values) -> tuple[Values, Values]:
-        flow = model.vector_field(jnp.zeros_like(r), State(r=r, v=v))
-        return flow.r, flow.v
-
-    one, zero = jnp.ones_like(y.r), jnp.zeros_like(y.r)
-    a, c = jax.jvp(field, (y.r, y.v), (one, zero))[1]
-    b, d = jax.jvp(field, (y.r, y.v), (zero, one))[1]
-    mean, root = (a + d) / 2, ((a - d) / 2) ** 2 + b * c
-    size = jnp.sqrt(jnp.where(root == 0, 1, jnp.abs(root)))
-    swing, turn = jnp.where(root > 0, size, 0), jnp.where(root < 0, size, 0)
-    return jax.lax.complex(jnp.stack([mean + swing, mean - swing], axis=-1), jnp.stack([turn, -turn], axis=-1))
 
 
 def kinds_of(landscape: PopulationLandscape) -> Values:

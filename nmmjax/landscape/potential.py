@@ -14,16 +14,15 @@ x = ln R, in which no step leaves R > 0.
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import ComplexValues, Values, is_concrete
+from ..equilibria.stability import eigenvalues, jacobian
 from ..models.base import State, takes_model
 from ..models.network import Network
-from ..models.stimulus import Constant
 from ..numerics.roots import with_slope
 from .symmetry import Symmetry, symmetry_of
 
@@ -106,12 +105,4 @@ def state_at(network: Network, x: Values) -> State:
 
 def eigenvalues_at(network: Network, x: Values) -> ComplexValues:
     """Of the network's Jacobian at a fixed point, (2n,), by decreasing real part, per unit of time."""
-    y = state_at(network, x)
-
-    def field(flat: Values) -> Values:
-        r, v = jnp.split(flat, 2)
-        flow = network.vector_field(jnp.zeros((), flat.dtype), State(r=r, v=v), Constant(jnp.zeros((), flat.dtype)))
-        return jnp.concatenate([flow.r, flow.v])
-
-    found = jnp.linalg.eigvals(jax.jacfwd(field)(jnp.concatenate([y.r, y.v])))
-    return found[jnp.argsort(-jnp.real(found))]
+    return eigenvalues(jacobian(network, state_at(network, x)))

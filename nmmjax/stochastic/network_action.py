@@ -32,7 +32,7 @@ _ITERATIONS = 200
 def uphill(network: Network, pass_: State, start: State, slowest: float) -> tuple[np.ndarray, float] | None:
     """(x, h): ln R along the way down from the pass to `start`, run backwards, with both ends; None if none is."""
     y = jnp.concatenate([jnp.log(network.nodes().tau * pass_.r), pass_.v])
-    values, vectors = np.linalg.eig(np.asarray(jax.jacfwd(lambda z: drift(network, z))(y), float))
+    values, vectors = np.linalg.eig(np.asarray(slopes_of_drift(network, y), float))
     first = int(np.argmax(np.real(values)))
     grows, direction = float(np.real(values[first])), np.real(vectors[:, first])
     length = np.log(1e4) / grows + np.log(1e6) / slowest
@@ -61,6 +61,11 @@ def drift(network: Network, z: Values) -> Values:
     R, v = jnp.exp(z[:n]), z[n:]
     flow = network.vector_field(jnp.zeros((), z.dtype), State(r=R / tau, v=v), Constant(jnp.zeros((), z.dtype)))
     return jnp.concatenate([tau * flow.r / R, flow.v])
+
+
+def slopes_of_drift(network: Network, z: Values) -> Values:
+    """∂b/∂z."""
+    return jax.jacfwd(lambda z: drift(network, z))(z)
 
 
 def _slopes(x: Values, h: Scalar) -> tuple[Values, Values]:
@@ -131,7 +136,7 @@ def least_action(network: Network, D: Values, x: np.ndarray, h: float) -> tuple[
 
 def hessian_at(network: Network, a: Values, z: Values) -> Values:
     """∇∇Φ at a fixed point: the inverse of P in B P + P Bᵀ = −2a, at a pass with one negative eigenvalue."""
-    B = jax.jacfwd(lambda z: drift(network, z))(z)
+    B = slopes_of_drift(network, z)
     one = jnp.eye(B.shape[0], dtype=B.dtype)
     P = jnp.linalg.solve(jnp.kron(B, one) + jnp.kron(one, B), -2 * jnp.ravel(a)).reshape(B.shape)
     return jnp.linalg.inv((P + P.T) / 2)
@@ -151,7 +156,7 @@ def log_prefactor(network: Network, D: Values, x: Values, h: Scalar) -> tuple[Sc
     ends = rest(x[0]), rest(x[-1])
 
     def slopes(z: Values, p: Values) -> tuple[Values, Values]:
-        return jax.jacfwd(lambda z: drift(network, z))(z), jax.hessian(lambda z: p @ drift(network, z))(z)
+        return slopes_of_drift(network, z), jax.hessian(lambda z: p @ drift(network, z))(z)
 
     B, bend = jax.vmap(slopes)(z, p)
     speed, turn = jax.vmap(lambda z, p: drift(network, z) + 2 * a @ p)(z, p), _slopes(p, h)[0]
@@ -180,5 +185,5 @@ def log_prefactor(network: Network, D: Values, x: Values, h: Scalar) -> tuple[Sc
     start = (hessian_at(network, a, ends[0]), jnp.zeros((), x.dtype))
     (_, log_K), _ = jax.lax.scan(step, start, jnp.arange(0, x.shape[0] - 2, 2))
     signs = [jnp.linalg.slogdet(hessian_at(network, a, end))[1] for end in ends]
-    grows = jnp.max(jnp.real(jnp.linalg.eigvals(jax.jacfwd(lambda z: drift(network, z))(ends[1]))))
+    grows = jnp.max(jnp.real(jnp.linalg.eigvals(slopes_of_drift(network, ends[1]))))
     return jnp.log(grows / (2 * jnp.pi)) + (signs[0] - signs[1]) / 2 + log_K, log_K

@@ -13,6 +13,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Mask, Scalar, Values
 from ..equilibria.points import FixedPoints
+from ..equilibria.stability import jacobian
 from ..landscape.landscapes import energy_landscape
 from ..models.base import State, takes_model
 from ..models.mpr import MPR
@@ -195,14 +196,7 @@ def _ends(model: Any, y0: State, end: Any, current: Scalar, radius: float) -> tu
 
 def _settling(model: Any, y0: State, current: Scalar) -> Scalar:
     """Three times the slowest relaxation time of the linearised equations at `y0`."""
-
-    def field(flat: Values) -> Values:
-        r, v = (jnp.reshape(each, y0.r.shape) for each in jnp.split(flat, 2))
-        flow = model.vector_field(jnp.zeros((), flat.dtype), State(r=r, v=v), Constant(current))
-        return jnp.concatenate([jnp.ravel(flow.r), jnp.ravel(flow.v)])
-
-    slopes = jax.jacfwd(field)(jnp.concatenate([jnp.ravel(y0.r), jnp.ravel(y0.v)]))
-    slowest = np.max(np.linalg.eigvals(np.asarray(slopes, float)).real)
+    slowest = np.max(np.linalg.eigvals(np.asarray(jacobian(model, y0, current), float)).real)
     return jnp.asarray(3 / -slowest if slowest < 0 else 0.0, y0.r.dtype)
 
 

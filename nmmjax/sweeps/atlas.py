@@ -13,11 +13,12 @@ from .._labelled import xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
 from .._types import Real, float_dtype
-from ..bursting.frozen import find_equilibria, hysteresis_starts
+from ..bursting.frozen import hysteresis_starts
 from ..ensemble.burst_observable import BurstCount
 from ..ensemble.channels import Problem
 from ..ensemble.plan import Build, sweepable
 from ..ensemble.planning import labels
+from ..equilibria.steady import find_equilibria
 from ..mechanics.spike import PROMINENCE
 from ..models.base import State, takes_model
 from ..models.mpr import MPR

@@ -20,6 +20,8 @@ from scipy.linalg import solve_continuous_lyapunov
 
 from .._checks import require
 from .._types import Scalar, Values
+from ..equilibria.newton import fixed_point, linearized
+from ..equilibria.stability import flat_field
 from ..models.base import AbstractModel, State
 
 _MOVED = 1e-2  # how far Newton's method may move a given state, relative to r and to 1 + |v|: that of rounded numbers
@@ -76,34 +78,6 @@ def find_attractors(model: AbstractModel, given: dict[str, Any]) -> Attractors:
     )
 
 
-def fixed_point(model: AbstractModel, y: State, steps: int = 20) -> tuple[State, Any, float]:
-    """The fixed point next to `y` by Newton's method, its Jacobian, and its residual max |f|; the best iterate seen."""
-    x, back = ravel_pytree(y)
-    best = (np.inf, x, None)
-    for _ in range(steps):
-        f, A = _linearize(model, x, y)
-        residual = float(jnp.max(jnp.abs(f)))
-        if not np.isfinite(residual):
-            break
-        if residual < best[0]:
-            best = (residual, x, np.asarray(A, float))
-        elif residual < 1e3 * float(jnp.finfo(x.dtype).eps) * (1 + float(jnp.max(jnp.abs(A)))):
-            break
-        x = x - jnp.asarray(np.linalg.lstsq(np.asarray(A, float), np.asarray(f, float))[0], x.dtype)
-    return back(best[1]), best[2], best[0]
-
-
-@eqx.filter_jit
-def _linearize(model: AbstractModel, x: Values, like: State) -> tuple[Values, Values]:
-    return flat_field(model, like)(x), jax.jacfwd(flat_field(model, like))(x)
-
-
-def flat_field(model: AbstractModel, like: State) -> Any:
-    """dx/dt of the flat state x without stimulus, as a function of x."""
-    back = ravel_pytree(like)[1]
-    return lambda x: ravel_pytree(model.vector_field(jnp.zeros((), x.dtype), back(x)))[0]
-
-
 def _settle_state(name: str, model: Any, y: Any) -> State:
     given = y.variables if isinstance(y, State) else y
     rule = "be a stable state of the model: a state or a mapping with the keys `r` and `v`"
@@ -117,7 +91,7 @@ def _settle_state(name: str, model: Any, y: Any) -> State:
     start = model.state(given)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), start)
-    f, _ = _linearize(model, ravel_pytree(start)[0], start)
+    f, _ = linearized(model, start)
     found, _, _ = fixed_point(model, start)
     moved = max(
         float(jnp.max(jnp.abs(b - a) / (jnp.abs(a) + (0 if key == "r" else 1))))
@@ -133,7 +107,7 @@ def _settle_state(name: str, model: Any, y: Any) -> State:
 def _trap(name: str, model: AbstractModel, y: State) -> tuple[np.ndarray, float]:
     """The scaled form S/radius of the trap around a fixed point, and the slowest decay α."""
     x = ravel_pytree(y)[0]
-    A = np.asarray(_linearize(model, x, y)[1], float)
+    A = np.asarray(linearized(model, y)[1], float)
     leading = max(np.linalg.eigvals(A), key=lambda each: each.real)
     alpha = -leading.real
     rule = f"be a stable fixed point: all eigenvalues with real parts < 0, not {leading.real:+.6g}"

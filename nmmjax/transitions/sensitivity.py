@@ -21,10 +21,11 @@ from .._checks import require
 from .._nan import nan_is_absent, nan_unless
 from .._results import RESULTS
 from .._types import Scalar
+from ..equilibria.stability import flat_field, jacobian
 from ..models.base import State, takes_model
 from ..models.network import Targeted
 from ..models.stimulus import Constant, Pulse
-from .attractors import Attractors, find_attractors, flat_field
+from .attractors import Attractors, find_attractors
 from .edges import Edge, find_edge
 from .outcomes import Accuracy, accuracy_for, driven
 from .pulses import SwitchingPulse, Task
@@ -121,7 +122,7 @@ def _slopes(
     """Derivatives of g by the model, and by (amplitude, duration)."""
     free, rest = eqx.partition(model, eqx.is_inexact_array)
     start, back = ravel_pytree(y0)
-    to_start = jnp.linalg.inv(jax.jacfwd(flat_field(model, y0))(start))
+    to_start = jnp.linalg.inv(jacobian(model, y0))
 
     def g(free: Any, pulse: tuple[Scalar, Scalar]) -> Scalar:
         here = eqx.combine(free, rest)

@@ -7,8 +7,9 @@ import pytest
 from helpers import central_difference, rest_slow
 
 import nmmjax as nmm
-from nmmjax.bursting.frozen import Fast, find_equilibria, fold_positions
+from nmmjax.bursting.frozen import Fast, fold_positions
 from nmmjax.bursting.slow_fast_picture import KINDS
+from nmmjax.equilibria.steady import find_equilibria
 
 J = 15 * 2**0.5
 COMMON = {"J": J, "Delta": 2.0}

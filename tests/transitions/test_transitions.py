@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax.transitions.attractors import find_attractors, flat_field
+from nmmjax.equilibria.stability import flat_field
+from nmmjax.transitions.attractors import find_attractors
 
 RATES = jnp.asarray([0.632021, 0.074733])
 FIRST = {"r": RATES, "v": -1 / (2 * jnp.pi * RATES)}
