@@ -1,5 +1,6 @@
 """nmmjax: differentiable dynamics of next-generation neural mass models (see README.md)."""
 
+from . import extend as extend
 from . import plot as plot
 from ._parameter import parameter_table as parameter_table
 from ._results import RESULTS as RESULTS
@@ -118,10 +119,7 @@ from .mechanics.scaling import unit_heterogeneity as unit_heterogeneity
 from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
 from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
 from .models.adaptation import SynapticDepression as SynapticDepression
-from .models.base import State as State
 from .models.mpr import MPR as MPR
-from .models.mpr import ConductanceSynapse as ConductanceSynapse
-from .models.mpr import GapJunction as GapJunction
 from .models.network import Network as Network
 from .models.network import Targeted as Targeted
 from .models.network import excitatory_inhibitory as excitatory_inhibitory
@@ -130,6 +128,7 @@ from .models.network import per_node as per_node
 from .models.noise import CauchyNoise as CauchyNoise
 from .models.noise import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .models.noise import WhiteNoise as WhiteNoise
+from .models.state import State as State
 from .models.stimulus import Constant as Constant
 from .models.stimulus import Pulse as Pulse
 from .models.stimulus import PulseTrain as PulseTrain
@@ -192,3 +191,5 @@ from .transitions.sensitivity import threshold_amplitude as threshold_amplitude
 from .transitions.sensitivity import threshold_gradient as threshold_gradient
 
 __version__ = "0.1.0"
+from .models.terms import ConductanceSynapse as ConductanceSynapse
+from .models.terms import GapJunction as GapJunction

@@ -9,7 +9,8 @@ import numpy as np
 
 from ._optional import optional, versions
 from ._parameter import parameter_table
-from .models.base import AbstractModel, State
+from .models.base import AbstractModel
+from .models.state import State
 
 
 def xarray() -> Any:
@@ -31,7 +32,8 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
     for field in dataclasses.fields(module):
         value, name = getattr(module, field.name), f"{prefix}{field.name}"
         if isinstance(value, eqx.Module):
-            found |= attributes_of(value, "", f"{name}.")
+            inner = attributes_of(value, "", prefix if "flat" in field.metadata else f"{name}.")
+            found |= {key: each for key, each in inner.items() if key != prefix.removesuffix(".")}
         elif "parameter" in field.metadata:
             found[name] = np.asarray(value).tolist()
         elif field.name == "weights":
@@ -42,10 +44,15 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def state_columns(state: Any, exists: np.ndarray, *dims: str) -> dict[str, Any]:
+def about_variables(model: AbstractModel) -> dict[str, dict[str, str]]:
+    """Unit and meaning of every variable of a model."""
+    return {name: {"units": each.unit, "long_name": each.doc} for name, each in model.variables.items()}
+
+
+def state_columns(model: Any, state: Any, exists: np.ndarray, *dims: str) -> dict[str, Any]:
     """The variables of states that exist as columns of a dataset."""
     if isinstance(state, State):
-        about = {name: {"units": state.units[name], "long_name": state.meanings[name]} for name in state.names}
+        about = about_variables(model)
         arrays = state.variables
     else:
         arrays = {"y": state} if isinstance(state, (jax.Array, np.ndarray)) else dict(enumerate(jax.tree.leaves(state)))

@@ -6,6 +6,7 @@ constructor refuse unknown names and values outside the bounds with a one-senten
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -118,10 +119,9 @@ def declared(cls: _Class) -> _Class:
     since they can't be read. A class method `check_given` sees the arguments, by name, before they are converted.
     """
     inner: Callable[..., None] = cls.__init__
-    fields = [field for field in dataclasses.fields(cls) if field.init]
-    accepted = [field.name for field in fields]
-    missing = dataclasses.MISSING
-    needed = [field.name for field in fields if field.default is missing and field.default_factory is missing]
+    arguments = list(inspect.signature(inner).parameters.values())[1:]
+    accepted = [each.name for each in arguments]
+    needed = [each.name for each in arguments if each.default is each.empty]
 
     @functools.wraps(inner)
     def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -184,7 +184,8 @@ def parameter_table(module: Any) -> dict[str, tuple[Parameter, Any]]:
     for field in dataclasses.fields(module):
         part = getattr(module, field.name)
         if isinstance(part, eqx.Module) and field.name not in table:
-            table |= {f"{field.name}.{inner}": pair for inner, pair in parameter_table(part).items()}
+            prefix = "" if "flat" in field.metadata else f"{field.name}."
+            table |= {f"{prefix}{inner}": pair for inner, pair in parameter_table(part).items()}
     return table
 
 
@@ -199,7 +200,9 @@ def describe(module: Any) -> str:
     values = [f"{name}={'…' if value.ndim else f'{value:g}'}" for name, value in own.items()]
     for field in dataclasses.fields(module):
         part = getattr(module, field.name)
-        if isinstance(part, eqx.Module) and field.name not in own:
+        if "flat" in field.metadata:
+            values.append(describe(part).partition("(")[2].removesuffix(")"))
+        elif isinstance(part, eqx.Module) and field.name not in own:
             values.append(f"{field.name}={describe(part)}")
         elif field.name not in own and len(shape := getattr(part, "shape", ())):
             values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")

@@ -12,7 +12,7 @@ import pytest
 from jax.experimental.sparse import BCOO
 
 import nmmjax as nmm
-from nmmjax.models.adaptation import AbstractSlowTerm
+from nmmjax.models.terms import AbstractTerm
 
 POPULATION, Y0, TS = nmm.MPR(), {"r": 0.1, "v": -2.0}, np.arange(5.0)
 PULSE = nmm.Pulse(1.0, 0.0, 1.0)
@@ -195,7 +195,7 @@ class Record(eqx.Module):
         pd.Series(Y0),
         pd.DataFrame([Y0]).iloc[0],
         Record(jnp.asarray(0.1), jnp.asarray(-2.0), jnp.asarray(0.3)),
-        nmm.State(0.1, -2.0),
+        nmm.State(r=0.1, v=-2.0),
     ],
     ids=["series", "row", "record", "state"],
 )
@@ -267,13 +267,15 @@ def test_results_print_wherever_they_are(move, unchecked):
         assert str(move(result)) == str(result)
 
 
-class Passed(AbstractSlowTerm):
+class Passed(AbstractTerm):
     """A synapse: J acts on a variable of its own, A, in place of R, through η."""
 
-    names = ("A",)
+    @property
+    def variables(self):
+        return {"A": nmm.extend.Variable("what the synapse passes on", rest=jnp.asarray(0.0))}
 
-    def rest(self):
-        return {"A": jnp.asarray(0.0)}
+    def sent(self, y, R):
+        return y.A
 
     def rates(self, y):
         return {"A": y.r - y.A}
@@ -292,7 +294,7 @@ def test_what_a_term_sends_is_what_it_passes_on():
     """A term that moves η sends its own variable; adaptation, which moves η whatever the coupling, sends R."""
     y = nmm.State(r=jnp.asarray([0.3, 0.5]), v=jnp.zeros(2), A=jnp.asarray([0.2, 0.7]))
     depressed = nmm.Network(nmm.MPR(adaptation=nmm.SynapticDepression(0.05, 10.0)), jnp.asarray([[2.0, 3.0], [4.0, 5.0]]))
-    passing = eqx.tree_at(lambda each: each.population.adaptation, depressed, Passed())
+    passing = eqx.tree_at(lambda each: each.node.adaptation, depressed, Passed())
     np.testing.assert_allclose(passing.sent(y), y.A)
     np.testing.assert_allclose(passing.alone(y).eta, -5.0 + (15.0 + jnp.asarray([2.0, 5.0])) * y.A)
     np.testing.assert_allclose(passing.alone(y).J, 0.0)

@@ -59,7 +59,7 @@ CLASSES += (Constant, Pulse, Ramp, Sinusoid, PulseTrain, Sampled)
 def test_every_parameter_is_declared(cls):
     """No array field without a declaration."""
     undeclared = {field.name for field in dataclasses.fields(cls)} - set(parameters(cls))
-    assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "count", "interpolation", "kernel"}
+    assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "synapse", "count", "interpolation", "kernel"}
 
 
 def test_parameter_table_names_the_composed_terms():
@@ -120,7 +120,7 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
 
 
 ARGUMENTS = [
-    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 4, 9.0), "Arguments of MPR must be at most 8, but got 9."),
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 5, 9.0), "Arguments of MPR must be at most 9, but got 10."),
     (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
     (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
     (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),
@@ -136,7 +136,9 @@ def test_wrong_number_of_arguments(make, message):
 
 def test_traced_values_pass():
     """Values that can't be read yet are not checked, so that jit, grad and vmap build models."""
-    slope = jax.grad(lambda Delta: MPR(Delta=Delta).vector_field(jnp.zeros(()), State(jnp.ones(()), jnp.ones(()))).r)(0.0)
+    slope = jax.grad(lambda Delta: MPR(Delta=Delta).vector_field(jnp.zeros(()), State(r=jnp.ones(()), v=jnp.ones(()))).r)(
+        0.0
+    )
     np.testing.assert_allclose(slope, 1 / np.pi, rtol=1e-15)
     models = jax.vmap(lambda eta: MPR(eta=eta, tau=-eta))(jnp.array([-1.0, -2.0]))
     assert models.eta.shape == models.tau.shape == models.J.shape == (2,)

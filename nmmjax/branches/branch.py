@@ -170,7 +170,7 @@ class Branch(eqx.Module):
         number = np.broadcast_to(np.arange(exists.shape[0])[:, None], exists.shape)[exists]
         values = np.asarray(self.eigenvalues)[exists]
         about = {"units": "1/time", "long_name": "real part of eigenvalues"}
-        data = state_columns(self.state, exists, "point") | {
+        data = state_columns(self.system.model, self.state, exists, "point") | {
             "growth": (("point", "mode"), np.real(values), about),
             "frequency": (("point", "mode"), np.imag(values), about | {"long_name": "their imaginary part"}),
             "unstable": ("point", np.asarray(self.unstable)[exists], {"long_name": "number of unstable eigenvalues"}),

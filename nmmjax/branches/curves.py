@@ -78,7 +78,7 @@ class BifurcationCurve(eqx.Module):
         """An `xarray.Dataset` over `point`, and `special` for special points (extra `data`)."""
         require_single(self, self.parameters, 2)
         exists = np.arange(self.parameters.shape[0]) < int(self.count)
-        data = state_columns(self.state, exists, "point")
+        data = state_columns(self.system.model, self.state, exists, "point")
         data["omega"] = ("point", np.asarray(self.omega)[exists], {"units": "1/time", "long_name": "angular frequency"})
         about = {"long_name": "first Lyapunov coefficient; negative: supercritical"}
         data["lyapunov"] = ("point", np.asarray(self.lyapunov)[exists], about)

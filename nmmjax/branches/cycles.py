@@ -97,9 +97,9 @@ class CycleBranch(eqx.Module):
         """An `xarray.Dataset` over `point` and `phase`, and `special` for folds of cycles (extra `data`)."""
         require_single(self, self.parameter, 1)
         exists = np.arange(self.parameter.size) < int(self.count)
-        data = state_columns(self.state, exists, "point", "phase_index")
+        data = state_columns(self.system.model, self.state, exists, "point", "phase_index")
         for name in ("maximum", "minimum"):
-            columns = state_columns(getattr(self, name), exists, "point")
+            columns = state_columns(self.system.model, getattr(self, name), exists, "point")
             data |= {f"{each}_{name}": column for each, column in columns.items()}
         values = np.asarray(self.multipliers)[exists]
         data |= {

@@ -15,7 +15,7 @@ from .._results import RESULTS
 from .._types import Values, is_concrete
 from ..equilibria.newton import fixed_point_near
 from ..equilibria.steady import find_equilibria
-from ..models.base import takes_model
+from ..models.base import AbstractModel, takes_model
 from ..models.mpr import MPR
 from ..numerics.arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
 from .branch import Branch
@@ -77,8 +77,8 @@ def continue_branch(
 
     Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `y0`.
     """
-    is_population = isinstance(model, MPR)
-    require("y0", y0, "be given, unless `model` is a single `MPR` population", y0 is not None or is_population)
+    rests = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
+    require("y0", y0, "be given, unless `model` is a single population such as an `MPR`", y0 is not None or rests)
     start = {"r": 1.0, "v": 0.0} if y0 is None else y0
     system = as_system(model, parameter, start, parameters)
     bounds = as_bounds("bounds", bounds, system.value().dtype)

@@ -19,7 +19,7 @@ def special_dataset(found: Any, data: dict[str, Any], parameters: list[np.ndarra
     """The columns over `point` with the parameters as coordinates, and the special points' over `special`."""
     system, special = found.system, found.special
     exists = np.asarray(special.kind) > 0
-    columns = state_columns(special.state, exists, "special") | {
+    columns = state_columns(system.model, special.state, exists, "special") | {
         "omega": ("special", np.asarray(special.omega)[exists], {"units": "1/time", "long_name": "angular frequency"}),
         "lyapunov": ("special", np.asarray(special.lyapunov)[exists], {"long_name": "first Lyapunov coefficient"}),
         "branch": ("special", np.asarray(special.branch)[exists], {"long_name": "number of the branch"}),

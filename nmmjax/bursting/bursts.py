@@ -86,7 +86,11 @@ def _dataset(run: Trajectory, bursts: Bursts) -> Any:
 
 def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:
     found = spikes_of(course, prominence)
-    units, meanings = found.state.units, found.state.meanings
+    declared = course.model.variables
+    units, meanings = (
+        {name: each.unit for name, each in declared.items()},
+        {name: each.doc for name, each in declared.items()},
+    )
     spikes = found
     time = spikes.time
     begin, end = course.span if time.size else (0.0, 0.0)

@@ -14,14 +14,23 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from .._checks import require
 from .._types import Scalar, Values
 from ..equilibria.brackets import cusp_rate
 from ..equilibria.stability import planar_jacobian
 from ..equilibria.steady import GRID, steady_state, where_finite
 from ..mechanics.energy import potential_energy
-from ..models.base import State
+from ..models.base import require_one
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.roots import solve_between, with_slope
+
+
+def require_burster(model: MPR) -> None:
+    """Refuse, in one sentence, what has no slow variable that moves its landscape alone."""
+    require_one(model, offer="riccati")
+    rule = "have adaptation, depression or plasticity and no synapse: slow variables, without which nothing bursts"
+    require("model", model, rule, bool(model.slow_terms) and all(term.acts_by for term in model.slow_terms))
 
 
 def hysteresis_starts(model: MPR, stimulus: Scalar) -> State:
@@ -36,7 +45,7 @@ def hysteresis_starts(model: MPR, stimulus: Scalar) -> State:
     slow = jax.lax.stop_gradient(where_finite(fast.slow, fold_positions(fast)))[::-1]
     R = jnp.asarray([0.6, 2.0], slow.dtype) * model.tau * cusp_rate(model)
     R = jnp.where(R > 0, R, jnp.ones_like(R))
-    rest = {each: value + jnp.zeros_like(R) for term in model.slow_terms for each, value in term.rest().items()}
+    rest = {each: value + jnp.zeros_like(R) for each, value in model.slow_rest().items()}
     if name == "A":
         rest["A"] = jnp.where(slow > 0, slow, rest["A"])
     else:
@@ -52,7 +61,7 @@ def alone(model: MPR, variable: str) -> MPR:
     if other is None:
         return model
     one = jnp.ones_like(model.eta)
-    eta, J = other.effective(model.eta, model.J, State(r=one, v=one, **other.rest()))
+    eta, J = other.effective(model.eta, model.J, State(r=one, v=one, **other.rest))
     parts = lambda each: (each.eta, each.J, each.plasticity if variable == "A" else each.adaptation)
     return eqx.tree_at(parts, model, (eta, J, None))
 
@@ -68,7 +77,7 @@ class Fast(eqx.Module):
         """The state with v = 0; what the fast equations don't see is at rest."""
         (term,) = self.model.slow_terms
         r = jnp.exp(x) / self.model.tau
-        slow = {name: value + jnp.zeros_like(r) for name, value in term.rest().items()}
+        slow = {name: value + jnp.zeros_like(r) for name, value in term.rest.items()}
         slow |= {"A": s} if self.variable == "A" else {"x": s, "u": jnp.ones_like(s)}
         return State(r=r, v=jnp.zeros_like(r), **slow)
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from .._types import Scalar, Values
 from ..equilibria.brackets import cusp_rate
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.roots import newton, ratio
 
 Slow = dict[str, Values]

@@ -22,12 +22,14 @@ from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
-from ..models.base import SLOW, State, as_state, takes_model
+from ..models.base import as_states, takes_model
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.loops import choose
 from ..numerics.roots import newton, ratio
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
+from .frozen import require_burster
 from .moving import Moving, Slow
 from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 
@@ -250,9 +252,8 @@ def _beside(model: MPR, current: Scalar, peak: State, trough: State, onset: Stat
 
 
 def _require_burster(model: MPR) -> None:
-    rule = "be an `MPR` population with slow terms and without gap junctions or conductances"
-    fits = isinstance(model, MPR) and bool(model.slow_terms) and model.gap is None and model.conductance is None
-    require("model", model if isinstance(model, MPR) else type(model).__name__, rule, fits)
+    require_burster(model)
+    require("model", model, "be without gap junctions and conductances to predict its bursts", model.riccati().plain)
     if is_concrete(model.Delta) and model.Delta.ndim == 0:
         require("Delta", model.Delta, "be > 0 for bursts, whose ringing must die out", float(model.Delta) > 0)
 
@@ -263,8 +264,7 @@ def _current(model: MPR, stimulus: Real) -> Scalar:
 
 def _checked(model: MPR, y: Any) -> State:
     """`y` as a state with all slow variables, in the model's precision."""
-    y = as_state(y)
-    model.frozen(y)  # refuses states that lack one
+    y = as_states(y, model)
     return jax.tree.map(lambda each: each.astype(model.eta.dtype), y)
 
 
@@ -351,7 +351,7 @@ def _peak(model: MPR, y: State, current: Scalar) -> PredictedSpikes:
 def _spikes(model: MPR, y: State, current: Scalar, count: int) -> PredictedSpikes:
     land = Moving(model, current)
     q, zero = _position(model, y), jnp.zeros_like(y.r)
-    s = {name: getattr(y, name) for name in SLOW if name in model.slow_names}
+    s = {name: getattr(y, name) for name in model.slow_names}
     first = Turn(q, s, zero, zero, zero, jnp.isfinite(q))
     return _spikes_of(land, follow_turns(land, first, count, CAREFUL))
 
@@ -368,7 +368,7 @@ def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
     found = burst_map(land, start, fast, most)
     spikes = _spikes_of(land, found.turns)
     exists = start.exists & found.next_onset.exists & found.turns.exists[0]
-    s = choose(exists, found.onset.s, {name: value for term in model.slow_terms for name, value in term.rest().items()})
+    s = choose(exists, found.onset.s, model.slow_rest())
     well = land.well(land.high_well(s), s)
     _, omega = land.oscillation(well, s)
 

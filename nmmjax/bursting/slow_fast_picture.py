@@ -23,7 +23,7 @@ from ..models.adaptation import SynapticDepression
 from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..numerics.roots import solve_between, solve_on_grid
-from .frozen import Fast, alone, fold_positions
+from .frozen import Fast, alone, fold_positions, require_burster
 
 _CHANGES = 4  # of kind, at most
 KINDS = ("stable node", "stable focus", "saddle", "unstable node", "unstable focus")
@@ -148,7 +148,8 @@ class SlowFast(eqx.Module):
         found = self.equilibria
         some = np.isfinite(np.asarray(found.state.r))
         for name in found.state.names:
-            meta = {"units": found.state.units[name], "long_name": f"{found.state.meanings[name]} at equilibrium"}
+            each = self.model.variables[name]
+            meta = {"units": each.unit, "long_name": f"{each.doc} at equilibrium"}
             data[f"equilibrium_{name}"] = (("equilibrium",), np.asarray(getattr(found.state, name))[some], meta)
         flag = {"units": "1", "long_name": "whether the equilibrium of the whole system is stable"}
         data["equilibrium_stable"] = (("equilibrium",), np.asarray(found.stable)[some], flag)
@@ -195,14 +196,13 @@ def slow_fast(
     Raises `ValueError` for models without slow terms, unknown variables, a coupling J = 0 where the variable scales it, a
     span that doesn't increase, and fewer than 9 points.
     """
-    require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
-    require("model", model, "have adaptation or plasticity, a slow variable to move", bool(model.slow_terms))
-    accepted = tuple(name for name, term in (("A", model.adaptation), ("xu", model.plasticity)) if term is not None)
+    require_burster(model)
+    accepted = tuple(term.acts_by for term in model.slow_terms)
     rule = f"be {' or '.join(map(repr, accepted))}"
     require("variable", variable, rule, variable in accepted or (variable is None and len(accepted) == 1))
     points = as_count("points", points, 9)
     edges = None if span is None else _as_span(span)
-    name = accepted[0] if variable is None else variable
+    name = str(accepted[0] if variable is None else variable)
     current = as_number("stimulus", stimulus)
     fast = Fast(alone(model, name), current, name)
     if is_concrete(model.J) and is_concrete(fast.influence()):

@@ -14,9 +14,10 @@ from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
 from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE
-from ..models.base import State, takes_model
+from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
-from ..models.stimulus import AbstractStimulus, check_range
+from ..models.state import State
+from ..models.stimulus import AbstractStimulus, check_range, input_at
 from ..solvers.clock import clock_of
 from ..solvers.simulation import simulate
 from ..solvers.trajectory import Trajectory
@@ -90,7 +91,7 @@ def spike_peaks(
     are 1e-10 and 1e-12 in float64, 1e-5 and 1e-6 in float32, where they are not given. Raises `ValueError` for wrong
     input. Use it in losses, and `find_spikes` for a run at hand.
     """
-    require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
+    require_one(model, offer="riccati")
     count = as_count("count", count)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model)))
     start = jax.tree.map(lambda leaf: leaf.astype(dtype), model.state(y0))
@@ -119,7 +120,7 @@ def spike_peaks(
         known = jnp.isfinite(at)
         at = jnp.where(known, at, jax.lax.stop_gradient(t))
         y = simulate(model, y, jnp.stack([t, at]), stimulus=stimulus, adjoint=adjoint, **options).y_end
-        flow = model.vector_field(at, y, stimulus)
+        flow = model.vector_field(at, y, input_at(stimulus, at))
         value, rate = jax.jvp(slope, (y,), (flow,))
         shift = jnp.where(known, -value / jnp.where(known, rate, 1), 0)
         t, y = at + shift, jax.tree.map(lambda leaf, rate: leaf + shift * rate, y, flow)

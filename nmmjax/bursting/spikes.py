@@ -20,8 +20,9 @@ from .._nan import nan_is_absent
 from .._types import Mask, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..mechanics.spike import PROMINENCE, as_prominence
-from ..models.base import State
+from ..models.base import require_one
 from ..models.mpr import MPR
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.roots import newton_between
 from ..solvers.simulation import default_tolerances, jump_times
@@ -85,10 +86,10 @@ def find_spikes(run: Trajectory, *, prominence: Real = PROMINENCE) -> Spikes:
 
 
 def check_run(run: Any, purpose: str) -> None:
-    """Refuse, in one sentence, what isn't a single, concrete run of an `MPR`."""
-    require("run", type(run).__name__, "be a run of an `MPR` population", isinstance(run, Trajectory))
+    """Refuse, in one sentence, what isn't a single, concrete run of one population."""
+    require("run", type(run).__name__, "be a run of one population such as an `MPR`", isinstance(run, Trajectory))
     run.require_single(purpose)
-    require("run", type(run.model).__name__, "be a run of an `MPR` population", isinstance(run.model, MPR))
+    require_one(run.model, "run", offer="riccati")
     rule = f"be computed to {purpose} (inside `jit`, `grad` or `vmap` use `spike_peaks`)"
     require("run", str(run), rule, all(is_concrete(leaf) for leaf in jax.tree.leaves((run.ts, run.ys, run.model))))
 
@@ -182,8 +183,12 @@ class _Resolving(diffrax.AbstractAdaptiveStepSizeController):
 def _term(model: MPR, stimulus: AbstractStimulus | None) -> diffrax.ODETerm:
     """The equations of motion, with the input as it is before the time `args`, where it may jump."""
     return diffrax.ODETerm(
-        lambda t, y, args: model.vector_field(jnp.minimum(t, eqxi.prevbefore(args)), y, stimulus)  # pyright: ignore
+        lambda t, y, args: _flow_before(model, stimulus, jnp.minimum(t, eqxi.prevbefore(args)), y)  # pyright: ignore
     )
+
+
+def _flow_before(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: State) -> State:
+    return model.vector_field(t, y, input_at(stimulus, t))
 
 
 @eqx.filter_jit

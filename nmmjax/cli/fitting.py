@@ -134,7 +134,7 @@ def _task(document: Document, data: pathlib.Path) -> Task:
     values = document.values
     model = _model(document)
     settings, about = _settings(document, model)
-    recording = read_recording(document, Table(data), model.size if isinstance(model, Network) else None)
+    recording = read_recording(document, Table(data), model.size)
     check_units(recording, *time_constants(model, settings["free"], settings["bounds"]))
     stimulus = build_stimulus(document, ("stimulus",), values.get("stimulus"))
     y0 = None
@@ -302,7 +302,7 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
         f"found_best = {_toml(int(fitted.found_best.sum()))}  # starts that found this fit",
         f"interrupted = {_toml(bool(fitted.interrupted))}",
     ]
-    population = best.population if isinstance(best, Network) else best
+    population = best if best.size is None else best.node
     nodes = {}
     lines += ["", "[model]", f'name = "{type(population).__name__}"']
     tables: dict[str, list[str]] = {}
@@ -319,7 +319,7 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
         static = [field.name for field in dataclasses.fields(term) if field.metadata.get("static", False)]
         kind = [f'kind = "{type(term).__name__}"'] if table == "adaptation" else []
         lines += ["", f"[model.{table}]", *kind, *entries, *(f'{name} = "{getattr(term, name)}"' for name in static)]
-    if isinstance(best, Network):
+    if best.size is not None:
         dense = best.weights.todense() if best.is_sparse else best.weights
         lines += ["", "[network]", f"gain = {_toml(np.asarray(best.gain))}", f"weights = {_toml(np.asarray(dense))}"]
         if nodes:

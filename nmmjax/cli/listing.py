@@ -4,7 +4,7 @@ from typing import Any
 
 from .._optional import optional
 from .._parameter import parameters
-from ..models import adaptation, mpr, stimulus
+from ..models import adaptation, mpr, stimulus, terms
 
 
 def models() -> None:
@@ -14,8 +14,8 @@ def models() -> None:
     _parameters(console, mpr.MPR)
     stimuli = (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
     for each, kind in [
-        (mpr.GapJunction, "term"),
-        (mpr.ConductanceSynapse, "term"),
+        (terms.GapJunction, "term"),
+        (terms.ConductanceSynapse, "term"),
         (adaptation.SpikeFrequencyAdaptation, "slow term"),
         (adaptation.SynapticDepression, "slow term"),
         (adaptation.ShortTermPlasticity, "slow term"),

@@ -10,13 +10,13 @@ import jax
 
 from .._files import replace_file
 from .._parameter import check, parameters
-from ..models import adaptation, mpr, stimulus
+from ..models import adaptation, mpr, stimulus, terms
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
 _TERMS: dict[str, tuple[type, ...]] = {
-    "gap": (mpr.GapJunction,),
-    "conductance": (mpr.ConductanceSynapse,),
+    "gap": (terms.GapJunction,),
+    "conductance": (terms.ConductanceSynapse,),
     "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
     "plasticity": (adaptation.ShortTermPlasticity,),
 }

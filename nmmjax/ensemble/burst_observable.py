@@ -6,11 +6,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._checks import require
 from .._types import Values
 from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
-from ..models.mpr import MPR
+from ..models.base import require_one
 from .channels import Point, Problem
 from .observables import AbstractObservable, End, time_of
 
@@ -60,7 +59,7 @@ class BurstCount(AbstractObservable):
     smooth: ClassVar[bool] = False
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        require("model", type(problem.model).__name__, "be an `MPR` to count bursts", isinstance(problem.model, MPR))
+        require_one(problem.model, offer="riccati")
         return {
             "_spikes": ("1", "number of spikes"),
             "_onsets": ("1", "number of upward crossings of the cusp rate"),

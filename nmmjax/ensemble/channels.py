@@ -17,9 +17,7 @@ import jax.numpy as jnp
 from .._checks import refuse_unknown, require
 from .._types import Values
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy, total_energy
-from ..models.base import AbstractModel
-from ..models.mpr import MPR
-from ..models.network import Network
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from .packing import packer
 
@@ -27,8 +25,8 @@ from .packing import packer
 class Problem(eqx.Module):
     """One lane of a sweep: a model, its initial state, its input, and the intensity D and key (two words) of its noise."""
 
-    model: AbstractModel
-    y0: Any
+    model: Any
+    y0: State
     stimulus: AbstractStimulus | None = None
     noise: Any = None
     key: Any = None
@@ -37,6 +35,14 @@ class Problem(eqx.Module):
     def nodes(self) -> tuple[int, ...]:
         """The shape of every state variable: () for one population, (n,) for a network."""
         return jnp.shape(jax.tree.leaves(self.y0)[0])
+
+    def current(self, t: Values, y: State) -> Values:
+        """The input I at the solver's time `t` and state `y`: a number, or one per node."""
+        return input_at(self.stimulus, self.model.physical_time(t, y))
+
+    def flow(self, t: Values, y: State) -> State:
+        """dy/dt under the lane's own input."""
+        return self.model.vector_field(t, y, self.current(t, y))
 
 
 _NODE = re.compile(r"(\w+)\[([^\]]+)\]")
@@ -49,10 +55,14 @@ _ENERGIES: dict[str, Callable[..., Values]] = {
 
 def channel_units(problem: Problem) -> dict[str, str]:
     """Names of the channels that a problem has, with their units."""
-    units = dict(problem.y0.units) | {"input": "1"}
-    if isinstance(problem.model, (MPR, Network)):
-        units |= dict.fromkeys([*_ENERGIES, "kinetic_energy"], "1")
-    return units
+    model, zero = problem.model, jnp.zeros(())
+    units = {name: each.unit for name, each in model.variables.items()} | {"input": "1"}
+    if "potential" in model.offers:
+        units |= dict.fromkeys(["energy", "potential_energy", "kinetic_energy"], "1")
+    if "riccati" in model.offers:
+        units["hamiltonian"] = "1"
+    own = jax.eval_shape(lambda y: {name: value for name, (value, _) in model.channels(y, zero).items()}, problem.y0)
+    return units | {name: model.channels(problem.y0, zero)[name][1] for name in own}
 
 
 def parsed(name: str) -> tuple[str, str | None]:
@@ -72,13 +82,15 @@ def _placed(name: str, problem: Problem) -> tuple[str, int | None]:
 
 def _everywhere(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The channel with this bare name at every node, in the shape of the state's variables."""
-    if name in y.units:
+    if name in y.names:
         return getattr(y, name)
     if name == "input":
-        return input_at(problem.stimulus, t) + jnp.zeros_like(jax.tree.leaves(y)[0])
+        return problem.current(t, y) + jnp.zeros_like(jax.tree.leaves(y)[0])
     if name == "kinetic_energy":
-        return kinetic_energy(problem.model, y)  # pyright: ignore[reportArgumentType]
-    return _ENERGIES[name](problem.model, y, input_at(problem.stimulus, t))
+        return kinetic_energy(problem.model, y)
+    if name in _ENERGIES and "potential" in problem.model.offers:
+        return _ENERGIES[name](problem.model, y, problem.current(t, y))
+    return problem.model.channels(y, problem.current(t, y))[name][0]
 
 
 def _scalar(values: Values, node: int | None) -> Values:
@@ -104,9 +116,9 @@ def node_sizes(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """
     bare, node = _placed(name, problem)
     value = jnp.abs(_everywhere(bare, problem, t, y))
-    if bare == "v" and hasattr(problem.model, "riccati"):
-        value = jnp.hypot(value, jnp.pi * jnp.broadcast_to(problem.model.tau, problem.nodes) * y.r)  # pyright: ignore
-    elif bare not in (*y.units, "input"):
+    if bare == "v" and "riccati" in problem.model.offers:
+        value = jnp.hypot(value, jnp.pi * jnp.broadcast_to(problem.model.tau, problem.nodes) * y.r)
+    elif bare not in (*y.names, "input"):
         value = value + _terms(bare, problem, t, y)
     return value if node is None else _scalar(value, node)
 
@@ -141,9 +153,9 @@ def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
 
 def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """d/dt of the channel along the motion, a number."""
-    flow = problem.model.vector_field(t, y, problem.stimulus)
+    flow = problem.flow(t, y)
     bare, node = _placed(name, problem)
-    if bare in y.units:
+    if bare in y.names:
         return _scalar(getattr(flow, bare), node)
     return jax.jvp(lambda t, y: channel_value(name, problem, t, y), (t, y), (jnp.ones_like(t), flow))[1]
 
@@ -204,7 +216,7 @@ class Point:
 
     def bend(self, name: str) -> Values:
         """The second derivative along the motion."""
-        flow = self.problem.model.vector_field(self.t, self.y, self.problem.stimulus)
+        flow = self.problem.flow(self.t, self.y)
         rate = lambda t, y: channel_rate(name, self.problem, t, y)
         return jax.jvp(rate, (self.t, self.y), (jnp.ones_like(self.t), flow))[1]
 

@@ -9,8 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..models.mpr import MPR
-from ..models.network import Network
 from .channels import node_sizes
 from .convergence import converge, predicted_rates
 from .engine import Shape, pool_of, prepared, run
@@ -44,13 +42,13 @@ class _Lanes:
     def __init__(self, plan: Plan, build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
         self.plan, self.values, self.shape, self.pool = plan, values, shape, pool
         self.task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
-        self.state = tuple(plan.base.y0.units)
+        self.state = tuple(plan.base.model.variables)
         self.size = next(iter(values.values())).shape[0]
         self.adaptive = isinstance(plan.method, Adaptive)
         # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
         self.given = plan.dt0 is not None and not self.adaptive
         looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
-        resolve = (self.adaptive or looks) if isinstance(plan.base.model, (MPR, Network)) and not self.given else None
+        resolve = (self.adaptive or looks) if "riccati" in plan.base.model.offers and not self.given else None
         prepare = prepared(build, plan.times, resolve)
         parts = _parts(values, shape.threads)
         done = pool.map(lambda part: jax.tree.map(np.asarray, prepare(plan.base, part)), parts)
@@ -118,7 +116,7 @@ class _Lanes:
         """All variables of the plan; failed lanes are NaN, with a code and a time."""
         results, error, met, steps = self.refined(report)
         finite = self._everywhere({name: np.isfinite(results[f".{name}"]) for name in self.state})
-        kept = self._everywhere({name: results[f".{name}"] > 0 for name in type(self.plan.base.y0).positive})
+        kept = self._everywhere({name: results[f".{name}"] > 0 for name in self.plan.base.model.positive})
         codes = np.where(self.codes > 0, self.codes, np.where(~finite, 2, np.where(~kept, 3, np.where(met, 0, 1))))
         self._time_failures(np.flatnonzero(~finite & np.isnan(self.failures)))
         # A lane that stopped early has no results; one that only missed its tolerance has.
@@ -154,7 +152,7 @@ def _sized(task: Task) -> Any:
     def lane(base: Any, values: Any, finals: Any) -> dict[str, Any]:
         problem = task.build(base, values)
         dtype = jax.tree.leaves(problem.y0)[0].dtype
-        ends = (times.start, problem.y0), (times.t1, dataclasses.replace(problem.y0, **finals))
+        ends = (times.start, problem.y0), (times.t1, problem.y0.replace(**finals))
         both = [_scales(task, problem, jnp.asarray(t, dtype), y) for t, y in ends]
         return jax.tree.map(jnp.maximum, *both)
 
@@ -162,7 +160,7 @@ def _sized(task: Task) -> Any:
 
 
 def _scales(task: Task, problem: Any, t: Any, y: Any) -> dict[str, Any]:
-    found = {f".{name}": node_sizes(name, problem, t, y) for name in y.units}
+    found = {f".{name}": node_sizes(name, problem, t, y) for name in y.names}
     for name, each in task.observables:
         found |= {f"{name}{suffix}": size for suffix, size in each.sizes(problem, t, y).items()}
     return found

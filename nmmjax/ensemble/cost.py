@@ -12,9 +12,9 @@ import jax.numpy as jnp
 
 from .._types import Values
 from ..mechanics.energy import potential_energy, total_energy
-from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network
+from ..models.state import State
 from ..models.stimulus import input_at
 from ..numerics.roots import bisect
 from .channels import Problem
@@ -24,7 +24,6 @@ _GRID, _HALVINGS = 20, 6
 
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
     """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
-    assert isinstance(problem.model, MPR)
     return _highest_rate(problem.model.frozen(problem.y0), problem.y0, *_input_range(problem, times))
 
 
@@ -32,7 +31,6 @@ def network_peak_rates(problem: Problem, times: Values) -> Values:
     """About the same for every node (n,), as if all others did what it does: excitation that it receives counts as its own
     J, inhibition not at all. A bound for equal nodes, an estimate for others."""
     network, y0 = problem.model, problem.y0
-    assert isinstance(network, Network)
     nodes, ones = network.nodes().frozen(y0), jnp.ones_like(y0.r)
     received = (network.apply(ones) + _absolute(network).apply(ones)) / 2
     nodes = eqx.tree_at(lambda each: each.J, nodes, (nodes.J + jnp.abs(nodes.J)) / 2 + received)
@@ -80,11 +78,10 @@ def _highest_rate(model: MPR, y0: State, strongest: Values, weakest: Values) -> 
 def stiffness(problem: Problem, times: Values, resolve: bool) -> Values:
     """Fastest frequency per unit of time: of the coupling's oscillation, and with `resolve` of the spikes themselves."""
     model = problem.model
-    if isinstance(model, Network):
+    if model.size is not None:
         R = network_peak_rates(problem, times)
-        coupling = jnp.abs(model.population.J) * R + _absolute(model).apply(R)
+        coupling = jnp.abs(model.node.J) * R + _absolute(model).apply(R)
     else:
-        assert isinstance(model, MPR)
         R = peak_rate_bound(problem, times)
         coupling = jnp.abs(model.J) * R
     base = jnp.sqrt(coupling) + 1

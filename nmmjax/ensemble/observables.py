@@ -97,7 +97,7 @@ class AbstractObservable(eqx.Module):
 def _every(problem: Problem, channel: str | None) -> dict[str, str]:
     """Suffix → channel: the one asked for, or all state variables."""
     if channel is None:
-        return {f"_{name}": name for name in problem.y0.units}
+        return {f"_{name}": name for name in problem.model.variables}
     check_channel(channel, problem)
     return {"": channel}
 
@@ -305,7 +305,7 @@ def time_of(event: Callable[[Values, Any], Values], t: Values, y: Any, start: Va
 
     def move(delta: Values) -> Values:
         there = end.flow(t, y, delta)
-        flow = problem.model.vector_field(t + delta, there, problem.stimulus)
+        flow = problem.flow(t + delta, there)
         step = ratio(*jax.jvp(event, (t + delta, there), (jnp.ones_like(t), flow)))
         return jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
 
@@ -322,7 +322,7 @@ def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End
     def slope(t: Values, y: Any) -> Values:
         """The rate of 1/f for positive channels: through a spike it is nearly linear in time, unlike that of f."""
         rate = channel_rate(channel, problem, t, y)
-        return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in type(y).positive else rate
+        return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in problem.model.positive else rate
 
     delta = time_of(slope, t, y, jnp.zeros_like(t) if ago is None else -ago, end)
     there = end.flow(t, y, delta)
@@ -338,7 +338,7 @@ def _course(point: Point, channel: str) -> Course | None:
 
 def _see(swing: Swing, point: Point, channel: str, threshold: float, prominence: float) -> tuple[Swing, Turn]:
     """The swing after `point`, and what it brings."""
-    by_ratio = parsed(channel)[0] in type(point.y).positive
+    by_ratio = parsed(channel)[0] in point.problem.model.positive
     course = _course(point, channel)
     after, turn = follow(swing, point.channel(channel), course, point.since, prominence, by_ratio, threshold)
     (extreme, count), turn = point.once(((after.extreme, after.seen), turn))

@@ -54,7 +54,7 @@ def path_of(base: Problem, name: str) -> str:
 
     `stimulus.amplitude` is also the amplitude of a stimulus that is targeted at some nodes.
     """
-    if name in base.y0.units:
+    if name in base.y0.names:
         return f"y0.{name}"
     if name in ("noise", "key"):
         return name
@@ -72,11 +72,9 @@ def sweepable(base: Problem) -> dict[str, Parameter]:
         table |= {f"stimulus.{name}": each for name, (each, _) in inner if each.ndim == 0}
     if base.noise is not None:
         table["noise"] = Parameter("D", "1", "[0, inf)", "noise intensity", name="noise")
-    units = base.y0.units
-    positive = type(base.y0).positive
     return table | {
-        name: Parameter(name, unit, "(0, inf)" if name in positive else "(-inf, inf)", f"initial {name}", name=name)
-        for name, unit in units.items()
+        name: Parameter(name, each.unit, "(0, inf)" if each.positive else "(-inf, inf)", f"initial {name}", name=name)
+        for name, each in base.model.variables.items()
     }
 
 
@@ -190,7 +188,7 @@ class Plan:
         return {
             "model": described(self.base.model),
             "stimulus": None if stimulus is None else described(stimulus),
-            "y0": {name: written(getattr(self.base.y0, name)) for name in self.base.y0.units},
+            "y0": {name: written(getattr(self.base.y0, name)) for name in self.base.model.variables},
             "over": {
                 name: {"dim": dims[0], "size": values.size, "dtype": str(values.dtype), "sha256": digests[name]}
                 for name, (dims, values) in self.swept.items()

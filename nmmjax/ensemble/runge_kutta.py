@@ -47,7 +47,7 @@ def rk_step(
     at = y
     for row, c in zip(tableau.a_lower, tableau.c, strict=True):
         at = _combine(y, h, ks, row)
-        ks.append(problem.model.vector_field(inside(t + float(c) * h), at, problem.stimulus))
+        ks.append(problem.flow(inside(t + float(c) * h), at))
     after = at if tableau.ssal else _combine(y, h, ks, tableau.b_sol)
     zero = jax.tree.map(jnp.zeros_like, y)
     return after, _combine(zero, h, ks, tableau.b_error), ks[-1]
@@ -66,7 +66,7 @@ class RKStretch:
             return just_inside(t, start, stop)
 
         def slope(t: Values, y: Any) -> Any:
-            return problem.model.vector_field(inside(t), y, problem.stimulus)
+            return problem.flow(inside(t), y)
 
         def advance(i: Values, z: Any) -> Any:
             y, k = z
@@ -85,7 +85,7 @@ class RKFlow:
 
     def __call__(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         def flow(t: Values, y: Any, delta: Values) -> Any:
-            k0 = problem.model.vector_field(t, y, problem.stimulus)
+            k0 = problem.flow(t, y)
             return rk_step(self.solver, problem, t, delta, y, k0)[0]
 
         return flow
@@ -107,9 +107,9 @@ def _mean(x: Values) -> Values:
     return jnp.mean(x) if x.ndim else x
 
 
-def _positive(y: Any) -> Any:
+def _positive(problem: Problem, y: Any) -> Any:
     """Whether the variables are positive that must be, at all nodes."""
-    signs = (getattr(y, name) > 0 for name in type(y).positive)
+    signs = (getattr(y, name) > 0 for name in problem.model.positive)
     return functools.reduce(operator.and_, (jnp.all(each) if each.ndim else each for each in signs), jnp.array(True))
 
 
@@ -156,7 +156,7 @@ class Adaptive(AbstractMethod):
         d1 = _norm(k, y, y, self.rtol, self.atol)
         tiny = (d0 < 1e-5) | (d1 < 1e-5)
         h0 = jnp.where(tiny, 1e-6, 0.01 * d0 / jnp.where(tiny, jnp.ones_like(d1), d1)).astype(d0.dtype)
-        ahead = problem.model.vector_field(t + h0, jax.tree.map(lambda y, k: y + h0 * k, y, k), problem.stimulus)
+        ahead = problem.flow(t + h0, jax.tree.map(lambda y, k: y + h0 * k, y, k))
         change = jax.tree.map(lambda a, b, z: a - b + z, ahead, k, zero)
         largest = jnp.maximum(d1, _norm(change, y, y, self.rtol, self.atol) / h0)
         flat = largest <= 1e-15
@@ -177,7 +177,7 @@ class Adaptive(AbstractMethod):
     ) -> tuple[Any, Any, Progress]:
         del steps
         order = self.solver.order(None)
-        k = problem.model.vector_field(start, y, problem.stimulus)
+        k = problem.flow(start, y)
         first = jax.lax.stop_gradient(self._first_step(problem, start, y, k, order))
         h = jnp.where(progress.h > 0, progress.h, first)
 
@@ -195,10 +195,10 @@ class Adaptive(AbstractMethod):
             step = jnp.where(last, left, h)
             after, error, slope = rk_step(self.solver, problem, t, step, y, k, inside)
             if not self.solver.tableau.fsal:
-                slope = problem.model.vector_field(inside(t + step), after, problem.stimulus)
+                slope = problem.flow(inside(t + step), after)
             # As in diffrax, derivatives take the steps as given: at zero error the norm has none.
             size = jax.lax.stop_gradient(_norm(error, y, after, self.rtol, self.atol))
-            judged = judge(size, _positive(after), t, step, order)
+            judged = judge(size, _positive(problem, after), t, step, order)
             t_after = jnp.where(last, stop, t + step)
             seen = states
             if observe.observables:

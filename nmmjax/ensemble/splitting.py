@@ -37,18 +37,15 @@ class Stretch(NamedTuple):
 
 def offers_splitting(model: Any) -> bool:
     """Whether the model is a Riccati population with linear drive, without gap junctions, conductances and slow terms."""
-    if not (hasattr(model, "riccati") and hasattr(model, "drive")) or model.slow_terms:
-        return False
-    riccati = model.riccati()
-    return riccati.g is None and riccati.k is None
+    return "riccati" in model.offers and not model.slow_names and model.riccati().plain
 
 
 def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values, parts: int = 1) -> tuple[Values, RealMap]:
     """What the steps of a stretch share: the input of its midpoint, and the exact flow under that input, over one of the
     `parts` of a step."""
-    model = problem.model
-    tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
-    riccati = model.riccati()  # pyright: ignore[reportAttributeAccessIssue]
+    model: Any = problem.model
+    tau = jnp.broadcast_to(model.tau, problem.nodes)
+    riccati = model.riccati()
     h = (stop - start) / steps / tau
     # The input of the stretch's midpoint belongs to A, what differs from it to B: piecewise constant input is exact.
     middle = input_at(problem.stimulus, (start + stop) / 2)
@@ -76,13 +73,13 @@ class Pieces(NamedTuple):
 def pieces_of(problem: Problem, start: Values, stop: Values, steps: Values, shared: Any = None, parts: int = 1) -> Pieces:
     """The pieces of `steps` equal steps from `start` to `stop`; `shared` is `splitting_map`, if it is known."""
     model, stimulus = problem.model, problem.stimulus
-    tau = jnp.broadcast_to(model.tau, problem.nodes)  # pyright: ignore[reportAttributeAccessIssue]
+    tau = jnp.broadcast_to(model.tau, problem.nodes)
     dt = (stop - start) / steps
     h = dt / tau
     middle, flow = splitting_map(problem, start, stop, steps, parts) if shared is None else shared
 
     def drive(x: Values) -> Values:
-        return model.drive(x / jnp.pi)  # pyright: ignore[reportAttributeAccessIssue]
+        return model.drive(x / jnp.pi)
 
     def force(t: Values, x: Values) -> Values:
         f = drive(x)
@@ -143,7 +140,7 @@ def splitting_stretch(
 def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
     """(t, y, δ) ↦ the state at t + δ by one step of order 4, for |δ| within one step."""
     term = PopulationTerm(problem.model, problem.stimulus)
-    tau = problem.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    tau = problem.model.tau
 
     def flow(t: Values, y: Any, delta: Values) -> Any:
         R, v = force_gradient_step(term, t, delta, tau * y.r, y.v)

@@ -14,7 +14,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._types import Values
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel
+from ..models.state import State
 from .stability import flat_field, jacobian
 
 _STEPS = 60  # of Newton's method, from a start at which nothing comes to rest

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import ComplexValues, Mask, Values, is_concrete
-from ..models.base import State
+from ..models.state import State
 
 KINDS = ("stable node", "stable focus", "saddle", "unstable", "center")
 

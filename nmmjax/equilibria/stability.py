@@ -12,15 +12,14 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._types import ComplexValues, Scalar, Values
-from ..models.base import State
-from ..models.stimulus import Constant
+from ..models.state import State
 from ..numerics.linear import characteristic
 
 
 def flat_field(model: Any, like: Any, current: Any = None) -> Callable[[Values], Values]:
     """dx/dt of the flat state x, of the kind of `like`, at a constant input, as a function of x."""
-    back, stimulus = ravel_pytree(like)[1], None if current is None else Constant(current)
-    return lambda x: ravel_pytree(model.vector_field(jnp.zeros((), x.dtype), back(x), stimulus))[0]
+    back, I = ravel_pytree(like)[1], 0.0 if current is None else current
+    return lambda x: ravel_pytree(model.vector_field(jnp.zeros((), x.dtype), back(x), I))[0]
 
 
 def jacobian(model: Any, y: Any, current: Any = None) -> Values:
@@ -30,10 +29,10 @@ def jacobian(model: Any, y: Any, current: Any = None) -> Values:
 
 def planar_jacobian(model: Any, y: State, current: Any = None) -> tuple[Values, Values, Values, Values]:
     """(∂ṙ/∂r, ∂ṙ/∂v, ∂v̇/∂r, ∂v̇/∂v) of a population at many states, elementwise; slow variables stand still."""
-    stimulus = None if current is None else Constant(current)
+    I = 0.0 if current is None else current
 
     def field(r: Values, v: Values) -> tuple[Values, Values]:
-        flow = model.vector_field(jnp.zeros_like(r), State(**{**y.variables, "r": r, "v": v}), stimulus)
+        flow = model.vector_field(jnp.zeros_like(r), y.replace(r=r, v=v), I)
         return flow.r, flow.v
 
     one, zero = jnp.ones_like(y.r), jnp.zeros_like(y.r)

@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import ComplexValues, Mask, Real, Scalar, Values
-from ..models.base import State
+from ..models.base import require_one
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.roots import solve_on_grid
 from .brackets import fixed_rates
 from .stability import jacobian, smooth_eigenvalues
@@ -46,8 +47,9 @@ def find_equilibria(model: MPR, stimulus: Real = 0.0) -> Equilibria:
     on a grid of ln R with steps of 0.7 %. At most 5. `stimulus` is a constant input.
     Differentiable, and `jax.vmap` gives those of many populations.
     """
+    require_one(model, offer="riccati")
     current = jnp.asarray(stimulus, model.eta.dtype)
-    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    tilted = model.tilted(current)
     found = solve_on_grid(steady_force, tilted, jnp.asarray(GRID, current.dtype), _EQUILIBRIA)
     exists = jnp.isfinite(found)
     state = steady_state(tilted, jnp.where(exists, found, jnp.zeros_like(found)))
@@ -71,7 +73,7 @@ def steady_force(model: MPR, x: Values) -> Values:
 
 def resting_rates(model: MPR) -> Values:
     """r of all states at which the force falls through zero, (k,), NaN where there is none."""
-    if not model.slow_terms:
+    if not model.slow_names:
         R, _ = fixed_rates(model)
         return R[np.array([0, 2])] / model.tau
     grid = jnp.asarray(COARSE_GRID, model.eta.dtype)

@@ -26,7 +26,6 @@ from ..branches.system import System, check_name, value_of, with_value
 from ..equilibria.stability import jacobian, routh_column
 from ..equilibria.steady import COARSE_GRID, steady_force, steady_state
 from ..models.mpr import MPR
-from ..models.network import Network
 from ..numerics.linear import characteristic
 from ..numerics.roots import newton, ratio, with_slope
 from .target import AbstractTarget, deviations
@@ -54,18 +53,16 @@ class _Place(eqx.Module):
         self.sigma = jnp.asarray(deviations("noise", noise, np.asarray(self.at, float)))
 
     def check(self, model: Any) -> None:
-        known = isinstance(model, (MPR, Network))
-        require("model", type(model).__name__, "be an `MPR` population or a `Network`", known)
         check_name(model, self.parameter)
-        if isinstance(model, MPR):
+        if _at_rate(model):
             require("near", self.near, "be a rate for a population", not isinstance(self.near, dict))
         else:
-            require("near", self.near, "be a state for a network", isinstance(self.near, dict))
+            require("near", self.near, "be a state, unless the model is one `MPR`", isinstance(self.near, dict))
             model.state(self.near)
 
     def found(self, kind: str, model: Any) -> Scalar:
         """The parameter's value at the bifurcation closest to `near`; NaN where there is none."""
-        if isinstance(model, MPR):
+        if _at_rate(model):
             return bifurcation_value(kind, model, self.parameter, self.at, self.near)
         at = self.at.astype(value_of(model, self.parameter).dtype)
         system = System(with_value(model, self.parameter, at), model.state(self.near), (self.parameter,))
@@ -75,6 +72,11 @@ class _Place(eqx.Module):
     def residuals(self, kind: str, model: Any) -> Values:
         found = self.found(kind, model)
         return ((found - self.at.astype(found.dtype)) / self.sigma.astype(found.dtype))[None]
+
+
+def _at_rate(model: Any) -> bool:
+    """Whether a rate tells where to look: fixed points of one population are zeros of one function of the rate."""
+    return model.size is None and "riccati" in model.offers
 
 
 class AbstractPlaceTarget(AbstractTarget):

@@ -23,9 +23,8 @@ from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
 from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
-from ..models.base import State
 from ..models.mpr import MPR
-from ..models.stimulus import Constant
+from ..models.state import State
 from ..numerics.roots import newton, ratio
 from .target import AbstractTarget, deviations, require_population
 
@@ -273,7 +272,7 @@ def simulated_burst(model: MPR, count: int, *, current: Any, y0: Any = None, lon
     slowest = jnp.max(jnp.concatenate([term.time_constants(level) for term in model.slow_terms]))
     limit = _LONGEST * slowest + 50 * model.tau if longest is None else longest.astype(dtype)
     limit = jax.lax.stop_gradient(limit)
-    flow = _Flow(model, Constant(current.astype(dtype)), level, refine)
+    flow = _Flow(model, current.astype(dtype), level, refine)
 
     def going(carry: Any) -> Any:
         number, change, course, _, _ = carry
@@ -311,12 +310,12 @@ class _Flow(eqx.Module):
     """Steps of a population at constant input, a fraction of the fast rotation each."""
 
     model: MPR
-    stimulus: Constant
+    current: Scalar
     level: Scalar
     refine: Any
 
     def field(self, y: State) -> State:
-        return self.model.vector_field(jnp.zeros_like(y.r), y, self.stimulus)
+        return self.model.vector_field(jnp.zeros_like(y.r), y, self.current)
 
     def slope(self, y: State) -> Values:
         """τ r′/r, which vanishes at peaks and troughs."""

@@ -16,8 +16,8 @@ from ..equilibria.brackets import fixed_rates
 from ..equilibria.steady import nearest
 from ..landscape.orbits import loss_per_cycle as orbit_loss
 from ..mechanics.energy import potential_energy, total_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..solvers.simulation import jump_times
 from .target import AbstractTarget, as_near, deviations, require_population
@@ -160,7 +160,7 @@ class EnergyTarget(AbstractTarget):
             return jax.vmap(lambda energy: orbit_loss(model, energy, near=self.near.astype(dtype), stimulus=current))(at)
         if name == "orbit":
             return _potential(model, at, current)
-        R, _ = fixed_rates(eqx.tree_at(lambda each: each.eta, model, model.eta + current))
+        R, _ = fixed_rates(model.tilted(current))
         rest = R[np.array([0, 2])] / model.tau
         rest = jax.vmap(lambda near: rest[nearest(rest, near)])(at)
         energy = _potential(model, rest, current)
@@ -173,7 +173,8 @@ class EnergyTarget(AbstractTarget):
 
         def field(t: Scalar, z: Any, args: Any) -> Any:
             y = z[0]
-            return model.vector_field(t, y, stimulus), total_energy(model, y, input_at(stimulus, t))
+            current = input_at(stimulus, t)
+            return model.vector_field(t, y, current), total_energy(model, y, current)
 
         rtol, atol = _RUN_TOLERANCES[jnp.finfo(dtype).bits]
         control = diffrax.PIDController(rtol=rtol, atol=atol)

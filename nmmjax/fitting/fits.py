@@ -53,7 +53,7 @@ def fit(
 
         minimise  ½ Σ residuals(model)²  (+ ½ ((x − mean)/deviation)² with a prior)  or any loss(model)
 
-    - `free`: names of the parameters to fit (`eta`, `gap.g`, `adaptation.alpha`; of a network `population.eta`, `weights`),
+    - `free`: names of the parameters to fit (`eta`, `gap.g`, `adaptation.alpha`; of a network `node.eta`, `weights`),
       or a mapping of names to True or a mask of the entries that are free
     - `target`: a target such as `TrajectoryTarget(...)`, a weighted sum of targets, or a function loss(model)
     - `starts`: how many: the first is the model itself, the others a Sobol sequence in the bounds, the prior, or around the

@@ -114,7 +114,7 @@ def attribute(module: Any, path: str) -> Any:
 
 
 def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) -> Parametrization:
-    """The parametrization of `free`: names such as `eta`, `gap.g` or, of a network, `population.eta` and `weights`; or a
+    """The parametrization of `free`: names such as `eta`, `gap.g` or, of a network, `node.eta` and `weights`; or a
     mapping of names to True or a mask of the entries that are free.
 
     `bounds` maps names to (lower, upper), within the declared ones; None leaves a side as declared. Raises `ValueError` in

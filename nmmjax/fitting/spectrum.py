@@ -54,7 +54,7 @@ def _log_square(c: Values, omega: Values) -> Values:
 
 def linear_response(model: MPR, near: Scalar, current: Scalar) -> Response:
     """The response of r to the voltage at the state whose rate is closest to `near`; not existing where it isn't stable."""
-    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    tilted = model.tilted(current)
     rates = resting_rates(tilted)
     r = rates[nearest(rates, near)]
     exists = jnp.isfinite(r)

@@ -17,7 +17,7 @@ import numpy as np
 from .._checks import require
 from .._parameter import as_number
 from .._types import Scalar, Values
-from ..models.mpr import MPR
+from ..models.base import require_offer
 
 
 class AbstractTarget(eqx.Module):
@@ -242,8 +242,8 @@ def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
 
 def require_population(model: Any, target: str, fast: bool = False) -> None:
     """Refuse what is no population, and with `fast` what has slow variables."""
-    rule = f"be an `MPR` population for `{target}`"
-    require("model", type(model).__name__, rule, isinstance(model, MPR))
+    require_offer(model, "riccati", also=f", for `{target}`")
+    require("model", model, f"be one population for `{target}`", model.size is None)
     if fast:
         rule = f"be without slow terms for `{target}`, whose landscape moves"
-        require("model", model, rule, not model.slow_terms)
+        require("model", model, rule, not model.slow_names)

@@ -21,8 +21,7 @@ from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
 from ..ensemble.runge_kutta import RKStretch
 from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
-from ..models.base import State
-from ..models.network import Network
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, check_range
 from ..solvers.clock import clock_of
 from .samples import (
@@ -222,7 +221,8 @@ class TrajectoryTarget(AbstractTarget):
         return True
 
     def check(self, model: Any) -> None:
-        nodes = (model.size,) if isinstance(model, Network) else ()
+        require("model", model, "have the variables `r` and `v`", {"r", "v"} <= set(model.variables))
+        nodes = model.shape
         fits = self.nodes == nodes
         wanted = f"have one column per node, (times, {nodes[0]})" if nodes else "have the shape (times,) for one population"
         require(self.observed[0], self.data[0], wanted, fits)
@@ -247,13 +247,13 @@ class TrajectoryTarget(AbstractTarget):
     def guess(self, model: Any, index: Any) -> State:
         """The state at a point of the grid as the data suggest it; an unrecorded voltage follows from the equation of r, and
         an unrecorded rate is R = τ r = 0.3."""
-        tau = jnp.broadcast_to(jnp.asarray(model.tau, self.grid.dtype), self.nodes)
+        tau = jnp.broadcast_to(jnp.asarray(model.time_constant, self.grid.dtype), self.nodes)
         r, slope = [each[index] for each in self.starts["r"]] if "r" in self.starts else [0.3 / tau, jnp.zeros_like(tau)]
         if "v" in self.starts:
             v = self.starts["v"][0][index]
         else:  # dr/dt is linear in v
             rest = model.state({"r": r, "v": jnp.zeros_like(r)})
-            v = (slope - model.vector_field(self.grid[0], rest, None).r) * tau / (2 * r)
+            v = (slope - model.vector_field(self.grid[0], rest).r) * tau / (2 * r)
         return model.state({"r": r, "v": v})
 
     def unknown_names(self, model: Any) -> tuple[str, ...]:
@@ -349,7 +349,7 @@ class TrajectoryTarget(AbstractTarget):
 
     def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
         narrow = int(np.prod(self.nodes)) <= _WIDEST
-        cut = self.segments and narrow and not model.slow_terms and self.grid.shape[0] - 1 >= _FEWEST * self.segment
+        cut = self.segments and narrow and not model.slow_names and self.grid.shape[0] - 1 >= _FEWEST * self.segment
         return (SegmentTarget(self, self.segment), self) if cut else (self,)
 
     def detour(self, model: Any) -> tuple[AbstractTarget, ...]:
@@ -475,7 +475,7 @@ def unpack(vector: Values, like: State) -> State:
 def _integrator(model: Any) -> tuple[Any, Any, int]:
     """For a model: its stretches of steps, the coefficients that these share, or None, and its order."""
     if offers_splitting(model):
-        return (network_stretch, network_map, 4) if isinstance(model, Network) else (splitting_stretch, splitting_map, 4)
+        return (network_stretch, network_map, 4) if model.size is not None else (splitting_stretch, splitting_map, 4)
     inner = RKStretch(diffrax.Tsit5())
     return lambda problem, start, stop, steps, first, shared: inner(problem, start, stop, steps, first), None, 5
 

@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-from ..models.network import Network
-
 # Of r τ and |v|, beyond which units must be wrong; and of the step, in τ.
 _LARGEST_RATE, _SMALLEST_RATE, _LARGEST_VOLTAGE = 100.0, 1e-4, 30.0
 _LONGEST_STEP = 10.0
@@ -35,9 +33,11 @@ def unit_mistake(ts: np.ndarray, r: Any, v: Any, shortest: float, longest: float
 
 def time_constants(model: Any, free: Any, bounds: Any) -> tuple[float, float]:
     """The shortest and the longest membrane time constant that the model can have in a fit of the `free` parameters."""
-    name = "population.tau" if isinstance(model, Network) else "tau"
+    name = "tau" if model.size is None else "node.tau"
     if name in free:
         low, high = (None, None) if bounds is None else bounds.get(name, (None, None))
         return 0.0 if low is None else float(low), float("inf") if high is None else float(high)
-    tau = np.asarray(model.tau)
+    if "potential" not in model.offers:
+        return 0.0, float("inf")
+    tau = np.asarray(model.time_constant)
     return float(tau.min()), float(tau.max())

@@ -29,7 +29,7 @@ from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..landscape.potential import network_potential, scaling_of
-from ..models.base import takes_model
+from ..models.base import require_network, require_one, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, per_node
 from ..models.noise import white_intensity
@@ -87,8 +87,8 @@ def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Networ
     """
     require("model", type(model).__name__, "be an `IsingModel`", isinstance(model, IsingModel))
     rule = "be an `MPR` without slow terms, gap junctions and conductances"
-    plain = isinstance(population, MPR) and not population.slow_terms
-    require("population", repr(population), rule, plain and population.gap is None and population.conductance is None)
+    require_one(population, "population", offer="riccati")
+    require("population", population, rule, population.riccati().plain and not population.slow_names)
     size, dtype = model.size, population.eta.dtype
     D = white_intensity(noise, (size,)).astype(dtype)
     found = population_landscape(population)
@@ -181,7 +181,7 @@ def _resting(nodes: MPR, current: Values) -> Values:
 
 def _two_state_nodes(network: Network, D: Values | None) -> tuple[MPR, Values, Values]:
     """(nodes with their own weight in J, threshold rates R, or r where D is None, mean input) of a symmetric network."""
-    require("network", type(network).__name__, "be a `Network`", isinstance(network, Network))
+    require_network(network)
     symmetric = scaling_of(network) is None
     require("weights", "weights that are so only after a scaling of rows", "be symmetric", symmetric)
     nodes = network.nodes()
@@ -271,7 +271,7 @@ def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> Lands
     docs/theory.md §7–§9.
     """
     require("ising", type(ising).__name__, "be an `IsingModel`", isinstance(ising, IsingModel))
-    require("network", type(network).__name__, "be a `Network`", isinstance(network, Network))
+    require_network(network)
     require(
         "ising",
         f"{ising.size}",

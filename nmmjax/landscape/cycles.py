@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import ComplexValues, Scalar, Values
-from ..models.base import State
 from ..models.network import Network
+from ..models.state import State
 from ..numerics.roots import newton, ratio
 from .descent import in_pieces
 from .potential import eigenvalues_at, state_at

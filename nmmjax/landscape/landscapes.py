@@ -6,9 +6,10 @@ import jax.numpy as jnp
 
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
-from ..models.base import State, takes_model
+from ..models.base import require_offer, takes_model
 from ..models.mpr import MPR
-from ..models.network import Network
+from ..models.network import Network, is_network
+from ..models.state import State
 from .descent import polish
 from .network import NetworkLandscape, network_landscape
 from .population import PopulationLandscape, population_landscape
@@ -41,14 +42,15 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
     slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8,
     §D1–§D4, §D7.
     """
-    require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, (MPR, Network)))
+    require_offer(model, "riccati")
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
-    require("model", model.slow_names, rule, not model.slow_terms)
-    if isinstance(model, Network):
+    require("model", model.slow_names, rule, not model.slow_names)
+    if is_network(model):
         refuse_unknown(options, ("starts", "saddles", "cycles", "key", "report"), "options for a network,")
         return network_landscape(model, stimulus, **options)
     require("options", sorted(options), "be none for one population", not options)
-    return population_landscape(model, stimulus)
+    population: Any = model
+    return population_landscape(population, stimulus)
 
 
 @nan_is_absent

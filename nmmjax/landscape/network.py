@@ -13,8 +13,8 @@ from .._checks import as_count, as_key, require
 from .._parameter import describe
 from .._types import Values
 from ..equilibria.points import FixedPoints
-from ..models.base import State
 from ..models.network import Network
+from ..models.state import State
 from .certificates import margin, proved_stable
 from .cycles import LimitCycles, find_cycles
 from .descent import descend, heights, in_pieces, settle
@@ -114,7 +114,7 @@ class NetworkLandscape(eqx.Module):
                 d = np.array2string(np.asarray(self.scaling), precision=4, threshold=8, edgeitems=3)
                 lines.append(f"  Ψ of the scaled weights d_i W_ij = d_j W_ji, d = {d}")
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
-            if self.network.population.gap is not None:
+            if self.network.riccati().g is not None:
                 lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
         for k in range(min(5, len(self.minima))):
             rates = np.array2string(np.asarray(self.minima.r[k]), precision=4, threshold=8, edgeitems=3)
@@ -141,7 +141,7 @@ def network_landscape(
     report: Callable[[int, int], None] = lambda tries, found: None,
 ) -> NetworkLandscape:
     """See `energy_landscape`; for a network without slow terms."""
-    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_terms)
+    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_names)
     starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
     key = jax.random.key(0) if key is None else as_key(key)
     tilted, weights = with_input(network, stimulus), symmetry(network)

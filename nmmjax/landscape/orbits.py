@@ -24,8 +24,9 @@ from .._results import RESULTS
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.coordinates import from_qqdot
 from ..mechanics.energy import potential_energy
-from ..models.base import State, takes_model
+from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.quadrature import midpoints
 from ..numerics.roots import bisect, solve_near, with_slope
 
@@ -148,7 +149,8 @@ def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
 
 def _require_fast(model: MPR) -> None:
     rule = "be without slow terms, whose landscape moves; use `model.frozen(y)` or `predict_burst`"
-    require("model", model, rule, not model.slow_terms)
+    require_one(model, offer="riccati")
+    require("model", model, rule, not model.slow_names)
 
 
 class _Level(eqx.Module):

@@ -12,8 +12,8 @@ from ..equilibria.brackets import fixed_rates
 from ..equilibria.points import FixedPoints, kind_codes
 from ..equilibria.stability import planar_eigenvalues, planar_jacobian
 from ..mechanics.energy import damping, potential_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 
 
 class PopulationLandscape(eqx.Module):
@@ -102,7 +102,7 @@ def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscap
 
 @eqx.filter_jit  # one compilation in place of a hundred small ones
 def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
-    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    tilted = model.tilted(current)
     R, folds = fixed_rates(tilted)
     exists = jnp.isfinite(R)
     safe = jnp.where(exists, R, 1)

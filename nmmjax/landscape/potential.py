@@ -13,7 +13,6 @@ x = ln R, in which no step leaves R > 0.
 
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,8 +20,9 @@ from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import ComplexValues, Values, is_concrete
 from ..equilibria.stability import eigenvalues, jacobian
-from ..models.base import State, takes_model
+from ..models.base import takes_model
 from ..models.network import Network
+from ..models.state import State
 from ..numerics.roots import with_slope
 from .symmetry import Symmetry, symmetry_of
 
@@ -47,7 +47,7 @@ def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
 
 def scaling_of(network: Network) -> Values | None:
     """d of the landscape, None for symmetric weights. Refuses slow terms, and weights without a landscape."""
-    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_terms)
+    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_names)
     found = symmetry(network)
     asymmetry = float(network.asymmetry())
     rule = f"be symmetric, up to a positive scaling of rows, to have a landscape: {found.reason}"
@@ -72,8 +72,7 @@ def with_input(network: Network, stimulus: Any) -> Network:
     require("stimulus", stimulus, f"be a number or an array of shape ({network.size},)", shape in ((), (network.size,)))
     if is_concrete(current):
         require("stimulus", stimulus, "be finite, without NaN", bool(np.all(np.isfinite(np.asarray(current)))))
-    eta = network.population.eta + current.astype(network.gain.dtype)
-    return eqx.tree_at(lambda each: each.population.eta, network, eta)
+    return network.tilted(current.astype(network.gain.dtype))
 
 
 def psi(network: Network, x: Values, scaling: Values | None = None) -> Values:

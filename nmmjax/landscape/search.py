@@ -60,7 +60,7 @@ def _roots(nodes: MPR) -> Values:
 
 
 def _extreme(nodes: MPR, current: Values, choose: Callable[..., Values], otherwise: Values) -> Values:
-    roots = _roots(eqx.tree_at(lambda each: each.eta, nodes, nodes.eta + current))
+    roots = _roots(nodes.tilted(current))
     none = jnp.all(jnp.isnan(roots), axis=1)  # a homogeneous node without fixed point
     return jnp.where(none, otherwise, choose(jnp.where(none[:, None], 1, roots), axis=1))
 

@@ -19,81 +19,84 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
-from ..models.base import State, as_state, takes_model
-from ..models.mpr import MPR
+from ..models.base import as_states, require_one, takes_model
+from ..models.mechanical import AbstractMechanical, AbstractRiccati
+from ..models.state import State
+
+
+def _states(model: Any, y: Any) -> State:
+    require_one(model, offer="riccati")
+    return as_states(y, model)
 
 
 @takes_model
-def to_wv(model: MPR, y: Any) -> tuple[Values, Values]:
+def to_wv(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
     """(r, v) → (w, v) with w = 1/(τ r); canonical in time t/τ."""
-    y = as_state(y)
+    y = _states(model, y)
     return 1 / (model.tau * y.r), y.v
 
 
 @takes_model
-def from_wv(model: MPR, w: Values, v: Values) -> State:
+def from_wv(model: AbstractRiccati, w: Values, v: Values) -> State:
     """(w, v) → (r, v)."""
     return State(r=1 / (model.tau * w), v=v)
 
 
 @takes_model
-def to_qp(model: MPR, y: Any) -> tuple[Values, Values]:
+def to_qp(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
     """(r, v) → (q, p) with q = √(2/(τ r)), p = −v q."""
-    y = as_state(y)
+    y = _states(model, y)
     q = jnp.sqrt(2 / (model.tau * y.r))
     return q, -y.v * q
 
 
 @takes_model
-def from_qp(model: MPR, q: Values, p: Values) -> State:
+def from_qp(model: AbstractRiccati, q: Values, p: Values) -> State:
     """(q, p) → (r, v)."""
     return State(r=2 / (model.tau * q**2), v=-p / q)
 
 
-def vector_potential(model: MPR, q: Values) -> Values:
+def vector_potential(model: AbstractRiccati, q: Values) -> Values:
     """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q)."""
-    A = model.Delta / (4 * jnp.pi) * q**3
-    if model.gap is not None:
-        A = A - model.gap.g * q / 2
-    if model.conductance is not None:
-        A = A - model.conductance.k / q
-    return A
+    require_one(model, offer="riccati")
+    return model.vector_potential(q)
 
 
 @takes_model
-def to_qqdot(model: MPR, y: Any) -> tuple[Values, Values]:
-    """(r, v) → (q, q̇), q̇ the derivative with respect to t/τ."""
-    q, p = to_qp(model, y)
-    return q, p - vector_potential(model, q)
+def to_qqdot(model: AbstractMechanical, y: Any) -> tuple[Values, Values]:
+    """State → (q, q̇), q̇ the derivative with respect to t/τ; at frozen slow variables."""
+    require_one(model)
+    return model.position(as_states(y, model))
 
 
 @takes_model
-def from_qqdot(model: MPR, q: Values, qdot: Values) -> State:
-    """(q, q̇) → (r, v)."""
-    return from_qp(model, q, qdot + vector_potential(model, q))
+def from_qqdot(model: AbstractMechanical, q: Values, qdot: Values) -> State:
+    """(q, q̇) → state, without slow variables."""
+    require_one(model)
+    return model.at(q, qdot)
 
 
 @takes_model
-def to_riccati(model: MPR, y: Any) -> ComplexValues:
+def to_riccati(model: AbstractRiccati, y: Any) -> ComplexValues:
     """(r, v) → W = π τ r + i v."""
-    y = as_state(y)
+    y = _states(model, y)
     return jax.lax.complex(jnp.pi * model.tau * y.r, y.v)
 
 
 @takes_model
-def from_riccati(model: MPR, W: ComplexValues) -> State:
+def from_riccati(model: AbstractRiccati, W: ComplexValues) -> State:
     """W → (r, v)."""
     return State(r=W.real / (jnp.pi * model.tau), v=W.imag)
 
 
 @takes_model
-def to_kuramoto(model: MPR, y: Any) -> ComplexValues:
+def to_kuramoto(model: AbstractRiccati, y: Any) -> ComplexValues:
     """(r, v) → the Kuramoto order parameter Z = (1 − W*)/(1 + W*)."""
     W = jnp.conj(to_riccati(model, y))
     return (1 - W) / (1 + W)
 
 
 @takes_model
-def from_kuramoto(model: MPR, Z: ComplexValues) -> State:
+def from_kuramoto(model: AbstractRiccati, Z: ComplexValues) -> State:
     """Z → (r, v)."""
     return from_riccati(model, jnp.conj((1 - Z) / (1 + Z)))

@@ -18,47 +18,43 @@ Exact, for every parameter (docs/theory.md §4; Andrean & Pedersen, arXiv 2509.1
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from .._types import Real, Values
-from ..models.base import State, as_state, takes_model
-from ..models.mpr import MPR
-from ..models.network import Network
-from .coordinates import to_qqdot
+from ..models.base import as_states, require_network, require_offer, require_one, takes_model
+from ..models.mechanical import AbstractMechanical, AbstractRiccati
+from ..models.network import Network, is_network
+from ..models.state import State
 
 
-def _position(model: MPR, r: Values) -> Values:
-    return jnp.sqrt(2 / (model.tau * r))
-
-
-def _fast(model: MPR | Network, y: State) -> MPR:
-    """The population, or a network's one by one, with all that is slow or comes from others frozen as it is at `y`."""
-    return model.frozen(y)
+def _landscape(model: Any, y: Any, offer: str = "potential") -> tuple[Any, State]:
+    """The population, or a network's one by one, with all that is slow or comes from others frozen as at `y`; and `y`."""
+    require_offer(model, offer)
+    y = as_states(y, model)
+    return model.frozen(y), y
 
 
 @takes_model
-def kinetic_energy(model: MPR | Network, y: Any) -> Values:
+def kinetic_energy(model: AbstractMechanical | Network, y: Any) -> Values:
     """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R where Δ = g = k = 0. Zero at every peak and trough of r."""
-    y = as_state(y)
-    _, qdot = to_qqdot(_fast(model, y), y)
-    return qdot**2 / 2
+    fast, y = _landscape(model, y)
+    return fast.position(y)[1] ** 2 / 2
 
 
 @takes_model
-def potential_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
-    """V(r) = U(q) + I/R; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
+def potential_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
+    """V = U(q) + ½ I q²; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
     At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
     """
-    y = as_state(y)
-    fast = _fast(model, y)
-    return fast.potential(_position(fast, y.r)) + jnp.asarray(stimulus, y.r.dtype) / (fast.tau * y.r)
+    fast, y = _landscape(model, y)
+    q = fast.position(y)[0]
+    return fast.potential(q) + jnp.asarray(stimulus, q.dtype) * q**2 / 2
 
 
 @takes_model
-def total_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
+def total_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H where Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
@@ -67,61 +63,58 @@ def total_energy(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
 
 
 @takes_model
-def hamiltonian(model: MPR | Network, y: Any, stimulus: Real = 0.0) -> Values:
+def hamiltonian(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
     """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
 
     Conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy` for
     the exact energy with heterogeneity, gap junctions or conductances.
     """
-    y = as_state(y)
-    fast = _fast(model, y)
+    fast, y = _landscape(model, y, "riccati")
     R = fast.tau * y.r
     return (y.v**2 + fast.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
 
 
 @takes_model
-def damping(model: MPR | Network, y: Any) -> Values:
+def damping(model: AbstractMechanical | Network, y: Any) -> Values:
     """Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R, per unit of t/τ; negative where gap junctions pump energy in."""
-    y = as_state(y)
-    fast = _fast(model, y)
-    return fast.damping(_position(fast, y.r))
+    fast, y = _landscape(model, y)
+    return fast.damping(fast.position(y)[0])
 
 
 @takes_model
-def heat_rate(model: MPR | Network, y: Any) -> Values:
+def heat_rate(model: AbstractMechanical | Network, y: Any) -> Values:
     """Energy lost per unit of time, Γ q̇²/τ."""
-    y = as_state(y)
-    fast = _fast(model, y)
-    _, qdot = to_qqdot(fast, y)
-    return damping(fast, y) * qdot**2 / fast.tau
+    fast, y = _landscape(model, y)
+    q, qdot = fast.position(y)
+    return fast.damping(q) * qdot**2 / fast.time_constant
 
 
 @takes_model
-def port_power(model: MPR | Network, y: Any, stimulus: Real) -> Values:
-    """Power that an input delivers to the population, −I d(1/R)/dt = I Ṙ/R²; the port through which it is passive."""
-    y = as_state(y)
-    fast = _fast(model, y)
-    rate = fast.vector_field(jnp.zeros_like(y.r), y).r
-    return jnp.asarray(stimulus, y.r.dtype) * rate / (fast.tau * y.r**2)
+def port_power(model: AbstractMechanical | Network, y: Any, stimulus: Real) -> Values:
+    """Power that an input delivers to the population, −I q q̇/τ = −I d(1/R)/dt; the port through which it is passive."""
+    fast, y = _landscape(model, y)
+    q, qdot = fast.position(y)
+    return -jnp.asarray(stimulus, q.dtype) * q * qdot / fast.time_constant
 
 
 @takes_model
-def slow_power(model: MPR | Network, y: Any) -> dict[str, Values]:
+def slow_power(model: AbstractMechanical | Network, y: Any) -> dict[str, Values]:
     """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
 
     −(dA/dt)/R for spike-frequency adaptation, J (dA/dt) ln R for depression, −J u (dx/dt) ln R and −J x (du/dt) ln R for
     short-term plasticity; B = τ_A dA/dt delivers none by itself.
     """
-    y = as_state(y)
-    if not model.slow_terms:
+    require_offer(model, "potential")
+    y = as_states(y, model)
+    if not model.slow_names:
         return {}
 
     def landscape(each: State) -> Values:
-        fast = model.frozen(each) if isinstance(model, MPR) else model.alone(each)
-        return fast.potential(_position(fast, each.r))
+        fast = model.alone(each) if is_network(model) else model.frozen(each)
+        return fast.potential(jax.lax.stop_gradient(fast.position(each)[0]))
 
-    slopes = _elementwise_grad(landscape, y)
-    return {name: getattr(slopes, name) * rate for name, rate in model.slow_rates(y).items() if name != "B"}
+    slopes, flow = _elementwise_grad(landscape, y), model.vector_field(jnp.zeros_like(jax.tree.leaves(y)[0]), y)
+    return {name: getattr(slopes, name) * getattr(flow, name) for name in model.slow_names if name != "B"}
 
 
 @takes_model
@@ -133,9 +126,9 @@ def exchange_power(network: Network, y: Any) -> Values:
     population by itself, and their sum by the sums. Not symmetric: what j gives to i, i need not give back to j. Source:
     docs/theory.md §8.
     """
-    y = as_state(y)
+    y = _network_states(network, y)
     sent_rate = _rate_of_sent(network, y)
-    weights = network.gain * (network.weights.todense() if network.is_sparse else network.weights)
+    weights = network.coupling.dense()
     weights = weights * (1 - jnp.eye(network.size, dtype=weights.dtype))
     R = network.nodes(y.r.shape[:-1]).tau * y.r
     ratio = jnp.expand_dims(1 / R, -1) * jnp.expand_dims(sent_rate, -2)
@@ -148,60 +141,73 @@ def received_power(network: Network, y: Any) -> Values:
 
     Use it where n is large: no (n, n) array is made.
     """
-    y = as_state(y)
+    y = _network_states(network, y)
     sent_rate = _rate_of_sent(network, y)
     own = jnp.broadcast_to(network.self_weights(), sent_rate.shape) * sent_rate
     return (network.apply(sent_rate) - own) / (network.nodes(y.r.shape[:-1]).tau * y.r)
+
+
+def _network_states(network: Any, y: Any) -> State:
+    require_network(network)
+    return as_states(y, network)
 
 
 def _rate_of_sent(network: Network, y: State) -> Values:
     """d/dt of what every node sends: of its rate, and of what depression and plasticity leave of its synapses."""
     fast = network.frozen(y)
     rate = fast.vector_field(jnp.zeros_like(y.r), y).r
-    flow = State(r=rate, v=jnp.zeros_like(rate), **network.slow_rates(y))
+    flow = y.replace(r=rate, v=jnp.zeros_like(rate), **network.slow_rates(y))
     return jax.jvp(network.sent, (y,), (flow,))[1]
 
 
 @takes_model
-def force(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
+def force(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
-    y = as_state(y)
-    q = _position(model, y.r)
-    return -_elementwise_grad(model.frozen(y).potential, q) - jnp.asarray(stimulus, q.dtype) * q
+    require_one(model)
+    fast, y = _landscape(model, y)
+    q = fast.position(y)[0]
+    return -_elementwise_grad(fast.potential, q) - jnp.asarray(stimulus, q.dtype) * q
 
 
 @takes_model
-def hamiltonian_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
+def hamiltonian_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> State:
     """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
     dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r), at frozen slow variables. Equal to `model.vector_field`, which
     tests check.
     """
-    y = as_state(y)
+    require_one(model, offer="riccati")
+    y = as_states(y, model)
     dE = _elementwise_grad(lambda each: total_energy(model, each, stimulus), y)
     rate = y.r**2 * dE.v
     v = -(y.r**2) * dE.r - damping(model, y) * rate / (2 * y.r)
-    return State(r=rate, v=v, **model.slow_rates(y))
+    flow = model.vector_field(jnp.zeros_like(y.r), y)
+    return State(r=rate, v=v, **{name: getattr(flow, name) for name in model.slow_names})
 
 
 @takes_model
-def conservative_field(model: MPR, y: Any, stimulus: Real = 0.0) -> State:
+def conservative_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> State:
     """The vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0."""
-    y = as_state(y)
+    require_one(model, offer="riccati")
+    y = as_states(y, model)
     dH = _elementwise_grad(lambda each: hamiltonian(model, each, stimulus), y)
     return State(r=y.r**2 * dH.v, v=-(y.r**2) * dH.r)
 
 
 @takes_model
-def mechanical_residual(model: MPR, y: Any, stimulus: Real = 0.0) -> Values:
-    """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact."""
-    y = as_state(y)
-    current = jnp.broadcast_to(jnp.asarray(stimulus, y.r.dtype), y.r.shape)
-    flow = model.vector_field(jnp.zeros_like(y.r), y)
-    flow = jax.tree.map(lambda each: each * model.tau, flow)
-    flow = eqx.tree_at(lambda each: each.v, flow, flow.v + current)
-    (_, qdot), (_, acceleration) = jax.jvp(lambda each: to_qqdot(model, each), (y,), (flow,))
-    return acceleration + damping(model, y) * qdot - force(model, y, current)
+def mechanical_residual(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
+    """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact.
+
+    Slow variables are frozen, as they are in the mechanical form.
+    """
+    require_one(model)
+    fast, y = _landscape(model, y)
+    current = jnp.broadcast_to(jnp.asarray(stimulus, jax.tree.leaves(y)[0].dtype), jnp.shape(jax.tree.leaves(y)[0]))
+    given = State(**{name: getattr(y, name) for name in fast.variables})
+    flow = jax.tree.map(lambda each: each * model.time_constant, fast.vector_field(jnp.zeros_like(current), given, current))
+    (_, qdot), (_, acceleration) = jax.jvp(fast.position, (given,), (flow,))
+    q = fast.position(given)[0]
+    return acceleration + fast.damping(q) * qdot + _elementwise_grad(fast.potential, q) + current * q
 
 
 def _elementwise_grad(scalar: Any, at: Any) -> Any:

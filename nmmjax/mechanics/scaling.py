@@ -5,18 +5,20 @@ With c = |J| (`strong_coupling`) only Δ̃ = Δ/J² is not Hamiltonian; with c =
 `RescaledTime` runs a population on the clock ds = r² dt in which (r, v) are canonical.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require
+from .._checks import require
 from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
-from ..models.base import AbstractModel, State, as_state, takes_model
-from ..models.mpr import MPR, ConductanceSynapse, GapJunction
-from ..models.stimulus import AbstractStimulus
+from ..models.base import AbstractModel, as_states, require_one, takes_model
+from ..models.mpr import FAST, MPR
+from ..models.state import State, Variable
+from ..models.terms import ConductanceSynapse, GapJunction
 
 
 class Scaling(eqx.Module):
@@ -31,12 +33,12 @@ class Scaling(eqx.Module):
 
     def to_scaled(self, y: Any) -> State:
         """State in original units → scaled units."""
-        y = as_state(y)
+        y = as_states(y, self.model)
         return State(r=y.r / self.factor, v=y.v / self.factor)
 
     def to_original(self, y: Any) -> State:
         """State in scaled units → original units."""
-        y = as_state(y)
+        y = as_states(y, self.model)
         return State(r=y.r * self.factor, v=y.v * self.factor)
 
     def time_to_scaled(self, t: Values) -> Values:
@@ -73,7 +75,8 @@ def rescale(model: MPR, factor: Real) -> Scaling:
 
 
 def _refuse_slow(model: MPR, what: str) -> None:
-    require("model", model, f"be without slow terms to be {what} (use `model.frozen(y)`)", not model.slow_terms)
+    require_one(model, offer="riccati")
+    require("model", model, f"be without slow terms to be {what} (use `model.frozen(y)`)", not model.slow_names)
 
 
 @takes_model
@@ -95,18 +98,6 @@ def unit_heterogeneity(model: MPR) -> Scaling:
     return rescale(model, jnp.sqrt(model.Delta))
 
 
-class ClockedState(eqx.Module):
-    """State (r, v) of a population, and the physical time t at which it is there."""
-
-    r: Values = eqx.field(converter=as_array)
-    v: Values = eqx.field(converter=as_array)
-    t: Values = eqx.field(converter=as_array)
-
-    units: ClassVar[dict[str, str]] = {"r": "1/time", "v": "1", "t": "time"}
-    meanings: ClassVar[dict[str, str]] = {"r": "firing rate", "v": "mean voltage", "t": "physical time"}
-    positive: ClassVar[tuple[str, ...]] = ("r",)
-
-
 class RescaledTime(AbstractModel):
     """A population on the clock s with ds = r² dt, on which (r, v) are canonical: dr/ds = ∂E/∂v, dv/ds = −∂E/∂r − ….
 
@@ -124,17 +115,17 @@ class RescaledTime(AbstractModel):
     def __check_init__(self) -> None:
         _refuse_slow(self.model, "run on another clock")
 
-    def state(self, y: Any) -> ClockedState:
-        if isinstance(y, ClockedState):
-            y = {"r": y.r, "v": y.v, "t": y.t}
-        start = as_number("t", y["t"] if hasattr(y, "keys") and "t" in y else 0.0)
-        rest = {name: value for name, value in dict(y).items() if name != "t"} if hasattr(y, "keys") else y
-        inner = self.model.state(rest)
-        return ClockedState(r=inner.r, v=inner.v, t=start.astype(inner.r.dtype))
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        return FAST | {"t": Variable("physical time", "time", rest=jnp.zeros_like(self.model.tau))}
 
-    def physical_time(self, t: Values, y: ClockedState) -> Values:
+    @property
+    def positive(self) -> tuple[str, ...]:
+        return self.model.positive
+
+    def physical_time(self, t: Values, y: State) -> Values:
         return y.t
 
-    def vector_field(self, t: Values, y: ClockedState, stimulus: AbstractStimulus | None = None) -> ClockedState:
-        flow = self.model.vector_field(y.t, State(r=y.r, v=y.v), stimulus)
-        return ClockedState(r=flow.r / y.r**2, v=flow.v / y.r**2, t=1 / y.r**2)
+    def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
+        flow = self.model.vector_field(y.t, State(r=y.r, v=y.v), I)
+        return State(r=flow.r / y.r**2, v=flow.v / y.r**2, t=1 / y.r**2)

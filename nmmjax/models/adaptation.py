@@ -9,50 +9,22 @@ Convention for the gain α: that of Gast, Schmidt & Knösche, Neural Comput. 32:
 A = α τ_A r. The Virtual Brain's models use A = α r at steady rate, so α_TVB = τ_A α.
 """
 
-import abc
 from collections.abc import Mapping
+from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import require
-from .._parameter import check_parameters, declared, parameter
+from .._parameter import declared, parameter
 from .._types import Scalar, Values
-from .base import State
+from .state import State, Variable
+from .terms import AbstractTerm
 
 KERNELS = ("alpha", "exponential")
 
 
-class AbstractSlowTerm(eqx.Module):
-    """Slow variables of a population: their rest, their rates, and the excitability and coupling that they leave."""
-
-    @property
-    @abc.abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """The state variables that the term adds."""
-
-    @abc.abstractmethod
-    def rest(self) -> dict[str, Values]:
-        """Values without activity, the default initial ones."""
-
-    @abc.abstractmethod
-    def rates(self, y: State) -> dict[str, Values]:
-        """Derivative by time of each variable."""
-
-    @abc.abstractmethod
-    def steady(self, r: Values) -> dict[str, Values]:
-        """Values to which the variables settle at a rate held at r."""
-
-    @abc.abstractmethod
-    def time_constants(self, r: Values) -> Values:
-        """Time constants of the variables at a rate held at r, shape (variables,)."""
-
-    @abc.abstractmethod
-    def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
-        """(η_eff, J_eff) that the fast equations see."""
-
-
-class AbstractAdaptation(AbstractSlowTerm):
+class AbstractAdaptation(AbstractTerm):
     """A variable A that follows the rate r, by a kernel of time constant τ.
 
     τ A′ = B,  τ B′ = α τ r − 2 B − A      kernel="alpha" (state A, B)
@@ -64,15 +36,13 @@ class AbstractAdaptation(AbstractSlowTerm):
     kernel: eqx.AbstractVar[str]
 
     def __check_init__(self) -> None:
-        check_parameters(self)
         require("kernel", self.kernel, f"be one of {KERNELS}", self.kernel in KERNELS)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return ("A", "B") if self.kernel == "alpha" else ("A",)
-
-    def rest(self) -> dict[str, Values]:
-        return {name: jnp.zeros_like(self.tau) for name in self.names}
+    def variables(self) -> Mapping[str, Variable]:
+        zero = jnp.zeros_like(self.tau)
+        A = {"A": Variable("adaptation or depression", rest=zero)}
+        return A | {"B": Variable("rate of adaptation", rest=zero)} if self.kernel == "alpha" else A
 
     def rates(self, y: State) -> dict[str, Values]:
         gain = self.alpha * self.tau * y.r
@@ -102,6 +72,9 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
     tau: Scalar = parameter(symbol="τ_A", unit="time", bounds="(0, inf)", doc="time constant of adaptation")
     kernel: str = eqx.field(static=True, default="alpha")
 
+    degree: ClassVar[int | None] = 1
+    acts_by: ClassVar[str | None] = "A"
+
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta - y.A, J
 
@@ -119,12 +92,18 @@ class SynapticDepression(AbstractAdaptation):
     tau: Scalar = parameter(symbol="τ_A", unit="time", bounds="(0, inf)", doc="time constant of depression")
     kernel: str = eqx.field(static=True, default="alpha")
 
+    degree: ClassVar[int | None] = 2
+    acts_by: ClassVar[str | None] = "A"
+
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * (1 - y.A)
 
+    def sent(self, y: State, R: Values) -> Values:
+        return R * (1 - y.A)
+
 
 @declared
-class ShortTermPlasticity(AbstractSlowTerm):
+class ShortTermPlasticity(AbstractTerm):
     """Tsodyks–Markram synapses: J_eff = J x u with depressing resources x and facilitating utilization u.
 
         x′ = (1 − x)/τ_d − u x r,      u′ = (U0 − u)/τ_f + U0 (1 − u) r
@@ -137,15 +116,13 @@ class ShortTermPlasticity(AbstractSlowTerm):
     tau_f: Scalar = parameter(symbol="τ_f", unit="time", bounds="(0, inf)", doc="decay time of facilitation")
     U0: Scalar = parameter(symbol="U_0", bounds="(0, 1]", doc="utilization at rest")
 
-    def __check_init__(self) -> None:
-        check_parameters(self)
+    degree: ClassVar[int | None] = 3
+    acts_by: ClassVar[str | None] = "xu"
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return "x", "u"
-
-    def rest(self) -> dict[str, Values]:
-        return {"x": jnp.ones_like(self.U0), "u": self.U0}
+    def variables(self) -> Mapping[str, Variable]:
+        x = Variable("synaptic resources", rest=jnp.ones_like(self.U0))
+        return {"x": x, "u": Variable("utilization", rest=self.U0)}
 
     def rates(self, y: State) -> dict[str, Values]:
         x = (1 - y.x) / self.tau_d - y.u * y.x * y.r
@@ -162,7 +139,5 @@ class ShortTermPlasticity(AbstractSlowTerm):
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * y.x * y.u
 
-
-def rest_of(terms: tuple[AbstractSlowTerm, ...]) -> Mapping[str, Values]:
-    """Values at rest of all slow variables of these terms, by name."""
-    return {name: value for term in terms for name, value in term.rest().items()}
+    def sent(self, y: State, R: Values) -> Values:
+        return R * y.x * y.u

@@ -1,63 +1,26 @@
 """Layer 1: the next-generation neural mass of quadratic integrate-and-fire neurons, with its optional terms."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 
 from .._checks import require
-from .._parameter import check_parameters, declared, parameter
+from .._parameter import declared, parameter
 from .._types import Scalar, Values
-from .adaptation import AbstractSlowTerm, ShortTermPlasticity, SpikeFrequencyAdaptation, SynapticDepression, rest_of
-from .base import AbstractModel, State, as_initial_state
-from .stimulus import AbstractStimulus, input_at
+from .mechanical import AbstractRiccati, Riccati
+from .state import State, Variable
+from .terms import AbstractTerm, ConductanceSynapse, GapJunction
+
+FAST = {
+    "r": Variable("firing rate", "1/time", positive=True),
+    "v": Variable("mean voltage"),
+}
 
 
 @declared
-class GapJunction(eqx.Module):
-    """Electrical coupling of strength g: adds −g r to the rate equation.
-
-    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Pietras et al., Phys. Rev. E
-    100:042412 (2019).
-    """
-
-    g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")
-
-    def __check_init__(self) -> None:
-        check_parameters(self)
-
-
-@declared
-class ConductanceSynapse(eqx.Module):
-    """Instantaneous conductance synapse: adds −k r² to the rate and k r (E_s − v) to the voltage equation.
-
-    Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019).
-    """
-
-    k: Scalar = parameter(symbol="k", bounds="[0, inf)", doc="synaptic conductance per unit of rate")
-    E_s: Scalar = parameter(0.0, symbol="E_s", doc="reversal potential")
-
-    def __check_init__(self) -> None:
-        check_parameters(self)
-
-
-class Riccati(eqx.Module):
-    """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
-
-    Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
-
-    Numbers for one population, arrays `(n,)` for a network.
-    """
-
-    eta: Values
-    Delta: Values
-    g: Values | None
-    k: Values | None
-    E_s: Values | None
-
-
-@declared
-class MPR(AbstractModel):
+class MPR(AbstractRiccati):
     """Heterogeneous, all-to-all coupled quadratic integrate-and-fire neurons in the thermodynamic limit.
 
         τ dr/dt = Δ/(πτ) + 2 r v − g r − k τ r²
@@ -69,9 +32,10 @@ class MPR(AbstractModel):
     `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
 
     `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
-    J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above.
+    J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above. `synapse` filters what
+    leaves the population: J τ r becomes J times what the term sends. All three take any `AbstractTerm`.
 
-    Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names.
+    Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names, and for two terms with the same variable.
     """
 
     eta: Scalar = parameter(-5.0, symbol="η", doc="centre of the excitability distribution")
@@ -80,8 +44,9 @@ class MPR(AbstractModel):
     tau: Scalar = parameter(1.0, symbol="τ", unit="time", bounds="(0, inf)", doc="membrane time constant")
     gap: GapJunction | None = None
     conductance: ConductanceSynapse | None = None
-    adaptation: SpikeFrequencyAdaptation | SynapticDepression | None = None
-    plasticity: ShortTermPlasticity | None = None
+    adaptation: AbstractTerm | None = None
+    plasticity: AbstractTerm | None = None
+    synapse: AbstractTerm | None = None
 
     equations: ClassVar[str] = (
         "τ r' = Δ/(πτ) + 2 r v − g r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
@@ -93,41 +58,59 @@ class MPR(AbstractModel):
         require("gap", self.gap, "be None or a `GapJunction`", is_gap)
         is_synapse = self.conductance is None or isinstance(self.conductance, ConductanceSynapse)
         require("conductance", self.conductance, "be None or a `ConductanceSynapse`", is_synapse)
-        adapts = self.adaptation is None or isinstance(self.adaptation, (SpikeFrequencyAdaptation, SynapticDepression))
-        rule = "be None, a `SpikeFrequencyAdaptation` or a `SynapticDepression`"
-        require("adaptation", self.adaptation, rule, adapts)
-        is_plastic = self.plasticity is None or isinstance(self.plasticity, ShortTermPlasticity)
-        require("plasticity", self.plasticity, "be None or a `ShortTermPlasticity`", is_plastic)
+        names = list(FAST)
+        for slot in ("adaptation", "plasticity", "synapse"):
+            term = getattr(self, slot)
+            rule = "be None or a term such as `SpikeFrequencyAdaptation(...)` (an `AbstractTerm`)"
+            require(slot, term, rule, term is None or isinstance(term, AbstractTerm))
+            own = () if term is None else term.names
+            require(slot, own, f"add variables other than {', '.join(names)}", not set(own) & set(names))
+            names += own
 
     @property
-    def slow_terms(self) -> tuple[AbstractSlowTerm, ...]:
-        """The terms that add slow variables."""
-        return tuple(term for term in (self.adaptation, self.plasticity) if term is not None)
+    def slow_terms(self) -> tuple[AbstractTerm, ...]:
+        """The terms that add variables."""
+        return tuple(term for term in (self.adaptation, self.plasticity, self.synapse) if term is not None)
 
     @property
     def slow_names(self) -> tuple[str, ...]:
-        """The slow variables among the state's."""
+        """The variables that terms add: they move the landscape of r and v."""
         return tuple(name for term in self.slow_terms for name in term.names)
 
-    def state(self, y: Any) -> State:
-        """`y` as a state; slow variables that it doesn't name start at rest."""
-        return as_initial_state(y, rest_of(self.slow_terms))
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        return FAST | {name: each for term in self.slow_terms for name, each in term.variables.items()}
+
+    @property
+    def degree(self) -> int | None:
+        degrees = [term.degree for term in self.slow_terms]
+        return None if None in degrees else max([2, *(each for each in degrees if each is not None)])
+
+    @property
+    def time_constant(self) -> Any:
+        return self.tau
 
     def frozen(self, y: State) -> "MPR":
         """The population with its slow variables held at those of `y`: an MPR with η_eff and J_eff and no slow terms.
 
-        Parameters then have the shape of the state. Its energy landscape is the instantaneous one. The population itself
-        where it has no slow terms. Raises `ValueError` where `y` lacks a slow variable.
+        Parameters then have the shape of the state. Its energy landscape is the instantaneous one. The population itself if
+        it has no slow terms. Raises `ValueError` if `y` lacks a slow variable.
         """
         if not self.slow_terms:
             return self
+        lacking = [name for name in self.slow_names if name not in y.names]
+        require("y", y.names, f"have the slow variables {', '.join(map(repr, self.slow_names))}", not lacking)
         eta, J = self.eta, self.J
         for term in self.slow_terms:
-            lacking = [name for name in term.names if getattr(y, name) is None]
-            require("y", y.names, f"have the slow variables {', '.join(map(repr, self.slow_names))}", not lacking)
             eta, J = term.effective(eta, J, y)
-        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity)
-        return eqx.tree_at(parts, self, (eta, J, None, None), is_leaf=lambda each: each is None)
+        if self.synapse is not None:  # its output is a current, whatever the rate
+            eta, J = eta + J * self.synapse.sent(y, self.tau * y.r), jnp.zeros_like(J * y.r)
+        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity, model.synapse)
+        return eqx.tree_at(parts, self, (eta, J, None, None, None), is_leaf=lambda each: each is None)
+
+    def tilted(self, I: Values) -> "MPR":
+        """The population with η + I."""
+        return eqx.tree_at(lambda each: each.eta, self, self.eta + I)
 
     def slow_rates(self, y: State) -> dict[str, Values]:
         """d/dt of every slow variable."""
@@ -137,11 +120,24 @@ class MPR(AbstractModel):
         """Values of the slow variables at a rate held at r."""
         return {name: value for term in self.slow_terms for name, value in term.steady(r).items()}
 
-    def vector_field(self, t: Values, y: State, stimulus: AbstractStimulus | None = None) -> State:
+    def slow_rest(self) -> dict[str, Values]:
+        """Values of the slow variables without activity."""
+        return {name: value for term in self.slow_terms for name, value in term.rest.items()}
+
+    def sent(self, y: State) -> Values:
+        """What others receive: R = τ r, filtered by the synapse, and what depression and plasticity leave of it."""
+        R = self.tau * y.r
+        if self.synapse is not None:
+            R = self.synapse.sent(y, R)
+        for term in (self.adaptation, self.plasticity):
+            R = R if term is None else term.sent(y, R)
+        return R
+
+    def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
         """(dr/dt, dv/dt) by the class's equations, and the rates of the slow variables."""
         R, v, fast = self.tau * y.r, y.v, self.frozen(y)
         dR = self.Delta / jnp.pi + 2 * R * v
-        dv = v**2 + fast.eta + fast.J * R - (jnp.pi * R) ** 2 + input_at(stimulus, t)
+        dv = v**2 + fast.eta + fast.J * R - (jnp.pi * R) ** 2 + I
         if self.gap is not None:
             dR = dR - self.gap.g * R
         if self.conductance is not None:
@@ -149,6 +145,24 @@ class MPR(AbstractModel):
             dR = dR - k * R**2
             dv = dv + k * R * (E_s - v)
         return State(r=dR / self.tau**2, v=dv / self.tau, **self.slow_rates(y))
+
+    def vector_potential(self, q: Values) -> Values:
+        """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q)."""
+        A = self.Delta / (4 * jnp.pi) * q**3
+        if self.gap is not None:
+            A = A - self.gap.g * q / 2
+        if self.conductance is not None:
+            A = A - self.conductance.k / q
+        return A
+
+    def position(self, y: State) -> tuple[Values, Values]:
+        """(q, q̇) with q = √(2/(τ r)) and q̇ = −v q − A(q)."""
+        q = jnp.sqrt(2 / (self.tau * y.r))
+        return q, -y.v * q - self.vector_potential(q)
+
+    def at(self, q: Values, qdot: Values) -> State:
+        """(r, v) with this q and q̇."""
+        return State(r=2 / (self.tau * q**2), v=-(qdot + self.vector_potential(q)) / q)
 
     def potential(self, q: Values) -> Values:
         """U(q) of the exact mechanical form q̈ + Γ(q) q̇ + U′(q) = −I q, with q = √(2/(τ r)) and time t/τ.

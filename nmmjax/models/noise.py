@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._parameter import as_number, check_parameters, declared, parameter
 from .._types import Scalar, Values, is_concrete
+from .base import require_offer
 
 
 class AbstractNoise(eqx.Module):
@@ -95,9 +96,8 @@ class CauchyNoise(AbstractNoise):
         check_parameters(self)
 
     def split(self, model: Any) -> tuple[Any, None]:
-        where = (lambda each: each.population.Delta) if hasattr(model, "population") else (lambda each: each.Delta)
-        rule = "be an `MPR` or a `Network` for Cauchy noise"
-        require("model", type(model).__name__, rule, hasattr(model, "population") or hasattr(model, "Delta"))
+        require_offer(model, "riccati", also=", for Cauchy noise")
+        where = (lambda each: each.Delta) if model.size is None else (lambda each: each.node.Delta)
         return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None
 
 

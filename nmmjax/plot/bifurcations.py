@@ -10,7 +10,8 @@ from .._parameter import parameter_table
 from ..branches.branch import LABELS, Branch, SpecialPoints
 from ..branches.curves import BifurcationCurve
 from ..branches.cycles import CycleBranch
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel
+from ..models.state import State
 from .common import BLUE, GREEN, ORANGE, finish, pyplot
 
 _MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "LPC": "o"}
@@ -27,7 +28,7 @@ def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = Non
     require("branch", type(branch).__name__, "be the result of `continue_branch`", isinstance(branch, Branch))
     require("branch", f"one of shape {branch.parameter.shape}", "be a single one to draw it", branch.parameter.ndim == 2)
     axes = pyplot().subplots(figsize=(7.2, 4.6), layout="constrained")[1] if axes is None else axes
-    name, label = _variable(branch.state, variable)
+    name, label = _variable(branch.system.model, branch.state, variable)
     parameter = np.asarray(branch.parameter)
     for b in np.flatnonzero(np.asarray(branch.count)):
         rows = _columns(branch.state, name, 2)[b]
@@ -76,13 +77,13 @@ def bifurcation_curves(*curves: BifurcationCurve, axes: Any = None) -> Any:
     return _legend(finish(axes))
 
 
-def _variable(state: Any, variable: str | None) -> tuple[str, str]:
+def _variable(model: Any, state: Any, variable: str | None) -> tuple[str, str]:
     """Name and label of the variable to draw."""
     if isinstance(state, State):
-        name = "r" if variable is None else variable
+        name = next(iter(model.variables)) if variable is None else variable
         require("variable", variable, f"be one of {', '.join(map(repr, state.names))}", name in state.names)
-        unit = state.units[name]
-        return name, f"{state.meanings[name]} {name} ({'dimensionless' if unit == '1' else unit})"
+        unit = model.variables[name].unit
+        return name, f"{model.variables[name].doc} {name} ({'dimensionless' if unit == '1' else unit})"
     size = jax.tree.leaves(state)[0].shape[-1]
     names, name = [f"y{k}" for k in range(size)], "y0" if variable is None else variable
     require("variable", variable, f"be one of {', '.join(map(repr, names))}", name in names)

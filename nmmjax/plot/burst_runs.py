@@ -30,7 +30,7 @@ def bursts(run: Trajectory, predicted: Any = None, axes: Any = None) -> Any:
     axes[0].set_ylabel("firing rate r\n(1/time)")
     slow = [name for name in run.ys.names if name not in ("r", "v", "B")]
     for name, color in zip(slow, (GREY, ORANGE, GREEN), strict=False):
-        axes[1].plot(ts, getattr(run.ys, name), color=color, label=f"{run.ys.meanings[name]} {name}")
+        axes[1].plot(ts, getattr(run.ys, name), color=color, label=f"{run.model.variables[name].doc} {name}")
     axes[1].set(ylabel="slow variables\n(dimensionless)", xlabel=clock_label(run))
     if slow:
         axes[1].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from ..mechanics.scaling import RescaledTime
-from ..models.base import State
 from ..solvers.trajectory import Trajectory
 
 BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1651a", "#8a8a8a", "#2f8f4e"
@@ -30,11 +29,6 @@ def population_of(run: Trajectory) -> Any:
     """The model of a single run, without its clock."""
     run.require_single("draw it")
     return run.model.model if isinstance(run.model, RescaledTime) else run.model
-
-
-def states_of(run: Trajectory) -> State:
-    """The states of a run, without its clock."""
-    return run.ys if isinstance(run.ys, State) else State(r=run.ys.r, v=run.ys.v)
 
 
 def clock_label(run: Trajectory) -> str:

@@ -15,7 +15,7 @@ from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy
 from ..solvers.trajectory import Trajectory
-from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot, states_of
+from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot
 from .recordings import minima_labels
 
 
@@ -48,7 +48,7 @@ def _rates(found: PopulationLandscape, run: Trajectory | None) -> np.ndarray:
     """Rates that cover all fixed points and the run."""
     known = np.asarray(found.points.r)
     if run is not None:
-        known = np.concatenate([known, np.asarray(states_of(run).r)[np.isfinite(np.asarray(states_of(run).r))]])
+        known = np.concatenate([known, np.asarray(run.ys.r)[np.isfinite(np.asarray(run.ys.r))]])
     require("found", repr(found), "have at least one fixed point to be drawn", known.size > 0)
     return np.exp(np.linspace(np.log(known.min()) - 0.25, np.log(known.max()) + 0.25, 601))
 
@@ -66,7 +66,7 @@ def _of_population(found: PopulationLandscape, run: Trajectory | None, axes: Any
     axes.plot(r, V, color=BLUE, linewidth=1.8, label="potential V(r)")
     levels = [np.asarray(found.points.energy)]
     if run is not None:
-        population, y = population_of(run), states_of(run)
+        population, y = population_of(run), run.ys
         E = np.asarray(total_energy(population, y, run.input))
         axes.plot(y.r, E, color=GREEN, linewidth=1, label="energy E of the run")
         axes.plot(y.r[0], E[0], ">", color=GREEN, ms=7, label="its start")
@@ -210,7 +210,7 @@ def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, f
     """
     from matplotlib import animation
 
-    population, y = population_of(run), states_of(run)
+    population, y = population_of(run), run.ys
     path, plt = as_new_file(path), pyplot()
     rule = "end in .gif or .mp4"
     require("path", str(path), rule, path.suffix in (".gif", ".mp4"))

@@ -7,6 +7,7 @@ import numpy as np
 
 from .._checks import require
 from ..ising.bridge import LandscapeComparison
+from ..models.base import require_one
 from ..models.mpr import MPR
 from ..stochastic.boltzmann_law import Boltzmann
 from ..stochastic.inference import StationaryFit
@@ -54,7 +55,7 @@ def potential(measured: MeasuredPotential, *models: MPR | StationaryFit, labels:
     axes.errorbar(r, V, error, fmt="o", ms=3.5, color="black", elinewidth=0.9, label="−T ln(r^(3/2) P), from the recording")
     for k, model in enumerate(models):
         population = model.population if isinstance(model, StationaryFit) else model
-        require("models", type(model).__name__, "be populations or fits", isinstance(population, MPR))
+        require_one(population, "models", offer="riccati")
         found = measured.compare(population)
         grid = jnp.asarray(np.geomspace(r.min(), r.max(), 401), measured.r.dtype)
         shifted = MeasuredPotential(grid, jnp.zeros_like(grid), jnp.ones_like(grid), measured.temperature).compare(

@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..landscape.population import PopulationLandscape, population_landscape
-from ..models.base import State
 from ..models.mpr import MPR
-from ..models.stimulus import Constant
+from ..models.state import State
 from ..solvers.trajectory import Trajectory
-from .common import BLUE, GREEN, GREY, ORANGE, states_of
+from .common import BLUE, GREEN, GREY, ORANGE
 from .planes import energy_contours
 
 
@@ -28,8 +27,8 @@ def phase_plane(
     points = found.points
     r_known, v_known = [np.asarray(points.r)], [np.asarray(points.v)]
     if run is not None:
-        r_known.append(np.asarray(states_of(run).r))
-        v_known.append(np.asarray(states_of(run).v))
+        r_known.append(np.asarray(run.ys.r))
+        v_known.append(np.asarray(run.ys.v))
     r = (0.0, 1.35 * max(each.max() for each in r_known)) if r is None else r
     span = max(2.0, np.ptp(np.concatenate(v_known)))
     low, high = (f(each) for f, each in ((min, [e.min() for e in v_known]), (max, [e.max() for e in v_known])))
@@ -40,13 +39,13 @@ def phase_plane(
     axes.plot(rs, still, color=BLUE, linewidth=1.4, label="dr/dt = 0")
     R, V = np.meshgrid(rs, np.linspace(v[0], v[1], 401))
     y = State(r=jnp.asarray(R), v=jnp.asarray(V))
-    field = model.vector_field(jnp.zeros(R.shape), y, Constant(stimulus))
+    field = model.vector_field(jnp.zeros(R.shape), y, stimulus)
     axes.contour(R, V, np.asarray(field.v), levels=[0.0], colors=[ORANGE], linewidths=1.4)
     axes.plot([], [], color=ORANGE, label="dv/dt = 0")
     for k, branch in enumerate(_separatrix(model, found, r, v)):
         axes.plot(*branch, color=GREY, linewidth=1.6, linestyle="--", label="separatrix" if k == 0 else None)
     if run is not None:
-        axes.plot(states_of(run).r, states_of(run).v, color=GREEN, linewidth=1, label="run")
+        axes.plot(run.ys.r, run.ys.v, color=GREEN, linewidth=1, label="run")
     index = np.asarray(points.index)
     for which, face, label in ((index == 0, "black", "stable"), (index > 0, "white", "saddle")):
         if which.any():
@@ -67,7 +66,7 @@ def _separatrix(model: MPR, found: PopulationLandscape, r: Any, v: Any) -> list[
     point = jnp.stack([saddle.r, saddle.v])
 
     def field(y: Any) -> Any:
-        flow = model.vector_field(jnp.zeros(()), State(r=y[0], v=y[1]), Constant(found.stimulus))
+        flow = model.vector_field(jnp.zeros(()), State(r=y[0], v=y[1]), found.stimulus)
         return jnp.stack([flow.r, flow.v])
 
     def outside(t: Any, y: Any, args: Any, **_: Any) -> Any:

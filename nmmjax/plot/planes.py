@@ -8,8 +8,8 @@ import numpy as np
 from .._types import Real
 from ..landscape.orbits import Orbit
 from ..mechanics.energy import total_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
 

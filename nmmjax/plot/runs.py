@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 
 from ..mechanics.energy import total_energy
-from ..models.mpr import MPR
-from ..models.network import Network
 from ..solvers.trajectory import Trajectory
 from .common import (
     BLUE,
@@ -20,7 +18,6 @@ from .common import (
     population_of,
     pyplot,
     shade_stimulus,
-    states_of,
 )
 
 
@@ -30,13 +27,13 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     The energy is that of the instantaneous landscape, input included, so it steps where the input does. A network has a
     line per node, and its energies refer to the landscape that the others' rates make.
     """
-    slow = [name for name in run.ys.units if name not in ("r", "v", "t")]
+    slow = [name for name in run.ys.names if name not in ("r", "v", "t")]
     rows = 4 if slow else 3
     axes = new_axes(axes, rows, (8.0, 2.2 * rows))
     ts = np.asarray(run.ts)
     current = run.input
     population = population_of(run)
-    energy = total_energy(population, states_of(run), current) if isinstance(population, (MPR, Network)) else None
+    energy = total_energy(population, run.ys, current) if "potential" in population.offers else None
     _lines(axes[0], ts, run.ys.r, BLUE, run.model.labels)
     axes[0].set_ylabel("firing rate r\n(1/time)")
     _lines(axes[1], ts, run.ys.v, ORANGE, run.model.labels)
@@ -47,7 +44,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     for name, color in zip(slow, (GREY, BLUE, ORANGE, GREEN), strict=False):
         values = np.asarray(getattr(run.ys, name)).reshape(ts.size, -1)
         lines = axes[3].plot(ts, values, color=color, linewidth=1.5 if values.shape[1] == 1 else 0.8)
-        lines[0].set_label(f"{run.ys.meanings[name]} {name}")
+        lines[0].set_label(f"{run.model.variables[name].doc} {name}")
     if slow:
         axes[3].set_ylabel("slow variables\n(dimensionless)")
         axes[3].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
@@ -80,7 +77,7 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     rows = 1 if balance is None else 3
     axes = np.atleast_1d(new_axes(axes, rows, (8.0, 2.6 * rows)))
     ts = np.asarray(run.ts)
-    population, states = population_of(run), states_of(run)
+    population, states = population_of(run), run.ys
     kinetic = kinetic_energy(population, states)
     potential = potential_energy(population, states, run.input)
     axes[0].plot(ts, kinetic, color=ORANGE, label="kinetic ½q̇²", linewidth=1)

@@ -73,7 +73,7 @@ def _slow_path(picture: SlowFast, run: Trajectory, part: Any) -> tuple[np.ndarra
     """Slow variable and rate along the part of the run that is drawn."""
     run.require_single("draw it")
     names = ["A"] if picture.variable == "A" else ["x", "u"]
-    require("run", sorted(run.ys.units), f"have the slow variables {names}", set(names) <= set(run.ys.units))
+    require("run", sorted(run.ys.names), f"have the slow variables {names}", set(names) <= set(run.ys.names))
     r, ts = np.asarray(run.ys.r), np.asarray(run.ts)
     slow = np.prod([np.asarray(getattr(run.ys, name)) for name in names], axis=0)
     if part is None:

@@ -80,8 +80,9 @@ def _component(state: Any, name: Any) -> Any:
 def _label(found: Basins, k: int) -> str:
     name = found.axes[k]
     variable, node = (name, "") if isinstance(name, str) else (name[0], f" of node {name[1]}")
-    unit = "dimensionless" if found.at.units[variable] == "1" else found.at.units[variable]
-    return f"{_MEANINGS.get(variable, found.at.meanings[variable] + ' ' + variable)}{node} at t = 0 ({unit})"
+    declared = found.model.variables[variable]
+    unit = "dimensionless" if declared.unit == "1" else declared.unit
+    return f"{_MEANINGS.get(variable, declared.doc + ' ' + variable)}{node} at t = 0 ({unit})"
 
 
 def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = None, axes: Any = None) -> Any:

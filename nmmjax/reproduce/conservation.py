@@ -12,8 +12,8 @@ from .._labelled import xarray
 from .._optional import optional
 from ..landscape.orbits import orbit
 from ..mechanics.energy import conservative_field, hamiltonian, kinetic_energy, potential_energy, total_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.simulation import simulate
 from ..solvers.term import PopulationTerm

@@ -13,8 +13,8 @@ from ..fitting.energies import EnergyTarget
 from ..fitting.fits import fit
 from ..mechanics.energy import potential_energy
 from ..models.adaptation import SynapticDepression
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..solvers.simulation import simulate
 from .claim import Evidence, Row, at_most
 

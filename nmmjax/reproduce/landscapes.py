@@ -51,7 +51,7 @@ def switching(quick: bool) -> Evidence:
     """(h) Pitchforks, asymmetric states, the switching pulse, the tilt at which a minimum vanishes, energies of both."""
     pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     pair, rows = _pair(), []
-    branch = continue_branch(pair, "population.eta", (1.0, 19.5), y0={"r": _SYMMETRIC, "v": -0.54}, crossing=True)
+    branch = continue_branch(pair, "node.eta", (1.0, 19.5), y0={"r": _SYMMETRIC, "v": -0.54}, crossing=True)
     forks = branch.special.select("BP")
     found_at = np.sort(np.asarray(forks.parameter)[: int(forks.count)])
     rows += [
@@ -126,7 +126,7 @@ def _figure(pyplot: Any, pair: Network, branch: Any, still: Any, vanishing: floa
 def _valley(pair: Network, current: float) -> tuple[np.ndarray, np.ndarray]:
     """r₁ and Ψ where population 0 has settled to it, along the valley from one state to the other."""
     r1 = jnp.geomspace(0.05, 1.0, 201)
-    node = eqx.tree_at(lambda each: each.eta, jax.vmap(lambda _: pair.population)(r1), _ETA + _CROSS * r1)
+    node = eqx.tree_at(lambda each: each.eta, jax.vmap(lambda _: pair.node)(r1), _ETA + _CROSS * r1)
     r0 = jnp.nanmax(jax.vmap(lambda each: fixed_rates(each)[0])(node), axis=1)
     height = network_potential(pair, jnp.stack([r0, r1], axis=1), jnp.asarray([0.0, current]))
     return np.asarray(r1), np.asarray(height - jnp.interp(_STATES[0], r1, height))

@@ -14,9 +14,9 @@ from ..ising.fitting import fit_ising
 from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
-from ..models.base import State
 from ..models.mpr import MPR
 from ..models.network import Network, mutual_inhibition, per_node
+from ..models.state import State
 from ..models.stimulus import Ramp
 from ..recordings.recording import binarize
 from ..solvers.simulation import simulate

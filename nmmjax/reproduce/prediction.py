@@ -8,9 +8,10 @@ from .._labelled import xarray
 from .._optional import optional
 from ..landscape.orbits import limit_cycle, predict_peaks
 from ..mechanics.energy import potential_energy
-from ..models.base import State
-from ..models.mpr import MPR, GapJunction
+from ..models.mpr import MPR
+from ..models.state import State
 from ..models.stimulus import Pulse
+from ..models.terms import GapJunction
 from ..solvers.balance import energy_balance
 from ..solvers.simulation import simulate
 from .claim import Evidence, Row, as_numpy, at_most, close_to

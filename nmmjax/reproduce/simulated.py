@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..mechanics.coordinates import from_qqdot
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..solvers.simulation import simulate
 from .claim import as_numpy
 

@@ -12,9 +12,8 @@ from .._checks import require
 from .._nan import nan_is_absent
 from .._types import Scalar, Values, is_concrete
 from ..mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
-from ..models.base import State
-from ..models.mpr import MPR
-from ..models.network import Network
+from ..models.base import require_offer
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from .simulation import default_tolerances, jump_times
 from .trajectory import Trajectory
@@ -73,12 +72,11 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
 
     From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
     all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
-    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models other than `MPR` and `Network`.
+    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models without a potential.
     """
-    rule = "be a run of an `MPR` population or a `Network`"
-    require("run", type(run).__name__, rule, isinstance(run, Trajectory))
+    require("run", type(run).__name__, "be a run of a model with a potential", isinstance(run, Trajectory))
     run.require_single("balance its energy")
-    require("run", type(run.model).__name__, rule, isinstance(run.model, (MPR, Network)))
+    require_offer(run.model, "potential")
     rule = "be without noise, whose work between saved times is not known (use `drive` for noisy runs)"
     require("run", repr(run.noise), rule, run.noise is None)
     # On the run's clock, and no more of the run, lest it recompile for its solver.
@@ -87,7 +85,7 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
 
 
 @eqx.filter_jit
-def _balance(model: MPR | Network, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
+def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
     dtype = ts.dtype
     rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)
     controller: Any = diffrax.PIDController(rtol=jnp.asarray(rtol, dtype), atol=jnp.asarray(atol, dtype))
@@ -96,14 +94,14 @@ def _balance(model: MPR | Network, stimulus: AbstractStimulus | None, ts: Values
 
     def rates(t: Any, y: _Ledger, args: Any) -> _Ledger:
         current = input_at(stimulus, jnp.asarray(t))
-        flow = model.vector_field(jnp.asarray(t), y.state, stimulus)
-        current = jnp.broadcast_to(current, y.state.r.shape)
-        exchange = received_power(model, y.state) if isinstance(model, Network) else None
+        flow = model.vector_field(jnp.asarray(t), y.state, current)
+        current = jnp.broadcast_to(current, model.shape)
+        exchange = None if model.size is None else received_power(model, y.state)
         power = port_power(model, y.state, current)
         return _Ledger(flow, power, heat_rate(model, y.state), slow_power(model, y.state), exchange)
 
     def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values, dict[str, Values], Values | None]:
-        zero = jnp.zeros_like(y0.r)
+        zero = jnp.zeros(model.shape, dtype)
         nothing = dict.fromkeys(slow_power(model, y0), zero)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rates),
@@ -111,7 +109,7 @@ def _balance(model: MPR | Network, stimulus: AbstractStimulus | None, ts: Values
             t0,
             t1,
             None,
-            _Ledger(y0, zero, zero, nothing, zero if isinstance(model, Network) else None),
+            _Ledger(y0, zero, zero, nothing, None if model.size is None else zero),
             stepsize_controller=controller,
             saveat=diffrax.SaveAt(t1=True),
             max_steps=10_000_000,
@@ -133,9 +131,9 @@ def _balance(model: MPR | Network, stimulus: AbstractStimulus | None, ts: Values
         return jnp.where(reached, jnp.concatenate([jnp.zeros_like(gathered[:1]), gathered]), jnp.nan)
 
     port_work, heat, slow_work, exchange = jax.tree.map(total, parts)
-    current = jax.vmap(lambda t: jnp.broadcast_to(input_at(stimulus, t), ys.r.shape[1:]))(ts)
+    current = jax.vmap(lambda t: jnp.broadcast_to(input_at(stimulus, t), model.shape))(ts)
     energy = total_energy(model, ys, current)
-    stored = current / (model.frozen(ys).tau * ys.r)
+    stored = current * model.frozen(ys).position(ys)[0] ** 2 / 2
     work = port_work + stored - jnp.broadcast_to(stored[0], stored.shape)
     given = [work, *slow_work.values(), *([] if exchange is None else [exchange])]
     residual = energy - jnp.broadcast_to(energy[0], energy.shape) - sum(given[1:], start=given[0]) + heat

@@ -26,8 +26,8 @@ import numpy as np
 
 from .._checks import require
 from .._types import Values
-from ..models.base import State
-from .operators import force_gradient_step, multi_product_weights, step_functions, strang_step
+from ..models.state import State
+from .operators import force_gradient_step, multi_product_weights, step_functions, strang_step, time_constant_of
 from .term import PopulationTerm
 
 
@@ -144,7 +144,7 @@ class MobiusSplitting(AbstractMobius):
         """The state at t1 from that at t0 in one step."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         base, base_order = _base(terms, self.mobius_order)
-        tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+        tau = time_constant_of(terms)
         if base_order == self.mobius_order:
             R, v = base(terms, t0, h, tau * y0.r, y0.v)
         else:
@@ -173,6 +173,6 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
         """The state at t1 from that at t0 in one step, and its error estimate."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         _base(terms, self.mobius_order)
-        tau = terms.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+        tau = time_constant_of(terms)
         (R, v), (R_low, v_low) = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
         return State(r=R / tau, v=v), State(r=(R - R_low) / tau, v=v - v_low)

@@ -20,10 +20,9 @@ import numpy as np
 
 from .._checks import as_key, require
 from .._types import Scalar, Values, is_concrete
-from ..models.base import State
-from ..models.mpr import MPR
-from ..models.network import Network
+from ..models.base import require_offer
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.loops import counted
 from .adjoint import adjoint_for
@@ -74,11 +73,10 @@ def _normals(noise: Any, key: Any, count: int, shape: tuple[int, ...], dtype: An
 def noisy_step(model: Any, stimulus: AbstractStimulus | None, t: Values, h: Values, y: State, kicks: Kicks) -> State:
     """The state after one step of physical length `h` from time `t`, under the input of the step's midpoint."""
     y = _slow_half(model, y, h / 2)
-    fast = model.frozen(y) if model.slow_terms else model
+    fast = model.frozen(y) if model.slow_names else model
     if stimulus is not None:
         # As a part of η: exact for piecewise constant input, and no value from beyond a jump is looked at.
-        where = (lambda each: each.population.eta) if isinstance(model, Network) else (lambda each: each.eta)
-        fast = eqx.tree_at(where, fast, where(fast) + input_at(stimulus, t + h / 2))
+        fast = fast.tilted(input_at(stimulus, t + h / 2))
     R, v = strang_step(PopulationTerm(fast, None), t, h, model.tau * y.r, y.v + kicks.before)
     moved = eqx.tree_at(lambda each: (each.r, each.v), y, (R / model.tau, v + kicks.after))
     return _slow_half(model, moved, h / 2)
@@ -86,11 +84,11 @@ def noisy_step(model: Any, stimulus: AbstractStimulus | None, t: Values, h: Valu
 
 def _slow_half(model: Any, y: State, h: Values) -> State:
     """Slow variables over `h` by the midpoint rule, at frozen r."""
-    if not model.slow_terms:
+    if not model.slow_names:
         return y
 
     def moved(start: State, rates: dict[str, Values], h: Values) -> State:
-        return State(r=y.r, v=y.v, **{name: getattr(start, name) + h * rate for name, rate in rates.items()})
+        return y.replace(**{name: getattr(start, name) + h * rate for name, rate in rates.items()})
 
     middle = moved(y, model.slow_rates(y), h / 2)
     return moved(y, model.slow_rates(middle), h)
@@ -102,7 +100,7 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
     That rate is where π² R² = η + I + J R + v² for the largest input I, v the larger of the first voltage and the scale of
     the noise, D^(1/3); of a network, for the node that receives most.
     """
-    if isinstance(model, Network):
+    if model.size is not None:
         nodes = model.nodes()
         J = jnp.maximum(jnp.sum(jnp.maximum(model.matrix(), 0), axis=1), 0)
     else:
@@ -120,10 +118,10 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
 
 def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and what is no key."""
-    known = isinstance(model, MPR) or (isinstance(model, Network) and not model.slow_terms)
-    rule = "be an `MPR`, or a `Network` without slow terms, where there is noise"
-    require("model", type(model).__name__, rule, known)
-    shape = (model.size,) if isinstance(model, Network) else ()
+    require_offer(model, "riccati", also=", for noise")
+    rule = "be without slow terms to have noise, as a network"
+    require("model", model, rule, model.size is None or not model.slow_names)
+    shape = model.shape
     D = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
     require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)
     return as_key(key, purpose=" if there is noise")

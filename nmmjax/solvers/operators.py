@@ -17,6 +17,7 @@ import numpy as np
 
 from .._checks import require
 from .._types import Values
+from ..models.base import require_offer
 from ..models.stimulus import input_at
 from .term import PopulationTerm
 
@@ -152,17 +153,23 @@ def force_gradient(
 
 def step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
     """(Riccati constants, drive, stimulus) of a term; refuses models without an exactly solvable part."""
-    model = term.model
-    offers = hasattr(model, "riccati") and hasattr(model, "drive") and not model.slow_terms  # pyright: ignore[reportAttributeAccessIssue]
-    rule = "be an `MPR` or a `Network` without slow terms for a Möbius solver; use `diffrax.Tsit5()`"
-    require("model", type(model).__name__, rule, offers)
-    return model.riccati(), model.drive, term.stimulus  # pyright: ignore[reportAttributeAccessIssue]
+    model: Any = term.model
+    require_offer(model, "riccati", also=" for a Möbius solver (use `diffrax.Tsit5()`)")
+    rule = "be without slow terms for a Möbius solver (use `diffrax.Tsit5()`)"
+    require("model", model, rule, not model.slow_names)
+    return model.riccati(), model.drive, term.stimulus
+
+
+def time_constant_of(term: PopulationTerm) -> Values:
+    """τ of the population, or of every node."""
+    model: Any = term.model
+    return model.tau
 
 
 def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
     """One order-4 step of physical length `h`; populations without gap junctions and conductances."""
     riccati, drive, stimulus = step_functions(term)
-    tau = term.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    tau = time_constant_of(term)
     step = h / tau
     middle = input_at(stimulus, t + h / 2)
     half = mobius_flow(riccati.eta + middle, riccati.Delta, step / 2)
@@ -178,7 +185,7 @@ def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v
 def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
     """One order-2, time-symmetric step of physical length `h`; every term of the MPR model."""
     riccati, drive, stimulus = step_functions(term)
-    tau = term.model.tau  # pyright: ignore[reportAttributeAccessIssue]
+    tau = time_constant_of(term)
     step = h / tau
     middle = input_at(stimulus, t + h / 2)
     g = riccati.g

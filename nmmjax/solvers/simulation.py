@@ -175,7 +175,7 @@ def _simulate_noisy(
     every, fluctuation = solve_noisy(model, noise, shifted, y0, x0, times, counts, key, meter_of(progress))
     saved, path = jax.tree.map(lambda leaf: leaf[places], (every, fluctuation))
     end = jax.tree.map(lambda leaf: leaf[-1], saved)
-    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end)
+    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, model.positive)
     saved, end, result = _within(_unknown_span(stimulus, shifted, model, clock), ts, ts[-1], saved, end, result)
     traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
     if not traced:
@@ -276,7 +276,7 @@ def _solve(
         t_end, y_end, mask = earliest(solve, event, (t0, y0), (t_end, y_end, mask), happened, given)
         computed &= saved_ts <= t_end
     saved = jax.tree.map(lambda leaf: jnp.where(_as_mask(computed, leaf), leaf, jnp.nan), saved)
-    result = _outcome(RESULTS.promote(solution.result), saved, computed, y_end)
+    result = _outcome(RESULTS.promote(solution.result), saved, computed, y_end, term.model.positive)
     saved, y_end, result = _within(span, ts, t_end, saved, y_end, result)
     return saved, (t_end, y_end), result, solution.stats, solution.interpolation, mask
 
@@ -285,10 +285,10 @@ def _as_mask(mask: Mask, leaf: Values) -> Mask:
     return mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
 
 
-def _outcome(result: Any, saved: Any, computed: Mask, y_end: Any) -> Any:
+def _outcome(result: Any, saved: Any, computed: Mask, y_end: Any, positive_names: tuple[str, ...]) -> Any:
     """Add what the integrator can't see: a state that is not finite, or a firing rate that left r > 0."""
     positive = jnp.array(True)
-    for name in type(y_end).positive:
+    for name in positive_names:
         values = getattr(saved, name)
         positive &= jnp.all(jnp.where(_as_mask(computed, values), values, 1) > 0) & jnp.all(~(getattr(y_end, name) <= 0))
     finite = jnp.array(True)

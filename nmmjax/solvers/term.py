@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from .._checks import as_array
 from .._types import Scalar
 from ..models.base import AbstractModel
-from ..models.stimulus import AbstractStimulus, Held
+from ..models.stimulus import AbstractStimulus, input_at
 
 
 class PopulationTerm(diffrax.AbstractTerm):
@@ -28,12 +28,9 @@ class PopulationTerm(diffrax.AbstractTerm):
 
     def vf(self, t: Any, y: Any, args: Any) -> Any:
         t = jnp.asarray(t)
-        if self.start is None:
-            return self.model.vector_field(t, y, self.stimulus)
-        now = self.start[0] + (self.start[1] + t)
-        if self.stimulus is None or self.model.own_clock:
-            return self.model.vector_field(now, y, self.stimulus)
-        return self.model.vector_field(now, y, Held(self.stimulus(t)))
+        now = t if self.start is None else self.start[0] + (self.start[1] + t)
+        acts = self.model.physical_time(now, y) if self.model.own_clock else t
+        return self.model.vector_field(now, y, input_at(self.stimulus, acts))
 
     def contr(self, t0: Any, t1: Any, **kwargs: Any) -> Any:
         return t1 - t0

@@ -8,13 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import lie_within, require
-from .._labelled import attributes_of, software, xarray
+from .._labelled import about_variables, attributes_of, software, xarray
 from .._parameter import describe
 from .._results import RESULTS
 from .._types import Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy
-from ..models.mpr import MPR
-from ..models.network import Network
 from ..models.stimulus import AbstractStimulus, input_at
 from .clock import Clock
 
@@ -179,19 +177,17 @@ class Trajectory(eqx.Module):
 
 def _columns(run: Trajectory) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     """State, input and energies of a run, with units and meanings."""
-    columns = {
-        name: (np.asarray(getattr(run.ys, name)), {"units": unit, "long_name": run.ys.meanings[name]})
-        for name, unit in run.ys.units.items()
-    }
+    columns = {name: (np.asarray(getattr(run.ys, name)), about) for name, about in about_variables(run.model).items()}
     current = run.input
     columns["I"] = (np.asarray(current), {"units": "1", "long_name": "input current"})
-    if isinstance(run.model, (MPR, Network)):
+    if "potential" in run.model.offers:
         kinetic, potential = kinetic_energy(run.model, run.ys), potential_energy(run.model, run.ys, current)
         energies = {"kinetic": kinetic, "potential": potential, "total": kinetic + potential}
         for name, value in energies.items():
             columns[f"{name}_energy"] = (np.asarray(value), {"units": "1", "long_name": f"{name} energy"})
+    if "riccati" in run.model.offers:
         H = hamiltonian(run.model, run.ys, current)
-        if run.model.slow_terms or isinstance(run.model, Network):
+        if run.model.slow_names or run.model.size is not None:
             fast = run.model.frozen(run.ys)
             for name, value in (("eta", fast.eta), ("J", fast.J)):
                 about = {"units": "1", "long_name": f"{name} that the fast equations see"}

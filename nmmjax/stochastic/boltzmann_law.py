@@ -15,9 +15,10 @@ from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
-from ..models.base import State, takes_model
+from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity
+from ..models.state import State
 from ..numerics.quadrature import gauss_hermite, nodes_between
 from ..numerics.roots import newton_between
 from .density import boltzmann_log_density
@@ -54,7 +55,7 @@ class Boltzmann(eqx.Module):
 
     @property
     def _tilted(self) -> MPR:
-        return eqx.tree_at(lambda each: each.eta, self.population, self.population.eta + self.stimulus)
+        return self.population.tilted(self.stimulus)
 
     @property
     def temperature(self) -> Scalar:
@@ -257,9 +258,8 @@ def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
     Source: docs/theory.md §7.
     """
     check_lawful(population)
-    exact = population.gap is None and population.conductance is None
     rule = "be without gap junctions and conductances, which have no exact law; use `stationary_density`"
-    require("population", population, rule, exact)
+    require("population", population, rule, population.riccati().plain)
     dtype = population.eta.dtype
     D = white_intensity(noise).astype(dtype)
     current = as_number("stimulus", stimulus).astype(dtype)
@@ -268,9 +268,9 @@ def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
 
 def check_lawful(population: Any) -> None:
     """Refuse, in one sentence, what has no stationary law under common white noise or isn't one population."""
-    require("population", type(population).__name__, "be an `MPR`, one population", isinstance(population, MPR))
+    require_one(population, "population", offer="riccati")
     rule = "be without slow terms (use `population.frozen(y)`)"
-    require("population", population.slow_names, rule, not population.slow_terms)
+    require("population", population.slow_names, rule, not population.slow_names)
     if is_concrete(population.Delta):
         rule = "be > 0 for a stationary law (at 0 noise heats and nothing damps)"
         require("Delta", population.Delta, rule, bool(np.all(np.asarray(population.Delta) > 0)))
@@ -278,7 +278,7 @@ def check_lawful(population: Any) -> None:
 
 @eqx.filter_jit
 def _law(population: MPR, D: Scalar, current: Scalar) -> Boltzmann:
-    tilted = eqx.tree_at(lambda each: each.eta, population, population.eta + current)
+    tilted = population.tilted(current)
     starts, stops = density_panels(tilted, D)
     at, weights = nodes_between(starts, stops)
     x, weights = at.ravel(), weights.ravel()

@@ -14,8 +14,8 @@ import numpy as np
 
 from .._types import Scalar, Values
 from ..mechanics.energy import potential_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.quadrature import nodes_between
 
 _COARSE = np.linspace(np.log(1e-5), np.log(1e4), 1024)

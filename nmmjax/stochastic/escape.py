@@ -12,10 +12,11 @@ from .._parameter import as_number, dtype_of, with_dtype
 from .._types import Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
-from ..models.base import State, takes_model
+from ..models.base import require_offer, takes_model
 from ..models.mpr import MPR
-from ..models.network import Network
+from ..models.network import is_network
 from ..models.noise import white_intensity
+from ..models.state import State
 from .hierarchy import exchange_rates
 from .kramers import kramers_rate, loss_at_pass, turnover_factor
 from .network_rates import NetworkEscape, network_escape
@@ -61,7 +62,7 @@ class EscapeRate(eqx.Module):
 @nan_is_absent
 @takes_model
 def escape_rate(
-    model: MPR | Network,
+    model: Any,
     noise: Any,
     start: Any,
     stimulus: Any = 0.0,
@@ -98,8 +99,8 @@ def escape_rate(
     transformations), Δ = 0, D ≤ 0, noise that is not white, gap junctions, conductances and slow terms. Sources: Kramers,
     Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10; docs/theory.md §7.
     """
-    require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, MPR | Network))
-    if isinstance(model, Network):
+    require_offer(model, "riccati")
+    if is_network(model):
         return network_escape(model, noise, model.state(start), stimulus, landscape)
     start = with_dtype(model.state(start), dtype_of(model))
     return population_escape(model, noise, start, stimulus, method, points, orders)
@@ -111,8 +112,7 @@ def population_escape(
     """See `escape_rate`; for one population."""
     D = white_intensity(noise)
     rule = "be without gap junctions, conductances and slow terms, for which no exact law is known"
-    plain = model.gap is None and model.conductance is None and not model.slow_terms
-    require("model", model, rule, plain)
+    require("model", model, rule, model.riccati().plain and not model.slow_names)
     if is_concrete(model.Delta):
         require("Delta", model.Delta, "be > 0: without heterogeneity there is no damping", bool(model.Delta > 0))
     require("method", method, f"be one of {', '.join(map(repr, METHODS))}", method in METHODS)
@@ -128,7 +128,7 @@ def population_escape(
 @eqx.filter_jit
 def _escape(model: MPR, D: Scalar, r: Scalar, current: Scalar, method: str, points: int, orders: int) -> EscapeRate:
     landscape = population_landscape(model, current)
-    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    tilted = model.tilted(current)
     R = model.tau * landscape.state.r
     bistable = jnp.isfinite(R[1])
     # Placeholders keep what follows finite where there is one well: a stand-in with two is solved, its rate discarded.

@@ -21,9 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Scalar, Values
-from ..models.base import State
 from ..models.network import Network
-from ..models.stimulus import Constant
+from ..models.state import State
 from ..solvers.simulation import simulate
 
 _ITERATIONS = 200
@@ -59,7 +58,7 @@ def drift(network: Network, z: Values) -> Values:
     """b(z) of z = (ln R, v), per unit of time."""
     n, tau = network.size, network.nodes().tau
     R, v = jnp.exp(z[:n]), z[n:]
-    flow = network.vector_field(jnp.zeros((), z.dtype), State(r=R / tau, v=v), Constant(jnp.zeros((), z.dtype)))
+    flow = network.vector_field(jnp.zeros((), z.dtype), State(r=R / tau, v=v), jnp.zeros((), z.dtype))
     return jnp.concatenate([tau * flow.r / R, flow.v])
 
 

@@ -12,9 +12,9 @@ from ..equilibria.points import FixedPoints
 from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import with_input
-from ..models.base import State
 from ..models.network import Network
 from ..models.noise import as_noise, white_intensity
+from ..models.state import State
 from .network_action import inputs_along, least_action, log_prefactor, uphill
 
 _LARGEST = 8  # nodes: the path is one dense least-squares problem
@@ -62,9 +62,9 @@ def network_escape(
     D = white_intensity(noise, (network.size,)).astype(network.gain.dtype)
     shared = network.size > 1 and as_noise(noise).shared  # pyright: ignore[reportAttributeAccessIssue]
     require("noise", noise, "be independent from node to node: a shared one can't follow every path", not shared)
-    plain = network.population.gap is None and network.population.conductance is None and not network.slow_terms
+    plain = network.riccati().plain and not network.slow_names
     require("model", type(network).__name__, "be without gap junctions, conductances and slow terms", plain)
-    require("Delta", network.population.Delta, "be > 0", bool(jnp.all(network.population.Delta > 0)))
+    require("Delta", network.nodes().Delta, "be > 0", bool(jnp.all(network.nodes().Delta > 0)))
     tilted = with_input(network, stimulus)
     known = energy_landscape(tilted) if landscape is None else landscape
     rule = "be a network's, from `energy_landscape`"

@@ -15,10 +15,11 @@ from .._types import Mask, Scalar, Values
 from ..equilibria.points import FixedPoints
 from ..equilibria.stability import jacobian
 from ..landscape.landscapes import energy_landscape
-from ..models.base import State, takes_model
+from ..models.base import require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.noise import CauchyNoise, OrnsteinUhlenbeck, WhiteNoise, as_noise
+from ..models.state import State
 from ..models.stimulus import Constant
 from ..solvers.noisy import Kicks, check_noise, default_step, first_kick, kicks_of, noisy_step
 from .survival import ExponentialFit, exponential_fit, kaplan_meier
@@ -114,13 +115,13 @@ def first_passage(
     `ValueError` for wrong input and where there is no other attractor. Use it where no formula holds, and to check those
     that are thought to (`escape_rate`).
     """
-    require("model", type(model).__name__, "be an `MPR` or a `Network`", isinstance(model, MPR | Network))
+    require_offer(model, "riccati")
     noise = as_noise(noise)
     known = isinstance(noise, WhiteNoise | OrnsteinUhlenbeck)
     rule = "be white noise or `OrnsteinUhlenbeck`; with Cauchy noise alone nothing is random"
     require("noise", noise, rule, known and not isinstance(noise, CauchyNoise))
     key = check_noise(model, noise, key)
-    require("model", model.slow_names, "be without slow terms", not model.slow_terms)
+    require("model", model.slow_names, "be without slow terms", not model.slow_names)
     lanes = as_count("lanes", lanes)
     as_number("until", until, "(0, 1]")
     as_number("radius", radius, "(0, 1)")
@@ -176,7 +177,7 @@ class _Balls(eqx.Module):
 
 
 def _ends(model: Any, y0: State, end: Any, current: Scalar, radius: float) -> tuple[Any, Any]:
-    if isinstance(model, MPR):
+    if model.size is None:
         if end is None:
             rates = np.asarray(energy_landscape(model, current).minima.r)
             require("model", model, "have a second stable state, or `end` be given", len(rates) == 2)

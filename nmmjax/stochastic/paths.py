@@ -14,9 +14,10 @@ from .._types import Scalar, Values
 from ..landscape.population import population_landscape
 from ..mechanics.coordinates import from_qqdot, to_qqdot
 from ..mechanics.energy import damping, total_energy
-from ..models.base import State, takes_model
+from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
 from ..models.noise import white_intensity
+from ..models.state import State
 from ..models.stimulus import Sampled
 from ..solvers.simulation import simulate
 
@@ -77,8 +78,8 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     Raises `ValueError` for one well, Δ = 0, gap junctions, conductances and slow terms. Source: Freidlin & Wentzell (1984)
     §4; Onsager & Machlup, Phys. Rev. 91:1505 (1953); docs/theory.md §7.
     """
-    require("model", type(model).__name__, "be an `MPR`", isinstance(model, MPR))
-    plain = model.gap is None and model.conductance is None and not model.slow_terms and bool(model.Delta > 0)
+    require_one(model, offer="riccati")
+    plain = model.riccati().plain and not model.slow_names and bool(model.Delta > 0)
     require("model", model, "have Δ > 0 and no gap junctions, conductances and slow terms", plain)
     points = as_count("points", points, 16)
     small = as_number("margin", margin, "(0, 1)")
@@ -88,7 +89,7 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     two = bool(jnp.isfinite(landscape.state.r[1]))
     require("start", here.r, "lie in one of two wells; this landscape has a single one", two)
     side = 0 if float(here.r) < float(landscape.state.r[1]) else 2
-    tilted = eqx.tree_at(lambda each: each.eta, model, model.eta + current)
+    tilted = model.tilted(current)
 
     # Down from the pass along its unstable direction, (1, λ₊) in (q, q̇).
     top = jax.tree.map(lambda leaf: leaf[1], landscape.state)

@@ -6,8 +6,8 @@ import numpy as np
 from .._types import Scalar, Values
 from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from ..numerics.quadrature import panels
 from ..numerics.roots import solve_between
 

@@ -11,7 +11,7 @@ from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Values
 from ..landscape.population import population_landscape
-from ..models.mpr import MPR
+from ..models.base import AbstractModel
 from .survival import ExponentialFit, exponential_fit
 
 
@@ -94,7 +94,7 @@ def residence_times(run: Any, low: Any = None, high: Any = None, *, ts: Any = No
     `ValueError` for batches, fewer than two times, `low` ≥ `high`, models with one minimum without thresholds. Use it for
     rates from one long recording; `first_passage` gives them from many lanes, also where escapes are rare.
     """
-    model = getattr(run, "model", None)
+    model: Any = getattr(run, "model", None)
     if model is not None:
         run.require_single("find its residence times")
         times, rates = np.asarray(run.ts, float), np.asarray(run.ys.r, float)
@@ -120,8 +120,10 @@ def _thresholds(model: Any, low: Any, high: Any) -> tuple[float, float]:
     if low is None or high is None:
         rule = "be given where the run has no population with two minima to take it from"
         name = "low" if low is None else "high"
-        require(name, None, rule, isinstance(model, MPR) and not model.slow_terms)
-        minima = np.asarray(population_landscape(model).minima.r)
+        known = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
+        require(name, None, rule, known and not model.slow_names)
+        population: Any = model
+        minima = np.asarray(population_landscape(population).minima.r)
         require(name, None, rule, len(minima) == 2)
         low, high = (minima[0] if low is None else low), (minima[1] if high is None else high)
     below, above = float(as_number("low", low)), float(as_number("high", high))

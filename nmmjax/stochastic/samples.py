@@ -13,8 +13,8 @@ from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
 from ..mechanics.energy import force, potential_energy
-from ..models.base import State
 from ..models.mpr import MPR
+from ..models.state import State
 from .boltzmann_law import check_lawful
 from .density import autocorrelation_sum
 
@@ -121,7 +121,7 @@ def effective_temperature(run: Any, population: MPR | None = None, stimulus: Rea
     assert population is not None
     check_lawful(population)
     require("run", y.r.shape, "hold times in one axis, at least 10", y.r.ndim == 1 and y.r.size >= 10)
-    tilted = eqx.tree_at(lambda each: each.eta, population, population.eta + jnp.asarray(stimulus, population.eta.dtype))
+    tilted = population.tilted(jnp.asarray(stimulus, population.eta.dtype))
     q, qdot = to_qqdot(tilted, y)
     slope = -force(tilted, y)
     curvature = jax.vmap(jax.grad(jax.grad(tilted.potential)))(q)

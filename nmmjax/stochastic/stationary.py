@@ -11,9 +11,10 @@ from .._checks import as_count, as_key
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._types import Real, Scalar, Values
-from ..models.base import State, takes_model
+from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
+from ..models.state import State
 from ..models.stimulus import Constant
 from ..solvers.noisy import default_step
 from ..solvers.simulation import simulate

@@ -25,13 +25,14 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
-from ..models.base import State, takes_model
+from ..models.base import takes_model
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise, white_intensity
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..solvers.clock import clock_of
 from ..solvers.noisy import default_step, kicks_of, largest_input, noisy_step
-from .boltzmann_law import boltzmann
+from .boltzmann_law import boltzmann, check_lawful
 
 _LANES_AT_ONCE = 16_384
 
@@ -133,7 +134,8 @@ def drive(
     if is_concrete(first) and is_concrete(last):
         require("t1", t1, f"be later than `t0` ({float(first):g})", bool(np.asarray(t1) > np.asarray(t0)))
     check_range(stimulus, first, last, "t1")
-    dtype = population.eta.dtype if isinstance(population, MPR) else D.dtype
+    check_lawful(population)
+    dtype = population.eta.dtype
     as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
     given, D, first, last = jax.tree.map(as_dtype, (stimulus, D, first, last))
     stimulus, t0_given, t1_given = given, first, last

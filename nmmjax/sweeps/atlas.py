@@ -13,15 +13,16 @@ from .._labelled import xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
 from .._types import Real, float_dtype
-from ..bursting.frozen import hysteresis_starts
+from ..bursting.frozen import hysteresis_starts, require_burster
 from ..ensemble.burst_observable import BurstCount
 from ..ensemble.channels import Problem
 from ..ensemble.plan import Build, sweepable
 from ..ensemble.planning import labels
 from ..equilibria.steady import find_equilibria
 from ..mechanics.spike import PROMINENCE
-from ..models.base import State, takes_model
+from ..models.base import takes_model
 from ..models.mpr import MPR
+from ..models.state import State
 from ..models.stimulus import Constant
 from .sweeping import sweep
 
@@ -78,8 +79,7 @@ def burst_atlas(
     what `sweep` refuses.
     """
     xr = xarray()
-    require("model", type(model).__name__, "be an `MPR` population", isinstance(model, MPR))
-    require("model", model, "have adaptation or plasticity, without which nothing bursts", bool(model.slow_terms))
+    require_burster(model)
     require("over", over, "be a mapping from one or two parameter names to values", hasattr(over, "keys"))
     require("over", sorted(over), "name one or two parameters", 1 <= len(over) <= 2)
     current = as_number("stimulus", stimulus)
@@ -128,7 +128,7 @@ def burst_atlas(
 
 def _axes(base: Problem, over: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The swept values by name, checked; initial values aren't for the user to sweep here."""
-    accepted = {name: each for name, each in sweepable(base).items() if name not in base.y0.units}
+    accepted = {name: each for name, each in sweepable(base).items() if name not in base.y0.names}
     refuse_unknown(over, accepted, "swept names")
     axes = {}
     for name, given in over.items():

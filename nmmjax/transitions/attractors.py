@@ -5,8 +5,9 @@ solves (A + 0.9 α)ᵀ P + P (A + 0.9 α) = −1 for the Jacobian A with eigenva
 
     d|z|²/dt ≤ −1.8 α |z|² + h |z|³,      h = Frobenius norm of the second derivative of the vector field in z
 
-because the equations of MPR populations and networks are quadratic in (r, v, A, B); so |z| < 1.8 α/h is a trap. With
-short-term plasticity the equations have a cubic term, J x u r, and half of that radius is taken.
+if the equations are quadratic, as those of MPR populations and networks are in (r, v, A, B); so |z| < 1.8 α/h is a trap.
+With short-term plasticity the equations have a cubic term, J x u r, and half of that radius is taken. Half of it is taken,
+too, for models that don't say their `degree`, for which nothing is proven: runs decide.
 """
 
 from typing import Any
@@ -22,7 +23,8 @@ from .._checks import require
 from .._types import Scalar, Values
 from ..equilibria.newton import fixed_point, linearized
 from ..equilibria.stability import flat_field
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel
+from ..models.state import State
 
 _MOVED = 1e-2  # how far Newton's method may move a given state, relative to r and to 1 + |v|: that of rounded numbers
 
@@ -33,12 +35,14 @@ class Attractors(eqx.Module):
     - `states`; `flat`: the same as `(m, N)`
     - `forms`: `(m, N, N)`; inside the trap of attractor k, |forms_k (y − y_k)| ≤ 1
     - `rates`: `(m,)`, the slowest decay back to each
+    - `proven`: whether the traps are proofs: the model says that its vector field is quadratic or cubic
     """
 
     states: State
     flat: Values
     forms: Values
     rates: Values
+    proven: bool = eqx.field(static=True)
 
     def distances(self, y: State) -> Values:
         """Distance of one state from every attractor in units of its trap, shape `(m,)`."""
@@ -75,18 +79,20 @@ def find_attractors(model: AbstractModel, given: dict[str, Any]) -> Attractors:
         flat=jnp.stack([jnp.asarray(each) for each in flats.values()]),
         forms=jnp.stack([jnp.asarray(form, dtype) for form, _ in traps]),
         rates=jnp.asarray([rate for _, rate in traps], dtype),
+        proven=model.degree is not None and model.degree <= 3,
     )
 
 
 def _settle_state(name: str, model: Any, y: Any) -> State:
     given = y.variables if isinstance(y, State) else y
-    rule = "be a stable state of the model: a state or a mapping with the keys `r` and `v`"
-    require(name, y, rule, hasattr(given, "keys") and {"r", "v"} <= set(given))
-    lacking = [each for each in model.slow_names if each not in given]
+    needed = [each for each, declared in model.variables.items() if declared.rest is None]
+    keys = " and ".join(f"`{each}`" for each in needed)
+    rule = f"be a stable state of the model: a state or a mapping with the keys {keys}"
+    require(name, y, rule, hasattr(given, "keys") and set(needed) <= set(given))
+    slow = model.slow_names if "riccati" in model.offers else ()
+    lacking = [each for each in slow if each not in given]
     if lacking:
-        bare = model.state(given)
-        nodes = model.nodes() if hasattr(model, "nodes") else model
-        steady = nodes.slow_steady(bare.r)
+        steady = model.slow_steady(model.state(given).r)
         given = dict(given) | {each: steady[each] for each in lacking}
     start = model.state(given)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
@@ -117,8 +123,7 @@ def _trap(name: str, model: AbstractModel, y: State) -> tuple[np.ndarray, float]
     S = np.linalg.cholesky((P + P.T) / 2).T
     curvature = float(_curvature(model, y, jnp.asarray(S, x.dtype), jnp.asarray(np.linalg.inv(S), x.dtype)))
     radius = 1.8 * alpha / curvature if curvature > 0 else np.inf
-    cubic = getattr(model, "population", model).plasticity is not None  # pyright: ignore[reportAttributeAccessIssue]
-    return S / min(radius / (2 if cubic else 1), 1e6), float(alpha)
+    return S / min(radius / (1 if model.degree == 2 else 2), 1e6), float(alpha)
 
 
 @eqx.filter_jit
@@ -135,5 +140,6 @@ def _curvature(model: AbstractModel, y: State, S: Values, inverse: Values) -> Sc
 
 def _brief(y: State) -> str:
     """A state in a few words for an error message."""
-    r, v = (np.array2string(np.asarray(each), precision=6, threshold=6) for each in (y.r, y.v))
-    return f"r = {r}, v = {v}"
+    shown = {name: np.array2string(np.asarray(each), precision=6, threshold=6) for name, each in y.variables.items()}
+    first = ("r", "v") if {"r", "v"} <= set(shown) else tuple(shown)
+    return ", ".join(f"{name} = {shown[name]}" for name in first)

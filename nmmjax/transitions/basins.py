@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
-from .._labelled import attributes_of, software, xarray
+from .._labelled import about_variables, attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._types import Real, Values
-from ..models.base import AbstractModel, State, takes_model
+from ..models.base import AbstractModel, as_model, takes_model
+from ..models.state import State
 from ..solvers.simulation import simulate
 from .attractors import Attractors, find_attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, settled
@@ -58,9 +59,9 @@ class Basins(eqx.Module):
         """An `xarray.Dataset` (extra `data`): `basin` over the two varied variables, the stable states over `attractor`."""
         names = [name if isinstance(name, str) else f"{name[0]}_{name[1]}" for name in self.axes]
         variables = [name if isinstance(name, str) else name[0] for name in self.axes]
-        about = {"units": self.at.units, "long_name": self.at.meanings}
+        about = about_variables(self.model)
         coordinates = {
-            name: (name, np.asarray(values), {key: each[variable] for key, each in about.items()})
+            name: (name, np.asarray(values), about[variable])
             for name, variable, values in zip(names, variables, self.coordinates, strict=True)
         }
         meanings = {f"label_{k}": name for k, name in enumerate(self.names)} | {
@@ -68,10 +69,10 @@ class Basins(eqx.Module):
             "label_-2": "failed",
         }
         data: dict[str, Any] = {"basin": (names, self.labels, {"units": "1", "long_name": "attractor", **meanings})}
-        dims = ("attractor",) if self.at.r.ndim == 0 else ("attractor", "node")
+        dims = ("attractor",) if self.model.size is None else ("attractor", "node")
         for name in self.at.names if self.attractors else ():
             values = np.stack([np.asarray(getattr(state, name)) for state in self.attractors])
-            attrs = {key: each[name] for key, each in about.items()}
+            attrs = about[name]
             data[f"{name}_attractor"] = (dims, values, attrs | {"long_name": f"{attrs['long_name']} at the attractor"})
         shares = {f"fraction_{name.replace(' ', '_')}": share for name, share in self.fractions.items()}
         return xarray().Dataset(
@@ -107,7 +108,7 @@ def basin_map(
     aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `settle`. Use it for basins and their
     sizes; the separatrix is `plot.basins`'s line.
     """
-    require("model", model, "be an `MPR` or a `Network`", isinstance(model, AbstractModel) and hasattr(model, "slow_names"))
+    model = as_model(model)
     tolerance, time = as_positive("rtol", rtol), None if settle is None else as_positive("settle", settle)
     given = {f"attractors[{k}]": y for k, y in enumerate(attractors)}
     require("settle", settle, "be given where there are no attractors", given or time is not None)
@@ -145,11 +146,11 @@ def _plane(model: Any, base: State, over: Any) -> tuple[tuple[Any, Any], tuple[V
     names, values = tuple(over), []
     for name in names:
         variable, node = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
-        size = getattr(model, "size", None)
+        size = model.size
         rule = f"name variables {base.names}" + ("" if size is None else f" of a node, such as ('r', {size - 1})")
         require("over", name, rule, variable in base.names and (node is None) == (size is None))
         if node is not None:
-            model.node(node, f"over[{name!r}]")
+            model.index(node, f"over[{name!r}]")
         each = as_array(over[name])
         require(f"over[{name!r}]", over[name], "be an array of numbers with 1 axis", getattr(each, "ndim", None) == 1)
         fine = bool(np.all(np.isfinite(each))) and (variable != "r" or bool(np.all(np.asarray(each) > 0)))
@@ -164,7 +165,7 @@ def _grid(model: Any, base: State, axes: tuple[Any, Any], values: tuple[Values, 
     grid = jax.tree.map(lambda each: jnp.broadcast_to(each, (lanes, *each.shape)), base)
     for name, column in zip(axes, jnp.meshgrid(*values, indexing="ij"), strict=True):
         variable, node = name if isinstance(name, tuple) else (name, None)
-        node = None if node is None else model.node(node)
+        node = None if node is None else model.index(node)
         old, flat = getattr(grid, variable), column.reshape(-1)
         new = flat if node is None else old.at[:, node].set(flat)
         grid = eqx.tree_at(lambda each, variable=variable: getattr(each, variable), grid, new)

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from .._types import Scalar, Values
 from ..equilibria.newton import fixed_point
 from ..equilibria.stability import flat_field
-from ..models.base import State
+from ..models.state import State
 from ..solvers.simulation import simulate
 from .attractors import Attractors
 from .outcomes import Accuracy, driven

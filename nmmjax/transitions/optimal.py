@@ -23,8 +23,9 @@ from .._checks import as_count
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
-from ..models.base import AbstractModel, State, takes_model
+from ..models.base import AbstractModel, takes_model
 from ..models.network import Targeted
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Sampled
 from ..solvers.simulation import simulate
 from .attractors import Attractors

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._types import Scalar
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus
 from ..solvers.simulation import jump_times
 from ..solvers.term import PopulationTerm

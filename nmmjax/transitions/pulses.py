@@ -11,7 +11,9 @@ from .._checks import as_count, as_sign, require
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Real, Scalar, Values
-from ..models.base import AbstractModel, State, takes_model
+from ..models.base import AbstractModel, as_model, takes_model
+from ..models.network import is_network
+from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Pulse
 from .attractors import Attractors, find_attractors
 from .outcomes import Accuracy, accuracy_for
@@ -89,7 +91,7 @@ class Task(eqx.Module):
 
 def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, settle: Any) -> Task:
     """Checked input of a search; states `others` are recognised as ends besides `start` and `end`."""
-    require("model", model, "be an `MPR` or a `Network`", isinstance(model, AbstractModel) and hasattr(model, "slow_names"))
+    model = as_model(model)
     named = {"start": start, "end": end} | {f"others[{k}]": y for k, y in enumerate(others)}
     tolerance, count = as_positive("rtol", rtol), as_count("scan", scan, 2)
     time = None if settle is None else as_positive("settle", settle)
@@ -159,9 +161,9 @@ def best_node(
     `nodes` limits the candidates (default all). Other arguments and errors as for `minimal_pulse`. All nodes, amplitudes
     and signs are solved together. Use it to choose where to stimulate: `best_node(...)[0].node`.
     """
-    require("model", model, "be a `Network`", hasattr(model, "target"))
-    size: int = model.size  # pyright: ignore[reportAttributeAccessIssue]
-    candidates = list(range(size)) if nodes is None else [model.node(node, "nodes") for node in nodes]  # pyright: ignore[reportAttributeAccessIssue]
+    require("model", model, "be a `Network`", is_network(model))
+    network: Any = model
+    candidates = list(range(network.size)) if nodes is None else [network.index(node, "nodes") for node in nodes]
     require("nodes", nodes, "name at least one node", len(candidates) > 0)
     length, largest, signs = as_positive("duration", duration), as_positive("bound", bound), as_sign(sign)
     gains = np.repeat(np.stack([gains_of(model, node) for node in candidates]), len(signs), axis=0)

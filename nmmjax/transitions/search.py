@@ -15,8 +15,9 @@ import numpy as np
 from .._checks import require
 from .._parameter import as_number
 from .._types import Real, Values
-from ..models.base import AbstractModel, State
+from ..models.base import AbstractModel
 from ..models.network import Targeted
+from ..models.state import State
 from ..models.stimulus import Constant
 from .attractors import Attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
@@ -119,7 +120,7 @@ def as_positive(name: str, value: Real) -> float:
 
 def gains_of(model: Any, node: Any) -> Any:
     """The gain of every node of a network, `(n,)`, for a node, several or None for all; None for one population."""
-    if not hasattr(model, "target"):
+    if model.size is None:
         require("node", node, "be None for one population", node is None)
         return None
     if node is None:

@@ -22,8 +22,9 @@ from .._nan import nan_is_absent, nan_unless
 from .._results import RESULTS
 from .._types import Scalar
 from ..equilibria.stability import flat_field, jacobian
-from ..models.base import State, takes_model
+from ..models.base import takes_model
 from ..models.network import Targeted
+from ..models.state import State
 from ..models.stimulus import Constant, Pulse
 from .attractors import Attractors, find_attractors
 from .edges import Edge, find_edge
@@ -35,7 +36,7 @@ from .search import SCAN, brackets_of, gains_of, labels_of
 class Sensitivity(eqx.Module):
     """Derivatives of a threshold amplitude.
 
-    - `model`: the model with every number replaced by ∂(amplitude)/∂(number): `.J`, `.population.eta`, `.weights`
+    - `model`: the model with every number replaced by ∂(amplitude)/∂(number): `.J`, `.node.eta`, `.weights`
     - `duration`: ∂(amplitude)/∂(duration)
     - `amplitude`: the threshold, to about 1e-11; `saddle`: the state on the edge between both basins, with its unstable
       `eigenvalue`; `distance`: how close the run at the threshold came to it

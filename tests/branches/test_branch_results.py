@@ -46,10 +46,10 @@ def test_pictures_show_stability_and_special_points():
 
 
 def test_network_branches_through_pitchforks():
-    """The excitability of both nodes at once, "population.eta"; the global gain alike. Two curves of rates drawn."""
+    """The excitability of both nodes at once, "node.eta"; the global gain alike. Two curves of rates drawn."""
     pair = nmm.mutual_inhibition(eta=5.0, J_self=0.0, J_cross=-15.0, Delta=1.0)
     start = {"r": [0.3, 0.3], "v": [-1.0, -1.0]}
-    branch = nmm.continue_branch(pair, "population.eta", (-2.0, 20.0), start, crossing=True)
+    branch = nmm.continue_branch(pair, "node.eta", (-2.0, 20.0), start, crossing=True)
     points = existing(branch.branch_points)
     np.testing.assert_allclose(points.parameter, [1.74095982, 16.87406466], atol=1e-8)
     data = branch.to_xarray()

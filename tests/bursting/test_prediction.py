@@ -336,14 +336,14 @@ def test_no_bursts_give_an_empty_prediction():
 
 BURSTER = SETS["depression -5.5"][0]
 BAD = [
-    (lambda: nmm.burst_cycle(MPR()), r"Argument `model` must be an `MPR` population with slow terms"),
+    (lambda: nmm.burst_cycle(MPR()), r"Argument `model` must have adaptation, depression or plasticity"),
     (
         lambda: nmm.burst_cycle(MPR(gap=nmm.GapJunction(0.1), adaptation=SynapticDepression(0.05, 10.0))),
-        r"Argument `model` must be an `MPR` population with slow terms and without gap junctions",
+        r"Argument `model` must be without gap junctions and conductances",
     ),
     (lambda: nmm.burst_cycle(MPR(Delta=0.0, adaptation=SynapticDepression(0.05, 10.0))), r"Argument `Delta` must be > 0"),
     (lambda: nmm.burst_cycle(BURSTER, max_spikes=1), r"Argument `max_spikes` must be an integer ≥ 2, but got 1"),
-    (lambda: nmm.predict_spikes(BURSTER, {"r": 2.0, "v": 0.0}, 4), r"Argument `y` must have the slow variables 'A', 'B'"),
+    (lambda: nmm.predict_spikes(BURSTER, {"r": 2.0, "v": 0.0}, 4), r"Argument `y` must have the key `A`"),
     (
         lambda: nmm.predict_spikes(BURSTER, {"r": 2.0, "v": 0.0, "A": 0.1, "B": 0.0}, 0),
         r"Argument `count` must be an integer",

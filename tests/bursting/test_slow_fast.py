@@ -40,7 +40,7 @@ models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def slow_state(model, r, v, slow):
     """States of the whole population with this slow variable, whatever the fast equations don't see being at rest."""
     r = jnp.asarray(r)
-    rest = {name: value + jnp.zeros_like(r) for term in model.slow_terms for name, value in term.rest().items()}
+    rest = {name: value + jnp.zeros_like(r) for name, value in model.slow_rest().items()}
     rest |= {"A": jnp.asarray(slow)} if model.adaptation is not None else {"x": slow / rest["u"]}
     return nmm.State(r=r, v=jnp.asarray(v), **rest)
 
@@ -52,7 +52,7 @@ def test_branches_are_equilibria_with_the_jacobians_eigenvalues(name):
     states = slow_state(model, picture.r, picture.v, picture.slow)
 
     def field(r, v, y):
-        flow = model.vector_field(r, nmm.State(r=r, v=v, A=y.A, B=y.B, x=y.x, u=y.u), nmm.Constant(0.3))
+        flow = model.vector_field(r, nmm.State(r=r, v=v, A=y.A, B=y.B, x=y.x, u=y.u), 0.3)
         return jnp.stack([flow.r, flow.v])
 
     scale = 1 + picture.v**2 + (jnp.pi * model.tau * picture.r) ** 2
@@ -398,7 +398,7 @@ def test_plot_of_the_picture_with_a_burst():
 
 BAD = [
     (lambda: nmm.slow_fast(nmm.MPR()), r"`model` must have adaptation or plasticity"),
-    (lambda: nmm.slow_fast("x"), r"`model` must be an `MPR` population, but got 'str'"),
+    (lambda: nmm.slow_fast("x"), r"`model` must have an exactly solvable part"),
     (lambda: nmm.slow_fast(depressed(), variable="x"), r"`variable` must be 'A', but got 'x'"),
     (lambda: nmm.slow_fast(depressed(J=0.0)), r"`J` must not be 0, since 'A' acts through it, but got 0"),
     (lambda: nmm.slow_fast(depressed(), span=(0.3, 0.2)), r"`span` must increase"),

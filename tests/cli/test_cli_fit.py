@@ -129,7 +129,7 @@ def test_best_of_every_term_and_of_networks_is_written_as_toml(tmp_path, done):
             fitted.meanings,
             np.ones(1, bool),
             False,
-            {"population.eta[0]": np.inf},
+            {"node.eta[0]": np.inf},
         )
         best, target, unknowns = (
             nodes,
@@ -138,17 +138,17 @@ def test_best_of_every_term_and_of_networks_is_written_as_toml(tmp_path, done):
         )
 
         def interval(self):
-            return {"population.eta[0]": (-np.inf, np.inf)}
+            return {"node.eta[0]": (-np.inf, np.inf)}
 
     path = fitting._write_best(Stub(), tmp_path / "best.toml")
     text = path.read_text(encoding="utf8")
-    assert tomllib.loads(text)["interval"]["population.eta[0]"] == [-np.inf, np.inf]
+    assert tomllib.loads(text)["interval"]["node.eta[0]"] == [-np.inf, np.inf]
     kept = text[text.index("\n[model]") : text.index("[standard_error]")]
     path.write_text(kept + "\n[fit]\nfree = ['gain']\n", encoding="utf8")
     again = fitting._model(Document(path))
     assert repr(again) == repr(nodes)
     np.testing.assert_array_equal(again.weights, nodes.weights)
-    np.testing.assert_array_equal(again.population.eta, nodes.population.eta)
+    np.testing.assert_array_equal(again.node.eta, nodes.node.eta)
 
 
 def task_of(tmp_path, config=CONFIG, table="t,r,v\n0,0.01,-2\n5,0.02,-1\n15,0.01,-1.5\n20,0.01,-1.8\n"):
@@ -304,12 +304,12 @@ def test_networks_have_columns_per_node(tmp_path):
     network = (
         "[network]\nweights = [[0.0, 0.2], [0.2, 0.0]]\ngain = 0.5\n[network.per_node]\neta = [-4.5, -4.4]\n[stimulus]\n"
     )
-    text = CONFIG.replace("[stimulus]\n", network, 1).replace('["eta", "Delta"]', '["population.eta", "weights"]')
-    text = text.replace("[fit.bounds]\neta =", '[fit.bounds]\n"population.eta" =')
+    text = CONFIG.replace("[stimulus]\n", network, 1).replace('["eta", "Delta"]', '["node.eta", "weights"]')
+    text = text.replace("[fit.bounds]\neta =", '[fit.bounds]\n"node.eta" =')
     task = task_of(tmp_path, text, "t,r1,r2\n0,0.01,0.02\n5,0.02,\n10,0.03,0.01\n")
     assert task.target.nodes == (2,) and task.target.missing == 1
     assert float(task.model.gain) == 0.5
-    assert task.settings["free"] == ("population.eta", "weights")
+    assert task.settings["free"] == ("node.eta", "weights")
     refused(tmp_path, r"d.csv: column `r2` is missing; it has t, r1", text, "t,r1\n0,0.01\n5,0.02\n")
     refused(tmp_path, r"must have columns `r1` to `r2`, or `v1` to `v2`", text, "t,r\n0,0.01\n5,0.02\n")
 

@@ -12,6 +12,7 @@ from helpers import MODELS, reference, rest_slow, slope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nmmjax as nmm
 from nmmjax import (
     MPR,
     Final,
@@ -269,7 +270,7 @@ def solve_all(model, solver, stimulus, controller, first, y0):
 
     @eqx.filter_jit
     def one(eta, dt0):
-        term = diffrax.ODETerm(lambda t, y, each: each.vector_field(t, y, stimulus))
+        term = diffrax.ODETerm(lambda t, y, each: each.vector_field(t, y, input_at(stimulus, t)))
         each = eqx.tree_at(lambda m: m.eta, model, eta)
         run = diffrax.diffeqsolve(
             term, solver, 0.0, T1, dt0, y0, args=each, stepsize_controller=controller, max_steps=100_000
@@ -287,7 +288,7 @@ def first_steps(plan, model, stimulus):
     def one(eta):
         each = eqx.tree_at(lambda m: m.eta, model, eta)
         y0 = each.state(Y0)
-        slope = each.vector_field(zero, y0, stimulus)
+        slope = each.vector_field(zero, y0, input_at(stimulus, zero))
         return plan.method._first_step(Problem(each, y0, stimulus), zero, y0, slope, order)
 
     return [float(one(jnp.asarray(eta))) for eta in ETAS]
@@ -342,31 +343,16 @@ def test_adaptive_steps_onto_jumps():
         np.testing.assert_allclose(found[lane], y, rtol=1e-8, atol=1e-8)
 
 
-class Turning(eqx.Module):
-    """State of `Rotation`."""
-
-    x: jax.Array
-    y: jax.Array
-
-    units = {"x": "m", "y": "m"}  # noqa: RUF012
-    positive = ()
-
-    @classmethod
-    def names(cls):
-        return ("x", "y")
-
-
 class Rotation(AbstractModel):
     """A harmonic oscillator, which shares nothing with neural masses."""
 
     equations = "x' = −y, y' = x + I(t)"
     source = "Galilei"
 
-    def vector_field(self, t, y, stimulus=None):
-        return Turning(-y.y, y.x + input_at(stimulus, t))
+    variables = {"x": nmm.extend.Variable("place", "m"), "y": nmm.extend.Variable("place", "m")}  # noqa: RUF012
 
-    def state(self, y):
-        return Turning(jnp.asarray(y["x"], float), jnp.asarray(y["y"], float))
+    def vector_field(self, t, y, I=0.0):
+        return nmm.State(x=-y.y, y=y.x + I)
 
 
 @pytest.mark.parametrize("dt0", [None, 0.01], ids=["adaptive", "fixed"])

@@ -183,7 +183,7 @@ def test_gradient_by_gain_is_that_of_finite_differences(name, method):
 def test_initial_values_parameters_and_targeted_stimuli_are_swept():
     network = NETWORKS["shared"]
     stimulus = network.target(nmm.Constant(2.0), 1)
-    over = {"r": ("lane", [0.2, 0.6]), "population.J": ("lane", [3.0, 5.0]), "stimulus.amplitude": ("lane", [1.0, -1.0])}
+    over = {"r": ("lane", [0.2, 0.6]), "node.J": ("lane", [3.0, 5.0]), "stimulus.amplitude": ("lane", [1.0, -1.0])}
     found = computed(network, over=over, y0={"r": 0.3, "v": 0.0}, stimulus=stimulus)
     for k, (r, J, amplitude) in enumerate(zip(*(each[1] for each in over.values()), strict=True)):
         other = nmm.Network(nmm.MPR(eta=-1.0, J=J, Delta=0.4), WEIGHTS)
@@ -248,8 +248,8 @@ REFUSED = {
     "node": ({"observe": {"x": nmm.Peak("r[3]")}}, r"`channel` must name a node from 0 to 2, but got 'r\[3\]'"),
     "negative": ({"observe": {"x": nmm.Final("v[-1]")}}, r"`channel` must name a node from 0 to 2"),
     "channel": ({"observe": {"x": nmm.Mean("A[0]")}}, r"`A` must be one of the channels of Network"),
-    "array": ({"over": {"population.eta": GAINS}}, r"`population.eta` must be shared by all nodes to be swept"),
-    "weights": ({"over": {"weights": GAINS}}, r"`weights` must be one of the swept names `gain`, `population.J`"),
+    "array": ({"over": {"node.eta": GAINS}}, r"`node.eta` must be shared by all nodes to be swept"),
+    "weights": ({"over": {"weights": GAINS}}, r"`weights` must be one of the swept names `gain`, `node.J`"),
     "bare": ({"over": {"eta": GAINS}}, r"`eta` must be one of the swept names"),
     "dimension": ({"over": {"gain": ("node", GAINS)}}, r"`gain` must use a dimension .* and not `node`"),
     "gradient": ({"gradient": "r"}, r"`r` must be equal at all nodes to differentiate by it"),

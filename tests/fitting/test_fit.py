@@ -72,11 +72,11 @@ def test_no_step_leaves_the_bounds(z):
 def test_masks_choose_entries_of_arrays():
     weights = jnp.asarray([[0.0, 1.0], [2.0, 0.0]])
     net = nmm.Network(nmm.per_node(nmm.MPR(), eta=jnp.asarray([-5.0, -4.0])), weights)
-    parameters = parametrize(net, {"weights": weights != 0, "population.eta": True, "gain": True})
-    assert parameters.labels == ("weights[0,1]", "weights[1,0]", "population.eta[0]", "population.eta[1]", "gain")
+    parameters = parametrize(net, {"weights": weights != 0, "node.eta": True, "gain": True})
+    assert parameters.labels == ("weights[0,1]", "weights[1,0]", "node.eta[0]", "node.eta[1]", "gain")
     changed = parameters.apply(net, jnp.asarray([3.0, 4.0, -1.0, -2.0, 0.5]))
     np.testing.assert_array_equal(changed.weights, [[0, 3], [4, 0]])
-    np.testing.assert_array_equal(changed.population.eta, [-1, -2])
+    np.testing.assert_array_equal(changed.node.eta, [-1, -2])
     assert changed.gain == 0.5
 
 
@@ -148,7 +148,7 @@ def test_derivatives_of_runs_equal_differences(name):
     y0 = {"r": jnp.asarray([0.1, 0.3]), "v": jnp.asarray([-1.0, 0.0])} if name == "network" else Y0
     ys = run(model, ts, y0)
     target = nmm.TrajectoryTarget(ts, r=1.02 * ys.r, v=ys.v + 0.01, stimulus=PULSE, noise=0.1, y0=y0)
-    free = {"network": ("population.eta", "weights"), "gap": ("eta", "gap.g"), "depression": ("J", "adaptation.alpha")}
+    free = {"network": ("node.eta", "weights"), "gap": ("eta", "gap.g"), "depression": ("J", "adaptation.alpha")}
     parameters = parametrize(model, free.get(name, (*NAMES, "tau")))
     loss = jax.jit(lambda x: target.loss(parameters.apply(model, x)))
     x = parameters.read(model)
@@ -305,10 +305,10 @@ def test_weights_of_a_network_by_reverse_mode():
     y0 = {"r": jnp.asarray([0.3, 0.2]), "v": jnp.asarray([0.0, -0.5])}
     ys = run(net, ts, y0, None)
     target = nmm.TrajectoryTarget(ts, r=ys.r, v=ys.v, y0=y0)
-    start = nmm.Network(net.population, weights * 0.8)
+    start = nmm.Network(net.node, weights * 0.8)
     fitted = fit(target, start, {"weights": weights != 0}, None, starts=2, spread=0.1)
     np.testing.assert_allclose(fitted.best.weights, weights, atol=1e-7)
-    loss = lambda W: target.loss(nmm.Network(net.population, W))
+    loss = lambda W: target.loss(nmm.Network(net.node, W))
     slope = jax.grad(loss)(start.weights)
     assert slope.shape == (2, 2) and np.all(np.isfinite(slope))
 

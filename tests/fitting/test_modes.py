@@ -63,7 +63,7 @@ def test_more_than_24_numbers(name):
     parts = [nmm.TrajectoryTarget(TS[:3], r=data, y0=Y0, noise=0.01)] if recorded else []
     parts += [nmm.LossTarget(lambda m: jnp.sum((nmm.simulate(m, Y0, TS[:3]).ys.r[-1] - 0.085) ** 2))] if simulated else []
     target = sum(parts[1:], start=parts[0])
-    found = nmm.fit(NETWORK, free=("weights", "population.eta"), target=target, starts=1, steps=5, progress=False, **options)
+    found = nmm.fit(NETWORK, free=("weights", "node.eta"), target=target, starts=1, steps=5, progress=False, **options)
     history = found.history[0][np.isfinite(found.history[0])]
     assert np.isfinite(found.loss[0]) and found.loss[0] < history[0]
 

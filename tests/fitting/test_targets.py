@@ -422,7 +422,7 @@ def test_a_network_takes_a_state():
     """Two uncoupled nodes have the fold of one."""
     fold = float(BISTABLE.eta + landscape(BISTABLE).vanishing_input[2])
     single = nmm.Network(nmm.MPR(eta=-5.7, J=15.0, Delta=1.0), weights=jnp.asarray([[0.0]]))
-    target = nmm.FoldTarget("population.eta", fold, near={"r": jnp.asarray([0.75]), "v": jnp.asarray([-0.2])})
+    target = nmm.FoldTarget("node.eta", fold, near={"r": jnp.asarray([0.75]), "v": jnp.asarray([-0.2])})
     target.check(single)
     assert abs(float(residuals(target, single)[0])) < 1e-9
 
@@ -437,7 +437,7 @@ BAD = [
     (lambda: nmm.EnergyTarget(1.0, noise=0.0), "Argument `noise` must be None or > 0, but got 0.0."),
     (lambda: nmm.EnergyTarget(1.0, stimulus=PULSE), "Argument `stimulus` must be a number for all energies but `mean`"),
     (lambda: nmm.EnergyTarget(1.0).check(BURSTER), "Argument `model` must be without slow terms for `EnergyTarget`"),
-    (lambda: nmm.EnergyTarget(1.0).check(PAIR), "Argument `model` must be an `MPR` population for `EnergyTarget`"),
+    (lambda: nmm.EnergyTarget(1.0).check(PAIR), "Argument `model` must be one population for `EnergyTarget`"),
     (lambda: nmm.EnergyTarget(1.0, t1=3.0), "Argument `y0` must be None without `mean`"),
     (lambda: nmm.BurstAmplitudeTarget(), "Argument `peaks` must be given, or `troughs`, `times` or `period`"),
     (lambda: nmm.BurstAmplitudeTarget([1.0, -2.0]), "Argument `peaks` must be > 0, or NaN where there is none"),

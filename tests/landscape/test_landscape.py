@@ -113,7 +113,7 @@ def test_eigenvalues_are_those_of_the_jacobian(tau, terms):
     found = nmm.energy_landscape(model, stimulus=0.3)
 
     def field(y):
-        flow = model.vector_field(jnp.asarray(0.0), nmm.State(r=y[0], v=y[1]), nmm.Constant(0.3))
+        flow = model.vector_field(jnp.asarray(0.0), nmm.State(r=y[0], v=y[1]), 0.3)
         return jnp.stack([flow.r, flow.v])
 
     for y, mine in zip(found.points, found.points.eigenvalues, strict=True):
@@ -363,7 +363,7 @@ REFUSED = {
         lambda: nmm.energy_landscape(nmm.MPR(eta=-1.0, J=1.0, Delta=0.0)).grid(),
         r"`around` must lie around at least one fixed point",
     ),
-    "model": (lambda: nmm.energy_landscape("brain"), r"`model` must be an `MPR` or a `Network`"),
+    "model": (lambda: nmm.energy_landscape("brain"), r"`model` must have an exactly solvable part"),
     "slow": (
         lambda: nmm.energy_landscape(nmm.MPR(adaptation=nmm.SynapticDepression(0.05, 10.0))),
         r"`model` must be without slow terms to have a landscape",
@@ -413,7 +413,7 @@ def test_weights_that_a_scaling_makes_symmetric_have_a_landscape(kind):
     flow = network.vector_field(jnp.asarray(0.0), nmm.State(r=r, v=network.nodes().voltage_at_rate(R)))
     slope = jax.grad(lambda r: nmm.network_potential(network, r))(r)
     np.testing.assert_allclose(slope / network.tau, -found.scaling * network.tau * flow.v, rtol=1e-11)
-    sparse = nmm.Network(network.population, BCOO.fromdense(network.weights))
+    sparse = nmm.Network(network.node, BCOO.fromdense(network.weights))
     np.testing.assert_allclose(nmm.network_potential(sparse, r), nmm.network_potential(network, r), rtol=1e-12)
     assert "scaled weights" in repr(found)
 

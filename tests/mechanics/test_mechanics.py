@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nmmjax as nmm
-from nmmjax import MPR, ConductanceSynapse, Constant, GapJunction, RescaledTime, Sinusoid, State, simulate
+from nmmjax import MPR, ConductanceSynapse, GapJunction, RescaledTime, Sinusoid, State, simulate
 
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 Y = State(r=jnp.geomspace(0.05, 4.0, 24), v=3 * jnp.sin(jnp.arange(24.0)))
@@ -26,7 +26,7 @@ def parts(model):
 
 def along(f, model, y, current=0.0):
     """df/dt of a function of the state along the model's flow at constant input."""
-    flow = model.vector_field(jnp.zeros_like(y.r), y, Constant(current))
+    flow = model.vector_field(jnp.zeros_like(y.r), y, current)
     return jax.jvp(f, (y,), (flow,))[1]
 
 
@@ -92,7 +92,7 @@ def test_kuramoto_modulus_of_the_published_states():
 
 @models
 def test_vector_field_against_plain_numpy(model):
-    field = model.vector_field(jnp.zeros_like(Y.r), Y, Constant(CURRENT))
+    field = model.vector_field(jnp.zeros_like(Y.r), Y, CURRENT)
     exact = plain_field(model, np.asarray(Y.r), np.asarray(Y.v), CURRENT)
     close(field.r, exact[0], 1e-13)
     close(field.v, exact[1], 1e-13)
@@ -102,7 +102,7 @@ def test_vector_field_against_plain_numpy(model):
 def test_poisson_structure_rebuilds_the_vector_field(model):
     """dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ ṙ/2r, from the two scalars U and Γ alone."""
     rebuilt = nmm.hamiltonian_field(model, Y, CURRENT)
-    field = model.vector_field(jnp.zeros_like(Y.r), Y, Constant(CURRENT))
+    field = model.vector_field(jnp.zeros_like(Y.r), Y, CURRENT)
     close(rebuilt.r, field.r, 1e-11)
     close(rebuilt.v, field.v, 1e-11)
 
@@ -110,7 +110,7 @@ def test_poisson_structure_rebuilds_the_vector_field(model):
 def test_hamiltonian_field_of_the_homogeneous_limit():
     """At Δ = g = k = 0 the field of H is the whole vector field, at τ ≠ 1 too."""
     model = MPR(eta=1.0, J=5.0, Delta=0.0, tau=1.6)
-    field = model.vector_field(jnp.zeros_like(Y.r), Y, Constant(CURRENT))
+    field = model.vector_field(jnp.zeros_like(Y.r), Y, CURRENT)
     for rebuilt in (nmm.conservative_field(model, Y, CURRENT), nmm.hamiltonian_field(model, Y, CURRENT)):
         close(rebuilt.r, field.r, 1e-11)
         close(rebuilt.v, field.v, 1e-11)
@@ -157,7 +157,7 @@ def test_energy_rates(model):
     close(port, -CURRENT * along(lambda y: 1 / (model.tau * y.r), model, Y), 1e-12)
 
     stimulus, t = Sinusoid(2.0, 1.3, 0.4), jnp.full_like(Y.r, 0.9)
-    flow = model.vector_field(t, Y, stimulus)
+    flow = model.vector_field(t, Y, stimulus(t))
     rate = jax.jvp(lambda t, y: nmm.total_energy(model, y, stimulus(t)), (t, Y), (jnp.ones_like(t), flow))[1]
     close(rate, 2 * 1.3 * np.cos(1.3 * 0.9 + 0.4) / R - heat, 1e-10)
 
@@ -183,7 +183,7 @@ def identity_errors(values, r, v, current):
     eta, J, Delta, tau, g, k, E_s = values
     model = MPR(eta, J, Delta, tau, gap=GapJunction(g), conductance=ConductanceSynapse(k, E_s))
     y = State(r=r, v=v)
-    field, rebuilt = model.vector_field(jnp.zeros_like(r), y, Constant(current)), nmm.hamiltonian_field(model, y, current)
+    field, rebuilt = model.vector_field(jnp.zeros_like(r), y, current), nmm.hamiltonian_field(model, y, current)
     q, qdot = nmm.to_qqdot(model, y)
     R = tau * r
     # The largest terms that cancel in each identity.

@@ -60,7 +60,7 @@ def a_state(model, n=9):
 def test_fast_equations_see_eta_eff_and_J_eff(model):
     """r and v move like those of the population without slow terms at η − A, J (1 − A), J x u."""
     y = a_state(model)
-    A, x, u = (0.0 if each is None else np.asarray(each) for each in (y.A, y.x, y.u))
+    A, x, u = (np.asarray(y.variables.get(name, 0.0)) for name in ("A", "x", "u"))
     depresses = isinstance(model.adaptation, SynapticDepression)
     eta = float(model.eta) - (0.0 if depresses else A)
     coupling = float(model.J) * ((1 - A) if depresses else 1.0) * (x * u if model.plasticity is not None else 1.0)
@@ -266,16 +266,19 @@ BAD = [
     (lambda: SpikeFrequencyAdaptation(0.1, 0.0), r"Argument `tau` must be > 0, but got 0\."),
     (lambda: SynapticDepression(0.1, 1.0, "beta"), r"Argument `kernel` must be one of \('alpha', 'exponential'\), but got"),
     (lambda: ShortTermPlasticity(1.0, 1.0, 1.5), r"Argument `U0` must be > 0 and ≤ 1, but got 1\.5\."),
-    (lambda: MPR(adaptation=PLASTIC), r"Argument `adaptation` must be None, a `SpikeFrequencyAdaptation` or"),
-    (lambda: MPR(plasticity=SynapticDepression(0.1, 1.0)), r"Argument `plasticity` must be None or a `ShortTermPlasticity`"),
+    (lambda: MPR(adaptation=nmm.GapJunction(1.0)), r"Argument `adaptation` must be None or a term such as"),
+    (
+        lambda: MPR(adaptation=SynapticDepression(0.1, 1.0), plasticity=SynapticDepression(0.1, 1.0)),
+        r"Argument `plasticity` must add variables other than r, v, A, B, but got \('A', 'B'\)",
+    ),
     (lambda: MPR().state({"r": 1.0, "v": 0.0, "A": 0.1}), r"Argument `A` must be one of the state names `r`, `v`, but got"),
-    (lambda: nmm.total_energy(MODELS["adaptation"], {"r": 1.0, "v": 0.0}), r"Argument `y` must have the slow variables 'A'"),
+    (lambda: nmm.total_energy(MODELS["adaptation"], {"r": 1.0, "v": 0.0}), r"Argument `y` must have the key `A`"),
     (lambda: nmm.orbit(MODELS["adaptation"], 12.0), r"Argument `model` must be without slow terms, whose landscape moves"),
     (lambda: nmm.rescale(MODELS["adaptation"], 2.0), r"Argument `model` must be without slow terms to be rescaled"),
     (lambda: nmm.RescaledTime(MODELS["adaptation"]), r"Argument `model` must be without slow terms to be run"),
     (
         lambda: simulate(MODELS["adaptation"], {"r": 1.0, "v": 0.0}, [0.0, 1.0], solver=nmm.MobiusSplitting(4), dt0=0.1),
-        r"Argument `model` must be an `MPR` or a `Network` without slow terms",
+        r"Argument `model` must be without slow terms for a Möbius solver",
     ),
 ]
 

@@ -7,7 +7,7 @@ import optimistix as optx
 import pytest
 from helpers import MODELS, plain_field
 
-from nmmjax import MPR, ConductanceSynapse, Constant, GapJunction, State
+from nmmjax import MPR, ConductanceSynapse, GapJunction, State
 
 SQ2 = np.sqrt(2.0)
 
@@ -162,7 +162,7 @@ Y = State(r=jnp.geomspace(0.05, 4.0, 12), v=jnp.linspace(-3.0, 3.0, 12))
 
 
 def field(model, y, current=0.3):
-    return model.vector_field(jnp.zeros_like(y.r), y, Constant(current))
+    return model.vector_field(jnp.zeros_like(y.r), y, current)
 
 
 def same(a, b, rtol=1e-13):
@@ -174,7 +174,7 @@ def same(a, b, rtol=1e-13):
 def test_equations(model):
     """The field equals the equations with τ written once more, at τ ≠ 1, Δ ≠ 1, elementwise in any shape."""
     exact = plain_field(model, np.asarray(Y.r), np.asarray(Y.v), 0.3)
-    same(field(model, Y), State(*map(jnp.asarray, exact)))
+    same(field(model, Y), State(**dict(zip(("r", "v"), map(jnp.asarray, exact), strict=True))))
     one = field(model, State(r=Y.r[3], v=Y.v[3]))
     np.testing.assert_allclose([one.r, one.v], [exact[0][3], exact[1][3]], rtol=1e-14)
 

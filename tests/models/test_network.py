@@ -37,7 +37,7 @@ def test_vector_field_is_the_equations_written_again(name):
     network = NETWORKS[name]
     y = network.state({"r": jnp.linspace(0.2, 0.6, 4), "v": jnp.linspace(-1.0, 1.0, 4)})
     stimulus = network.target(nmm.Constant(0.7), [1, 2])
-    flow = network.vector_field(jnp.asarray(0.0), y, stimulus)
+    flow = network.vector_field(jnp.asarray(0.0), y, stimulus(jnp.asarray(0.0)))
     nodes, r, v = network.nodes(), np.asarray(y.r), np.asarray(y.v)
     taus = np.asarray(nodes.tau)
     W = float(network.gain) * np.asarray(WEIGHTS)
@@ -159,7 +159,7 @@ def test_dataset_has_nodes():
     assert data["r"].dims == ("t", "node") and data["total_energy"].shape == (5, 4) and data["A"].attrs["units"] == "1"
     np.testing.assert_allclose(data["I"][:, 0], 1.0)
     np.testing.assert_allclose(data["I"][:, 1], 0.0)
-    assert len(data.attrs["weights"]) == 16 and data.attrs["population.eta"] == ETAS.tolist()
+    assert len(data.attrs["weights"]) == 16 and data.attrs["node.eta"] == ETAS.tolist()
 
 
 def test_helpers():

@@ -154,9 +154,7 @@ def test_energy_is_potential_at_peaks():
 
 def test_only_populations_have_an_energy_balance():
     run = simulate(RescaledTime(MPR()), Y0, [0.0, 0.1])
-    with pytest.raises(
-        ValueError, match=r"^Argument `run` must be a run of an `MPR` population or a `Network`, but got 'RescaledTime'\.$"
-    ):
+    with pytest.raises(ValueError, match=r"^Argument `model` must have a potential \(`AbstractMechanical`\), but got R"):
         energy_balance(run)
 
 

@@ -30,7 +30,7 @@ from nmmjax import (
     simulate,
     to_qqdot,
 )
-from nmmjax.models.base import State
+from nmmjax.models.state import State
 from nmmjax.solvers.noisy import Kicks, noisy_step
 
 Y0 = {"r": 0.5, "v": 0.0}
@@ -300,7 +300,7 @@ def test_more_bad_input(unchecked):
     with pytest.raises(ValueError, match="`run` must be without noise"):
         energy_balance(run)
     slow = Network(POPULATIONS["adaptation"], np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="`Network` without slow terms"):
+    with pytest.raises(ValueError, match="`model` must be without slow terms to have noise, as a network"):
         simulate(slow, Y0, jnp.linspace(0.0, 1.0, 11), noise=0.1, key=jax.random.key(0))
 
 

@@ -22,7 +22,6 @@ from nmmjax import (
     State,
     simulate,
 )
-from nmmjax.mechanics.scaling import ClockedState
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import AbstractStimulus
 
@@ -332,7 +331,7 @@ def test_states_of_python_numbers_and_arguments_of_the_wrong_kind():
         controller = diffrax.PIDController(rtol=1e-5, atol=1e-7)
         simulate(MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], rtol=1e-3, stepsize_controller=controller)
     with pytest.raises(ValueError, match="Argument `r` must be > 0, but got -1"):
-        simulate(nmm.RescaledTime(MPR()), ClockedState(-1, 0, 0), [0.0, 0.1])
+        simulate(nmm.RescaledTime(MPR()), {"r": -1, "v": 0}, [0.0, 0.1])
 
 
 # --- times far from 0 -------------------------------------------------------------------------------------------------
@@ -428,11 +427,10 @@ class Forced(AbstractModel):
     source = ""
     g: jax.Array
 
-    def state(self, y):
-        return ClockedState(**y)
+    variables = {name: nmm.extend.Variable(name) for name in ("r", "v", "t")}  # noqa: RUF012
 
-    def vector_field(self, t, y, stimulus=None):
-        return ClockedState(r=self.g * y.r * jnp.cos(t), v=0 * t if stimulus is None else stimulus(t), t=jnp.ones_like(t))
+    def vector_field(self, t, y, I=0.0):
+        return nmm.State(r=self.g * y.r * jnp.cos(t), v=I + 0 * t, t=jnp.ones_like(t))
 
 
 @pytest.mark.slow

@@ -99,7 +99,9 @@ def test_densities():
     @jax.jit
     def densities(law):
         ratio = (
-            law.pdf(at, volts) * at**2 * jnp.exp(nmm.total_energy(law.population, nmm.State(at, volts)) / law.temperature)
+            law.pdf(at, volts)
+            * at**2
+            * jnp.exp(nmm.total_energy(law.population, nmm.State(r=at, v=volts)) / law.temperature)
         )
         return (
             law.pdf(r),
@@ -261,7 +263,7 @@ WRONG = {
     "gap": ((MPR(gap=nmm.GapJunction(0.1)), 1.0), "no exact law; use `stationary_density`"),
     "conductance": ((MPR(conductance=nmm.ConductanceSynapse(0.1)), 1.0), "no exact law; use `stationary_density`"),
     "slow": ((MPR(adaptation=nmm.SpikeFrequencyAdaptation(alpha=1.0, tau=10.0)), 1.0), "be without slow terms"),
-    "number": ((3.0, 1.0), "Argument `population` must be an `MPR`"),
+    "number": ((3.0, 1.0), "Argument `population` must have an exactly solvable part"),
 }
 
 

@@ -165,7 +165,7 @@ def test_gradients_by_excitability_and_duration(pulses):
     h, at = 1e-3, lambda model, T=5.0: threshold(model, FIRST, SECOND, T, 1)
     by_eta = (at(nmm.mutual_inhibition(eta=5 + h)) - at(nmm.mutual_inhibition(eta=5 - h))) / (2 * h)
     by_T = (at(PAIR, 5 + h) - at(PAIR, 5 - h)) / (2 * h)
-    np.testing.assert_allclose(found.model.population.eta, by_eta, rtol=1e-6)
+    np.testing.assert_allclose(found.model.node.eta, by_eta, rtol=1e-6)
     np.testing.assert_allclose(found.duration, by_T, rtol=1e-6)
 
 

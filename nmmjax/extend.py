@@ -1,0 +1,22 @@
+"""What one needs to write a model, a term, a stimulus, a target or an observable of one's own, under one name.
+
+class Relay(nmm.extend.AbstractModel):
+    gain: jax.Array = nmm.extend.parameter(2.0, symbol="g", doc="gain")
+    variables = {"x": nmm.extend.Variable("activity")}
+
+    def vector_field(self, t, y, I=0.0):
+        return nmm.State(x=-y.x + self.gain * I)
+"""
+
+from ._parameter import declared as declared
+from ._parameter import parameter as parameter
+from .ensemble.observables import AbstractObservable as AbstractObservable
+from .fitting.target import AbstractTarget as AbstractTarget
+from .models.base import AbstractModel as AbstractModel
+from .models.mechanical import AbstractMechanical as AbstractMechanical
+from .models.mechanical import AbstractRiccati as AbstractRiccati
+from .models.mechanical import Riccati as Riccati
+from .models.state import State as State
+from .models.state import Variable as Variable
+from .models.stimulus import AbstractStimulus as AbstractStimulus
+from .models.terms import AbstractTerm as AbstractTerm

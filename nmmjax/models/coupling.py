@@ -1,0 +1,87 @@
+"""How the nodes of a network are coupled: weights, a global gain, and the place of delays."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.sparse import BCOO
+
+from .._checks import as_array, require, require_each
+from .._parameter import check_parameters, declared, parameter
+from .._types import Scalar, Values, float_dtype, is_concrete
+
+
+def as_weights(value: Any) -> Any:
+    """Weights as floats: also of whole numbers, of True and False, and of objects that are numbers."""
+    if isinstance(value, BCOO):
+        floats = jnp.issubdtype(value.data.dtype, jnp.floating)
+        return value if floats else BCOO((value.data.astype(float_dtype()), value.indices), shape=value.shape)
+    array = value if isinstance(value, jax.Array) else np.asarray(value)
+    if array.dtype.kind not in "bO":
+        return as_array(value)
+    try:
+        return as_array(array.astype(float_dtype()))
+    except (TypeError, ValueError):
+        return value
+
+
+@declared
+class Coupling(eqx.Module):
+    """Input of node i from what the nodes send: G Σ_j W_ij sent_j.
+
+    - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`; row i receives, column j sends
+    - `gain`: the global gain G
+
+    A delay is a property of a coupling, and its history holds what was sent, (n,) per time, never states: a solver with
+    delays calls the network with `past`, the delayed input (see `Network.vector_field`).
+
+    Raises `ValueError` for weights that are not square, not finite or empty.
+    """
+
+    weights: Any = eqx.field(converter=as_weights)
+    gain: Scalar = parameter(1.0, symbol="G", doc="global gain of the weights")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+        W = self.weights
+        require("weights", W, "be an array of numbers (n, n), or a BCOO", isinstance(W, (jax.Array, BCOO)))
+        require("weights", W.shape, "be of the shape (n, n)", W.ndim == 2 and W.shape[0] == W.shape[1] and W.shape[0] >= 1)
+        entries = W.data if isinstance(W, BCOO) else W
+        if is_concrete(entries):
+            require_each("weights", entries, "be finite, without NaN", np.isfinite(np.asarray(entries)))
+
+    @property
+    def size(self) -> int:
+        """The number of nodes, n."""
+        return self.weights.shape[0]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the weights are kept sparse."""
+        return isinstance(self.weights, BCOO)
+
+    def __call__(self, sent: Values) -> Values:
+        """G W sent, for `sent` of shape (…, n)."""
+        if not self.is_sparse:
+            return self.gain * (sent @ self.weights.T)
+        flat = sent.reshape(-1, self.size)
+        return self.gain * (self.weights @ flat.T).T.reshape(sent.shape)
+
+    def dense(self) -> Values:
+        """G W, dense."""
+        return self.gain * (self.weights.todense() if self.is_sparse else self.weights)
+
+    def diagonal(self) -> Values:
+        """G W_ii, shape (n,)."""
+        if not self.is_sparse:
+            return self.gain * jnp.diagonal(self.weights)
+        rows, columns = self.weights.indices.T
+        entries = jnp.where(rows == columns, self.weights.data, 0)
+        return self.gain * jnp.zeros(self.size, entries.dtype).at[rows].add(entries, mode="drop")
+
+    def asymmetry(self) -> Scalar:
+        """The largest |G W_ij − G W_ji|."""
+        W = self.weights.todense() if self.is_sparse else self.weights
+        return jnp.max(jnp.abs(self.gain * (W - W.T)))

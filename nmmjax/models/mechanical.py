@@ -1,0 +1,147 @@
+"""Models with an energy: a potential and a damping, from which energies, forces, balance and barriers follow.
+
+    q̈ + Γ(q) q̇ + U′(q) = −I q,        E = ½ q̇² + U(q) + ½ I q²
+
+with derivatives by t/τ. `AbstractRiccati` adds an exactly solvable part, W ↦ a Möbius map, on which the geometric solvers,
+noise in kicks and fused sweeps are built.
+"""
+
+import abc
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Scalar, Values
+from .base import AbstractModel
+from .state import State
+
+
+class AbstractMechanical(AbstractModel):
+    """A model whose fast motion is that of a unit mass: q̈ + Γ(q) q̇ + U′(q) = −I q, exactly, at frozen slow variables.
+
+    It declares `potential`, `damping`, and the maps `position` and `at` between its state and (q, q̇); slow variables, if it
+    has any, by `slow_names` and `frozen`. `tau` is the unit of time in which the equation holds, 1 by default.
+    """
+
+    @abc.abstractmethod
+    def potential(self, q: Values) -> Values:
+        """U(q), dimensionless; elementwise."""
+
+    @abc.abstractmethod
+    def damping(self, q: Values) -> Values:
+        """Γ(q), per unit of t/τ; elementwise."""
+
+    @abc.abstractmethod
+    def position(self, y: State) -> tuple[Values, Values]:
+        """(q, q̇) of the state `y`, q̇ the derivative by t/τ; elementwise."""
+
+    @abc.abstractmethod
+    def at(self, q: Values, qdot: Values) -> State:
+        """The state with this position and velocity, without slow variables."""
+
+    @property
+    def time_constant(self) -> Values:
+        """τ, the unit of time in which the mechanical equation holds; 1 by default."""
+        return jnp.ones(())
+
+    def frozen(self, y: State) -> "AbstractMechanical":
+        """The model in its instantaneous landscape: its slow variables held at those of `y`. Itself if it has none."""
+        del y
+        return self
+
+    def tilted(self, I: Values) -> "AbstractMechanical":
+        """The model under a constant further input `I`, which tilts its landscape by ½ I q²."""
+        return Tilted(self, jnp.asarray(I))
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"potential"})
+
+
+class Tilted(AbstractMechanical):
+    """A mechanical model under a constant further input."""
+
+    equations: ClassVar[str] = "those of the model, under I + input"
+    source: ClassVar[str] = "docs/theory.md §4"
+
+    model: AbstractMechanical
+    input: Values
+
+    @property
+    def variables(self) -> Any:
+        return self.model.variables
+
+    @property
+    def time_constant(self) -> Values:
+        return self.model.time_constant
+
+    @property
+    def slow_names(self) -> tuple[str, ...]:
+        return self.model.slow_names
+
+    def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
+        return self.model.vector_field(t, y, I + self.input)
+
+    def potential(self, q: Values) -> Values:
+        return self.model.potential(q) + self.input * q**2 / 2
+
+    def damping(self, q: Values) -> Values:
+        return self.model.damping(q)
+
+    def position(self, y: State) -> tuple[Values, Values]:
+        return self.model.position(y)
+
+    def at(self, q: Values, qdot: Values) -> State:
+        return self.model.at(q, qdot)
+
+    def frozen(self, y: State) -> "Tilted":
+        return Tilted(self.model.frozen(y), self.input)
+
+
+class Riccati(eqx.Module):
+    """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
+
+    Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
+
+    Numbers for one population, arrays `(n,)` for a network.
+    """
+
+    eta: Values
+    Delta: Values
+    g: Values | None
+    k: Values | None
+    E_s: Values | None
+
+    @property
+    def plain(self) -> bool:
+        """Whether there are neither gap junctions nor conductances."""
+        return self.g is None and self.k is None
+
+
+class AbstractRiccati(AbstractMechanical):
+    """A population of QIF neurons with Lorentzian heterogeneity: W = π τ r + i v obeys a Riccati equation but for the drive.
+
+    Its state has `r` and `v`, its parameters are η, J, Δ and τ, and closed forms follow from them.
+    """
+
+    eta: eqx.AbstractVar[Scalar]
+    J: eqx.AbstractVar[Scalar]
+    Delta: eqx.AbstractVar[Scalar]
+    tau: eqx.AbstractVar[Scalar]
+
+    @abc.abstractmethod
+    def riccati(self) -> Riccati:
+        """The constants of the exactly solvable part."""
+
+    @abc.abstractmethod
+    def drive(self, R: Values) -> Values:
+        """The recurrent input f(R) that a geometric solver applies as a kick of v."""
+
+    @abc.abstractmethod
+    def vector_potential(self, q: Values) -> Values:
+        """A(q), with q̇ = p − A(q) and p = −v q; elementwise."""
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return frozenset({"potential", "riccati"})

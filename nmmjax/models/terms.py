@@ -1,0 +1,93 @@
+"""What a population is composed of beside its own equations: terms with variables of their own, and without.
+
+A term adds variables to the state and changes what the fast equations see or what leaves the population. Every slot of `MPR`
+takes any `AbstractTerm`, so a new term is one class, written anywhere.
+"""
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar
+
+import equinox as eqx
+
+from .._parameter import check_parameters, declared, parameter
+from .._types import Scalar, Values
+from .state import State, Variable
+
+
+class AbstractTerm(eqx.Module):
+    """Part of a population with variables of its own: adaptation, depression, plasticity, a synapse.
+
+    `degree` is that of the term's part of the vector field as a polynomial in the state, None if it is none: basins are
+    proofs only if it is known. `acts_by` is "A" or "xu" if the term moves the landscape by the variable A or the product
+    x u alone, in which η_eff and J_eff are affine: slow–fast pictures and predicted bursts need that.
+    """
+
+    degree: ClassVar[int | None] = None
+    acts_by: ClassVar[str | None] = None
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+    @property
+    @abc.abstractmethod
+    def variables(self) -> Mapping[str, Variable]:
+        """Declarations of the variables that the term adds, by name, each with the value `rest` without activity."""
+
+    @abc.abstractmethod
+    def rates(self, y: State) -> dict[str, Values]:
+        """Time derivative of each variable at the state `y`, which has `r` (1/time), `v` and the term's own variables."""
+
+    @abc.abstractmethod
+    def steady(self, r: Values) -> dict[str, Values]:
+        """Values to which the variables settle at a rate held at `r` (1/time)."""
+
+    @abc.abstractmethod
+    def time_constants(self, r: Values) -> Values:
+        """Time constants of the variables at a rate held at `r`, shape (variables,)."""
+
+    def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
+        """(η_eff, J_eff) that the fast equations see at the state `y`; (η, J) by default."""
+        return eta, J
+
+    def sent(self, y: State, R: Values) -> Values:
+        """What leaves the population's synapses instead of its rate R = τ r (dimensionless); R by default."""
+        return R
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the variables that the term adds."""
+        return tuple(self.variables)
+
+    @property
+    def rest(self) -> dict[str, Values]:
+        """Values of its variables without activity."""
+        return {name: each.rest for name, each in self.variables.items()}
+
+
+@declared
+class GapJunction(eqx.Module):
+    """Electrical coupling of strength g: adds −g r to the rate equation.
+
+    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Pietras et al., Phys. Rev. E
+    100:042412 (2019).
+    """
+
+    g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+
+@declared
+class ConductanceSynapse(eqx.Module):
+    """Instantaneous conductance synapse: adds −k r² to the rate and k r (E_s − v) to the voltage equation.
+
+    Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019).
+    """
+
+    k: Scalar = parameter(symbol="k", bounds="[0, inf)", doc="synaptic conductance per unit of rate")
+    E_s: Scalar = parameter(0.0, symbol="E_s", doc="reversal potential")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
