@@ -47,7 +47,7 @@ def test_readme_blocks_run_in_order(tmp_path):
 def test_examples_for_contributors_run(tmp_path):
     """All python blocks of CONTRIBUTING.md, of at most 25 lines without blank ones, in one fresh process."""
     blocks = blocks_of("CONTRIBUTING.md")
-    assert len(blocks) >= 4
+    assert len(blocks) >= 6
     assert [block for block in blocks if sum(bool(line.strip()) for line in block.splitlines()) > 25] == []
     command = [sys.executable, "-c", "\n".join(blocks)]
     result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
