@@ -448,7 +448,10 @@ def test_soft_count(runs):
         (lambda run: find_bursts(run, gap="wide"), r"Argument `gap` must be None or a number > 0, but got 'wide'\."),
         (lambda run: find_spikes(run, prominence=-0.1), r"Argument `prominence` must be a number ≥ 0, but got -0\.1\."),
         (lambda run: find_spikes(run, prominence=np.nan), r"Argument `prominence` must be a number ≥ 0, but got nan\."),
-        (lambda run: find_bursts(run.ys), r"Argument `run` must be a run of one population such as an `MPR`, but got 'State'\."),
+        (
+            lambda run: find_bursts(run.ys),
+            r"Argument `run` must be a run of one population such as an `MPR`, but got 'State'\.",
+        ),
         (
             lambda run: find_bursts(nmm.simulate(nmm.RescaledTime(MPR()), {"r": 0.5, "v": 0.0}, [0.0, 0.1])),
             r"Argument `run` must have an exactly solvable part",
