@@ -6,8 +6,8 @@ time: a number or an array of the state's shape. Slow variables (adaptation, pla
 every energy is that in the instantaneous landscape of the state's own slow variables.
 
 Every function takes a network as well: arrays then end in its nodes, and each population's energy refers to its
-instantaneous landscape, that of η_i + I_i + Σ_{j≠i} G W_ij R_j and J_i + G W_ii (`Network.frozen`). What the others
-deliver to it is `exchange_power`.
+instantaneous landscape, that of η_i + I_i + Σ_{j≠i} G W_ij R_j and J_i + G W_ii (`Network.frozen`). `exchange_power` is the
+power that the others deliver to it.
 
 Exact, for every parameter (docs/theory.md §4; Andrean & Pedersen, arXiv 2509.10428, for H at Δ = 0):
 
@@ -37,7 +37,7 @@ def _landscape(model: Any, y: Any, offer: str = "potential") -> tuple[Any, State
 
 @takes_model
 def kinetic_energy(model: AbstractMechanical | Network, y: Any) -> Values:
-    """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R where Δ = g = k = 0. Zero at every peak and trough of r."""
+    """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R if Δ = g = k = 0. Zero at every peak and trough of r."""
     fast, y = _landscape(model, y)
     return fast.position(y)[1] ** 2 / 2
 
@@ -55,7 +55,7 @@ def potential_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real
 
 @takes_model
 def total_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
-    """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H where Δ = g = k = 0.
+    """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H if Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
     """
@@ -122,8 +122,8 @@ def exchange_power(network: Network, y: Any) -> Values:
     """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
 
     Shape (…, n, n), receiver first, per unit of time. Together with the stimulus's power (dI_i/dt)/R_i and the work of slow
-    variables it balances the energy in the instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, each
-    population by itself, and their sum by the sums. Not symmetric: what j gives to i, i need not give back to j. Source:
+    variables it balances the energy in the instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, for each
+    population, and therefore for their sums. Not symmetric: i need not return to j what it receives from j. Source:
     docs/theory.md §8.
     """
     y = _network_states(network, y)
@@ -139,7 +139,7 @@ def exchange_power(network: Network, y: Any) -> Values:
 def received_power(network: Network, y: Any) -> Values:
     """Power that every population of a network receives from all others, the row sums of `exchange_power`; shape (…, n).
 
-    Use it where n is large: no (n, n) array is made.
+    Use it for large n: it makes no (n, n) array.
     """
     y = _network_states(network, y)
     sent_rate = _rate_of_sent(network, y)
@@ -153,7 +153,7 @@ def _network_states(network: Any, y: Any) -> State:
 
 
 def _rate_of_sent(network: Network, y: State) -> Values:
-    """d/dt of what every node sends: of its rate, and of what depression and plasticity leave of its synapses."""
+    """d/dt of the sent rates, with the depression and plasticity of the synapses."""
     fast = network.frozen(y)
     rate = fast.vector_field(jnp.zeros_like(y.r), y).r
     flow = y.replace(r=rate, v=jnp.zeros_like(rate), **network.slow_rates(y))

@@ -101,9 +101,9 @@ def unit_heterogeneity(model: MPR) -> Scaling:
 class RescaledTime(AbstractModel):
     """A population on the clock s with ds = r² dt, on which (r, v) are canonical: dr/ds = ∂E/∂v, dv/ds = −∂E/∂r − ….
 
-    The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still
-    a function of physical time; `simulate` refuses one with jumps, whose place on the clock s is not known beforehand.
-    s has the unit of 1/time.
+    The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still a
+    function of physical time; `simulate` refuses one with jumps, because their places on the clock s are not known
+    beforehand. s has the unit of 1/time.
     """
 
     model: MPR

@@ -1,9 +1,9 @@
-"""What a spike is, once for the whole library.
+"""Definition of a spike, shared by the whole library.
 
 A spike is a maximum of the firing rate to which ln r rises by more than `prominence` from its lowest value since the last
 spike (or since the run's start), and from which it then falls by more than `prominence`. By default `prominence` is
-`PROMINENCE` = 1e-3 for every counter. The fall is part of it: a rate that comes to rest from below, by rounding or in
-truth by a hair too far, has no spike there, and neither has a rate at rest.
+`PROMINENCE` = 1e-3 for every counter. The fall is part of the definition: a rate that comes to rest from below, even with a
+tiny overshoot, has no spike, and neither has a rate at rest.
 
 Channels that are positive (r) are measured by the logarithm, all others (v, energies, the input) by their own unit:
 there, `prominence` is the absolute rise and fall.
@@ -29,7 +29,8 @@ def as_prominence(prominence: Any) -> float:
 
 
 def visible(prominence: float) -> float:
-    """The relative error of a step that is small against the ringing that still counts; at 0 every maximum counts anyway."""
+    """Relative error of a step that is small compared with the smallest rise that counts; infinite at 0, where every maximum
+    counts."""
     return prominence / 100 if prominence > 0 else math.inf
 
 
@@ -42,9 +43,9 @@ class Course(NamedTuple):
 
 
 class Swing(NamedTuple):
-    """Where a channel stands: its `extreme`, the highest value since it rose far enough for a spike, or else the lowest
-    since the last one; the number of spikes so far, and a half for that to which it has risen; and its `course` at the last
-    point where steps may be long, else None."""
+    """Progress of a channel towards its next spike: `extreme`, the highest value since it rose far enough for a spike, or
+    else the lowest since the last one; the number of spikes so far, plus a half while it has risen far enough for the next;
+    and `course` at the last point if steps may be long, else None."""
 
     extreme: Values
     seen: Values
@@ -60,8 +61,8 @@ class Swing(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a point brings: whether the highest value lies here (1 or 0); the height that the swing turned from, the highest
-    of a spike or the lowest before it; and how long ago the highest was, where steps may be long."""
+    """Contribution of one point: whether the highest value lies here (1 or 0); the height that the swing turned from, the
+    highest of a spike or the lowest before it; and how long ago the highest was, if steps may be long."""
 
     tops: Values
     height: Values
@@ -69,7 +70,7 @@ class Turn(NamedTuple):
 
 
 def swing_at(value: Values, course: Course | None) -> Swing:
-    """At the first point, which counts as a low one."""
+    """The swing at the first point, which counts as a low one."""
     return Swing(value, jnp.zeros_like(value), course)
 
 
@@ -82,7 +83,7 @@ def follow(
     by_ratio: bool,
     threshold: float = -math.inf,
 ) -> tuple[Swing, Turn]:
-    """The swing at the next point, a time `h` later, and what that brings.
+    """The swing at the next point, a time `h` later, and the turn that it brings.
 
     `by_ratio` if prominence is that of the channel's logarithm, which is not taken: this runs at every step. Spikes below
     `threshold` don't count. Steps that resolve the channel need no `course`: of a rise they see all but (ω h)²/8.

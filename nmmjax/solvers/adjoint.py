@@ -1,4 +1,4 @@
-"""Which derivative is being taken."""
+"""Choice of the adjoint by the derivative that is being taken."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from jax.core import Tracer
 
 
 def adjoint_for(inputs: Any) -> Any:
-    """The adjoint that the derivatives at work on `inputs` go through; tracers tell forward from reverse mode."""
+    """The adjoint that supports the derivatives being taken by `inputs`; their tracers tell forward from reverse mode."""
     kinds: set[tuple[bool, int]] = set()
     for each in jax.tree.leaves(inputs):
         leaf: Any = each

@@ -1,4 +1,4 @@
-"""Where a run's energy went: work by the stimulus, dissipated heat, and what the integrator got wrong."""
+"""Energy balance of a run: work of the stimulus, dissipated heat, and the integrator's error."""
 
 from typing import Any
 
@@ -26,11 +26,12 @@ class EnergyBalance(eqx.Module):
 
     - `energy`: E in the instantaneous landscape, input included; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I
       included
-    - `slow_work`: by name, the work of every slow variable as it moves the landscape, ∫ (∂V/∂s) ds; empty without any
+    - `slow_work`: work of every slow variable, by name, as it moves the landscape, ∫ (∂V/∂s) ds; empty if there are none
     - `exchange`: work that a network's other populations deliver, ∫ Σ_j (1/R_i) d(G W_ij R_j); None for one population
     - `heat`: ∫ Γ q̇² dt/τ, never negative without gap junctions
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
-    - `residual`: what is left, the run's own error; `relative`: its largest size over the largest of |E|, |work|, |heat|
+    - `residual`: the remainder, which is the run's own error; `relative`: its largest size over the largest of |E|, |work|,
+      |heat|
     """
 
     ts: Any

@@ -1,4 +1,4 @@
-"""The clock of a run counts from its first time, so that times far from 0 cost no digits.
+"""The clock of a run counts from its first time, so that no digits are lost at times far from 0.
 
 In float32 numbers near 10⁵ lie 1/128 apart. The differences of times are taken first, in the precision in which they were
 given, and only then rounded.
@@ -39,7 +39,7 @@ class Clock(eqx.Module):
         return t if self.start is None else (t - self.start[0]) - self.start[1]
 
     def time_at(self, elapsed: Any) -> Any:
-        """Its inverse, of the kind of `ts`."""
+        """Inverse of `since_start`, in the precision of `ts`."""
         if self.start is None:
             return elapsed
         if isinstance(self.ts, np.ndarray) and is_concrete(elapsed):

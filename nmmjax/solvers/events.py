@@ -1,4 +1,4 @@
-"""Events of a run: they are told the time itself, and the earliest of several in one step ends it."""
+"""Events of a run: they receive the user's time, and the earliest of several in one step ends the run."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from .term import PopulationTerm
 
 
 class _OnClock(eqx.Module):
-    """A condition that is told the time and the equations on the user's clock, not on the run's."""
+    """A condition that receives the time and the equations on the user's clock, not on the run's."""
 
     condition: Any
     start: Values
@@ -36,9 +36,9 @@ def on_clock(event: diffrax.Event | None, start: Values, term: PopulationTerm) -
 def earliest(
     solve: Callable[..., Any], event: diffrax.Event, first: Any, found: Any, happened: Any, given: dict[str, Any]
 ) -> tuple[Any, Any, Any]:
-    """(t, y, mask) of the earliest event: `found` is that of diffrax, which of those in one step takes the one listed first.
+    """(t, y, mask) of the earliest event. `found` is diffrax's, which is the first listed of those in one step.
 
-    A condition that has changed its sign by then, from its value at `first`, is followed alone up to that time.
+    Each condition that has changed its sign by then, from its value at `first`, is located on its own up to that time.
     """
     conditions, shape = jax.tree.flatten(event.cond_fn, is_leaf=callable)
     directions = jax.tree.leaves(event.direction, is_leaf=lambda each: each is None)

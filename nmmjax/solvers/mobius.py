@@ -32,14 +32,15 @@ from .term import PopulationTerm
 
 
 def _base(term: PopulationTerm, order: int) -> tuple[Any, int]:
-    """The time-symmetric map to build on, and its order: force-gradient where the model allows it and it is wanted."""
+    """The time-symmetric base map and its order: force-gradient if the model allows it and it is wanted."""
     riccati, _, _ = step_functions(term)
     plain = riccati.g is None and riccati.k is None
     return (force_gradient_step, 4) if plain and order >= 4 else (strang_step, 2)
 
 
 def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values, order: int) -> tuple[Any, Any]:
-    """A step of the wanted order from a symmetric map with 1, 2, 3, … substeps, and one of the order below for its error.
+    """A step of the given order from a symmetric map with 1, 2, 3, … substeps, and one of the next lower order for the error
+    estimate.
 
     Multi-product (Richardson in h²) on (ln R, v): the logarithm keeps R positive. Returns the two estimates (R, v).
     """
@@ -76,7 +77,7 @@ def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Va
 
 
 def _dense_info(terms: Any, t0: Any, y0: State, solver: Any) -> dict[str, Any]:
-    """What the interpolation needs. The direction as a float: diffrax pads the records with inf, which no integer holds."""
+    """Data for the interpolation. The direction is a float: diffrax pads the records with inf, which no integer holds."""
     if not isinstance(terms, PopulationTerm):
         direction = jnp.asarray(terms.direction, jnp.result_type(t0))
         terms = eqx.tree_at(lambda each: each.direction, terms, direction)
@@ -99,7 +100,7 @@ class MobiusInterpolation(diffrax.AbstractLocalInterpolation):
 
 
 class AbstractMobius(diffrax.AbstractSolver):
-    """What the Möbius solvers share: no solver state, and dense output by stepping again from the left end."""
+    """Base class of the Möbius solvers: no solver state, and dense output by stepping again from the left end."""
 
     mobius_order: eqx.AbstractVar[int]
 
@@ -108,7 +109,7 @@ class AbstractMobius(diffrax.AbstractSolver):
 
     @abc.abstractmethod
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State | None]:
-        """The state at t1 from that at t0 in one step, and its error estimate or None."""
+        """State at t1 after one step from t0, and its error estimate or None."""
 
     def order(self, terms: Any) -> int:
         return self.mobius_order
@@ -141,7 +142,7 @@ class MobiusSplitting(AbstractMobius):
         require("order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
 
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, None]:
-        """The state at t1 from that at t0 in one step."""
+        """State at t1 after one step from t0."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         base, base_order = _base(terms, self.mobius_order)
         tau = time_constant_of(terms)
@@ -155,10 +156,10 @@ class MobiusSplitting(AbstractMobius):
 class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     """Multi-product extrapolation of the geometric splitting: order 6 or 8 with an error estimate for adaptive steps.
 
-    Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order.
-    Exact at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic. Takes
-    fewer steps than Runge–Kutta through spikes at equal error, but each costs more (benchmarks/splitting.py): choose it
-    where r > 0 must hold at every tolerance, `diffrax.Dopri8()` where only speed counts. Source: docs/theory.md §6.
+    Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order. Exact
+    at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic. Takes fewer steps than
+    Runge–Kutta through spikes at equal error, but each costs more (benchmarks/splitting.py): choose it if r > 0 must hold at
+    every tolerance, and `diffrax.Dopri8()` if only speed counts. Source: docs/theory.md §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=6)
@@ -170,7 +171,7 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
         return self.mobius_order - 1
 
     def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State]:
-        """The state at t1 from that at t0 in one step, and its error estimate."""
+        """State at t1 after one step from t0, and its error estimate."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         _base(terms, self.mobius_order)
         tau = time_constant_of(terms)

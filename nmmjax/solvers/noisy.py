@@ -1,13 +1,12 @@
-"""One noisy run, by the geometric splitting with the noise in its kicks: R > 0 at any step.
+"""One noisy run by the geometric splitting, with the noise in its kicks: R > 0 at any step.
 
 One step of length h (in t/τ), with independent standard normal numbers ξ:
 
     white noise             v += √(D h) ξ₁;  order-2 splitting over h;  v += √(D h) ξ₂
     Ornstein–Uhlenbeck      v += ½ h x;  order-2 splitting over h;  x moves exactly;  v += ½ h x
 
-Weak order 2, strong order 1 (measured in the tests). Half the noise before and half after keeps ⟨q̇²⟩ = T to O(h²): all of
-it on one side would bias it by O(h). Slow variables move by half steps around it, at frozen r. Source: docs/theory.md
-§6, §7.
+Weak order 2, strong order 1 (measured in the tests). Half the noise before and half after keeps ⟨q̇²⟩ = T to O(h²): noise on
+one side only would bias it by O(h). Slow variables move by half steps around it, at frozen r. Source: docs/theory.md §6, §7.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ _CHECKPOINTS = 64
 
 
 class Kicks(eqx.Module):
-    """The random input of one step: what is added to v before and after it, of the shape of v, and the noise's next x."""
+    """Random input of one step: the increments of v before and after it, in the shape of v, and the noise's next x."""
 
     before: Values
     after: Values
@@ -42,7 +41,7 @@ class Kicks(eqx.Module):
 
 
 def first_kick(model: Any, noise: AbstractNoise, key: Any, shape: tuple[int, ...], dtype: Any) -> Values:
-    """x at the start: the stationary law of coloured noise, nothing for white noise."""
+    """x at the start: drawn from the stationary law of coloured noise, 0 for white noise."""
     if isinstance(noise, OrnsteinUhlenbeck):
         spread = jnp.sqrt(noise.intensity * model.tau / noise.correlation_time)
         return jnp.broadcast_to(spread, shape).astype(dtype) * _normals(noise, key, 1, shape, dtype)[0]
@@ -50,7 +49,7 @@ def first_kick(model: Any, noise: AbstractNoise, key: Any, shape: tuple[int, ...
 
 
 def kicks_of(model: Any, noise: AbstractNoise, key: Any, h: Values, x: Values) -> Kicks:
-    """The random input of one step of physical length `h` for its own `key`."""
+    """Random input of one step of physical length `h`, from its own `key`."""
     steps = h / model.tau
     numbers = _normals(noise, key, 2, x.shape, x.dtype)
     if isinstance(noise, OrnsteinUhlenbeck):
@@ -64,7 +63,7 @@ def kicks_of(model: Any, noise: AbstractNoise, key: Any, h: Values, x: Values) -
 
 
 def _normals(noise: Any, key: Any, count: int, shape: tuple[int, ...], dtype: Any) -> Values:
-    """(count, *shape) standard normal numbers, the same for all nodes where the noise is shared."""
+    """(count, *shape) standard normal numbers, the same for all nodes if the noise is shared."""
     if noise.shared and shape:
         return jnp.broadcast_to(jax.random.normal(key, (count, *(1 for _ in shape)), dtype), (count, *shape))
     return jax.random.normal(key, (count, *shape), dtype)
@@ -95,10 +94,10 @@ def _slow_half(model: Any, y: State, h: Values) -> State:
 
 
 def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -> Scalar:
-    """A 125th of the interval between spikes at the highest rate to expect, in the unit of τ.
+    """A 125th of the shortest interval between spikes to be expected, in the unit of τ.
 
-    That rate is where π² R² = η + I + J R + v² for the largest input I, v the larger of the first voltage and the scale of
-    the noise, D^(1/3); of a network, for the node that receives most.
+    The highest rate solves π² R² = η + I + J R + v² for the largest input I, with v the larger of the first voltage and the
+    scale of the noise, D^(1/3); in a network, for the node with the largest input.
     """
     if model.size is not None:
         nodes = model.nodes()
@@ -117,7 +116,8 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
 
 
 def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
-    """The random key. Refuses models without a splitting, per-node intensities of another length, and what is no key."""
+    """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
+    key."""
     require_offer(model, "riccati", also=", for noise")
     rule = "be without slow terms to have noise, as a network"
     require("model", model, rule, model.size is None or not model.slow_names)
@@ -128,10 +128,10 @@ def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
 
 
 def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
-    """(times, places, counts): `ts` with the input's jumps among them, where `ts` stand there, and steps per interval.
+    """(times, places, counts): `ts` merged with the input's jumps, the places of `ts` among them, and steps per interval.
 
-    One number of steps, a Python integer, if all intervals need the same; else one per interval, NumPy's if they are known.
-    Counts have no derivative: what `jax.grad` wraps is known all the same.
+    `counts` is one Python integer if all intervals need the same number of steps, else an array with one per interval,
+    NumPy's if they are known. Counts have no derivative, so values inside `jax.grad` are known, too.
     """
     if jumps.shape[0]:
         inside = jnp.clip(jumps, ts[0], ts[-1])  # one outside makes an interval of length 0
@@ -147,21 +147,21 @@ def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
 
 
 def _counts(times: Any, step: Any, eps: float, xp: Any) -> Any:
-    """Steps per interval; what rounding of the times adds to an interval costs no step of its own (NumPy or JAX)."""
+    """Steps per interval, NumPy or JAX; rounding of the times adds no further step."""
     ratio = xp.diff(times) / step
     spare = xp.minimum(1e-9 * ratio + 2 * eps * xp.max(xp.abs(times)) / step, 0.05)
     return xp.maximum(xp.ceil(ratio - spare), xp.where(ratio > 0, 1.0, 0.0).astype(ratio.dtype))
 
 
 def _primal(x: Any) -> Any:
-    """The value without what a derivative at work has wrapped around it."""
+    """The value without the tracers of derivatives around it."""
     while not is_concrete(x) and getattr(x, "primal", None) is not None:
         x = x.primal
     return x
 
 
 class _Stretch(NamedTuple):
-    """So many steps, from number `first` on, of one of the intervals: arrays, one entry per stretch."""
+    """A number of steps of one interval, beginning with number `first`: arrays, one entry per stretch."""
 
     start: Values
     stop: Values
@@ -192,7 +192,7 @@ def solve_noisy(
     model: Any, noise: AbstractNoise, stimulus: Any, y0: State, x0: Any, times: Values, counts: Any, key: Any, meter: Any
 ) -> tuple[State, Values]:
     """States and x at `times`, with `counts` equal steps in each interval; x begins at `x0`, or None for its stationary law.
-    Step k of interval i has a key of its own, so a path depends on `key`, the times and the counts alone."""
+    Step k of interval i has a key of its own, so a path depends on `key`, the times and the counts only."""
     stretches, size, ends = _stretches(times, counts)
     forward = isinstance(adjoint_for((model, noise, stimulus, y0, x0, times)), diffrax.ForwardMode)
     cut, begin, end = ends is not None, times[0], times[-1]
@@ -260,5 +260,5 @@ def largest_input(stimulus: AbstractStimulus | None, ts: Values) -> Values:
 
 
 def meter_of(progress: bool) -> Any:
-    """What shows how far a run is."""
+    """Progress meter of a run."""
     return diffrax.TextProgressMeter() if progress else diffrax.NoProgressMeter()

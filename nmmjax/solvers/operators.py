@@ -37,7 +37,7 @@ class Flow(eqx.Module):
     rate: tuple[Values, Values, Values, Values]
 
     def __call__(self, R: Values, v: Values) -> tuple[Values, Values]:
-        """(R, v) after the step; R > 0 wherever it was, without subtraction of large numbers at Δ = 0."""
+        """(R, v) after the step; R stays positive, and at Δ = 0 no large numbers are subtracted."""
         (cr, ci), (ar, ai), (sr, si) = self.c, self.s1, self.s2
         linear, square, constant, cross = self.rate
         x = jnp.pi * R

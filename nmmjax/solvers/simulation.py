@@ -27,7 +27,7 @@ from .trajectory import Trajectory
 
 
 def default_tolerances(dtype: Any) -> tuple[float, float]:
-    """(rtol, atol) used where none are given: (1e-8, 1e-10) in float64, (1e-5, 1e-6) in float32."""
+    """(rtol, atol) by default: (1e-8, 1e-10) in float64, (1e-5, 1e-6) in float32."""
     return (1e-8, 1e-10) if jnp.finfo(dtype).bits == 64 else (1e-5, 1e-6)
 
 
@@ -55,8 +55,8 @@ def simulate(
     """Solve dy/dt = f(t, y; I(t)) from `y0` at `ts[0]` and return the states at `ts`.
 
     - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0); or a run, to go on from
-      its end: from its last state and, with `OrnsteinUhlenbeck`, the noise's last value (`run.y_end` alone leaves that
-      out, and x starts anew from its stationary law). Give the part that goes on a key of its own
+      its end: from its last state and, with `OrnsteinUhlenbeck`, the noise's last value (`run.y_end` alone leaves that out,
+      and x starts anew from its stationary law). Use a new key for the continuation
     - `ts`: at least two strictly increasing times, in the unit of τ. The solver counts from `ts[0]`, and differences are
       taken in the precision in which times are given: runs far from 0 are as exact in float32 as those from 0
     - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
@@ -66,20 +66,20 @@ def simulate(
       between spikes to be expected; `run.fluctuation` is coloured noise's path. Halve `dt0` to see what steps cost
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
-      step `dt0` where the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
+      step `dt0` if the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
     - `max_steps`: default a million, and 65 536 with `dense=True`, which reserves memory for every one of them
     - `dense=True` keeps the solution for `run.evaluate(t)`; `event`: a `diffrax.Event` that ends the run
-    - `throw=True` raises `RuntimeError` where the solve fails; otherwise `run.result` says how it ended and the part that
-      succeeded is kept, with NaN after it
+    - `throw=True` raises `RuntimeError` if the solve fails; by default `run.result` says how it ended, and states after a
+      failure are NaN
 
-    - `adjoint`: by default the one that the derivative at work needs: `RecursiveCheckpointAdjoint` for `jax.grad`,
+    - `adjoint`: by default the one that suits the derivative being taken: `RecursiveCheckpointAdjoint` for `jax.grad`,
       `ForwardMode` for `jax.jvp` and `jax.jacfwd`, `DirectAdjoint` with 4096 steps at most for both (`jax.hessian`). A
-      `jax.jit` inside of `jax.jvp` hides that: then give `adjoint=diffrax.ForwardMode()`
+      `jax.jit` inside `jax.jvp` hides which one that is: then give `adjoint=diffrax.ForwardMode()`
 
-    Works under `jax.jit`, `jax.vmap` and derivatives. With several events in one step the earliest ends the run, if the
-    `Event` has a `root_finder`; else the step's end does. A recorded input whose range a traced run leaves makes states NaN
-    and the result `input_out_of_range`. Raises `ValueError` for wrong input. Use it for single runs and fits; for many
-    parameter values, `jax.vmap` over it.
+    Works under `jax.jit`, `jax.vmap` and derivatives. If several events lie in one step, the earliest ends the run if the
+    `Event` has a `root_finder`, and otherwise the end of the step. If a traced run leaves the range of a recorded input,
+    states are NaN and the result is `input_out_of_range`. Raises `ValueError` for wrong input. Use it for single runs and
+    fits; for many parameter values, `jax.vmap` over it.
     """
     model = as_model(model)
     stimulus = as_stimulus(stimulus, model)
@@ -207,7 +207,7 @@ def _since_start(stimulus: Any, model: AbstractModel, clock: Clock) -> Any:
 
 
 def _unknown_span(stimulus: Any, shifted: Any, model: AbstractModel, clock: Clock) -> Any:
-    """The range of a recorded input on the run's clock, where tracing hid it, or the times, from the check at the door."""
+    """Range of a recorded input on the run's clock, if tracing hid it, or the times, from the check at the start."""
     span = None if stimulus is None or model.own_clock else stimulus.span()
     if span is None or all(is_concrete(each) for each in (*span, clock.ts)):
         return None
@@ -215,7 +215,7 @@ def _unknown_span(stimulus: Any, shifted: Any, model: AbstractModel, clock: Cloc
 
 
 def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: Any, result: Any) -> tuple[Any, Any, Any]:
-    """NaN for what lies beyond the range of a recorded input (or began before), and the result that says so."""
+    """NaN for states outside the range of a recorded input, and the result code that says so."""
     if span is None:
         return saved, end, result
     slack = 64 * jnp.finfo(ts.dtype).eps * jnp.maximum(jnp.maximum(jnp.abs(span[0]), jnp.abs(span[1])), ts[-1])
@@ -286,7 +286,7 @@ def _as_mask(mask: Mask, leaf: Values) -> Mask:
 
 
 def _outcome(result: Any, saved: Any, computed: Mask, y_end: Any, positive_names: tuple[str, ...]) -> Any:
-    """Add what the integrator can't see: a state that is not finite, or a firing rate that left r > 0."""
+    """Add failures that the integrator can't see: a state that is not finite, or a firing rate that left r > 0."""
     positive = jnp.array(True)
     for name in positive_names:
         values = getattr(saved, name)

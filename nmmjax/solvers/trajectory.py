@@ -23,12 +23,12 @@ class Trajectory(eqx.Module):
     - `ts`: times as given, shape `(n,)`, in NumPy's float64 if the run's dtype would blur their differences; `elapsed`: the
       same counted from the first, which is the solver's clock
     - `ys`: the model's state with arrays of shape `(n,)`, or `(n, nodes)` for a network, NaN at times that were not reached
-    - `result`: a `RESULTS` code, empty message where successful; `reached`: how many of `ts` have finite states
-    - `t_end`, `y_end`: the last time and state, also where an event or a failure stopped the run early
+    - `result`: a `RESULTS` code, with an empty message if successful; `reached`: how many of `ts` have finite states
+    - `t_end`, `y_end`: the last time and state, also if an event or a failure stopped the run early
     - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
     - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v;
       `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes on
-    - `interpolation`: the solution at any time, where `dense=True` was asked for (call `run.evaluate(t)`)
+    - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)
 
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
     """
@@ -83,8 +83,8 @@ class Trajectory(eqx.Module):
         return jnp.broadcast_to(current.reshape(current.shape + (1,) * missing), jax.tree.leaves(self.ys)[0].shape)
 
     def require_single(self, purpose: str) -> None:
-        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for what looks at one run, and a run in float64 where
-        x64 is off: JAX would go on in float32, in which what was computed doesn't hold."""
+        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for functions of one run, and a run in float64 if x64
+        is off: JAX would go on in float32, for which its numbers are not made."""
         double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in jax.tree.leaves(self.ys))
         if double and float_dtype() != np.float64:
             raise ValueError(
