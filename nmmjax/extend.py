@@ -1,4 +1,4 @@
-"""What one needs to write a model, a term, a stimulus, a target or an observable of one's own, under one name.
+"""Everything for your own models, terms, stimuli, targets and observables, under one name.
 
 class Relay(nmm.extend.AbstractModel):
     gain: jax.Array = nmm.extend.parameter(2.0, symbol="g", doc="gain")

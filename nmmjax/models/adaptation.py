@@ -1,4 +1,4 @@
-"""Layer 1: slow variables of a population: adaptation, synaptic depression, short-term plasticity.
+"""Slow variables of a population: adaptation, synaptic depression, short-term plasticity.
 
 Each term adds state variables with linear or bilinear dynamics driven by the firing rate, and changes what the fast
 equations see: spike-frequency adaptation lowers the excitability, η_eff = η − A, depression and plasticity scale the
@@ -83,9 +83,9 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
 class SynapticDepression(AbstractAdaptation):
     """Coupling that weakens with activity: J_eff = J (1 − A), with A as in `SpikeFrequencyAdaptation`.
 
-    A is not clipped at 1: a depression beyond 1 would turn excitation into inhibition, which tells that α τ_A r is too
-    large for the model. Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020); α_TVB = τ_A α. Raises `ValueError` for
-    α < 0 and τ_A ≤ 0.
+    A is not clipped at 1: a depression beyond 1 would turn excitation into inhibition, a sign that α τ_A r is too large for
+    the model. Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020); α_TVB = τ_A α. Raises `ValueError` for α < 0 and
+    τ_A ≤ 0.
     """
 
     alpha: Scalar = parameter(symbol="α", bounds="[0, inf)", doc="depression gain; a steady rate gives A = α τ_A r")

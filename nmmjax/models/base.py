@@ -1,4 +1,4 @@
-"""What a model must offer. A model says what the equations are; it knows no solver.
+"""The contract of a model. A model states its equations and knows no solver.
 
 Functions of the library ask a model what it offers (a potential, an exactly solvable part, something to send), never which
 class it is, and refuse by naming what is missing.
@@ -23,8 +23,9 @@ _RESERVED = ("names", "values", "variables", "replace", "input")
 class AbstractModel(eqx.Module):
     """A dynamical model: declared parameters, declared variables and one vector field, without batch axes (use `jax.vmap`).
 
-    A model of one's own is one class with `variables` and `vector_field`; what else it declares opens more of the library:
-    `sent` networks, `channels` names for sweeps and plots, `degree` proofs about basins, `AbstractMechanical` energies.
+    Your own model is one class with `variables` and `vector_field`. Further declarations open more of the library: `sent`
+    makes it a node of networks, `channels` names quantities for sweeps and plots, `degree` allows proofs about basins,
+    `AbstractMechanical` gives energies.
     """
 
     equations: ClassVar[str] = ""
@@ -48,8 +49,8 @@ class AbstractModel(eqx.Module):
         coupling are one thing. Elementwise, so that states may have any shape."""
 
     def sent(self, y: State) -> Values:
-        """What others receive of a population in the state `y`. Refuses by default; a model that declares it can be the node
-        of a `Network`."""
+        """The signal that others receive from a population in the state `y`. Refuses by default; a model that declares it
+        can be the node of a `Network`."""
         del y
         raise ValueError(f"Argument `node` must declare what it sends (define `sent(y)`), but got {self!r}.")
 
@@ -67,7 +68,7 @@ class AbstractModel(eqx.Module):
 
     @property
     def offers(self) -> frozenset[str]:
-        """What functions may ask for: "potential" (`AbstractMechanical`) and "riccati" (`AbstractRiccati`)."""
+        """Capabilities that functions may ask for: "potential" (`AbstractMechanical`) and "riccati" (`AbstractRiccati`)."""
         return frozenset()
 
     @property
@@ -121,7 +122,8 @@ def as_states(y: Any, model: AbstractModel, argument: str = "y") -> State:
 
 
 def require_offer(model: Any, offer: str, argument: str = "model", also: str = "") -> None:
-    """Refuse, in one sentence, what is no model, or a model that doesn't offer a "potential" or a "riccati" part."""
+    """Refuse, in one sentence, anything that is not a model, and a model that doesn't offer a "potential" or a "riccati"
+    part."""
     rule = {
         "potential": "have a potential (`AbstractMechanical`)",
         "riccati": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
@@ -144,7 +146,7 @@ def require_network(network: Any, argument: str = "network") -> None:
 
 def takes_model(function: Any) -> Any:
     """Decorator of a public function whose first argument is a model: its parameters become arrays of one dtype, so that one
-    changed by `equinox.tree_at(…, -4.0)` is a number like any other. What is no model is left to the function to refuse."""
+    changed by `equinox.tree_at(…, -4.0)` is a number like any other. Other values are left to the function to refuse."""
     name = next(iter(inspect.signature(function).parameters))
     ready = lambda model: with_arrays(model) if isinstance(model, AbstractModel) else model
 

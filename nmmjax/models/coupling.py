@@ -1,4 +1,4 @@
-"""How the nodes of a network are coupled: weights, a global gain, and the place of delays."""
+"""Coupling of the nodes of a network: weights, a global gain, and the place of delays."""
 
 from typing import Any
 
@@ -29,12 +29,12 @@ def as_weights(value: Any) -> Any:
 
 @declared
 class Coupling(eqx.Module):
-    """Input of node i from what the nodes send: G Σ_j W_ij sent_j.
+    """Input of node i from the signals of all nodes: G Σ_j W_ij sent_j.
 
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`; row i receives, column j sends
     - `gain`: the global gain G
 
-    A delay is a property of a coupling, and its history holds what was sent, (n,) per time, never states: a solver with
+    A delay is a property of a coupling, and its history holds sent signals, (n,) per time, never states: a solver with
     delays calls the network with `past`, the delayed input (see `Network.vector_field`).
 
     Raises `ValueError` for weights that are not square, not finite or empty.

@@ -120,7 +120,7 @@ class Riccati(eqx.Module):
 
 
 class AbstractRiccati(AbstractMechanical):
-    """A population of QIF neurons with Lorentzian heterogeneity: W = π τ r + i v obeys a Riccati equation but for the drive.
+    """QIF neurons with Lorentzian heterogeneity: W = π τ r + i v obeys a Riccati equation, except for the drive.
 
     Its state has `r` and `v`, its parameters are η, J, Δ and τ, and closed forms follow from them.
     """

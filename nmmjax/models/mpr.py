@@ -1,4 +1,4 @@
-"""Layer 1: the next-generation neural mass of quadratic integrate-and-fire neurons, with its optional terms."""
+"""The next-generation neural mass of quadratic integrate-and-fire neurons, with its optional terms."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -125,7 +125,7 @@ class MPR(AbstractRiccati):
         return {name: value for term in self.slow_terms for name, value in term.rest.items()}
 
     def sent(self, y: State) -> Values:
-        """What others receive: R = τ r, filtered by the synapse, and what depression and plasticity leave of it."""
+        """Signal that others receive: R = τ r, filtered by the synapse and reduced by depression and plasticity."""
         R = self.tau * y.r
         if self.synapse is not None:
             R = self.synapse.sent(y, R)

@@ -1,4 +1,4 @@
-"""Layer 1: networks of populations that excite and inhibit each other through their firing rates."""
+"""Networks of populations that excite and inhibit each other through their firing rates."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeGuard
@@ -85,7 +85,7 @@ class Targeted(AbstractStimulus):
 
 @declared
 class Network(AbstractModel):
-    """n nodes, each with the equations of `node`, that receive what the others send: I_i(t) + G Σ_j W_ij sent_j.
+    """n nodes, each with the equations of `node`, that receive the signals of the others: I_i(t) + G Σ_j W_ij sent_j.
 
     With the populations of `MPR` as nodes:
 
@@ -98,8 +98,8 @@ class Network(AbstractModel):
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`, or a `Coupling`; row i receives, column j
       sends. A sender's synaptic depression or plasticity scales its whole column
     - `gain`: the global gain G
-    - `names`: of the nodes, distinct strings, such as the regions of a connectome; outputs keep them, and a node is asked
-      for by its name or number
+    - `names`: names of the nodes, distinct strings such as the regions of a connectome; outputs keep them, and they stand
+      for the nodes' numbers in every argument
 
     States have arrays of shape (n,). R_j is the sender's rate per membrane time constant, so that symmetric weights have an
     energy landscape also if the τ differ; for the convention τ_i r_j (Taher et al. 2020) give W_ij τ_i/τ_j. Use it for
@@ -168,7 +168,7 @@ class Network(AbstractModel):
 
     @property
     def labels(self) -> np.ndarray:
-        """What outputs call the nodes: their names, or else their numbers, (n,)."""
+        """Labels of the nodes in outputs: their names, or else their numbers, (n,)."""
         return np.asarray(self.names) if self.names else np.arange(self.size)
 
     def index(self, node: Any, argument: str = "node") -> int:
@@ -192,7 +192,7 @@ class Network(AbstractModel):
 
     @property
     def _mechanical(self) -> Any:
-        """The node, as one with a potential; refuses others in a sentence."""
+        """The node, if it has a potential; refuses others in one sentence."""
         has = isinstance(self.node, AbstractMechanical)
         require("node", self.node, "have a potential (`AbstractMechanical`)", has)
         return self.node
@@ -222,8 +222,8 @@ class Network(AbstractModel):
         return self.coupling(x)
 
     def sent(self, y: State) -> Values:
-        """What every node sends, (…, n). Of an `MPR`: R_j = τ_j r_j, filtered by its synapse, and what depression and
-        plasticity leave of it."""
+        """Sent signals of all nodes, (…, n). For an `MPR`, R_j = τ_j r_j, filtered by its synapse and reduced by depression
+        and plasticity."""
         return self._nodes_for(y).sent(y)
 
     def received(self, y: State) -> Values:
@@ -258,8 +258,8 @@ class Network(AbstractModel):
         return self.nodes().slow_steady(r)
 
     def vector_field(self, t: Values, y: State, I: Any = 0.0, past: Any = None) -> State:
-        """d/dt of all nodes, by the node's equations, under their own input and what they receive: of the present, or the
-        `past` input (n,) of a coupling with delays."""
+        """d/dt of all nodes, by the node's equations, under their own input and that from the others: the present one, or
+        `past` (n,) for a coupling with delays."""
         return self._nodes_for(y).vector_field(t, y, I + (self.apply(self.sent(y)) if past is None else past))
 
     def position(self, y: State) -> tuple[Values, Values]:

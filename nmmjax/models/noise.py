@@ -1,4 +1,4 @@
-"""Layer 1: noise on the input of a population: what it is, not how it is drawn."""
+"""Noise on the input of a population: its law, not how it is drawn."""
 
 import abc
 import dataclasses
@@ -20,7 +20,8 @@ class AbstractNoise(eqx.Module):
 
     @abc.abstractmethod
     def split(self, model: Any) -> tuple[Any, "AbstractNoise | None"]:
-        """(model, noise): what the noise does to a model's parameters, and what of it is left to be drawn."""
+        """(model, noise): the model with its parameters changed by the noise, and the part of the noise that remains to be
+        drawn."""
 
     def __repr__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -107,7 +108,8 @@ def as_noise(noise: Any) -> AbstractNoise:
 
 
 def white_intensity(noise: Any, shape: tuple[int, ...] = ()) -> Values:
-    """D > 0 of white noise, of the given shape, for what holds for white noise only. Raises `ValueError` for others."""
+    """D > 0 of white noise, of the given shape, for functions that hold for white noise only. Raises `ValueError` for
+    others."""
     noise = as_noise(noise)
     rule = "be white noise, a number D or `WhiteNoise(D)`, for which the law is known"
     require("noise", repr(noise), rule, isinstance(noise, WhiteNoise))

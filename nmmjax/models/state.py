@@ -73,8 +73,8 @@ def variables_of(y: Any) -> dict[str, Any] | None:
 def as_state(y: Any, declared: Mapping[str, Variable], argument: str = "y") -> State:
     """A `State` of any shape from a state or a mapping that has all the declared variables; numbers become float arrays.
 
-    A state may have more variables than those (one of a population with adaptation is one of a population, too), a mapping
-    may not. Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
+    A state may have more variables than those (a state of a population with adaptation is also a state of one without); a
+    mapping may not. Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
     """
     given = variables_of(y)
     keys = " and ".join(f"`{each}`" for each in declared)

@@ -1,4 +1,4 @@
-"""Layer 1: external input I(t) to a population, differentiable in every parameter, with its jumps told to the solver.
+"""External input I(t) to a population, differentiable in every parameter, with jumps that the solver is told of.
 
 A stimulus is called at a time and returns the input current (units of η). `jumps()` lists the times at which value or
 slope jumps, so that an adaptive solver can step exactly onto them; gradients with respect to those times are then right
@@ -35,17 +35,18 @@ class AbstractStimulus(eqx.Module):
         """Times at which I or dI/dt jumps, shape `(k,)`, in no particular order."""
 
     def span(self) -> tuple[Any, Any] | None:
-        """First and last time at which the stimulus is defined, or None where it always is."""
+        """First and last time at which the stimulus is defined, or None if it always is."""
         return None
 
     @property
     def nodes(self) -> int | None:
-        """For how many nodes of a network the stimulus is made, None if for any number, and for one population."""
+        """Number of nodes of a network that the stimulus is made for; None if it suits any number, and one population."""
         return None
 
     def since(self, start: Values) -> "AbstractStimulus":
         """The same input with time counted from `start`, a time as a sum of two numbers, (2,): so that float32 keeps the
-        differences of times that lie far from 0. A class whose parameters are times shifts them; others are asked late."""
+        differences of times that lie far from 0. Classes whose parameters are times shift them; others are called with the
+        time shifted back."""
         return _Since(self, start)
 
     def __check_init__(self) -> None:
@@ -61,7 +62,8 @@ class AbstractStimulus(eqx.Module):
 
 
 class _Since(AbstractStimulus):
-    """A stimulus of any class with time counted from `start`: exact where it jumps, its values as exact as their time."""
+    """A stimulus of any class with time counted from `start`: its jumps are exact, and its values as exact as their
+    times."""
 
     stimulus: AbstractStimulus
     start: Values
@@ -85,7 +87,7 @@ class _Since(AbstractStimulus):
 
 
 class Held(AbstractStimulus):
-    """The input of one moment, whatever time it is asked for; a number or one per node."""
+    """The input of one moment, at every time; a number or one per node."""
 
     current: Values
 
@@ -361,7 +363,7 @@ class Sum(AbstractStimulus):
         return self._sum(t) if self.nodes is None else self._sum_at_nodes(t)
 
     def _sum_at_nodes(self, t: Values) -> Values:
-        """Parts without nodes act at all of them alike."""
+        """Sum of the parts; those without nodes act equally on all nodes."""
         wide = [part(t) if part.nodes is not None else part(t)[..., None] for part in self.parts]
         shape = (*jnp.shape(t), self.nodes)
         return sum((jnp.broadcast_to(each, shape) for each in wide[1:]), start=jnp.broadcast_to(wide[0], shape))
@@ -380,7 +382,7 @@ class Sum(AbstractStimulus):
 
 
 def input_at(stimulus: AbstractStimulus | None, t: Values) -> Any:
-    """I(t), and zeros of the shape of `t` where there is no stimulus."""
+    """I(t); zeros of the shape of `t` without a stimulus."""
     return jnp.zeros_like(t) if stimulus is None else stimulus(t)
 
 
@@ -400,7 +402,7 @@ def as_stimulus(stimulus: Any, model: Any = None, argument: str = "stimulus") ->
 
 
 def check_range(stimulus: AbstractStimulus | None, first: Any, last: Any, argument: str) -> None:
-    """Refuse times from `first` to `last` that a recorded input doesn't cover; traced ones can't be looked at."""
+    """Refuse times from `first` to `last` that a recorded input doesn't cover; traced ones can't be checked."""
     span = None if stimulus is None else stimulus.span()
     if span is None or not all(is_concrete(each) for each in (*span, first, last)):
         return

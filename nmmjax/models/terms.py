@@ -1,4 +1,4 @@
-"""What a population is composed of beside its own equations: terms with variables of their own, and without.
+"""Components of a population beside its own equations: terms with variables of their own, and without.
 
 A term adds variables to the state and changes what the fast equations see or what leaves the population. Every slot of `MPR`
 takes any `AbstractTerm`, so a new term is one class, written anywhere.
@@ -51,7 +51,7 @@ class AbstractTerm(eqx.Module):
         return eta, J
 
     def sent(self, y: State, R: Values) -> Values:
-        """What leaves the population's synapses instead of its rate R = τ r (dimensionless); R by default."""
+        """The signal that leaves the population's synapses instead of its rate R = τ r (dimensionless); R by default."""
         return R
 
     @property
