@@ -223,4 +223,4 @@ def _frequency(model: MPR, x: Scalar) -> Scalar:
     """ω² where the condition holds: of the auxiliary polynomial, whose row comes before the one that vanishes."""
     c = characteristic(jacobian(model, steady_state(model, x)))[0]
     before = routh_column(c)[-3]
-    return c[-1] / jnp.where(before == 0, 1, before)
+    return ratio(c[-1], before)

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from .._types import Values
 from ..ensemble import engine
+from ..numerics.linear import covariance
 from ..numerics.quadrature import even_points
 from .descent import CONVERGED, NON_FINITE, RUNNING, STOPPED, Gradient, LevenbergMarquardt, Problem, Structure
 from .memory import Memory
@@ -173,7 +174,7 @@ class Search:
         known = np.isfinite(loss) & np.any(normal != 0, axis=(1, 2))  # starts that went on as themselves
         best = int(np.argmin(np.where(known, loss, np.inf)))
         count, p = z.shape
-        variance = np.nan_to_num(np.diagonal(inverse(normal[best]))[:p], posinf=0.0) * 2 * loss_per_datum
+        variance = np.nan_to_num(np.diagonal(covariance(normal[best]))[:p], posinf=0.0) * 2 * loss_per_datum
         offset = ndtri(np.clip(even_points(count, p), 1e-3, 1 - 1e-3))
         self.z = (z[best] + _SCATTER * np.sqrt(variance) * offset).astype(z.dtype)
         self.unknowns = np.repeat(unknowns[best : best + 1], count, axis=0)
@@ -364,7 +365,7 @@ class Search:
 
     def _deviation(self, goal: AbstractTarget, start: Any) -> np.ndarray:
         """Standard errors of a start's z; 0 where they aren't known."""
-        variance = np.diagonal(inverse(self.normal[start])) * self.variance(goal, start)  # pyright: ignore[reportOptionalSubscript]
+        variance = np.diagonal(covariance(self.normal[start])) * self.variance(goal, start)  # pyright: ignore[reportOptionalSubscript]
         return np.sqrt(np.where(np.isfinite(variance) & (variance > 0), variance, 0.0))
 
     def variance(self, goal: AbstractTarget, start: Any) -> float:
@@ -381,7 +382,7 @@ class Search:
             return found
         slopes = np.asarray(slopes_of(self.parameters, jnp.asarray(self.z)))
         for k in range(count):
-            own, variance = inverse(self.normal[k])[:p, :p], self.variance(goal, k)
+            own, variance = covariance(self.normal[k])[:p, :p], self.variance(goal, k)
             if np.isfinite(variance):
                 # At a bound the slope is 0; a variance that is infinite stays so.
                 scaled = np.where(np.isfinite(own), own, 0) * variance * np.outer(slopes[k], slopes[k])
@@ -420,20 +421,6 @@ def inverses_of(parameters: Parametrization, x: Values) -> Values:
 def slopes_of(parameters: Parametrization, z: Values) -> Values:
     """dx/dz of all starts."""
     return jax.vmap(parameters.slope)(z)
-
-
-def inverse(A: np.ndarray) -> np.ndarray:
-    """A⁻¹ of a symmetric matrix by its scaled eigenvectors; infinite variances along directions without information."""
-    if not np.all(np.isfinite(A)):
-        return np.full_like(A, np.nan)
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(A), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(A * np.outer(scale, scale))
-    flat = values <= 1e-14 * max(values[-1], 0)
-    found = (vectors / np.where(flat, np.inf, values)) @ vectors.T * np.outer(scale, scale)
-    # What a direction without information touches has no variance that the data bound.
-    lost = np.any(np.abs(vectors[:, flat]) > 1e-6, axis=1)
-    np.fill_diagonal(found, np.where(lost, np.inf, np.diagonal(found)))
-    return found
 
 
 def _threads() -> int:

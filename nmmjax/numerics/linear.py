@@ -29,6 +29,31 @@ def scaled_inverse(A: np.ndarray, least: float) -> np.ndarray:
     return np.outer(scale, scale) * np.linalg.pinv(A * np.outer(scale, scale), least, hermitian=True)
 
 
+def covariance(A: np.ndarray) -> np.ndarray:
+    """A⁻¹ of a Fisher information in NumPy, by its scaled eigenvectors; infinite variances along directions without
+    information, NaN for what isn't finite."""
+    if not np.all(np.isfinite(A)):
+        return np.full_like(A, np.nan)
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(A), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(A * np.outer(scale, scale))
+    flat = values <= 1e-14 * max(values[-1], 0)
+    found = (vectors / np.where(flat, np.inf, values)) @ vectors.T * np.outer(scale, scale)
+    # What a direction without information touches has no variance that the data bound.
+    lost = np.any(np.abs(vectors[:, flat]) > 1e-6, axis=1)
+    np.fill_diagonal(found, np.where(lost, np.inf, np.diagonal(found)))
+    return found
+
+
+def solve_scaled(A: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A⁻¹ b of a positive definite matrix in NumPy, scaled to unit diagonal, with as small a ridge as positive eigenvalues
+    need: a step of Newton's method where rounding hides a direction."""
+    scale = 1 / np.sqrt(np.diag(A))
+    shape = (-1,) + (1,) * (b.ndim - 1)
+    values, vectors = np.linalg.eigh(A * scale[:, None] * scale)
+    values = np.maximum(values, 1e-13 * values[-1])
+    return scale.reshape(shape) * (vectors @ ((vectors.T @ (scale.reshape(shape) * b)) / values.reshape(shape)))
+
+
 def characteristic(A: Values) -> tuple[list[Scalar], list[Values]]:
     """(c, M) with det(s − A) = Σ c[k] s^(n−k), c[0] = 1, and adj(s − A) = Σ M[k] s^(n−1−k), k = 0, …, n − 1.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..numerics.linear import solve_scaled
 from ..numerics.quadrature import panels
 
 MIXTURE = np.array([[0, 0, 1, 0], [1, 1, 0, 0], [-1, 1, -2, 0], [-18, 9, -24, 1]], float)  # A; s less constants
@@ -162,12 +163,3 @@ def _climb(quadrature: _Quadrature, psi: Any, mean: Any, walls: Any, barrier: fl
             return psi, state, decrement < 1e-10
         psi, state = psi + size * step, trial
     return psi, state, False
-
-
-def solve_scaled(matrix: Any, vector: Any) -> Any:
-    """By scaling to unit diagonal, with as small a ridge as positive eigenvalues need."""
-    scale = 1 / np.sqrt(np.diag(matrix))
-    shape = (-1,) + (1,) * (vector.ndim - 1)
-    values, vectors = np.linalg.eigh(matrix * scale[:, None] * scale)
-    values = np.maximum(values, 1e-13 * values[-1])
-    return scale.reshape(shape) * (vectors @ ((vectors.T @ (scale.reshape(shape) * vector)) / values.reshape(shape)))

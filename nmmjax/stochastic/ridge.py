@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .exponential_family import MIXTURE, quadrature_of, solve_scaled
+from ..numerics.linear import solve_scaled
+from .exponential_family import MIXTURE, quadrature_of
 
 _FACTOR = 1.6  # between neighbouring temperatures, at most
 _FIRST, _GROWTH = 0.4, 1.2  # steps in ln T: the first in units of T's relative error, and how much each exceeds the last

@@ -14,7 +14,6 @@ from nmmjax import MPR, RESULTS, ShortTermPlasticity, SpikeFrequencyAdaptation, 
 from nmmjax.bursting.collocation import path
 from nmmjax.bursting.moving import Moving
 from nmmjax.bursting.slow_flow import _response, reduced_speed
-from nmmjax.numerics.loops import scan_while
 
 J = 15 * np.sqrt(2.0)
 SETS = {  # model, period, spikes per burst (by simulation at rtol 1e-11)
@@ -114,21 +113,6 @@ def test_damped_response_is_smooth_through_critical_damping():
         np.testing.assert_allclose(slope, derivative, rtol=1e-8)
     both = jax.vmap(lambda z: jnp.stack(_response(rate, z, t)))(jnp.asarray([-5.92e-3, -5.91e-3, 5.91e-3, 5.92e-3]))
     assert np.abs(np.diff(both, axis=0)).max() < 5e-3  # |z t²| = 0.01 lies between, where forms change
-
-
-def test_scan_while_stops_and_can_be_differentiated():
-    def many(x):
-        def step(carry, _):
-            return carry * x, carry
-
-        carry, seen = scan_while(lambda carry: carry < 100.0, step, jnp.ones(()), 40, 4)
-        return carry, seen
-
-    carry, seen = many(2.0)
-    assert carry == 2.0**8 and seen.shape == (40,) and seen[7] == 2.0**7 and np.all(seen[8:] == 0)
-    assert jax.grad(lambda x: many(x)[0])(2.0) == 8 * 2.0**7
-    both, _ = jax.vmap(many)(jnp.asarray([2.0, 3.0]))  # goes on until no lane does
-    np.testing.assert_allclose(both, [2.0**8, 3.0**8])
 
 
 # --- (i), (ii), (iii) against simulation ------------------------------------------------------------------------------

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 import nmmjax as nmm
 from nmmjax.fitting.descent import Normal, Problem
 from nmmjax.fitting.parametrization import parametrize
-from nmmjax.fitting.search import Search, inverse
+from nmmjax.fitting.search import Search
 from nmmjax.fitting.target import TargetSum
 from nmmjax.fitting.trajectory import SegmentTarget
-from nmmjax.numerics.linear import solve_positive
 
 NAMES = ("eta", "J", "Delta")
 TRUTH = {"eta": -4.6, "J": 14.5, "Delta": 0.7}
@@ -111,16 +110,6 @@ def test_steps_of_an_arrow_equal_those_of_the_whole_matrix(key):
     held, _ = arrow.held(jnp.asarray(True)).step(jnp.asarray(0.0))
     np.testing.assert_allclose(held[:p], -jnp.linalg.solve(arrow.A, arrow.b), rtol=1e-9)
     np.testing.assert_array_equal(held[p:], 0)
-
-
-def test_elimination_and_covariances():
-    A = jnp.asarray([[4.0, 1.0, 0.0], [1.0, 3.0, 0.5], [0.0, 0.5, 2.0]])
-    b = jnp.asarray([1.0, 2.0, 3.0])
-    np.testing.assert_allclose(solve_positive(A, b), jnp.linalg.solve(A, b), rtol=1e-13)
-    np.testing.assert_allclose(inverse(np.asarray(A)), np.linalg.inv(A), rtol=1e-12)
-    flat = inverse(np.diag([4.0, 0.0]))
-    assert flat[0, 0] == 0.25 and np.isinf(flat[1, 1])
-    assert np.isnan(inverse(np.full((2, 2), np.nan))).all()
 
 
 # Runs as targets
