@@ -1,8 +1,8 @@
-"""What a call computes, in writing, so that a store knows the same call again, in another process too.
+"""Written identity of a call, by which a store recognises the same call, also in another process.
 
 Numbers, arrays and settings are written out, and what this library and those below it define goes by its name. Other code
-can't be told apart by looking at it: what it computes hangs on helpers, constants and arrays elsewhere. So an object that
-holds functions is known by its `name`, and a class by its `version`; both are the user's, who changes them with the code.
+can't be told apart by looking at it: its results depend on helpers, constants and arrays elsewhere. So an object that holds
+functions is known by its `name`, and a class by its `version`; both are the user's, who changes them with the code.
 """
 
 import dataclasses

@@ -46,7 +46,7 @@ class Parameter:
 
     @property
     def rule(self) -> str:
-        """What a value must satisfy, in words: `≥ 0`, `> 0`, `finite`, …"""
+        """Rule that a value must satisfy, in words: `≥ 0`, `> 0`, `finite`, …"""
         rules = []
         if np.isfinite(self.lower):
             rules.append(f"{'≥' if self.bounds[0] == '[' else '>'} {self.lower:g}")

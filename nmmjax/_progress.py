@@ -59,7 +59,7 @@ class Progress:
             self._show()
 
     def line(self) -> str:
-        """Where it stands, in one line."""
+        """Progress in one line."""
         what = self._unit
         return f"{self._label}: {self.done} of {self.total} {what}, {self.rate:.3g} {what}/s, {self.left()}"
 

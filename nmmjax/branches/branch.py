@@ -205,7 +205,7 @@ class Branch(eqx.Module):
 
 
 def message(result: RESULTS, index: Any = ()) -> str:
-    """What a code, or one of an array of codes, says."""
+    """Message of a code, or of one in an array of codes."""
     return RESULTS[jax.tree.map(lambda code: jnp.asarray(code)[index], result)] or "successful"
 
 

@@ -191,7 +191,7 @@ def _follow(kind: str, system: System, u: Values, p: Values, bounds: Values, max
 
 
 def _map(curve: SpecialCurve, function: Any, x: Values) -> Values:
-    """`function(curve, x)` at all points, NaN where there is none."""
+    """`function(curve, x)` at all points, NaN if absent."""
     one = jax.eval_shape(lambda: function(curve, x[0]))
     none = lambda: jnp.full(one.shape, jnp.nan, one.dtype)
     return jax.lax.map(lambda x: jax.lax.cond(jnp.all(jnp.isfinite(x)), lambda: function(curve, x), none), x)

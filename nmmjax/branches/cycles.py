@@ -238,7 +238,7 @@ def _describe(curve: Cycles, x: Values, mesh: Values) -> Any:
 
 
 def _folds(curve: Cycles, walked: Walk, scale: Values) -> SpecialPoints:
-    """Where the branch turns back in the parameter."""
+    """Points at which the branch turns back in the parameter."""
     turn = walked.tangent[:, -1]
     (index,) = jnp.nonzero(turn[:-1] * turn[1:] < 0, size=_FOLDS, fill_value=-1)
 

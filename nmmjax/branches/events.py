@@ -26,7 +26,7 @@ class Events(NamedTuple):
 
 
 def eigenvalues_at(system: System, x: Values) -> ComplexValues:
-    """Of the Jacobian at x, by decreasing real part; NaN where x is."""
+    """Eigenvalues of the Jacobian at x, by decreasing real part; NaN where x is."""
 
     def compute() -> ComplexValues:
         return sorted_eigenvalues(system.jacobian(x[:-1], x[-1:]))

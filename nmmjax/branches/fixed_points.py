@@ -35,7 +35,7 @@ class FixedPoints(AbstractCurve):
 
 
 class Options(NamedTuple):
-    """What `continue_branch` leaves to the user; static."""
+    """Options of `continue_branch`; static."""
 
     crossing: bool
     max_points: int

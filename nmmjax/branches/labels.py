@@ -1,4 +1,4 @@
-"""What the datasets of branches, curves and cycles share: the parameters along them and the special points on them."""
+"""Shared columns of the datasets of branches, curves and cycles: parameters and special points."""
 
 from typing import Any
 

@@ -79,7 +79,7 @@ KINDS: dict[str, tuple[Callable[..., Values], Callable[[Values], tuple[Values, S
 
 
 def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Values, Values, Scalar]:
-    """(u, p, κ) of the special point near (u, p), NaN where there is none. Differentiable in what `system` depends on."""
+    """(u, p, κ) of the special point near (u, p), NaN if absent. Differentiable in everything that `system` depends on."""
     equations, guess = KINDS[kind]
     still, u, p = jax.lax.stop_gradient((system, u, p))
     phi, kappa, phase = guess(still.jacobian(u, p))

@@ -1,4 +1,4 @@
-"""What is continued: a model or a user's vector field as du/dt = f(u, p), u a flat state, p free parameters."""
+"""The system that is continued: a model or a user's vector field as du/dt = f(u, p), u a flat state, p free parameters."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -22,8 +22,8 @@ _SLACK = 1e-3  # of the rise to a burst's last spike, by which the fall after it
 
 @dataclasses.dataclass(frozen=True)
 class Bursts:
-    """What `find_bursts` found, as NumPy arrays by name, of shape `(burst,)` or `(burst, spike)`; `gap` is NaN where no
-    silence stands out. `columns` gives values, unit and meaning."""
+    """Bursts of a run, made by `find_bursts`: NumPy arrays by name, of shape `(burst,)` or `(burst, spike)`; `gap` is NaN if
+    no silence stands out. `columns` gives values, unit and meaning."""
 
     columns: dict[str, tuple[Any, str, str]]
     pattern: str
@@ -212,7 +212,7 @@ def _widest(intervals: np.ndarray) -> tuple[float, float]:
 
 
 def _pattern(time: np.ndarray, counts: np.ndarray, whole: np.ndarray, ended: np.ndarray, quiet_end: bool) -> str:
-    """In a word, what groups of so many spikes show, given which were seen whole and which ended; see `find_bursts`."""
+    """Name of the pattern of groups of so many spikes, given which were seen whole and which ended; see `find_bursts`."""
     several = counts >= 2
     if counts.size == 0:
         return "rest"

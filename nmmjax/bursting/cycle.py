@@ -29,7 +29,7 @@ def _burst(land: Moving, onset: Onset, most: int) -> Turn:
 
 
 def _rest(land: Moving, turns: Turn, fast: Values) -> Onset:
-    """From a burst's last turning point to the next onset: down along the drifting well, and up through rest."""
+    """Course from a burst's last turning point to the next onset: down along the drifting well, and up through rest."""
     last, _ = last_turn(turns)
     q, s, down, arrives = descent(land, last, fast)
     onset = ascent(land, q, s, fast, arrives)

@@ -49,7 +49,7 @@ def first_peak(land: Moving, q0: Values, speed: Values, s0: Slow, steps: int = 6
 
 
 def _quarter_cycle(land: Moving, q0: Values, K0: Values, s0: Slow, nodes: int = 8, passes: int = 4) -> Turn:
-    """From the well, passed with kinetic energy K0, up to the peak of the rate."""
+    """Quarter of a cycle from the well, passed with kinetic energy K0, up to the peak of the rate."""
     on = path(nodes, q0.dtype)
     u = (1 - on.cos) / 2
     rate, omega = land.oscillation(q0, s0)

@@ -101,18 +101,18 @@ class Fast(eqx.Module):
         return with_slope(lambda x: self.force(x, s), x)[1]
 
     def jacobian(self, x: Values) -> tuple[Values, Values, Values, Values]:
-        """Of the fast equations on the branches, per unit of time, entry by entry."""
+        """Jacobian of the fast equations on the branches, per unit of time, entry by entry."""
         y = self.state(x, self.slow(x))
         at = eqx.tree_at(lambda y: y.v, y, self.model.voltage_at_rate(jnp.exp(x)))
         return planar_jacobian(self.model, at, self.current)
 
     def trace_and_determinant(self, x: Values) -> tuple[Values, Values]:
-        """Of that Jacobian."""
+        """Trace and determinant of that Jacobian."""
         a, b, c, d = self.jacobian(x)
         return a + d, a * d - b * c
 
     def discriminant(self, x: Values) -> Values:
-        """Of the eigenvalues' quadratic: negative at foci."""
+        """Discriminant of the eigenvalues' quadratic: negative at foci."""
         trace, determinant = self.trace_and_determinant(x)
         return trace**2 / 4 - determinant
 
@@ -127,7 +127,7 @@ class Fast(eqx.Module):
 
 
 def fold_positions(fast: Fast) -> Values:
-    """ln R of the low branch's fold and of the high branch's; NaN where there is none.
+    """ln R of the low branch's fold and of the high branch's; NaN if absent.
 
     `net` grows through the former, where ∂²f/∂R² > 0, and falls through the latter: the cusp rate lies between.
     """

@@ -78,7 +78,7 @@ class Moving(eqx.Module):
 
     @property
     def _wall(self) -> Values:
-        """Of the term of heterogeneity in U, Δ²/(12π²R³)."""
+        """Factor of the term of heterogeneity in U, Δ²/(12π²R³)."""
         return self.model.Delta**2 / (16 * np.pi**2)
 
     def _state(self, r: Values, s: Slow) -> State:

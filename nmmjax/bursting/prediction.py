@@ -290,7 +290,7 @@ def _speed(model: MPR, y: State) -> Values:
 
 
 def _rise(land: Moving, q: Values, s: Slow) -> Turn:
-    """From a trough to the next peak."""
+    """Swing from a trough to the next peak."""
     up, well = jnp.ones_like(q), land.well(land.high_well(s), s)
     large = half_cycle(land, q, s, up, well, *CAREFUL[0])
     small = small_swing(land, q, s, up, well, *CAREFUL[1])

@@ -48,8 +48,8 @@ class SlowFast(eqx.Module):
 
     - `r`, `slow`, `v`: equilibria at `points` rates, spaced equally in ln r; `eigenvalues` `(points, 2)`, with the slower
       (or upper) one first, per unit of time; `kind`: index into `KINDS`
-    - `fold_r`, `fold_slow`: folds `(2,)`, that of the low branch first, at which a population at rest starts to fire,
-      then that of the high branch, at which it falls silent; NaN where there is none
+    - `fold_r`, `fold_slow`: folds `(2,)`, that of the low branch first, at which a population at rest starts to fire, then
+      that of the high branch, at which it falls silent; NaN if absent
     - `change_r`, `change_slow`: where node and focus meet `(4,)`; `hopf_r`, `hopf_slow`: Hopf points `(2,)` (gap junctions)
     - `nullcline`: the value to which s settles at every rate of `r`
     - `equilibria`: those of the whole system, where the nullcline meets the branches, with their stability

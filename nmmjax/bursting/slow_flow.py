@@ -1,4 +1,4 @@
-"""From the last spike of a burst to the onset of the next, without oscillation, in a few dozen steps.
+"""Slow flow from the last spike of a burst to the onset of the next, without oscillation, in a few dozen steps.
 
 Down (`descent`): the population leans on a well that drifts, until the well ends (fold) or the swing passes the saddle. Each
 step is the exact damped motion in the local landscape, linear in q and in time,
@@ -35,8 +35,8 @@ _GAUSS = 4  # nodes in a step
 
 
 class Onset(NamedTuple):
-    """Where the next burst begins: q of the cusp rate, the speed of crossing it, slow variables, time since the last
-    burst's end, the largest q on the way, and whether there is a next burst."""
+    """Onset of the next burst: q of the cusp rate, the speed of crossing it, slow variables, time since the last burst's
+    end, the largest q on the way, and whether there is a next burst."""
 
     q: Values
     speed: Values
@@ -98,7 +98,7 @@ def _lean(land: Moving, q: Values, speed: Values, s: Slow, h: Values, pull: Valu
 
 
 def descent(land: Moving, last: Turn, fast: Values) -> tuple[Values, Slow, Values, Mask]:
-    """From the last turning point of a burst down to the cusp rate: q, slow variables, time and whether it gets there."""
+    """Descent from the last turning point of a burst to the cusp rate: q, slow variables, time and whether it gets there."""
     target, longest = land.cusp(), _DESCENT * fast
 
     def step(carry: tuple, _: None) -> tuple[tuple, None]:
@@ -152,7 +152,8 @@ def _glide(land: Moving, q: Values, s: Slow, h: Values, speed: Values, exponent:
 
 
 def ascent(land: Moving, q0: Values, s0: Slow, fast: Values, going: Mask) -> Onset:
-    """From a state (q0, s0) below the cusp rate through rest up to it, the onset of the next burst; none unless `going`.
+    """Ascent from a state (q0, s0) below the cusp rate through rest up to it, the onset of the next burst; none unless
+    `going`.
 
     `fast`: the shortest time constant of the slow variables in units of τ.
     """

@@ -1,4 +1,4 @@
-"""What to fit spikes with: peaks differentiable through the time at which ṙ = 0, and a soft count of spikes."""
+"""Spikes for fits: peaks differentiable through the time at which ṙ = 0, and a soft count of spikes."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class _Turned(eqx.Module):
 
 
 class _Search(eqx.Module):
-    """Where a search has come to: spikes found, the lowest point since, and the highest that rose far enough from it."""
+    """Progress of a search: spikes found, the lowest point since, and the highest that rose far enough from it."""
 
     t: Scalar
     y: State

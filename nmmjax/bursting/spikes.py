@@ -112,7 +112,7 @@ class Course(NamedTuple):
 
 
 class Crossings(NamedTuple):
-    """Where a quantity changes its sign along a course: times, states, and whether it grows there (NumPy)."""
+    """Changes of sign of a quantity along a course: times, states, and whether it grows there (NumPy)."""
 
     t: np.ndarray
     y: State
@@ -130,7 +130,7 @@ class Slope(eqx.Module):
 
 
 class _Sought(eqx.Module):
-    """What changes sign where it is looked for: the slope, or ln(r/level) where there is a `level`, else NaN."""
+    """Quantity whose changes of sign are sought: the slope, or ln(r/level) if there is a `level`, else NaN."""
 
     slope: Slope
     level: Scalar

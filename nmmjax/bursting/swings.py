@@ -1,4 +1,4 @@
-"""From one turning point of the firing rate to the next by energy, in a landscape that moves meanwhile.
+"""Swings from one turning point of the firing rate to the next by energy, in a landscape that moves meanwhile.
 
 Between two turning points (q̇ = 0) the path R(θ) = c − h cos θ is known but for its far end; the kinetic energy along it,
 K = ½ q̇² = S (h sin θ)²/R with S = π² on an ellipse (Δ = J = 0), obeys

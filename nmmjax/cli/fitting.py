@@ -87,7 +87,7 @@ def fit(
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What `nmmjax.fit` takes."""
+    """Arguments of `nmmjax.fit`."""
 
     model: Any
     target: TrajectoryTarget
@@ -97,7 +97,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a file asks for, still without objects of JAX."""
+    """Contents of a file, still without objects of JAX."""
 
     document: Document
     data: pathlib.Path

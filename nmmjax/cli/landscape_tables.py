@@ -24,7 +24,7 @@ _ALL_STATES = 15  # regions, up to which states.csv has every state
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What is known so far; `unknown` says in a sentence why something is missing, by its name.
+    """Results so far; `unknown` says in a sentence why something is missing, by its name.
 
     `gaps`: whether runs of the data end at missing samples, too, and not only where a subject's recording does.
     """

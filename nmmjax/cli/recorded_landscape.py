@@ -194,7 +194,7 @@ def _threshold(text: str) -> Any:
 
 
 def _numbers(read: Recording, select: str | None) -> list[int]:
-    """Where the selected regions stand: by name, else by number from 1."""
+    """Places of the selected regions, given by name, else by number from 1."""
     if select is None:
         return list(range(len(read.names)))
     found = []
@@ -272,7 +272,7 @@ def _complete(file: pathlib.Path, used: Recording, drop: bool) -> tuple[Recordin
 
 
 def _too_many(file: pathlib.Path, size: int, samples: int) -> str:
-    """What to do with more regions than all states can be looked at for."""
+    """Advice for more regions than can be treated by all their states."""
     best = int(np.clip(np.floor(np.log2(max(samples, 8))) - 1, 3, 12))
     if size > samples:
         return (
@@ -289,7 +289,7 @@ def _too_many(file: pathlib.Path, size: int, samples: int) -> str:
 def _steps(
     plan: _Plan, size: int, shuffles: int | None, bootstrap: int, shown: bool
 ) -> list[Callable[[Analysis], tuple[Analysis, bool]]]:
-    """What takes long, in order; each returns more than it was given, and whether Ctrl-C came while it worked."""
+    """Long steps in order; each returns more than it was given, and whether Ctrl-C came while it worked."""
     count = (100 if size <= _EXACT else 0) if shuffles is None else shuffles
     large = f"for at most {LARGEST} regions only."
 

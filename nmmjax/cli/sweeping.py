@@ -64,7 +64,7 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> Non
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a file asks for. `settings` are arguments of `nmmjax.sweep`, still without objects of JAX."""
+    """Contents of a file. `settings` are arguments of `nmmjax.sweep`, still without objects of JAX."""
 
     document: Document
     precision: str

@@ -15,8 +15,8 @@ from .observables import AbstractObservable, End, time_of
 
 
 class _Seen(NamedTuple):
-    """What was seen so far, in x = ln r; `base` is the lowest x before the last rise; `first` and `last` are time and state
-    just after the first and last onset."""
+    """Course so far, in x = ln r; `base` is the lowest x before the last rise; `first` and `last` are time and state just
+    after the first and last onset."""
 
     x: Values
     swing: Swing

@@ -1,4 +1,4 @@
-"""What an observable can look at: state variables, the input, and energies, each with its rate of change.
+"""Channels, which observables see: state variables, the input, and energies, each with its rate of change.
 
 A channel is a scalar function of time and state. Its rate along the motion comes from autodiff through the vector field, so
 that peaks, periods and means of any channel are as exact as the solver. Of a network, `r[3]` is the channel of node 3, and a
@@ -178,7 +178,7 @@ def check_channel(name: str, problem: Problem) -> None:
 
 
 def _names(problem: Problem) -> tuple[str, ...]:
-    """What the nodes are called: by name, or by number as text."""
+    """Names of the nodes, or their numbers as text."""
     labels = problem.model.labels
     return tuple(map(str, range(problem.nodes[0]) if labels is None else labels.tolist()))
 
@@ -193,9 +193,9 @@ class Point:
     """A moment that the solver visits, as an observable sees it.
 
     `weight` is the trapezoid weight of the moment in ∫ dt; `edge` is −1 where a stretch of steps of length `h` begins, +1
-    where it ends, 0 within it (the end corrections of Euler and Maclaurin need it). `since` is the time since the last
-    point, 0 where a stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods);
-    `pairs` as in `packer`. Channels are computed when asked for.
+    where it ends, 0 within it (the Euler–Maclaurin corrections need it). `since` is the time since the last point, 0 where a
+    stretch begins or ends; `long` where steps may be as long as what is observed (adaptive methods); `pairs` as in `packer`.
+    Channels are computed when asked for.
     """
 
     problem: Problem

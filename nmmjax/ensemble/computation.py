@@ -99,7 +99,7 @@ class _Lanes:
         return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report, self._sizes)
 
     def _sizes(self, lanes: np.ndarray, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Of some lanes, by name: the scale of what is observed, the larger of those at the lane's two ends."""
+        """Scales of the observables of some lanes, by name: the larger of those at the lane's two ends."""
         some = np.resize(np.arange(lanes.size), max(64, 1 << (lanes.size - 1).bit_length()))  # few sizes, few compilations
         values = {name: each[lanes][some] for name, each in self.values.items()}
         finals = {name: results[f".{name}"][some] for name in self.state}

@@ -1,4 +1,4 @@
-"""What a lane will cost, known before integrating.
+"""Cost of a lane, known before integrating.
 
 At constant input the energy never rises, so the initial energy bounds the peak rate r_max, and √(|J| r_max) is the fastest
 frequency that a splitting of the coupling must resolve. Lanes of like cost go into one block; none waits for another.

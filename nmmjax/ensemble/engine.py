@@ -43,8 +43,7 @@ class Shape:
 
     @staticmethod
     def choose(lanes: int, dtype: Any, tangents: int = 0, nodes: int = 1) -> "Shape":
-        """For so many lanes of so many nodes, each with so many tangents beside its state, which fill the first cache as
-        well."""
+        """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well."""
         devices = tuple(jax.local_devices())
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
@@ -65,7 +64,7 @@ def cores() -> int:
 
 @functools.cache
 def _block_bytes() -> int:
-    """By the size of the first-level data cache, where Linux tells it."""
+    """Bytes of a block, by the size of the first-level data cache if Linux tells it."""
     with contextlib.suppress(OSError, ValueError):
         size = pathlib.Path("/sys/devices/system/cpu/cpu0/cache/index0/size").read_text().strip()
         if int(size.removesuffix("K")) * 1024 >= _LARGER_CACHE:

@@ -23,7 +23,7 @@ from .splitting import Stretch
 
 
 class Progress(eqx.Module):
-    """What a lane carries besides state and observables: steps taken, an adaptive method's next step size (0 before its
+    """Progress of a lane besides state and observables: steps taken, an adaptive method's next step size (0 before its
     first), result code, time of failure, the longest step."""
 
     steps: Any

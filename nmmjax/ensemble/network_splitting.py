@@ -18,7 +18,8 @@ from .splitting import Stretch, pieces_of, splitting_map
 
 
 def network_map(problem: Problem, start: Values, stop: Values, steps: Values) -> tuple[Values, RealMap]:
-    """What the steps of a stretch share: the input of its midpoint, and the exact flow over half a step under that input."""
+    """Shared data of the steps of a stretch: the input of its midpoint, and the exact flow over half a step under that
+    input."""
     return splitting_map(problem, start, stop, steps, parts=2)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep keeps of every lane, folded while integrating; trajectories are never stored.
+"""Observables: what a sweep keeps of every lane, folded while integrating; trajectories are never stored.
 
 An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point →
 accumulator) and `finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the
@@ -38,8 +38,7 @@ _NEWTON_STEPS = 4
 
 @dataclasses.dataclass(frozen=True)
 class End:
-    """What `finish` may use: the problem, the last state, the observed time, and the exact-to-order flow over short
-    times."""
+    """Data for `finish`: the problem, the last state, the observed time, and the exact-to-order flow over short times."""
 
     problem: Problem
     t0: Values
@@ -52,7 +51,8 @@ class End:
 
 
 class AbstractObservable(eqx.Module):
-    """What is kept of a lane. `smooth` results are extrapolated over step sizes; the others come from the finest run.
+    """A quantity that a sweep keeps of every lane. `smooth` results are extrapolated over step sizes; the others come from
+    the finest run.
 
     A class of your own needs an attribute `version`, such as `version = "1"`, for a sweep with `store=`; change it when you
     change the code.
@@ -218,7 +218,7 @@ class Mean(AbstractSingle):
 
 
 def _integrand(point: Point, value: Values, rate: Callable[[], Values]) -> Values:
-    """Contribution of a point to ∫ value dt by trapezoids; the ends of a stretch carry Euler and Maclaurin's correction."""
+    """Contribution of a point to ∫ value dt by trapezoids; the ends of a stretch carry the Euler–Maclaurin correction."""
     total = point.weight * value
     return total if point.edge == 0 else total - point.edge * point.h**2 / 12 * rate()
 

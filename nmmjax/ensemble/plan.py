@@ -50,7 +50,7 @@ class Build:
 
 
 def path_of(base: Problem, name: str) -> str:
-    """Where in a problem the swept `name` lives: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …
+    """Path of the swept `name` in a problem: `eta`, `gap.g`, `stimulus.amplitude`, `r` (initial value), …
 
     `stimulus.amplitude` is also the amplitude of a stimulus that is targeted at some nodes.
     """

@@ -114,7 +114,8 @@ def _positive(problem: Problem, y: Any) -> Any:
 
 
 class Judgement(NamedTuple):
-    """Of one step: whether it counts, the next step over this one, and the code of a lane that no step helps (else 0)."""
+    """Judgement of one step: whether it counts, the next step over this one, and the code (or 0) of a lane that no step
+    helps."""
 
     keep: Any
     factor: Values

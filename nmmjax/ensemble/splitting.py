@@ -41,7 +41,7 @@ def offers_splitting(model: Any) -> bool:
 
 
 def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values, parts: int = 1) -> tuple[Values, RealMap]:
-    """What the steps of a stretch share: the input of its midpoint, and the exact flow under that input, over one of the
+    """Shared data of the steps of a stretch: the input of its midpoint, and the exact flow under that input, over one of the
     `parts` of a step."""
     model: Any = problem.model
     tau = jnp.broadcast_to(model.tau, problem.nodes)
@@ -53,7 +53,7 @@ def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values, 
 
 
 class Pieces(NamedTuple):
-    """What the splittings of a stretch have in common, in the variables x = π R and v.
+    """Shared pieces of the splittings of a stretch, in the variables x = π R and v.
 
     - `tau`: of every node; `dt`, `h`: the step in time and in units of τ; `flow`: the exact flow that steps share
     - `drive(x)`: the recurrent input; `force(t, x)`: the same with the input beyond that of the flow

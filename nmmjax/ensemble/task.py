@@ -1,4 +1,4 @@
-"""What all lanes of an ensemble share, and the program of a block of them."""
+"""Shared data of all lanes of an ensemble, and the program of a block of them."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cp
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What every lane of an ensemble shares, all of it known at compile time; `build(values)` makes the lane's problem."""
+    """Shared data of all lanes of an ensemble, known at compile time; `build(values)` makes the lane's problem."""
 
     build: Callable[[Any, Mapping[str, Any]], Problem]
     method: AbstractMethod

@@ -52,7 +52,7 @@ class FixedPoints(eqx.Module):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """In words: stable node, stable focus, saddle, unstable, center (undamped)."""
+        """Kinds in words: stable node, stable focus, saddle, unstable, center (undamped)."""
         return tuple(KINDS[int(code)] for code in np.atleast_1d(kind_codes(self.eigenvalues)))
 
     def select(self, which: Any) -> "FixedPoints":

@@ -42,8 +42,8 @@ def planar_jacobian(model: Any, y: State, current: Any = None) -> tuple[Values, 
 
 
 def planar_eigenvalues(a: Values, b: Values, c: Values, d: Values) -> ComplexValues:
-    """Of the matrices (a b; c d), `(…, 2)`, the slower or upper one first: (a + d)/2 ± √((a − d)²/4 + b c), in which trace²
-    does not cancel against the determinant."""
+    """Eigenvalues of the matrices (a b; c d), `(…, 2)`, the slower or upper one first: (a + d)/2 ± √((a − d)²/4 + b c), in
+    which trace² does not cancel against the determinant."""
     mean, root = (a + d) / 2, ((a - d) / 2) ** 2 + b * c
     size = jnp.sqrt(jnp.where(root == 0, 1, jnp.abs(root)))
     swing, turn = jnp.where(root > 0, size, 0), jnp.where(root < 0, size, 0)
@@ -51,7 +51,7 @@ def planar_eigenvalues(a: Values, b: Values, c: Values, d: Values) -> ComplexVal
 
 
 def eigenvalues(matrix: Values) -> ComplexValues:
-    """By decreasing real part, `(n,)`."""
+    """Eigenvalues by decreasing real part, `(n,)`."""
     found = jnp.linalg.eigvals(matrix)
     return found[jnp.argsort(-jnp.real(found))]
 

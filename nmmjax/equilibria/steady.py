@@ -72,7 +72,7 @@ def steady_force(model: MPR, x: Values) -> Values:
 
 
 def resting_rates(model: MPR) -> Values:
-    """r of all states at which the force falls through zero, (k,), NaN where there is none."""
+    """r of all states at which the force falls through zero, (k,), NaN if absent."""
     if not model.slow_names:
         R, _ = fixed_rates(model)
         return R[np.array([0, 2])] / model.tau

@@ -61,7 +61,7 @@ class _Place(eqx.Module):
             model.state(self.near)
 
     def found(self, kind: str, model: Any) -> Scalar:
-        """The parameter's value at the bifurcation closest to `near`; NaN where there is none."""
+        """The parameter's value at the bifurcation closest to `near`; NaN if absent."""
         if _at_rate(model):
             return bifurcation_value(kind, model, self.parameter, self.at, self.near)
         at = self.at.astype(value_of(model, self.parameter).dtype)
@@ -80,7 +80,7 @@ def _at_rate(model: Any) -> bool:
 
 
 class AbstractPlaceTarget(AbstractTarget):
-    """What folds and Hopf points share as targets; `kind` as in branches/special.py."""
+    """Base class of folds and Hopf points as targets; `kind` as in branches/special.py."""
 
     place: eqx.AbstractVar[_Place]
     known: eqx.AbstractVar[bool]

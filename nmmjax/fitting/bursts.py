@@ -36,7 +36,7 @@ _LONGEST = 50.0  # slow time constants after which there is no further burst
 
 
 def _tableau() -> np.ndarray:
-    """Of Dormand and Prince's method of order 8: a row for every stage, then the weights."""
+    """Tableau of the Dormand–Prince method of order 8: a row for every stage, then the weights."""
     tableau = diffrax.Dopri8.tableau
     rows = np.zeros((tableau.b_sol.size + 1, tableau.b_sol.size))
     for k, row in enumerate(tableau.a_lower):
@@ -247,8 +247,8 @@ class _Step(NamedTuple):
 
 
 class _Course(NamedTuple):
-    """Where a cycle has come to: time, state; whether the rate has been below the level; spikes; ln r at the last minimum;
-    the step of the last minimum; steps of the troughs and peaks found; the step of the onset; and whether it came."""
+    """Progress of a cycle: time, state; whether the rate has been below the level; spikes; ln r at the last minimum; the
+    step of the last minimum; steps of the troughs and peaks found; the step of the onset; and whether it came."""
 
     t: Scalar
     y: State
@@ -356,7 +356,7 @@ class _Flow(eqx.Module):
         return jax.tree.map(lambda y, rate: y + shift * rate, y, flow), step.t + delta + shift
 
     def cycle(self, y: State, count: int, limit: Scalar) -> _Course:
-        """From `y` to the next upward crossing of the level after the rate was below it."""
+        """Course from `y` to the next upward crossing of the level after the rate was below it."""
         going = lambda c: ~c.done & (c.t < limit) & jnp.isfinite(c.y.v)
         return jax.lax.while_loop(going, lambda c: self._advance(c), self.begin(y, count))
 

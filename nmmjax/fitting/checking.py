@@ -242,7 +242,7 @@ class _Differences:
         return *best, steady
 
     def variation(self, k: int, step: int = 0) -> float:
-        """By how much the loss changes over a step, the largest one unless said otherwise."""
+        """Change of the loss over a step, by default the largest one."""
         return float(np.nanmax(np.abs(np.array([self.at_a[k, step], self.at_b[k, step]]) - self.loss), initial=0.0))
 
     @property

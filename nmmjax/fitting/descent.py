@@ -34,8 +34,8 @@ MEANINGS = {
 
 
 class Problem(eqx.Module):
-    """What is minimised: a target's loss over z, the parameters without bounds followed by the target's unknowns; with a
-    Gaussian prior of mean and deviation per parameter (deviation ∞ without one)."""
+    """The problem of minimising a target's loss over z, the parameters without bounds followed by the target's unknowns;
+    with a Gaussian prior of mean and deviation per parameter (deviation ∞ without one)."""
 
     model: Any
     target: AbstractTarget
@@ -140,7 +140,7 @@ class Normal(NamedTuple):
 
     @staticmethod
     def unknown(count: int, p: int, blocks: int, q: int, dtype: Any) -> "Normal":
-        """Of `count` starts that nothing is known about."""
+        """Normal equations of `count` unvisited starts."""
         shapes = ((), (p,), (p, p), (blocks, q), (blocks, p, q), (blocks, q, q))
         zeros = [np.zeros((count, *shape), dtype) for shape in shapes]
         return Normal(np.full(count, np.inf, dtype), *zeros[1:])  # pyright: ignore[reportArgumentType]
@@ -232,7 +232,7 @@ class LevenbergMarquardt:
         }
 
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
-        """Of one start: its state after `count` iterations, and the loss after each."""
+        """State of one start after `count` iterations, and the loss after each."""
         problem, refine = self.structure.fill(base), steps
         history = jnp.full((self.count,), jnp.inf, values["z"].dtype)
 
@@ -293,7 +293,7 @@ class Gradient:
         }
 
     def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
-        """Of one start: its state after `count` updates, and the loss at each."""
+        """State of one start after `count` updates, and the loss at each."""
         problem, z = self.structure.fill(base), values["z"]
         # Loops of known length, which reverse mode needs; one of any length is compiled faster.
         refine = 1 if z.size > FORWARD_LIMIT else steps

@@ -69,10 +69,10 @@ def fit(
       such as `name="penalty on η, adam(1e-2)"`: change it when they change, or anything they use. A class from outside
       nmmjax needs an attribute `version` likewise
 
-    All starts run side by side on all cores and devices; one that fails costs no other and says how it ended. Fits to runs
-    begin with short segments, where the loss has fewer valleys. Ctrl-C returns the best so far. Raises `ValueError` in one
-    sentence for wrong arguments. Sources: Marquardt, J. Soc. Ind. Appl. Math. 11:431 (1963), for the polish; Baldy et al.,
-    Neural Comput. 36:2030 (2024), for the problem by which it is measured.
+    All starts run side by side on all cores and devices; one that fails does not affect the others and says how it ended.
+    Fits to runs begin with short segments, where the loss has fewer valleys. Ctrl-C returns the best so far. Raises
+    `ValueError` in one sentence for wrong arguments. Sources: Marquardt, J. Soc. Ind. Appl. Math. 11:431 (1963), for the
+    polish; Baldy et al., Neural Comput. 36:2030 (2024), for the problem by which it is measured.
     """
     began = time.perf_counter()
     model = as_model(model)

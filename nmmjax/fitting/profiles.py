@@ -295,8 +295,8 @@ def _outwards(walk: _Walk, threshold: float, best_loss: float) -> list[tuple[np.
 def _ends(
     x: np.ndarray, rise: np.ndarray, best: float, threshold: float, bounds: tuple[float, float]
 ) -> tuple[tuple[float, float], tuple[bool, bool]]:
-    """Where the rise crosses the threshold on either side, by the line between the points around it, in the root of the
-    rise, which is nearly straight; the bound where it doesn't."""
+    """Ends at which the rise crosses the threshold on either side, by the line between the points around it, in the root of
+    the rise, which is nearly straight; the bound if it doesn't cross."""
     ends, closed = [], []
     for sign, bound in zip((-1, 1), bounds, strict=True):
         side = (np.sign(x - best) == sign) & np.isfinite(rise)

@@ -1,4 +1,4 @@
-"""What a fit found, start by start, with what the data say about it: errors, identifiability, a report in words."""
+"""Result of a fit, start by start, with errors, identifiability and a report in words."""
 
 import dataclasses
 from typing import Any
@@ -77,7 +77,7 @@ class Fitted:
 
     @property
     def standard_error(self) -> dict[str, float]:
-        """Of every free number at the best fit."""
+        """Standard error of every free number at the best fit."""
         deviations = np.sqrt(np.diagonal(self.covariance[self.best_index]))
         return dict(zip(self.labels, deviations.tolist(), strict=True))
 
@@ -109,7 +109,7 @@ class Fitted:
 
     @property
     def problem(self) -> Problem:
-        """What was minimised, with z as unknowns."""
+        """The problem that was minimised, with z as unknowns."""
         return Problem(self.model, self.target, self.parameters, self.prior)
 
     @property
@@ -129,7 +129,7 @@ class Fitted:
         return np.asarray(slope[:p] / self.parameters.slope(z[:p]))
 
     def identifiability(self) -> Any:
-        """What the data determine: eigenvalues and directions of the Fisher information; see `Identifiability`."""
+        """Information of the data: eigenvalues and directions of the Fisher information; see `Identifiability`."""
         return identifiability(self)
 
     def profile(self, name: str, values: Any = None) -> Any:

@@ -112,7 +112,7 @@ class Search:
                 self._rejoin()
 
     def stages(self, goal: AbstractTarget) -> tuple[AbstractTarget, ...]:
-        """On the way to `goal`, if it isn't missed."""
+        """Stages on the way to `goal`, if it isn't missed."""
         return goal.stages(self.model) if self.parameters.size <= _LARGEST_SEGMENTED else (goal,)
 
     def reports(self, goal: AbstractTarget) -> int:
@@ -369,12 +369,12 @@ class Search:
         return np.sqrt(np.where(np.isfinite(variance) & (variance > 0), variance, 0.0))
 
     def variance(self, goal: AbstractTarget, start: Any) -> float:
-        """Of the residuals: 1 where the noise is known, else estimated from the loss."""
+        """Variance of the residuals: 1 if the noise is known, else estimated from the loss."""
         free = int(goal.count(self.model)) - self.parameters.size - self.unknowns.shape[1]
         return 1.0 if goal.noise_known else 2 * float(self.loss[start]) / free if free > 0 else float(np.inf)
 
     def covariance(self, goal: AbstractTarget) -> np.ndarray:
-        """Of the parameters, (starts, p, p)."""
+        """Covariance of the parameters, (starts, p, p)."""
         count, p = self.z.shape
         width = p + self.unknowns.shape[1]
         found = np.full((count, p, p), np.nan)

@@ -1,4 +1,4 @@
-"""What a fit compares: residuals of a model, and what adds them up.
+"""Targets: what a fit compares, as residuals of a model, and their sums.
 
 A target turns a model into residuals, (predicted − wanted)/noise, whose half sum of squares is its loss. It may have
 unknowns of its own beside the model's parameters, such as a run's initial state; they are fitted as well. Add targets with
@@ -21,7 +21,7 @@ from ..models.base import require_offer
 
 
 class AbstractTarget(eqx.Module):
-    """What a model is to match.
+    """Data or conditions that a model is to match.
 
     `residuals` gives one number per datum, in units of its noise, 0 where a datum is missing; `loss` half their sum of
     squares, minus the log likelihood up to a constant where the noise is known.

@@ -473,7 +473,7 @@ def unpack(vector: Values, like: State) -> State:
 
 
 def _integrator(model: Any) -> tuple[Any, Any, int]:
-    """For a model: its stretches of steps, the coefficients that these share, or None, and its order."""
+    """Integrator of a model: its stretches of steps, the coefficients that these share, or None, and its order."""
     if offers_splitting(model):
         return (network_stretch, network_map, 4) if model.size is not None else (splitting_stretch, splitting_map, 4)
     inner = RKStretch(diffrax.Tsit5())

@@ -47,7 +47,7 @@ def degrees_of_freedom(fitted: Any) -> int:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Identifiability:
-    """What the data determine about p free numbers, by the Fisher information in units of the numbers' sizes,
+    """Information of the data about p free numbers: the Fisher information in units of the numbers' sizes,
 
         F = S (JᵀJ/σ²) S,  with the target's unknowns eliminated,
 
@@ -163,7 +163,7 @@ def _normal(problem: Problem, z: Values, refine: Any) -> Normal:
 
 
 def _hessian(problem: Problem, z: Values, refine: int) -> Values:
-    """By forward mode over the gradient, or by its differences if only reverse mode goes through the loss."""
+    """Hessian by forward mode over the gradient, or by differences of it if only reverse mode goes through the loss."""
     try:
         return _hessian_by_forward(problem, z, refine)
     except REFUSALS:

@@ -175,7 +175,7 @@ def _off_diagonal(network: Network) -> Values:
 
 @eqx.filter_jit
 def _resting(nodes: MPR, current: Values) -> Values:
-    """Rates r (n, 3) of the low state, the pass and the high state; NaN where there is none."""
+    """Rates r (n, 3) of the low state, the pass and the high state; NaN if absent."""
     return jax.vmap(lambda node, current: population_landscape(node, current).state.r)(nodes, current)
 
 
@@ -262,7 +262,7 @@ class LandscapeComparison:
 @nan_is_absent
 @takes_model
 def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> LandscapeComparison:
-    """Where a network's landscape Ψ and the Ising landscape of its recordings agree, and by which temperature they differ.
+    """Comparison of a network's landscape Ψ with the Ising landscape of its recordings, and the temperature between them.
 
     `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `pass_rates(network)`, in
     the network's order. `noise`: D, as in `predict_ising`. What to expect: couplings agree, over T_Ψ; fields follow V and T,

@@ -179,7 +179,8 @@ def find_basins(energies: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray
 
 
 def find_passes(energies: np.ndarray, basin: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For all pairs of basins that touch: the pair (m, 2), the lowest level (m,) of a step between them, its upper state."""
+    """Passes of all pairs of basins that touch: the pair (m, 2), the lowest level (m,) of a step between them, its upper
+    state."""
     count = int(basin.max()) + 1
     codes, levels, tops = [], [], []
     for i in range(size):
@@ -212,7 +213,7 @@ def saddle_levels(tree: Tree) -> np.ndarray:
 
 
 def _searched(model: Any, data: Binarized | None, key: Any, starts: int) -> IsingLandscape:
-    """Of many regions: the minima below the data's states and random ones, and bounds of the saddles."""
+    """Landscape of many regions: the minima below the data's states and random ones, and bounds of the saddles."""
     h, J = np.asarray(model.h, float), np.asarray(model.J, float)
     given = starting_spins(model.size, data, key, starts)
     end = descend_spins(h, J, given)

@@ -200,7 +200,7 @@ class IsingModel(eqx.Module):
 
     @property
     def data(self) -> Binarized | None:
-        """What it was fitted to."""
+        """The data that it was fitted to."""
         return self._known("data")
 
     def _known(self, name: str) -> Any:

@@ -21,7 +21,7 @@ _PIECE = 2**22  # numbers of shuffled or resampled tables held at once
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShuffleTest:
-    """What depth of a minimum chance alone explains; made by `shuffle_test`.
+    """Depth of minima that chance alone explains; made by `shuffle_test`.
 
     - `depth` (k,): of the model's minima, height of the lowest way out; `labels` (k,) their bit strings
     - `shuffled` (count,): the largest depth of a minimum other than the lowest, in data shuffled in time; 0 if there is none
@@ -186,7 +186,7 @@ def _fit_means(means: np.ndarray, samples: int, penalty: float, size: int) -> tu
 
 
 def _largest_depth(theta: np.ndarray, size: int) -> float:
-    """Of all minima but the lowest; 0 if there is one only."""
+    """Largest depth of all minima but the lowest; 0 if there is only one."""
     i, j = np.triu_indices(size, 1)
     J = np.zeros((size, size))
     J[i, j] = J[j, i] = theta[size:]

@@ -1,4 +1,4 @@
-"""What can be proved of a network's resting states without a search (docs/theory.md §D3, §D4).
+"""Proofs about a network's resting states that need no search (docs/theory.md §D3, §D4).
 
 Per node, Ψ's curvature without coupling is at least J_c √Δ_i, J_c = (8π/3)(3/4)^¼ = 7.7962, the number of the cusp. So if
 diag(J_c √Δ_i) exceeds the symmetric part of the coupling matrix, the forces fall along every direction and vanish at one

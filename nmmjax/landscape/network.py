@@ -64,8 +64,8 @@ class NetworkLandscape(eqx.Module):
         return self.margin > 0
 
     def proved_stable(self) -> np.ndarray:
-        """Of each of `minima` (k,): whether its stability is proved by how small the one-way part of the weights is,
-        ‖(W − Wᵀ)/2‖² below a bound. Sufficient, not necessary (the eigenvalues decide)."""
+        """Whether the stability of each of `minima` (k,) is proved by a small one-way part of the weights, ‖(W − Wᵀ)/2‖²
+        below a bound. Sufficient, not necessary (the eigenvalues decide)."""
         tilted = with_input(self.network, self.stimulus)
         x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
         return proved_stable(tilted, x, _scalings(self.network))
@@ -209,7 +209,7 @@ def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
 
 
 def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: Any = 0) -> FixedPoints:
-    """What is to be said about fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
+    """Description of fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
     count, size = x.shape
     affordable = min(count, int(_EIGENVALUE_WORK / (10 * (2 * size) ** 3)) if size > 12 else count)
     eigenvalues = np.full((count, 2 * size), complex(np.nan, np.nan))

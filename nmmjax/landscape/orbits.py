@@ -187,7 +187,7 @@ def _well(level: _Level, near: Scalar) -> Scalar:
 
 
 def _turning_points(level: _Level, well: Scalar, energy: Scalar) -> tuple[Scalar, Scalar]:
-    """(x₋, x₊): the first crossings of V = E on either side of the well; NaN where there is none."""
+    """(x₋, x₊): the first crossings of V = E on either side of the well; NaN if absent."""
     grid = jnp.asarray(_GRID, energy.dtype)
     above, inside = jax.lax.stop_gradient((level.value(grid) > energy, grid <= well))
     right, left = above & ~inside, above & inside

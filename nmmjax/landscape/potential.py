@@ -103,5 +103,5 @@ def state_at(network: Network, x: Values) -> State:
 
 
 def eigenvalues_at(network: Network, x: Values) -> ComplexValues:
-    """Of the network's Jacobian at a fixed point, (2n,), by decreasing real part, per unit of time."""
+    """Eigenvalues of the network's Jacobian at a fixed point, (2n,), by decreasing real part, per unit of time."""
     return eigenvalues(jacobian(network, state_at(network, x)))

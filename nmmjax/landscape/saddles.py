@@ -49,7 +49,7 @@ def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
 
 @eqx.filter_jit
 def close_in(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask, Values]:
-    """As `climb`, by Newton's method alone, from starts so near that it suffices; many times cheaper."""
+    """The same as `climb` by Newton's method only, for starts that are near enough; many times cheaper."""
     return jax.vmap(lambda x: _saddle_at(network, x, scaling))(x)
 
 

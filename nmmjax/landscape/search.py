@@ -1,4 +1,4 @@
-"""Where to start, so that no state of a network is missed, and a catalogue of the distinct ones found.
+"""Starts by which no state of a network is missed, and a catalogue of the distinct states found.
 
 All fixed points lie in a box: each rate between the lowest root of its node at the least possible input and the highest root
 at the greatest. Small networks start from every corner of the box, from where each corner's nodes would rest if all kept

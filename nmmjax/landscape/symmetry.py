@@ -13,7 +13,7 @@ _ROUNDING = 1e-9  # relative to the weights, the difference that counts as round
 
 
 class Symmetry(NamedTuple):
-    """What scaling does to a matrix of weights.
+    """Effect of a scaling on a matrix of weights.
 
     - `scaling` (n,): d > 0 of geometric mean 1 in every connected part, None where a landscape needs none (symmetric
       weights) or has none

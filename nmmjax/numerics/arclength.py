@@ -39,7 +39,7 @@ class AbstractCurve(eqx.Module):
 
 
 class Limits(NamedTuple):
-    """Where to stop: the box `lower` ≤ x ≤ `upper`, and the lengths of steps in units of `scale`."""
+    """Limits of a walk: the box `lower` ≤ x ≤ `upper`, and the lengths of steps in units of `scale`."""
 
     lower: Values
     upper: Values
@@ -220,7 +220,7 @@ def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Valu
 
 
 def _crossing(x: Values, over: Values, limits: Limits) -> tuple[Values, Values]:
-    """Where the way from x to a point outside the box meets a bound first, and the normal of that bound."""
+    """Point at which the way from x to a point outside the box first meets a bound, and the normal of that bound."""
     bound = jnp.where(over > limits.upper, limits.upper, limits.lower)
     is_out = (over < limits.lower) | (over > limits.upper)
     bound, way = jnp.where(is_out, bound, x), jnp.where(is_out, over - x, jnp.ones_like(x))

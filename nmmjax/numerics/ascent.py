@@ -17,7 +17,7 @@ def ascend(
     start: Values,
     max_trials: int,
 ) -> tuple[Values, Values, Any, Any, Any]:
-    """Where a concave function is largest: θ, its gradient there, the rest, trials made, whether it ended by itself.
+    """Maximum of a concave function: θ, its gradient there, the rest, trials made, whether it ended by itself.
 
     `objective(θ)` gives value, gradient and the rest, whatever `direction(θ, gradient, rest)` needs for the Newton step. A
     step that doesn't gain is halved. It ends one step after the expected gain falls to the rounding of the value: by then

@@ -1,4 +1,4 @@
-"""What the pictures share: colours, axes, labels, and the shade of a stimulus."""
+"""Shared parts of the pictures: colours, axes, labels, and the shade of a stimulus."""
 
 from typing import Any
 
@@ -77,6 +77,6 @@ def shade_stimulus(run: Trajectory, axes: Any) -> None:
 
 
 def node_label(labels: Any, node: int) -> str:
-    """What a legend calls a node: its name, or its number."""
+    """Label of a node in a legend: its name, or its number."""
     name = None if labels is None else labels[node]
     return str(name) if isinstance(name, str) else f"node {node}"

@@ -260,7 +260,7 @@ def subject_labels(subject: Any, count: int) -> np.ndarray | None:
 
 
 def find_regions(names: tuple[str, ...], regions: Sequence[str | int]) -> list[int]:
-    """Where regions, given by name or number, stand among `names`."""
+    """Places among `names` of regions given by name or number."""
     found = []
     for each in regions:
         known = each in names if isinstance(each, str) else 0 <= int(each) < len(names)
@@ -283,7 +283,7 @@ def _levels(values: np.ndarray, names: tuple[str, ...], middle: Any, subject: np
 
 
 def _without_global_signal(values: np.ndarray, subject: np.ndarray | None) -> np.ndarray:
-    """What the mean over regions doesn't explain of each region, by least squares over (each subject's) time."""
+    """The part of each region that the mean over regions doesn't explain, by least squares over (each subject's) time."""
     left = np.empty_like(values)
     for each in [None] if subject is None else np.unique(subject):
         mine = slice(None) if each is None else subject == each

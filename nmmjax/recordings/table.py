@@ -214,7 +214,7 @@ def read_table(text: str, place: str, blanks: bool = False) -> Table | None:
 
 
 def _separator(lines: list[str], blanks: bool) -> tuple[str, str]:
-    """What separates cells, and the decimal sign."""
+    """Separator of cells, and the decimal sign."""
     found = next((each for each in "\t;," if 2 * sum(each in line for line in lines) >= len(lines)), " ")
     found = " " if blanks else found
     last = lines[len(lines) // 2 :]  # without the header

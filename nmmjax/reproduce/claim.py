@@ -1,4 +1,4 @@
-"""What a claim is and how its evidence is written down."""
+"""Claims, and how their evidence is written down."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ def close_to(quantity: str, measured: Any, expected: float, tolerance: float) ->
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What a claim's experiment returns: rows, an `xarray.Dataset` and a matplotlib figure."""
+    """Result of a claim's experiment: rows, an `xarray.Dataset` and a matplotlib figure."""
 
     rows: list[Row]
     data: Any
@@ -91,7 +91,7 @@ def _entry(claim: Claim, quick: bool) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """Where the numbers were computed."""
+    """Machine on which the numbers were computed."""
     import jax
 
     return {

@@ -169,7 +169,7 @@ def _rates(barrier: Any, simulated: FirstPassage, predicted: Any) -> tuple[float
 
 
 def _pair_rates(D: float, key: Any) -> tuple[float, float, float, float]:
-    """Of two populations that inhibit each other: least action, rate simulated with its error, rate predicted."""
+    """Escape of two populations that inhibit each other: least action, rate simulated with its error, rate predicted."""
     pair = mutual_inhibition()
     found = energy_landscape(pair)
     assert isinstance(found, NetworkLandscape)

@@ -1,4 +1,4 @@
-"""What a simulation gives where a prediction is to be compared with it."""
+"""Simulations with which predictions are compared."""
 
 from typing import Any
 

@@ -31,7 +31,7 @@ _WEAK = 0.2  # and from which the fit is called weak
 
 
 class StationaryFit(eqx.Module):
-    """What a stationary recording of the rate says about population and noise; made by `fit_stationary`.
+    """Population and noise estimated from a stationary recording of the rate; made by `fit_stationary`.
 
     - `eta`, `J`, `Delta`, `intensity` (D), `temperature` (T = π D/Δ): the estimates, in the model's units; `rate_unit`: what
       R = 1 is in the recording's unit, 1/τ unless the unit is unknown

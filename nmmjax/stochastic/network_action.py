@@ -4,8 +4,8 @@ In x = ln R every path x(t) is possible, at the cost of the inputs it needs,
 
     S = Σ_i ∫ I_i² d(t/τ_i)/4D_i,    I_i = τ_i v̇_i − (v_i² + η_i + Σ_j J_ij R_j − π²R_i²),    v_i = ½(τ_i ẋ_i − Δ_i/(πR_i))
 
-so the action is a sum of squares of a path with fixed ends: Gauss and Newton's method with damping finds its minimum. The
-prefactor follows from the WKB solution p = K e^(−Φ) of the stationary Fokker–Planck equation along the path, with W = ∇∇Φ:
+so the action is a sum of squares of a path with fixed ends: the damped Gauss–Newton method finds its minimum. The prefactor
+follows from the WKB solution p = K e^(−Φ) of the stationary Fokker–Planck equation along the path, with W = ∇∇Φ:
 
     Ẇ = −(W B + Bᵀ W + 2 W a W + Σ_k p_k ∇∇b_k),      d ln K/dt = −(∇·b + tr a W)
 

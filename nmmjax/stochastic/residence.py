@@ -51,7 +51,7 @@ class ResidenceTimes(eqx.Module):
 
     @property
     def standard_error(self) -> np.ndarray:
-        """Of the means; NaN below two visits."""
+        """Standard errors of the means; NaN below two visits."""
         return np.array([each.std(ddof=1) / np.sqrt(each.size) if each.size > 1 else np.nan for each in self.durations])
 
     @property

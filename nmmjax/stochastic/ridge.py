@@ -133,7 +133,7 @@ def _interpolated(theta: Any, deviance: Any, covariance: Any) -> Any:
 
 
 def intervals(theta: Any, deviance: Any, covariance: Any, quantile: float) -> dict[str, tuple[float, float]]:
-    """Of η, J, Δ, D, T: unions over temperatures; where the ridge was left at neither end, 0 or ∞ there.
+    """Intervals of η, J, Δ, D, T: unions over temperatures; 0 or ∞ at an end at which the ridge was not left.
 
     `theta` (k, 4), `covariance` (k, 4, 4) given T, `quantile` χ²₁ of the level.
     """

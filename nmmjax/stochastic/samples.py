@@ -1,4 +1,4 @@
-"""What a recording says without a fit: the potential from a histogram of rates, temperatures from velocities."""
+"""Estimates from a recording without a fit: the potential from a histogram of rates, temperatures from velocities."""
 
 from typing import Any, NamedTuple
 

@@ -1,4 +1,4 @@
-"""What times of events say about their rate, where some had not happened when the watching ended."""
+"""Rates from times of events, some of which had not happened when the observation ended."""
 
 import math
 from typing import Any

@@ -99,7 +99,7 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_value(dtype: str) -> Any:
-    """What stands where nothing has been computed yet: NaN, or −1 for integers."""
+    """Value where nothing has been computed yet: NaN, or −1 for integers."""
     return float("nan") if np.dtype(dtype).kind == "f" else -1
 
 

@@ -85,9 +85,9 @@ def sweep(
     - `cluster`: a `dask.distributed.Client` that computes the chunks; this process writes the store
     - `progress`: whether to show lanes done, lanes/s and time left, and at the end how the unsuccessful lanes ended
 
-    Uses all local devices. `status` says how every lane ended; a lane that fails costs no other. Raises `ValueError` in one
-    sentence for wrong arguments, a store of another call and results that don't fit the memory; `OSError` if the store can't
-    be written (finished chunks are kept), and `BlockingIOError` if another process writes to it.
+    Uses all local devices. `status` says how every lane ended; a failed lane does not affect the others. Raises `ValueError`
+    in one sentence for wrong arguments, a store of another call and results that don't fit the memory; `OSError` if the
+    store can't be written (finished chunks are kept), and `BlockingIOError` if another process writes to it.
     """
     plan = plan_of(
         model,
@@ -160,7 +160,7 @@ def summarize(status: Any, meanings: Mapping[int, str]) -> str:
 
 
 def dataset_attributes(plan: Any, device: str) -> dict[str, Any]:
-    """What a result says about where its numbers come from."""
+    """Attributes of a result that say where its numbers come from."""
     return {
         "model": plan.config["model"]["kind"],
         "config": json.dumps(plan.config, sort_keys=True, ensure_ascii=False),
@@ -209,7 +209,8 @@ def _memory_of(device: Any) -> dict[str, int]:
 
 
 def _site(cluster: Any, stored: bool) -> Any:
-    """Where to compute: its `device`, its `memory` in bytes, the `smallest` chunk worth its while and how many `chunks`."""
+    """Place of the computation: its `device`, its `memory` in bytes, the `smallest` chunk worth its while and how many
+    `chunks`."""
     if cluster is None:
         return _Local(stored)
     return Cluster(cluster)
@@ -260,7 +261,7 @@ def _size(plan: Any) -> int:
 
 
 class _Memory:
-    """Where a sweep without a store goes; the same methods as `SweepStore`."""
+    """In-memory stand-in for the store of a sweep; the same methods as `SweepStore`."""
 
     def __init__(self, plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]):
         size, free = _size(plan), available_memory()

@@ -25,7 +25,7 @@ _SAME = 0.1  # how much the logarithms of those extremes may differ between wind
 
 
 class Basins(eqx.Module):
-    """Where a grid of initial states ends.
+    """Ends of a grid of initial states.
 
     - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of `cycles`;
       −1 undecided in the time allowed, −2 the solver failed
@@ -44,7 +44,7 @@ class Basins(eqx.Module):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the labels 0, 1, … mean."""
+        """Meanings of the labels 0, 1, …"""
         return tuple(f"state {k}" for k in range(len(self.attractors))) + tuple(
             f"cycle {k}" for k in range(len(self.cycles))
         )

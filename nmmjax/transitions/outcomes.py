@@ -1,4 +1,4 @@
-"""Where a model comes to rest after a stimulus: the number of the attractor, or why there is none."""
+"""Outcome of a stimulus: the number of the attractor at which a model comes to rest, or why there is none."""
 
 from typing import Any
 

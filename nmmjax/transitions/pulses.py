@@ -63,7 +63,7 @@ class SwitchingPulse(eqx.Module):
 
 
 class Task(eqx.Module):
-    """What all searches between two states need."""
+    """Shared data of all searches between two states."""
 
     model: Any
     attractors: Attractors

@@ -23,7 +23,7 @@ from .attractors import Attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
 
 END = 1  # `start` and `end` are attractors 0 and 1 everywhere
-SCAN = 128  # strengths at a time, unless told otherwise
+SCAN = 128  # strengths at a time, by default
 _ROUNDS = 40
 
 
