@@ -13,6 +13,8 @@ from scipy.linalg import solve_continuous_lyapunov
 from scipy.optimize import brentq
 from scipy.special import digamma
 
+import nmmjax as nmm
+
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "docs" / "theory.md").read_text(encoding="utf8")
 SECTIONS = set(re.findall(r"^#+ §(\S+)", TEXT, flags=re.MULTILINE))
@@ -273,6 +275,44 @@ def test_a_first_order_synapse_has_an_exact_energy(J):
         lambda r, s: -J * (r - s) ** 2 / (TAU * r * s),
         draw(0.05, 3.0),
     )
+
+
+class Synapse(nmm.extend.AbstractTerm):
+    """τ_s s′ = τ r − s, sent instead of the rate."""
+
+    tau_s: jax.Array = nmm.extend.parameter(symbol="τ_s", unit="time", bounds="(0, inf)", doc="time constant")
+    tau: jax.Array = nmm.extend.parameter(1.0, symbol="τ", unit="time", bounds="(0, inf)", doc="of the membrane")
+
+    @property
+    def variables(self):
+        return {"s": nmm.extend.Variable("synaptic activation", rest=0.0)}
+
+    def rates(self, y):
+        return {"s": (self.tau * y.r - y.s) / self.tau_s}
+
+    def steady(self, r):
+        return {"s": self.tau * r}
+
+    def time_constants(self, r):
+        return self.tau_s[None]
+
+    def sent(self, y, R):
+        return y.s
+
+
+def test_the_energy_of_a_synapse_that_is_a_term():
+    """§C1 by the library's energies: E_c = total_energy − J (1 + ln s), with heat and loss per unit of time, at τ ≠ 1."""
+    tau_s, tau = 0.6, 1.7
+    model = nmm.MPR(eta=ETA, J=J, Delta=DELTA, tau=tau, synapse=Synapse(tau_s, tau))
+    r, v, s = draw(0.05, 3.0)
+    y = nmm.State(r=jnp.asarray(r), v=jnp.asarray(v), s=jnp.asarray(s))
+    flow = lambda y: model.vector_field(jnp.zeros(()), y, 0.0)
+    rate = rate_along(lambda y: nmm.total_energy(model, y) - J * (1 + jnp.log(y.s)), flow, y)
+    R = tau * r
+    loss = J * (R - s) ** 2 / (tau_s * R * s)
+    close(rate, -np.asarray(nmm.heat_rate(model, y)) - loss, 1e-10)
+    own = bare_energy(jnp.asarray(R), y.v, ETA, DELTA)[0] - J * np.log(R) + J * (s / R - 1 - np.log(s / R))
+    close(nmm.total_energy(model, y) - J * (1 + jnp.log(y.s)), own)
 
 
 ALPHA, U, U0, K, E_S = 0.8, 0.5, 0.2, 0.9, 1.3
