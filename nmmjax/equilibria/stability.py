@@ -16,20 +16,19 @@ from ..models.state import State
 from ..numerics.linear import characteristic
 
 
-def flat_field(model: Any, like: Any, current: Any = None) -> Callable[[Values], Values]:
-    """dx/dt of the flat state x, of the kind of `like`, at a constant input, as a function of x."""
-    back, I = ravel_pytree(like)[1], 0.0 if current is None else current
+def flat_field(model: Any, like: Any, I: Any = 0.0) -> Callable[[Values], Values]:
+    """dx/dt of the flat state x, of the kind of `like`, at the constant input I, as a function of x."""
+    back = ravel_pytree(like)[1]
     return lambda x: ravel_pytree(model.vector_field(jnp.zeros((), x.dtype), back(x), I))[0]
 
 
-def jacobian(model: Any, y: Any, current: Any = None) -> Values:
+def jacobian(model: Any, y: Any, I: Any = 0.0) -> Values:
     """∂(dy/dt)/∂y at a state, flat: variables in the order of its names, each of them for all nodes of a network."""
-    return jax.jacfwd(flat_field(model, y, current))(ravel_pytree(y)[0])
+    return jax.jacfwd(flat_field(model, y, I))(ravel_pytree(y)[0])
 
 
-def planar_jacobian(model: Any, y: State, current: Any = None) -> tuple[Values, Values, Values, Values]:
+def planar_jacobian(model: Any, y: State, I: Any = 0.0) -> tuple[Values, Values, Values, Values]:
     """(∂ṙ/∂r, ∂ṙ/∂v, ∂v̇/∂r, ∂v̇/∂v) of a population at many states, elementwise; slow variables stand still."""
-    I = 0.0 if current is None else current
 
     def field(r: Values, v: Values) -> tuple[Values, Values]:
         flow = model.vector_field(jnp.zeros_like(r), y.replace(r=r, v=v), I)

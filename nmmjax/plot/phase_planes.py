@@ -3,10 +3,10 @@
 from typing import Any
 
 import diffrax
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..equilibria.stability import flat_field, jacobian
 from ..landscape.population import PopulationLandscape, population_landscape
 from ..models.mpr import MPR
 from ..models.state import State
@@ -63,16 +63,12 @@ def _separatrix(model: MPR, found: PopulationLandscape, r: Any, v: Any) -> list[
     if not len(found.saddles):
         return []
     saddle, decay = found.saddles[0], jnp.real(found.saddles.eigenvalues[0, 1])
-    point = jnp.stack([saddle.r, saddle.v])
-
-    def field(y: Any) -> Any:
-        flow = model.vector_field(jnp.zeros(()), State(r=y[0], v=y[1]), found.stimulus)
-        return jnp.stack([flow.r, flow.v])
+    point, field = jnp.stack([saddle.r, saddle.v]), flat_field(model, saddle, found.stimulus)
 
     def outside(t: Any, y: Any, args: Any, **_: Any) -> Any:
         return (y[0] > 1.3 * r[1]) | (y[0] < 1e-3 * r[1]) | (y[1] > v[1] + 1.0) | (y[1] < v[0] - 1.0)
 
-    slopes = jax.jacfwd(field)(point)[0]
+    slopes = jacobian(model, saddle, found.stimulus)[0]
     direction = jnp.stack([slopes[1], decay - slopes[0]])  # (J − λ) x = 0 by its first row
     direction = direction / jnp.linalg.norm(direction)
     branches = []
