@@ -169,17 +169,14 @@ def time_constant_of(term: PopulationTerm) -> Values:
 def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
     """One order-4 step of physical length `h`; populations without gap junctions and conductances."""
     riccati, drive, stimulus = step_functions(term)
-    tau = time_constant_of(term)
-    step = h / tau
+    step = h / time_constant_of(term)
     middle = input_at(stimulus, t + h / 2)
     half = mobius_flow(riccati.eta + middle, riccati.Delta, step / 2)
-    v = v + step / 6 * (drive(R) + (input_at(stimulus, t) - middle))
-    R, v = half(R, v)
-    f = drive(R)
-    _, slope = jax.jvp(drive, (R,), (R * f * step**2,))  # nodes of a network may differ in τ, so in their steps
-    v = v + 2 * step / 3 * f + step / 36 * (2 * slope - (step * f) ** 2)
-    R, v = half(R, v)
-    return R, v + step / 6 * (drive(R) + (input_at(stimulus, t + h) - middle))
+    force_at = lambda time: lambda R: drive(R) + (input_at(stimulus, time) - middle)
+    # Nodes of a network may differ in τ, so in their steps.
+    turn = lambda R, push: jax.jvp(drive, (R,), (R * step * push,))[1]
+    R, v, _ = force_gradient((R, v, force_at(t)(R)), step, half, drive, force_at(t + h), turn)
+    return R, v
 
 
 def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
