@@ -21,7 +21,8 @@ class UserField(eqx.Module):
     function: Callable = eqx.field(static=True)
     parameters: dict[str, Any]
 
-    def vector_field(self, t: Values, y: Values) -> Values:
+    def vector_field(self, t: Values, y: Values, I: Values) -> Values:
+        del t, I
         return self.function(y, self.parameters)
 
 
@@ -36,7 +37,8 @@ class System(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __call__(self, u: Values, p: Values) -> Values:
-        flow = self.at(p).vector_field(jnp.zeros((), u.dtype), self.state(u))
+        zero = jnp.zeros((), u.dtype)
+        flow = self.at(p).vector_field(zero, self.state(u), zero)
         return ravel_pytree(flow)[0]
 
     def at(self, p: Values) -> Any:
@@ -112,7 +114,7 @@ def as_system(model: Any, parameter: Any, y0: Any, parameters: Mapping[str, Any]
     require("y0", y0, "be a vector of numbers", is_vector)
     finite = not is_concrete(y0) or bool(np.all(np.isfinite(np.asarray(y0))))
     require("y0", y0, "be finite, without NaN", finite)
-    flow = jax.eval_shape(field.vector_field, y0[0], y0)
+    flow = jax.eval_shape(field.vector_field, y0[0], y0, y0[0])
     same = hasattr(flow, "shape") and flow.shape == y0.shape
     require("y0", y0, f"have the shape of what the field returns, {getattr(flow, 'shape', flow)}", same)
     return System(field, y0, (parameter,))

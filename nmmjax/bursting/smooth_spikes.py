@@ -20,7 +20,7 @@ from ..models.state import State
 from ..models.stimulus import AbstractStimulus, check_range, input_at
 from ..solvers.clock import clock_of
 from ..solvers.simulation import simulate
-from ..solvers.trajectory import Trajectory
+from ..solvers.trajectory import Trajectory, rates_of
 from .spikes import Slope
 
 
@@ -183,7 +183,7 @@ def soft_spike_count(rates: Any, threshold: Real, sharpness: Real = 20.0) -> Val
     samples are not seen. Rates that a run did not reach are left out. Raises `ValueError` for numbers ≤ 0 and what has no
     rates.
     """
-    r = rates.ys.r if isinstance(rates, Trajectory) else as_array(rates)
+    r = rates_of(rates, "rates") if isinstance(rates, Trajectory) else as_array(rates)
     has_times = isinstance(r, jax.Array) and r.ndim >= 1
     require("rates", rates, "be a run or an array of rates over time", has_times)
     level = as_number("threshold", threshold, "(0, inf)").astype(r.dtype)

@@ -327,7 +327,7 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
     lines += ["", "[standard_error]", *(f'"{name}" = {_toml(each)}' for name, each in fitted.standard_error.items())]
     lines += ["", "[interval]  # 95 %", *(f'"{name}" = {_toml(each)}' for name, each in fitted.interval().items())]
     if fitted.target.y0 is None and fitted.unknowns.shape[1]:
-        start = unpack(jax.numpy.asarray(fitted.unknowns[index]), fitted.target.first(best))
+        start = unpack(best, jax.numpy.asarray(fitted.unknowns[index]), fitted.target.first(best))
         about = f"# state at t = {float(fitted.target.ts[0]):g}"
         lines += ["", f"[y0]  {about}", *(f"{name} = {_toml(np.asarray(each))}" for name, each in start.variables.items())]
     return replace_text(path, "\n".join(lines) + "\n")

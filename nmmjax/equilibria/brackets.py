@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Scalar, Values
-from ..models.base import takes_model
+from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
 from ..numerics.roots import solve_between, solve_near, with_slope
 
@@ -22,6 +22,7 @@ def cusp_rate(model: MPR) -> Scalar:
     crosses it upward where it starts and downward where it ends. With gap junctions and conductances it is where
     ∂²f/∂R² = 0, that is 3Δ²/(2π²) = (Δ g/π) R + (2π² + ½k²) R⁴. Differentiable; 0 for Δ = 0.
     """
+    require_one(model, offer="riccati")
     plain = 0.75**0.25 * jnp.sqrt(model.Delta) / jnp.pi
     if model.gap is None and model.conductance is None:
         return plain / model.tau

@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
-from .._parameter import as_number
+from .._parameter import as_number, dtype_of
 from .._types import Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..equilibria.steady import nearest
 from ..landscape.orbits import loss_per_cycle as orbit_loss
 from ..mechanics.energy import potential_energy, total_energy
+from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
@@ -44,9 +45,10 @@ class EnergyTarget(AbstractTarget):
 
     Energies are dimensionless, and those of the population in time t/τ; see `total_energy`. Residuals are NaN where the
     model has no such quantity: no barrier where it has one stable state, no loss where no orbit closes. `level` of states
-    and `mean` take slow variables; the others need a landscape that stands still. Raises `ValueError` for wanted values that
-    aren't numbers, none at all, `mean` without `y0` and `t1`. Use it to give a population the landscape that one has in
-    mind, or the energies measured in another simulator. Source: docs/theory.md §4, §5.
+    and `mean` take slow variables, and any model with a potential; the others need a population whose landscape stands
+    still. Raises `ValueError` for wanted values that aren't numbers, none at all, `mean` without `y0` and `t1`. Use it to
+    give a population the landscape that one has in mind, or the energies measured in another simulator.
+    Source: docs/theory.md §4, §5.
     """
 
     rates: Any  # at which each of these is wanted: `level`, `orbit`, `barrier`; `loss_per_cycle`: energies
@@ -115,7 +117,7 @@ class EnergyTarget(AbstractTarget):
         require("y0", y0, "be given for `mean`, the state at which the run starts", y0 is not None)
         require("t1", t1, "be given for `mean`, the end of the run", t1 is not None)
         variables = y0.variables if isinstance(y0, State) else y0
-        require("y0", y0, "be a state or a mapping with the keys `r` and `v`", hasattr(variables, "keys"))
+        require("y0", y0, "be a state or a mapping of variables to numbers", hasattr(variables, "keys"))
         self.y0 = {name: as_array(value) for name, value in variables.items()}
         begin, end = as_number("t0", t0), as_number("t1", t1)
         if is_concrete(begin) and is_concrete(end):
@@ -132,12 +134,15 @@ class EnergyTarget(AbstractTarget):
         return "mean" not in self.names
 
     def check(self, model: Any) -> None:
-        moving = {"state", "mean"}
-        require_population(model, "EnergyTarget", fast=not moving.issuperset(self.names))
+        if {"state", "mean"}.issuperset(self.names):  # slow variables may move, and any potential will do
+            require_one(model)
+        else:
+            require_population(model, "EnergyTarget", fast=True)
         if self.y0 is not None:
             model.state(self.y0)
         if self.states is not None:
-            jax.vmap(lambda y: model.frozen(State(**y)).eta)(self.states)
+            for k in range(jax.tree.leaves(self.states)[0].shape[0]):
+                model.state({name: values[k] for name, values in self.states.items()})
 
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
         pieces = []
@@ -149,10 +154,10 @@ class EnergyTarget(AbstractTarget):
 
     def _predicted(self, model: MPR, name: str) -> Values:
         """The energies of one kind that the model has."""
-        dtype = model.eta.dtype
+        dtype = dtype_of(model)
         current = self.current.astype(dtype)
         if name == "state":
-            return jax.vmap(lambda y: total_energy(model, State(**y), current))(self.states)
+            return jax.vmap(lambda y: total_energy(model, model.state(y), current))(self.states)
         if name == "mean":
             return self._mean(model)[None]
         at = self.rates[name].astype(dtype)
@@ -168,7 +173,7 @@ class EnergyTarget(AbstractTarget):
 
     def _mean(self, model: MPR) -> Scalar:
         """(1/T) ∫ E dt, integrated beside the run."""
-        start, dtype = model.state(self.y0), model.eta.dtype
+        start, dtype = model.state(self.y0), dtype_of(model)
         start, stimulus, span = jax.tree.map(lambda each: each.astype(dtype), (start, self.stimulus, self.span))
 
         def field(t: Scalar, z: Any, args: Any) -> Any:
@@ -215,11 +220,12 @@ def _pairs(level: Any) -> tuple[dict[str, Any], np.ndarray]:
     whole = len(level) > 0 and all(isinstance(each, (list, tuple)) and len(each) == 2 for each in level)
     require("level", level, rule, whole)
     states = [each.variables if isinstance(each, State) else each for each, _ in level]
-    require("level", level, rule, all(hasattr(each, "keys") and {"r", "v"} <= set(each) for each in states))
+    require("level", level, rule, all(hasattr(each, "keys") for each in states))
     names = tuple(states[0])
     require("level", names, "have states with the same variables", all(set(each) == set(names) for each in states))
     stacked = {name: jnp.stack([as_number(name, each[name]) for each in states]) for name in names}
-    require("level", stacked["r"], "have states with r > 0", bool(jnp.all(stacked["r"] > 0)))
+    if "r" in stacked:
+        require("level", stacked["r"], "have states with r > 0", bool(jnp.all(stacked["r"] > 0)))
     return stacked, np.asarray([float(as_number("level", energy)) for _, energy in level])
 
 

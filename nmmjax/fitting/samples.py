@@ -37,7 +37,8 @@ def sample_times(ts: Any) -> np.ndarray:
 
 def deviations_of(noise: Any, given: Any, present: Any, noise_model: str) -> dict[str, Any]:
     """σ of every recorded variable, like its data."""
-    rule = "be None, a number > 0, or a mapping of `r` and `v` to numbers or arrays > 0"
+    names = " and ".join(f"`{name}`" for name in given)
+    rule = f"be None, a number > 0, or a mapping of {names} to numbers or arrays > 0"
     by_name = dict(noise) if hasattr(noise, "keys") else dict.fromkeys(given, noise)
     require("noise", noise, rule, set(by_name) == set(given))
     found = {}

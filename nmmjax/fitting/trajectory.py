@@ -46,17 +46,18 @@ _LONGER = 4  # from one stage of a detour to the next
 
 
 class TrajectoryTarget(AbstractTarget):
-    """A recorded run: the model's rate and voltage at `ts` are to be the recorded ones.
+    """A recorded run: the model's variables at `ts` are to be the recorded ones.
 
-        residuals = (r(tᵢ) − rᵢ)/σ_r,  (v(tᵢ) − vᵢ)/σ_v
+        residuals = (r(tᵢ) − rᵢ)/σ_r,  (v(tᵢ) − vᵢ)/σ_v, …
 
     - `ts`: times of the samples, strictly increasing, equally spaced or not
     - `r`, `v`: recorded rate and voltage, (times,), or (times, nodes) of a network; one of them may be missing. NaN where
       there is no sample; `mask` (True where a sample counts) leaves out more
+    - `columns`: recordings of other variables of the model, each by its name, such as `s=` or `A=`
     - `y0`: the state at `ts[0]`, or None to fit it too (then the first sample is compared as well)
     - `stimulus`: the input during the recording
-    - `noise`: standard deviation of the samples, a number or a mapping with `r` and `v`, each a number or an array like the
-      data; None where unknown: then r and v count by their own variation, and the noise is estimated from the best fit
+    - `noise`: standard deviation of the samples, a number, or a mapping of the recorded variables to numbers or arrays like
+      the data; None if unknown: then each counts by its own variation, and the noise is estimated from the best fit
     - `noise_model`: "gaussian"; "lognormal" for relative errors of r (residuals of ln r); "student" for outliers (4 degrees
       of freedom)
     - `segments`: whether to fit short segments first, which reaches the best fit from almost anywhere; False for the whole
@@ -69,7 +70,7 @@ class TrajectoryTarget(AbstractTarget):
     with pauses, in which nobody knows what the model did, is such a sum (`TrajectoryTarget.with_pauses`).
 
     Raises `ValueError` for data that don't match in shape, times that don't increase, a recording without samples.
-    Use it for recordings of r or v, or runs of other simulators.
+    Use it for recordings of r, v or any variable of a model, or runs of other simulators.
     """
 
     ts: Any
@@ -107,15 +108,16 @@ class TrajectoryTarget(AbstractTarget):
         segment: int | None = None,
         truncate: int | None = None,
         substeps: int | None = None,
+        **columns: Any,
     ):
         times = sample_times(ts)
         known = stimulus is None or isinstance(stimulus, AbstractStimulus)
         require("stimulus", stimulus, "be None or a stimulus such as `Pulse(...)`", known)
         check_range(stimulus, times[0], times[-1], "ts")
         require("noise_model", noise_model, f"be one of {_NOISE_MODELS}", noise_model in _NOISE_MODELS)
-        given = {name: observation(name, value) for name, value in (("r", r), ("v", v))}
+        given = {name: observation(name, value) for name, value in {"r": r, "v": v, **columns}.items()}
         given = {name: value for name, value in given.items() if value is not None}
-        require("r", r, "be given, or `v`", given)
+        require("r", r, "be given, or `v`, or another variable of the model", given)
         shape = next(iter(given.values())).shape
         for name, value in given.items():
             require(name, value, f"have one sample for each of the {times.size} times `ts`", value.shape[0] == times.size)
@@ -221,7 +223,10 @@ class TrajectoryTarget(AbstractTarget):
         return True
 
     def check(self, model: Any) -> None:
-        require("model", model, "have the variables `r` and `v`", {"r", "v"} <= set(model.variables))
+        for name in self.observed:
+            require(
+                name, name, f"be one of the variables {', '.join(model.variables)} of the model", name in model.variables
+            )
         nodes = model.shape
         fits = self.nodes == nodes
         wanted = f"have one column per node, (times, {nodes[0]})" if nodes else "have the shape (times,) for one population"
@@ -245,32 +250,49 @@ class TrajectoryTarget(AbstractTarget):
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
     def guess(self, model: Any, index: Any) -> State:
-        """The state at a point of the grid as the data suggest it; an unrecorded voltage follows from the equation of r, and
-        an unrecorded rate is R = τ r = 0.3."""
+        """The state at a point of the grid as the data suggest it. Of a population an unrecorded voltage follows from the
+        equation of r, and an unrecorded rate is R = τ r = 0.3; other unrecorded variables are at rest, if they declare one,
+        else 0, or 0.3 if positive."""
+        recorded = self._recorded(model, index)
+        if "riccati" not in model.offers:
+            zero = jnp.zeros(self.nodes, self.grid.dtype)
+            unknown = {
+                name: zero + (0.3 if each.positive else 0.0) for name, each in model.variables.items() if each.rest is None
+            }
+            return model.state(unknown | recorded)
         tau = jnp.broadcast_to(jnp.asarray(model.time_constant, self.grid.dtype), self.nodes)
         r, slope = [each[index] for each in self.starts["r"]] if "r" in self.starts else [0.3 / tau, jnp.zeros_like(tau)]
         if "v" in self.starts:
             v = self.starts["v"][0][index]
         else:  # dr/dt is linear in v
-            rest = model.state({"r": r, "v": jnp.zeros_like(r)})
-            v = (slope - model.vector_field(self.grid[0], rest).r) * tau / (2 * r)
-        return model.state({"r": r, "v": v})
+            still = model.state(recorded | {"r": r, "v": jnp.zeros_like(r)})
+            v = (slope - model.vector_field(self.grid[0], still, jnp.zeros_like(self.grid[0])).r) * tau / (2 * r)
+        return model.state(recorded | {"r": r, "v": v})
+
+    def _recorded(self, model: Any, index: Any) -> dict[str, Values]:
+        """The smoothed data at a point of the grid; those of positive variables above 0."""
+        least = {
+            name: jnp.maximum(1e-3 * jnp.max(self.starts[name][0]), 1e-6) for name in self.starts if name in model.positive
+        }
+        values = {name: each[0][index] for name, each in self.starts.items()}
+        return values | {name: jnp.maximum(values[name], low) for name, low in least.items()}
 
     def unknown_names(self, model: Any) -> tuple[str, ...]:
         if self.y0 is not None:
             return ()
-        state = model.state({"r": jnp.full(self.nodes, 0.3), "v": jnp.zeros(self.nodes)})
         nodes = [f"[{k}]" for k in range(self.nodes[0])] if self.nodes else [""]
-        return tuple(f"{'ln r' if name == 'r' else name}(0){node}" for name in state.names for node in nodes)
+        log = lambda name: f"ln {name}" if name in model.positive else name
+        return tuple(f"{log(name)}(0){node}" for name in self.guess(model, 0).names for node in nodes)
 
     def unknowns(self, model: Any) -> Values:
-        return jnp.zeros(0, self.grid.dtype) if self.y0 is not None else pack(self.guess(model, 0))
+        return jnp.zeros(0, self.grid.dtype) if self.y0 is not None else pack(model, self.guess(model, 0))
 
     def count(self, model: Any) -> int:
         return self.samples
 
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
-        start = self.first(model) if unknowns is None or self.y0 is not None else unpack(unknowns, self.first(model))
+        start = self.first(model)
+        start = start if unknowns is None or self.y0 is not None else unpack(model, unknowns, start)
         ys = self.run(model, start, 0, self.grid.shape[0] - 1, refine)
         ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), start, ys)
         skip = 0 if self.y0 is None else 1  # a given first state says nothing about the model
@@ -331,11 +353,13 @@ class TrajectoryTarget(AbstractTarget):
             return (coarse, fine), (coarse, fine)
 
         _, (coarse, fine) = jax.lax.scan(interval, (start, start), (grid[:-1], grid[1:], kinds, jnp.arange(length)))
-        # In ln r, so that the rate stays positive.
         ratio = 2.0**order
-        r = jnp.exp((ratio * jnp.log(fine.r) - jnp.log(coarse.r)) / (ratio - 1))
-        extrapolated = jax.tree.map(lambda fine, coarse: (ratio * fine - coarse) / (ratio - 1), fine, coarse)
-        return eqx.tree_at(lambda y: y.r, extrapolated, r)
+        limit = lambda fine, coarse: (ratio * fine - coarse) / (ratio - 1)
+        # Of positive variables in their logarithm, so that they stay positive.
+        rates = {
+            name: jnp.exp(limit(jnp.log(getattr(fine, name)), jnp.log(getattr(coarse, name)))) for name in model.positive
+        }
+        return jax.tree.map(limit, fine, coarse).replace(**rates)
 
     def maps(self, model: Any, refine: Any = 1) -> Any:
         """The integrator's coefficients for every kind of interval, with n and with 2n steps: few kinds, many intervals."""
@@ -405,7 +429,7 @@ class SegmentTarget(AbstractTarget):
         return tuple(f"start {k}, {j}" for k in range(self.number) for j in range(width))
 
     def unknowns(self, model: Any) -> Values:
-        return jax.vmap(lambda k: pack(self.whole.guess(model, k)))(self.begins).reshape(-1)
+        return jax.vmap(lambda k: pack(model, self.whole.guess(model, k)))(self.begins).reshape(-1)
 
     def following(self, model: Any, unknowns: Values, next_one: AbstractTarget) -> Values | None:
         if not isinstance(next_one, (SegmentTarget, TrajectoryTarget)):
@@ -430,7 +454,7 @@ class SegmentTarget(AbstractTarget):
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
         begins, maps = self.begins, self.whole.maps(model, refine)
         known = self.unknowns(model) if unknowns is None else unknowns
-        run = lambda begin, x: self.segment(model, begin, unpack(x, self.whole.guess(model, 0)), refine, maps)
+        run = lambda begin, x: self.segment(model, begin, unpack(model, x, self.whole.guess(model, 0)), refine, maps)
         return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
 
     def blocks(self, make: Any, z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, Values, Values]:
@@ -441,7 +465,7 @@ class SegmentTarget(AbstractTarget):
         def together(p: Values, own: Values) -> Values:
             model = make(p)
             maps = self.whole.maps(model, refine)
-            run = lambda begin, x: self.segment(model, begin, unpack(x, template), refine, maps)
+            run = lambda begin, x: self.segment(model, begin, unpack(model, x, template), refine, maps)
             return jax.vmap(run)(self.begins, own)
 
         own = unknowns.reshape(self.number, width)
@@ -455,21 +479,17 @@ class SegmentTarget(AbstractTarget):
         return residuals, slope[..., :size], slope[..., size:]
 
 
-def pack(state: State) -> Values:
-    """A state as one vector: ln r, v and the rest."""
-    values = [jnp.log(value) if name == "r" else value for name, value in state.variables.items()]
+def pack(model: Any, state: State) -> Values:
+    """A state as one vector, positive variables by their logarithm."""
+    values = [jnp.log(value) if name in model.positive else value for name, value in state.variables.items()]
     return jnp.concatenate([jnp.ravel(each) for each in values])
 
 
-def unpack(vector: Values, like: State) -> State:
+def unpack(model: Any, vector: Values, like: State) -> State:
     """Its inverse, for a state like `like`."""
-    pieces = jnp.split(vector, len(like.names))
-    shape = like.r.shape
-    values = {
-        name: (jnp.exp(piece) if name == "r" else piece).reshape(shape)
-        for name, piece in zip(like.names, pieces, strict=True)
-    }
-    return State(**values)
+    pieces = zip(like.names, jnp.split(vector, len(like.names)), like.values, strict=True)
+    values = {name: piece.reshape(shape.shape) for name, piece, shape in pieces}
+    return State(**values | {name: jnp.exp(values[name]) for name in model.positive})
 
 
 def _integrator(model: Any) -> tuple[Any, Any, int]:
@@ -486,5 +506,5 @@ def _robust(x: Values) -> Values:
 
 def _variables(y0: Any) -> Any:
     variables = y0.variables if isinstance(y0, State) else y0
-    require("y0", y0, "be a state or a mapping with the keys `r` and `v`", hasattr(variables, "keys"))
+    require("y0", y0, "be a state or a mapping of variables to numbers", hasattr(variables, "keys"))
     return variables

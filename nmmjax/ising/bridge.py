@@ -71,9 +71,12 @@ def predict_ising(network: Network, noise: Any) -> IsingModel:
     Raises `ValueError` for weights that are not symmetric, and nodes with a single state. Source:
     docs/theory.md §7, §8.
     """
+    require_network(network)
     D = white_intensity(noise, (network.size,))
     nodes, threshold, _ = _two_state_nodes(network, D)
     h, J, _ = _effective(nodes, D, _off_diagonal(network), threshold)
+    known = bool(np.all(np.isfinite(np.asarray(h)))) and bool(np.all(np.isfinite(np.asarray(J))))
+    require("noise", noise, "be large enough for every node to visit both of its states", known)
     return IsingModel(h, J)
 
 
@@ -278,6 +281,7 @@ def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> Lands
         f"have as many regions as the network has nodes, {network.size}",
         ising.size == network.size,
     )
+    require_network(network)
     D = white_intensity(noise, (network.size,))
     nodes, threshold, _ = _two_state_nodes(network, D)
     _, _, states = _effective(nodes, D, _off_diagonal(network), threshold)

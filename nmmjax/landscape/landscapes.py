@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
-from ..models.base import require_offer, takes_model
+from ..models.base import require_network, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
 from ..models.state import State
@@ -62,6 +62,7 @@ def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
     function theorem), so that landscapes can be fitted; `y0` is a minimum or saddle of `energy_landscape`, whose search
     itself has no derivatives.
     """
+    require_network(network)
     y0 = network.state(y0)
     tilted = with_input(network, stimulus)
     x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y0.r))

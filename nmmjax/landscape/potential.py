@@ -20,7 +20,7 @@ from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._types import ComplexValues, Values, is_concrete
 from ..equilibria.stability import eigenvalues, jacobian
-from ..models.base import takes_model
+from ..models.base import require_network, takes_model
 from ..models.network import Network
 from ..models.state import State
 from ..numerics.roots import with_slope
@@ -38,6 +38,7 @@ def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
     landscape Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j. Raises `ValueError` for others, naming the cycle of nodes that prevents
     it. Source: docs/theory.md §8, §D1.
     """
+    require_network(network)
     scaling = scaling_of(network)
     r = as_array(r)
     nodes = with_input(network, stimulus).nodes(r.shape[:-1])

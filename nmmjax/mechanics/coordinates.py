@@ -19,13 +19,13 @@ import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
-from ..models.base import as_states, require_one, takes_model
+from ..models.base import as_states, require_offer, require_one, takes_model
 from ..models.mechanical import AbstractMechanical, AbstractRiccati
 from ..models.state import State
 
 
 def _states(model: Any, y: Any) -> State:
-    require_one(model, offer="riccati")
+    require_offer(model, "riccati")
     return as_states(y, model)
 
 
@@ -39,6 +39,7 @@ def to_wv(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
 @takes_model
 def from_wv(model: AbstractRiccati, w: Values, v: Values) -> State:
     """(w, v) → (r, v)."""
+    require_offer(model, "riccati")
     return State(r=1 / (model.tau * w), v=v)
 
 
@@ -53,6 +54,7 @@ def to_qp(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
 @takes_model
 def from_qp(model: AbstractRiccati, q: Values, p: Values) -> State:
     """(q, p) → (r, v)."""
+    require_offer(model, "riccati")
     return State(r=2 / (model.tau * q**2), v=-p / q)
 
 
@@ -65,7 +67,7 @@ def vector_potential(model: AbstractRiccati, q: Values) -> Values:
 @takes_model
 def to_qqdot(model: AbstractMechanical, y: Any) -> tuple[Values, Values]:
     """State → (q, q̇), q̇ the derivative with respect to t/τ; at frozen slow variables."""
-    require_one(model)
+    require_offer(model, "potential")
     return model.position(as_states(y, model))
 
 
@@ -86,6 +88,7 @@ def to_riccati(model: AbstractRiccati, y: Any) -> ComplexValues:
 @takes_model
 def from_riccati(model: AbstractRiccati, W: ComplexValues) -> State:
     """W → (r, v)."""
+    require_offer(model, "riccati")
     return State(r=W.real / (jnp.pi * model.tau), v=W.imag)
 
 
@@ -99,4 +102,5 @@ def to_kuramoto(model: AbstractRiccati, y: Any) -> ComplexValues:
 @takes_model
 def from_kuramoto(model: AbstractRiccati, Z: ComplexValues) -> State:
     """Z → (r, v)."""
+    require_offer(model, "riccati")
     return from_riccati(model, jnp.conj((1 - Z) / (1 + Z)))

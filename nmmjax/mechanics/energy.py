@@ -113,7 +113,8 @@ def slow_power(model: AbstractMechanical | Network, y: Any) -> dict[str, Values]
         fast = model.alone(each) if is_network(model) else model.frozen(each)
         return fast.potential(jax.lax.stop_gradient(fast.position(each)[0]))
 
-    slopes, flow = _elementwise_grad(landscape, y), model.vector_field(jnp.zeros_like(jax.tree.leaves(y)[0]), y)
+    zero = jnp.zeros_like(jax.tree.leaves(y)[0])
+    slopes, flow = _elementwise_grad(landscape, y), model.vector_field(zero, y, zero)
     return {name: getattr(slopes, name) * getattr(flow, name) for name in model.slow_names if name != "B"}
 
 
@@ -163,7 +164,6 @@ def _rate_of_sent(network: Network, y: State) -> Values:
 @takes_model
 def force(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
-    require_one(model)
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
     return -_elementwise_grad(fast.potential, q) - jnp.asarray(stimulus, q.dtype) * q
@@ -200,11 +200,10 @@ def mechanical_residual(model: AbstractMechanical, y: Any, stimulus: Real = 0.0)
 
     Slow variables are frozen, as they are in the mechanical form.
     """
-    require_one(model)
     fast, y = _landscape(model, y)
     current = jnp.broadcast_to(jnp.asarray(stimulus, jax.tree.leaves(y)[0].dtype), jnp.shape(jax.tree.leaves(y)[0]))
     given = State(**{name: getattr(y, name) for name in fast.variables})
-    flow = jax.tree.map(lambda each: each * model.time_constant, fast.vector_field(jnp.zeros_like(current), given, current))
+    flow = jax.tree.map(lambda each: each * fast.time_constant, fast.vector_field(jnp.zeros_like(current), given, current))
     (_, qdot), (_, acceleration) = jax.jvp(fast.position, (given,), (flow,))
     q = fast.position(given)[0]
     return acceleration + fast.damping(q) * qdot + _elementwise_grad(fast.potential, q) + current * q

@@ -85,6 +85,7 @@ def strong_coupling(model: MPR) -> Scaling:
 
     Drift of H per cycle vanishes like Δ/J². Raises `ValueError` for J = 0.
     """
+    _refuse_slow(model, "rescaled")
     if is_concrete(model.J):
         require("J", model.J, "be different from 0 for the strong-coupling scaling", bool(np.asarray(model.J) != 0))
     return rescale(model, jnp.abs(model.J))
@@ -93,6 +94,7 @@ def strong_coupling(model: MPR) -> Scaling:
 @takes_model
 def unit_heterogeneity(model: MPR) -> Scaling:
     """Units in which Δ̃ = 1, c = √Δ. Raises `ValueError` for Δ = 0."""
+    _refuse_slow(model, "rescaled")
     if is_concrete(model.Delta):
         require("Delta", model.Delta, "be > 0 for the scaling to Δ = 1", bool(np.asarray(model.Delta) > 0))
     return rescale(model, jnp.sqrt(model.Delta))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..solvers.trajectory import Trajectory
+from ..solvers.trajectory import Trajectory, rates_of
 from .common import BLUE, GREEN, GREY, ORANGE, clock_label, finish, pyplot, shade_stimulus
 
 _PREDICTIONS = {
@@ -21,12 +21,13 @@ def bursts(run: Trajectory, predicted: Any = None, axes: Any = None) -> Any:
     Returns the axes: rate, slow variables, and errors per spike of complete bursts where there is a prediction.
     """
     run.require_single("draw it")
+    rates = rates_of(run)
     rows = 2 if predicted is None else 3
     if axes is None:
         axes = pyplot().subplots(rows, 1, figsize=(9.0, 2.5 * rows), layout="constrained")[1]
         axes[0].sharex(axes[1])
     ts = np.asarray(run.ts)
-    axes[0].plot(ts, run.ys.r, color=BLUE, linewidth=0.9, label="simulated")
+    axes[0].plot(ts, rates, color=BLUE, linewidth=0.9, label="simulated")
     axes[0].set_ylabel("firing rate r\n(1/time)")
     slow = [name for name in run.ys.names if name not in ("r", "v", "B")]
     for name, color in zip(slow, (GREY, ORANGE, GREEN), strict=False):

@@ -59,6 +59,13 @@ def is_geometric(values: np.ndarray) -> bool:
     return bool(np.ptp(factors) < 1e-3 * np.abs(factors).max() and np.ptp(steps) > 1e-3 * np.abs(steps).max())
 
 
+def variable_label(model: Any, name: str) -> str:
+    """Meaning, symbol and unit of a variable, as an axis says them."""
+    declared = model.variables[name]
+    unit = "dimensionless" if declared.unit == "1" else declared.unit
+    return f"{declared.doc} {declared.symbol or name}\n({unit})"
+
+
 def shade_stimulus(run: Trajectory, axes: Any) -> None:
     """Grey bands where the stimulus is on, darker where it is stronger."""
     current = np.asarray(run.input)

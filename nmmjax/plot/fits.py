@@ -14,11 +14,10 @@ from ..fitting.result import Fitted
 from ..fitting.target import TargetSum
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..solvers.simulation import simulate
-from .common import BLUE, GREEN, GREY, ORANGE, finish, node_label, pyplot, shade_stimulus
+from .common import BLUE, GREEN, GREY, ORANGE, finish, node_label, pyplot, shade_stimulus, variable_label
 
 _ENDS = {0: BLUE, 1: ORANGE, 2: "#7b5ea7", 3: "#b03a3a"}  # colours of the codes
 _WORDS = {0: "converged", 1: "stopped: largest number of steps", 2: "stalled", 3: "not finite"}
-_NAMES = {"r": "firing rate r\n(1/time)", "v": "mean voltage v\n(dimensionless)"}
 _MOST_NODES, _MOST_RESIDUALS = 6, 40
 
 
@@ -71,7 +70,7 @@ def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: An
     model = fitted.best
     start = target.first(model)
     if target.y0 is None and unknowns.size:
-        start = unpack(unknowns, start)
+        start = unpack(model, unknowns, start)
     ts = np.asarray(target.ts)
     fine = np.unique(np.concatenate([ts, np.linspace(ts[0], ts[-1], 2001)]))
     run = simulate(model, start, fine, stimulus=target.stimulus, rtol=1e-6, atol=1e-8)
@@ -91,7 +90,11 @@ def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: An
         nodes = np.sort(np.argsort(-np.nan_to_num(misfit, nan=np.inf))[:_MOST_NODES])
         for k, node in enumerate(nodes):
             alone = data.shape[1] == 1
-            color = (BLUE if name == "r" else ORANGE) if alone else shades(0.9 * k / max(len(nodes) - 1, 1))
+            color = (
+                (BLUE if name == target.observed[0] and name != "v" else ORANGE)
+                if alone
+                else shades(0.9 * k / max(len(nodes) - 1, 1))
+            )
             part = shown[:, node]
             size = 3.5 if ts.size <= 400 else 2.0
             each.plot(ts[part], data[part, node], ".", color="0.35" if alone else color, ms=size, alpha=0.7,
@@ -113,7 +116,7 @@ def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: An
         if gone.size:
             place = {"transform": each.get_xaxis_transform(), "clip_on": False, "zorder": 4}
             each.plot(gone, np.full(gone.size, 0.015), "|", color="#b03a3a", ms=5, label=f"missing ({gone.size})", **place)
-        each.set_ylabel(_NAMES[name])
+        each.set_ylabel(variable_label(fitted.best, name))
         columns = 3 if data.shape[1] == 1 else len(nodes) + 1
         each.legend(frameon=False, ncols=columns, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     if target.stimulus is not None:

@@ -14,6 +14,7 @@ from ..landscape.network import NetworkLandscape
 from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy
+from ..models.base import require_one
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot
 from .recordings import minima_labels
@@ -161,6 +162,8 @@ def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: 
     `found` is a `NetworkLandscape`, a `Tree` or anything with a `tree`. The `most` lowest minima are drawn. Minima of an
     `IsingLandscape` are named by their patterns, and the size of a dot is the time that data spend there. Returns the axes.
     """
+    rule = "be the landscape of a network or of an Ising model, or a `Tree`: one population has no tree"
+    require("found", type(found).__name__, rule, isinstance(found, Tree) or hasattr(found, "tree"))
     tree = found if isinstance(found, Tree) else found.tree
     kept = np.sort(np.argsort(tree.energy, kind="stable")[:most])
     axes = _new(axes, (7.0, 4.6))
@@ -211,6 +214,9 @@ def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, f
     from matplotlib import animation
 
     population, y = population_of(run), run.ys
+    require_one(population, "run", offer="riccati")
+    rule = "be a run without slow terms, whose landscape stands still but for the input"
+    require("run", population, rule, not population.slow_names)
     path, plt = as_new_file(path), pyplot()
     rule = "end in .gif or .mp4"
     require("path", str(path), rule, path.suffix in (".gif", ".mp4"))

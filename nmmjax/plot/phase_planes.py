@@ -12,7 +12,7 @@ from ..models.mpr import MPR
 from ..models.state import State
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE
-from .planes import energy_contours
+from .planes import energy_contours, still
 
 
 def phase_plane(
@@ -21,8 +21,10 @@ def phase_plane(
     """Nullclines, contours of the energy, fixed points and the separatrix of a population at a constant input.
 
     The separatrix is the stable manifold of the saddle, integrated backwards from it: states on either side go to different
-    attractors. `r` and `v` are (low, high); by default they cover the fixed points and the run. Returns the axes.
+    attractors. `r` and `v` are (low, high); by default they cover the fixed points and the run. Slow variables are held
+    where the run ended, or at rest. Returns the axes.
     """
+    model = still(model, run)
     found = population_landscape(model, stimulus)
     points = found.points
     r_known, v_known = [np.asarray(points.r)], [np.asarray(points.v)]
@@ -35,8 +37,8 @@ def phase_plane(
     v = (low - 0.35 * span, high + 0.5 * span) if v is None else v
     axes = energy_contours(model, r, v, stimulus=stimulus, axes=axes)
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 401)
-    still = np.asarray(model.voltage_at_rate(model.tau * jnp.asarray(rs)))
-    axes.plot(rs, still, color=BLUE, linewidth=1.4, label="dr/dt = 0")
+    nullcline = np.asarray(model.voltage_at_rate(model.tau * jnp.asarray(rs)))
+    axes.plot(rs, nullcline, color=BLUE, linewidth=1.4, label="dr/dt = 0")
     R, V = np.meshgrid(rs, np.linspace(v[0], v[1], 401))
     y = State(r=jnp.asarray(R), v=jnp.asarray(V))
     field = model.vector_field(jnp.zeros(R.shape), y, stimulus)

@@ -8,6 +8,7 @@ import numpy as np
 from .._types import Real
 from ..landscape.orbits import Orbit
 from ..mechanics.energy import total_energy
+from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from ..solvers.trajectory import Trajectory
@@ -15,7 +16,9 @@ from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
 
 
 def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
-    """Contours of the total energy over the (r, v) plane; `r` and `v` are the (low, high) ranges shown."""
+    """Contours of the total energy over the (r, v) plane, slow variables at rest; `r` and `v` are the (low, high) ranges
+    shown."""
+    model = still(model)
     axes = pyplot().subplots(figsize=(6, 4.6), layout="constrained")[1] if axes is None else axes
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 301)
     vs = np.linspace(v[0], v[1], 301)
@@ -28,6 +31,14 @@ def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels:
     axes.set_xlim(rs[0], rs[-1])
     axes.set_ylim(vs[0], vs[-1])
     return axes
+
+
+def still(model: Any, run: Trajectory | None = None) -> Any:
+    """One population with its slow variables, if any, held where the run ended, or at rest without a run."""
+    require_one(model, offer="riccati")
+    if not model.slow_names:
+        return model
+    return model.frozen(model.state({"r": 1.0, "v": 0.0}) if run is None else run.y_end)
 
 
 def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None, axes: Any = None) -> Any:

@@ -1,5 +1,6 @@
 """Pictures of one run over time."""
 
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -18,40 +19,41 @@ from .common import (
     population_of,
     pyplot,
     shade_stimulus,
+    variable_label,
 )
 
 
 def trajectory(run: Trajectory, axes: Any = None) -> Any:
-    """Firing rate, mean voltage, energy and, if any, slow variables over time, the stimulus shaded; returns the axes.
+    """A model's variables over time (firing rate, mean voltage), its energy if it has one, and its slow variables, if any,
+    the stimulus shaded; returns the axes.
 
     The energy is that of the instantaneous landscape, input included, so it steps where the input does. A network has a
     line per node, and its energies refer to the landscape that the others' rates make.
     """
-    slow = [name for name in run.ys.names if name not in ("r", "v", "t")]
-    rows = 4 if slow else 3
-    axes = new_axes(axes, rows, (8.0, 2.2 * rows))
-    ts = np.asarray(run.ts)
-    current = run.input
     population = population_of(run)
-    energy = total_energy(population, run.ys, current) if "potential" in population.offers else None
-    _lines(axes[0], ts, run.ys.r, BLUE, run.model.labels)
-    axes[0].set_ylabel("firing rate r\n(1/time)")
-    _lines(axes[1], ts, run.ys.v, ORANGE, run.model.labels)
-    axes[1].set_ylabel("mean voltage v\n(dimensionless)")
-    if energy is not None:
-        _lines(axes[2], ts, energy, GREEN, run.model.labels)
-        axes[2].set_ylabel("energy E\n(dimensionless)")
-    for name, color in zip(slow, (GREY, BLUE, ORANGE, GREEN), strict=False):
+    slow = list(population.slow_names)
+    fast = [name for name in population.variables if name not in slow]
+    energies = "potential" in population.offers
+    rows = len(fast) + energies + bool(slow)
+    axes = new_axes(axes, rows, (8.0, 2.2 * rows))
+    flat, ts = np.ravel(axes), np.asarray(run.ts)
+    for each, name, color in zip(flat, fast, cycle((BLUE, ORANGE)), strict=False):
+        _lines(each, ts, getattr(run.ys, name), color, run.model.labels)
+        each.set_ylabel(variable_label(population, name))
+    if energies:
+        _lines(flat[len(fast)], ts, total_energy(population, run.ys, run.input), GREEN, run.model.labels)
+        flat[len(fast)].set_ylabel("energy E\n(dimensionless)")
+    for name, color in zip(slow, cycle((GREY, BLUE, ORANGE, GREEN)), strict=False):
         values = np.asarray(getattr(run.ys, name)).reshape(ts.size, -1)
-        lines = axes[3].plot(ts, values, color=color, linewidth=1.5 if values.shape[1] == 1 else 0.8)
-        lines[0].set_label(f"{run.model.variables[name].doc} {name}")
+        lines = flat[-1].plot(ts, values, color=color, linewidth=1.5 if values.shape[1] == 1 else 0.8)
+        lines[0].set_label(f"{population.variables[name].doc} {name}")
     if slow:
-        axes[3].set_ylabel("slow variables\n(dimensionless)")
-        axes[3].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
-    axes[-1].set_xlabel(clock_label(run))
+        flat[-1].set_ylabel("slow variables\n(dimensionless)")
+        flat[-1].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+    flat[-1].set_xlabel(clock_label(run))
     shade_stimulus(run, axes)
     if run.stimulus is not None:
-        axes[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=GREY, loc="left")
+        flat[0].set_title("shaded: stimulus I(t) on", fontsize=9, color=GREY, loc="left")
     return finish(axes)
 
 

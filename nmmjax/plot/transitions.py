@@ -12,7 +12,7 @@ from ..transitions.basins import Basins
 from ..transitions.durations import StrengthDuration
 from ..transitions.optimal import OptimalStimulus
 from ..transitions.pulses import SwitchingPulse
-from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, node_label, pyplot
+from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, node_label, pyplot, variable_label
 
 _COLOURS = ("#c9daf0", "#f6d9c3", "#cfe6d4", "#e6d3ea", "#f3ecc0", "#d0e8ea", "#ead0d0", "#dddddd")
 _MEANINGS = {"r": "firing rate r", "v": "mean voltage v"}
@@ -86,7 +86,7 @@ def _label(found: Basins, k: int) -> str:
 
 
 def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = None, axes: Any = None) -> Any:
-    """A switching stimulus, and the rates of the run that it switches; returns both axes.
+    """A switching stimulus, and the rates (or first variable) of the run that it switches; returns both axes.
 
     An optimal stimulus is shown with the best rectangular pulse (dashed). The run lasts `after` (default 8 relaxation times
     or so) beyond the stimulus; a run at threshold lingers at the saddle.
@@ -98,7 +98,7 @@ def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = Non
     length = float(found.time if optimal else found.duration)
     stop = length + (max(2 * length, 15.0) if after is None else after)
     axes = new_axes(axes, 2, (7.0, 4.8))
-    ts = jnp.linspace(0.0, stop, 2001, dtype=found.start.r.dtype)
+    ts = jnp.linspace(0.0, stop, 2001, dtype=found.start.values[0].dtype)
     run = simulate(found.model, found.start, ts, stimulus=stimulus)
     if optimal:
         axes[0].stairs(found.values, found.edges, color=BLUE, linewidth=1.8, label=f"optimal, energy {found.energy:.4g}")
@@ -112,11 +112,12 @@ def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = Non
     where = "" if found.node is None else f" at node {found.node}"
     axes[0].set_ylabel(f"input I(t){where}\n(dimensionless)")
     axes[0].legend(frameon=False, fontsize=8, loc="upper right")
-    rates, ends = np.asarray(run.ys.r).reshape(ts.size, -1), np.ravel(found.end.r)
+    name = next(iter(run.model.variables))
+    rates, ends = np.asarray(getattr(run.ys, name)).reshape(ts.size, -1), np.ravel(getattr(found.end, name))
     for k, color in zip(range(rates.shape[1]), 20 * (BLUE, ORANGE, GREEN, GREY), strict=False):
-        axes[1].plot(ts, rates[:, k], color=color, label=node_label(run.model.labels, k) if rates.shape[1] > 1 else "r")
+        axes[1].plot(ts, rates[:, k], color=color, label=node_label(run.model.labels, k) if rates.shape[1] > 1 else name)
         axes[1].axhline(float(ends[k]), color=color, linestyle=":", linewidth=0.9, label="end state" if k == 0 else None)
-    axes[1].set_ylabel("firing rate r\n(1/time)")
+    axes[1].set_ylabel(variable_label(run.model, name))
     axes[1].set_xlabel("time t (unit of τ)")
     if rates.shape[1] <= 8:
         axes[1].legend(frameon=False, fontsize=8, loc="center right")

@@ -196,5 +196,11 @@ def _columns(run: Trajectory) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     return columns
 
 
+def rates_of(run: Trajectory, argument: str = "run") -> Values:
+    """Firing rates of a run. Refuses, in one sentence, a run of a model without the variable `r`."""
+    require(argument, run.model, "be a run of a model with a firing rate `r`", "r" in run.ys.names)
+    return run.ys.r
+
+
 def _device(array: Any) -> str:
     return next(iter(array.devices())).platform if isinstance(array, jax.Array) else "host"

@@ -12,6 +12,7 @@ from .._parameter import as_number
 from .._types import Values
 from ..landscape.population import population_landscape
 from ..models.base import AbstractModel
+from ..solvers.trajectory import rates_of
 from .survival import ExponentialFit, exponential_fit
 
 
@@ -97,7 +98,7 @@ def residence_times(run: Any, low: Any = None, high: Any = None, *, ts: Any = No
     model: Any = getattr(run, "model", None)
     if model is not None:
         run.require_single("find its residence times")
-        times, rates = np.asarray(run.ts, float), np.asarray(run.ys.r, float)
+        times, rates = np.asarray(run.ts, float), np.asarray(rates_of(run), float)
     else:
         require("ts", ts, "be given together with rates", ts is not None)
         times, rates = (np.asarray(as_array(each), float) for each in (ts, run))

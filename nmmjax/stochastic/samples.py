@@ -13,6 +13,7 @@ from .._parameter import as_number
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
 from ..mechanics.energy import force, potential_energy
+from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from .boltzmann_law import check_lawful
@@ -38,6 +39,9 @@ class MeasuredPotential(eqx.Module):
 
         `difference` (k,) is measured minus V minus offset. χ² near 1 where the potential is that of the recording.
         """
+        require_one(population, "population", offer="riccati")
+        rule = "be without slow terms, whose landscape moves (use `population.frozen(y)`)"
+        require("population", population, rule, not population.slow_names)
         current = as_number("stimulus", stimulus).astype(self.r.dtype)
         V = potential_energy(population, State(r=self.r, v=jnp.zeros_like(self.r)), current)
         weights = 1 / self.error**2

@@ -31,7 +31,8 @@ class Basins(eqx.Module):
       −1 undecided in the time allowed, −2 the solver failed
     - `axes`: names of the two varied variables, `coordinates` their values; `at`: the state that gives all others
     - `attractors`: the stable states, as Newton's method polished them, in the order given
-    - `cycles`: per oscillation the lowest and highest firing rate of every node
+    - `cycles`: per oscillation the lowest and highest firing rate of every node (value of the first variable of a model
+      without rates)
     """
 
     labels: np.ndarray
@@ -103,10 +104,10 @@ def basin_map(
     - `rtol`: tolerance of the solver; `settle`: longest time to come to rest (default 100 times the slowest relaxation)
 
     A run has ended at a state once it is in a neighbourhood that provably can't be left, however slow the model; one that
-    has not after `settle` is an oscillation if its rates rise and fall between the same extremes in two more windows of
-    that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError` for states that
-    aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `settle`. Use it for basins and their
-    sizes; the separatrix is `plot.basins`'s line.
+    has not after `settle` is an oscillation if its rates (or first variable) rise and fall between the same extremes in two
+    more windows of that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError`
+    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `settle`. Use it for
+    basins and their sizes; the separatrix is `plot.basins`'s line.
     """
     model = as_model(model)
     tolerance, time = as_positive("rtol", rtol), None if settle is None else as_positive("settle", settle)
@@ -115,8 +116,9 @@ def basin_map(
     require("at", at, "be given where there are no attractors", given or at is not None)
     known = find_attractors(model, given) if given else None
     base = _base_state(model, at, known)
-    horizon = jnp.asarray(time, base.r.dtype) if time is not None or known is None else known.horizon
-    accuracy = Accuracy(*(jnp.asarray(each, base.r.dtype) for each in (tolerance, tolerance / 100, horizon)))
+    dtype = base.values[0].dtype
+    horizon = jnp.asarray(time, dtype) if time is not None or known is None else known.horizon
+    accuracy = Accuracy(*(jnp.asarray(each, dtype) for each in (tolerance, tolerance / 100, horizon)))
     (first, second), values = _plane(model, base, over)
     grid = _grid(model, base, (first, second), values)
     labels, ends = _labels(model, grid, known, accuracy)
@@ -147,15 +149,18 @@ def _plane(model: Any, base: State, over: Any) -> tuple[tuple[Any, Any], tuple[V
     for name in names:
         variable, node = name if isinstance(name, tuple) and len(name) == 2 else (name, None)
         size = model.size
-        rule = f"name variables {base.names}" + ("" if size is None else f" of a node, such as ('r', {size - 1})")
+        rule = f"name variables {base.names}" + (
+            "" if size is None else f" of a node, such as ('{base.names[0]}', {size - 1})"
+        )
         require("over", name, rule, variable in base.names and (node is None) == (size is None))
         if node is not None:
             model.index(node, f"over[{name!r}]")
         each = as_array(over[name])
         require(f"over[{name!r}]", over[name], "be an array of numbers with 1 axis", getattr(each, "ndim", None) == 1)
-        fine = bool(np.all(np.isfinite(each))) and (variable != "r" or bool(np.all(np.asarray(each) > 0)))
-        require(f"over[{name!r}]", each, "be finite" + (" and > 0" if variable == "r" else ""), fine and each.size > 0)
-        values.append(each.astype(base.r.dtype))
+        positive = variable in model.positive
+        fine = bool(np.all(np.isfinite(each))) and (not positive or bool(np.all(np.asarray(each) > 0)))
+        require(f"over[{name!r}]", each, "be finite" + (" and > 0" if positive else ""), fine and each.size > 0)
+        values.append(each.astype(base.values[0].dtype))
     return (names[0], names[1]), (values[0], values[1])
 
 
@@ -183,26 +188,30 @@ def _find_cycles(model: Any, ends: State, labels: np.ndarray, count: int, window
     open_lanes, cycles = np.flatnonzero(labels == UNDECIDED), []
     if open_lanes.size == 0:
         return ()
-    extremes = np.asarray(_extremes(model, jax.tree.map(lambda each: each[open_lanes], ends), window))
-    logs = np.log(extremes).reshape(open_lanes.size, 2, 2, -1)  # lane, window, (min, max), node
-    steady = np.all(np.abs(logs[:, 1] - logs[:, 0]) < _SAME, axis=(1, 2))
-    moving = np.any(logs[:, 1, 1] - logs[:, 1, 0] > _SAME / 10, axis=1)
-    for lane, log in zip(open_lanes[steady & moving], logs[steady & moving][:, 1], strict=True):
-        same = [j for j, other in enumerate(cycles) if np.all(np.abs(other - log) < _SAME)]
+    name = next(iter(model.variables))
+    extremes = np.asarray(_extremes(model, jax.tree.map(lambda each: each[open_lanes], ends), window, name))
+    extremes = extremes.reshape(open_lanes.size, 2, 2, -1)  # lane, window, (min, max), node
+    # Rates are compared by their logarithms, other variables in units of the largest swing.
+    swing = np.max(extremes[:, 1, 1] - extremes[:, 1, 0])
+    scaled = np.log(extremes) if name in model.positive else extremes / (swing or 1.0)
+    steady = np.all(np.abs(scaled[:, 1] - scaled[:, 0]) < _SAME, axis=(1, 2))
+    moving = np.any(scaled[:, 1, 1] - scaled[:, 1, 0] > _SAME / 10, axis=1)
+    for lane in np.flatnonzero(steady & moving):
+        same = [j for j, other in enumerate(cycles) if np.all(np.abs(scaled[other, 1] - scaled[lane, 1]) < _SAME)]
         if not same:
-            cycles.append(log)
-        labels[lane] = count + (same[0] if same else len(cycles) - 1)
-    return tuple((np.exp(log[0]), np.exp(log[1])) for log in cycles)
+            cycles.append(lane)
+        labels[open_lanes[lane]] = count + (same[0] if same else len(cycles) - 1)
+    return tuple((extremes[lane, 1, 0], extremes[lane, 1, 1]) for lane in cycles)
 
 
 @eqx.filter_jit
-def _extremes(model: Any, ends: State, window: Any) -> Values:
-    """Lowest and highest rates in two windows after the given states, shape (lanes, 2, 2, …)."""
+def _extremes(model: Any, ends: State, window: Any, name: str) -> Values:
+    """Lowest and highest values of a variable in two windows after the given states, shape (lanes, 2, 2, …)."""
 
     def lane(y: State) -> Values:
         ts = jnp.linspace(0, 2 * window, 2 * _SAMPLES, dtype=window.dtype)
         run = simulate(model, y, ts, rtol=1e-6, atol=1e-8, adjoint=diffrax.ForwardMode())
-        r = run.ys.r.reshape(2, _SAMPLES, -1)
-        return jnp.stack([jnp.min(r, axis=1), jnp.max(r, axis=1)], axis=1)
+        x = getattr(run.ys, name).reshape(2, _SAMPLES, -1)
+        return jnp.stack([jnp.min(x, axis=1), jnp.max(x, axis=1)], axis=1)
 
     return jax.vmap(lane)(ends)
