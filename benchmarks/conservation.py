@@ -19,7 +19,7 @@ WINDOWS = 100
 
 
 def seconds_per_step(model: nmm.MPR, y0: nmm.State, solver: diffrax.AbstractSolver, steps: int) -> float:
-    term, h, t0 = nmm.PopulationTerm(model), jnp.asarray(H), jnp.zeros(())
+    term, h, t0 = nmm.extend.PopulationTerm(model), jnp.asarray(H), jnp.zeros(())
 
     def step(_: int, y: nmm.State) -> nmm.State:
         return solver.step(term, t0, h, y, None, solver.init(term, t0, h, y, None), False)[0]

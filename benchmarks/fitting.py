@@ -59,7 +59,7 @@ def target(r: Any, v: Any, noise: float | None = None, y0: Any = None) -> nmm.Tr
     return nmm.TrajectoryTarget(times(), r=r, v=v, stimulus=step(), noise=noise, y0=y0)
 
 
-def fitted(goal: Any, starts: Any, **options: Any) -> nmm.Fitted:
+def fitted(goal: Any, starts: Any, **options: Any) -> nmm.results.FitResult:
     first = nmm.MPR(eta=-4.0, J=12.0, Delta=0.5)
     return nmm.fit(first, free=NAMES, target=goal, starts=starts, bounds=BOUNDS, progress=False, **options)
 

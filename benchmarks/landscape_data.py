@@ -19,12 +19,12 @@ from nmmjax.ising.walsh import all_spins, pack, statistics
 ROWS = ("seven", "fifteen", "windows", "landscape")
 
 
-def recording(size: int, samples: int, strength: float = 0.15) -> nmm.Binarized:
+def recording(size: int, samples: int, strength: float = 0.15) -> nmm.results.Binarized:
     """Samples of a random model."""
     rng = np.random.default_rng(size)
     J = np.triu(strength * rng.normal(size=(size, size)), 1)
-    model = nmm.IsingModel(0.1 * rng.normal(size=size), J + J.T)
-    return nmm.Binarized(model.sample(jax.random.key(0), samples))
+    model = nmm.results.IsingModel(0.1 * rng.normal(size=size), J + J.T)
+    return nmm.results.Binarized(model.sample(jax.random.key(0), samples))
 
 
 def ascent(spins: np.ndarray, steps: int, tolerance: float = 1e-8) -> tuple[np.ndarray, np.ndarray, int]:
@@ -52,7 +52,7 @@ def ascent(spins: np.ndarray, steps: int, tolerance: float = 1e-8) -> tuple[np.n
 
 def moment_error(h: Any, J: Any, spins: np.ndarray) -> float:
     """The largest difference of a mean or pair product between model and data: 0 at the maximum of the likelihood."""
-    model = nmm.IsingModel(h, J)
+    model = nmm.results.IsingModel(h, J)
     mean = statistics(model.probabilities(), model.size)[0]
     return float(np.max(np.abs(np.asarray(mean) - data_means(spins))))
 
@@ -101,11 +101,11 @@ def windows(quick: bool) -> dict[str, Any]:
     """A thousand sliding windows of seven regions in one batch; the rival one after the other, a few of them."""
     count = 50 if quick else 1000
     data = recording(7, 400 + 10 * (count - 1))
-    pieces = nmm.sliding_windows(data, 400, 10)
+    pieces = nmm.ising.sliding_windows(data, 400, 10)
     start = time.perf_counter()
-    models = nmm.fit_ising_many(pieces, throw=False)
+    models = nmm.ising.fit_ising_many(pieces, throw=False)
     cold = time.perf_counter() - start
-    ours = timed(lambda: nmm.fit_ising_many(pieces, throw=False).h, 2 if quick else 5)
+    ours = timed(lambda: nmm.ising.fit_ising_many(pieces, throw=False).h, 2 if quick else 5)
     good = np.flatnonzero(models.status == 0)
     some = good[:: max(1, good.size // 10)][:10]
     start = time.perf_counter()
@@ -130,7 +130,7 @@ def landscape(quick: bool) -> dict[str, Any]:
     size = 10 if quick else 15
     rng = np.random.default_rng(1)
     J = np.triu(rng.normal(size=(size, size)) / np.sqrt(size), 1)
-    model = nmm.IsingModel(0.1 * rng.normal(size=size), J + J.T)
+    model = nmm.results.IsingModel(0.1 * rng.normal(size=size), J + J.T)
     ours = timed(lambda: model.landscape().energy, 3)
     found = model.landscape()
     field = found.spins @ np.asarray(model.J) + np.asarray(model.h)

@@ -40,7 +40,7 @@ def moments(quick: bool) -> dict[str, Any]:
     lanes, t1 = (256, 60.0) if quick else (16384, 220.0)
     sets = random_sets(10)
     inverse, logarithm = (
-        nmm.Fold(lambda p: 0 * p.t, lambda s, p, f=f: s + p.weight * f(p.y.r), lambda s, duration: s / duration)
+        nmm.Custom(lambda p: 0 * p.t, lambda s, p, f=f: s + p.weight * f(p.y.r), lambda s, duration: s / duration)
         for f in (lambda r: 1 / r, jnp.log)
     )
     observed = {"r": nmm.Mean("r"), "inverse": inverse, "log": logarithm, "kinetic": nmm.Mean("kinetic_energy")}
@@ -149,11 +149,11 @@ def jarzynski(quick: bool) -> dict[str, Any]:
     rows = []
     for stop in (1.0, 3.0):
         ramp = nmm.Ramp(0.5, 0.0, stop)
-        make = lambda reverse, ramp=ramp, stop=stop: nmm.drive(
+        make = lambda reverse, ramp=ramp, stop=stop: nmm.stochastic.run_protocol(
             population, ramp, 0.1, jax.random.key(int(reverse)), t1=stop, lanes=lanes, reverse=reverse
         )
         (forward, first), (backward, second) = (once(lambda way=way, make=make: make(way)) for way in (False, True))
-        both = nmm.crooks(forward, backward)
+        both = nmm.stochastic.crooks(forward, backward)
         rows.append(
             {
                 "ramp": stop,

@@ -21,6 +21,6 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     cycle_shrank = "The cycle shrank to a point: another Hopf point was reached."
     period_reached = "The cycle's period reached `max_period`: a homoclinic or heteroclinic orbit may be near."
     not_reachable = "No pulse up to the bound of the amplitude switches."
-    outcome_unknown = "A run beside the threshold didn't settle at a known state in time; raise `settle` or name `others`."
+    outcome_unknown = "A run beside the threshold didn't settle at a known state in time; raise `patience` or name `others`."
     no_saddle = "The transition's threshold passes near no saddle with one unstable direction: its derivative is not known."
     bogdanov_takens = "The curve ended at a Bogdanov–Takens point, where ω = 0."

@@ -16,7 +16,7 @@ import nmmjax as nmm  # noqa: E402
 
 
 def main(folder):
-    time_above = nmm.Fold(
+    time_above = nmm.Custom(
         lambda p: 0 * p.t, lambda s, p: s + jnp.where(p.y.r > 0.2, p.weight, 0.0), lambda s, d: s, name="time above 0.2, v1"
     )
     given = {"over": {"eta": [-6.0, -5.0, -4.0]}, "y0": {"r": 0.1, "v": -2.0}, "t1": 2.0, "observe": {"above": time_above}}

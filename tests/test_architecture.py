@@ -158,7 +158,7 @@ def test_models_name_their_equations_and_source():
     concrete = {
         cls for cls in classes() if issubclass(cls, nmmjax.models.base.AbstractModel) and not inspect.isabstract(cls)
     }
-    assert concrete >= {nmmjax.MPR, nmmjax.RescaledTime}
+    assert concrete >= {nmmjax.MPR, nmmjax.mechanics.RescaledTime}
     assert all(cls.equations and cls.source for cls in concrete)
 
 

@@ -236,9 +236,11 @@ KEYS = {
         POPULATION, over={"eta": [-5.0]}, y0=Y0, t1=1.0, observe={"r": nmm.Final("r")}, noise=0.1, key=key, progress=False
     ).to_array(),
     "passage": lambda key: nmm.first_passage(POPULATION, noise=0.1, start=Y0, key=key, lanes=1),
-    "drive": lambda key: nmm.drive(POPULATION, stimulus=PULSE, noise=0.1, t0=0.0, t1=1.0, key=key, lanes=2),
+    "drive": lambda key: nmm.stochastic.run_protocol(
+        POPULATION, stimulus=PULSE, noise=0.1, t0=0.0, t1=1.0, key=key, lanes=2
+    ),
     "fit": lambda key: nmm.fit(POPULATION, free=("eta",), target=lambda m: m.eta**2, key=key, progress=False),
-    "ising": lambda key: nmm.IsingModel(jnp.zeros(2), jnp.zeros((2, 2)), ("a", "b")).sample(key, 2),
+    "ising": lambda key: nmm.results.IsingModel(jnp.zeros(2), jnp.zeros((2, 2)), ("a", "b")).sample(key, 2),
 }
 
 

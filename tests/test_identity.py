@@ -32,7 +32,7 @@ def sweep(observe, model=None, **options):
 
 
 def integral(of=lambda p: p.y.r, **options):
-    return nmm.Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * of(p), **options)
+    return nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight * of(p), **options)
 
 
 def fit(target, **options):
@@ -40,7 +40,7 @@ def fit(target, **options):
     return nmm.fit(nmm.MPR(eta=-4.0), target=target, **given).best.eta
 
 
-class Scaled(nmm.AbstractObservable):
+class Scaled(nmm.extend.AbstractObservable):
     """An observable from elsewhere, without a version."""
 
     smooth: ClassVar[bool] = False
@@ -190,8 +190,8 @@ def test_paths_begin_at_home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     sweep(nmm.Final("r"), store="~/s.zarr")
     fit(lambda model: (model.eta + 5.0) ** 2, store="~/f.npz", name="v1")
-    nmm.save_ising(nmm.IsingModel(jnp.zeros(2), jnp.zeros((2, 2))), "~/m.json")
-    nmm.load_ising("~/m.json")
+    nmm.ising.save_ising(nmm.results.IsingModel(jnp.zeros(2), jnp.zeros((2, 2))), "~/m.json")
+    nmm.ising.load_ising("~/m.json")
     np.savetxt(tmp_path / "r.csv", np.random.default_rng(0).normal(size=(30, 3)), delimiter=",")
     nmm.load_recording("~/r.csv")
     assert {each.name for each in tmp_path.iterdir()} == {"s.zarr", "f.npz", "m.json", "r.csv"}
@@ -265,7 +265,7 @@ def test_fits_and_runs_refuse_times_that_a_recorded_input_does_not_cover():
     with pytest.raises(ValueError, match=r"`t1` must lie within the stimulus's range"):
         nmm.EnergyTarget(mean=1.0, y0=Y0, t1=60.0, stimulus=RECORDED)
     with pytest.raises(ValueError, match=r"`t1` must lie within the stimulus's range"):
-        nmm.drive(nmm.MPR(Delta=0.3), RECORDED, 0.1, jax.random.key(0), t1=60.0, lanes=4)
+        nmm.stochastic.run_protocol(nmm.MPR(Delta=0.3), RECORDED, 0.1, jax.random.key(0), t1=60.0, lanes=4)
 
 
 def test_coordinates_are_kept_as_they_were_given(tmp_path):

@@ -77,5 +77,5 @@ def test_a_double_well_has_its_energies():
     y = nmm.State(q=jnp.asarray(1.5), p=jnp.asarray(0.4))
     np.testing.assert_allclose(nmm.total_energy(model, y), 0.4**2 / 2 + 1.5**4 / 4 - 1.5**2, rtol=1e-14)
     np.testing.assert_allclose(nmm.potential_energy(model, y, 0.3), 1.5**4 / 4 - 1.5**2 + 0.3 * 1.5**2 / 2, rtol=1e-14)
-    np.testing.assert_allclose(nmm.heat_rate(model, y), 0.1 * 0.4**2, rtol=1e-14)
-    np.testing.assert_allclose(nmm.mechanical_residual(model, y, 0.3), 0.0, atol=1e-14)
+    np.testing.assert_allclose(nmm.mechanics.heat_rate(model, y), 0.1 * 0.4**2, rtol=1e-14)
+    np.testing.assert_allclose(nmm.mechanics.mechanical_residual(model, y, 0.3), 0.0, atol=1e-14)

@@ -23,10 +23,10 @@ from nmmjax import (
     SpikeFrequencyAdaptation,
     State,
     SynapticDepression,
-    parameter_table,
     simulate,
 )
 from nmmjax._parameter import parameters
+from nmmjax.extend import parameter_table
 
 pytestmark = pytest.mark.smoke
 

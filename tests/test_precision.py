@@ -65,7 +65,7 @@ def test_a_run_in_float64_is_refused_where_x64_is_off(unchecked):
 def test_the_cause_of_a_failure_in_a_thread_is_shown():
     """Not that a pool of threads was shut down after it."""
 
-    class Broken(nmm.AbstractTarget):
+    class Broken(nmm.extend.AbstractTarget):
         def residuals(self, model, unknowns=None, refine=1):
             raise ZeroDivisionError("the cause")
 

@@ -310,7 +310,7 @@ def test_the_energy_of_a_synapse_that_is_a_term():
     rate = rate_along(lambda y: nmm.total_energy(model, y) - J * (1 + jnp.log(y.s)), flow, y)
     R = tau * r
     loss = J * (R - s) ** 2 / (tau_s * R * s)
-    close(rate, -np.asarray(nmm.heat_rate(model, y)) - loss, 1e-10)
+    close(rate, -np.asarray(nmm.mechanics.heat_rate(model, y)) - loss, 1e-10)
     own = bare_energy(jnp.asarray(R), y.v, ETA, DELTA)[0] - J * np.log(R) + J * (s / R - 1 - np.log(s / R))
     close(nmm.total_energy(model, y) - J * (1 + jnp.log(y.s)), own)
 

@@ -42,7 +42,7 @@ def _final(problem: Ensemble, **options: Any) -> Run:
     plan, lanes = _plan(problem, {"last": _observables().Final()}, **options), np.arange(problem.lanes)
 
     def run():
-        found = nmm.compute_lanes(plan, lanes)
+        found = nmm.extend.compute_lanes(plan, lanes)
         run.steps = int(found["steps"].sum(dtype=np.int64))
         return found["last_r"], found["last_v"]
 
@@ -77,7 +77,7 @@ def gradient(problem: Ensemble, rtol: float) -> Run:
     lanes = np.arange(problem.lanes)
 
     def run():
-        found = nmm.compute_lanes(plan, lanes)
+        found = nmm.extend.compute_lanes(plan, lanes)
         return found["last"], tuple(found[f"d_last_d_{name}"] for name in PARAMETERS)
 
     return run
@@ -86,7 +86,7 @@ def gradient(problem: Ensemble, rtol: float) -> Run:
 def forward_of_gradient(problem: Ensemble, rtol: float) -> Run:
     """The same values without gradients, at the same tolerance."""
     plan, lanes = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol), np.arange(problem.lanes)
-    return lambda: nmm.compute_lanes(plan, lanes)["last"]
+    return lambda: nmm.extend.compute_lanes(plan, lanes)["last"]
 
 
 def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discard: float = 0.0, final: bool = False) -> Run:
@@ -106,7 +106,7 @@ def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discar
     every = np.arange(lanes)
 
     def run():
-        found = nmm.compute_lanes(plan, every)
+        found = nmm.extend.compute_lanes(plan, every)
         run.steps = int(found["steps"].sum(dtype=np.int64))
         return found["rate"]
 

@@ -1,6 +1,6 @@
 """Spike peaks, whole bursts and burst cycles from energy and slow variables, without solving the fast equations.
 
-(i) `predict_peak`: the next peak from a trough, or from the onset of a burst; (ii) `predict_spikes`: all peaks of a burst
+(i) `predict_next_peak`: from a trough, or from the onset of a burst; (ii) `predict_spikes`: all peaks of a burst
 from its first one; (iii) `burst_cycle`: the whole cycle, from the parameters alone. `predict_burst` sets all three
 beside bursts found in a run. Nothing in (i) and (ii) is small in the loss per cycle: they converge to the exact half cycle.
 What is asymptotic is (iii) between bursts, where the population must follow slow variables that are slow.
@@ -125,7 +125,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
 
 @nan_is_absent
 @takes_model
-def predict_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes:
+def predict_next_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
 
     `y` has r, v and the slow variables. At a trough (dr/dt ≈ 0) the half cycle's energy gives the peak; on the rise

@@ -282,7 +282,7 @@ def _made(done: Analysis) -> list[str]:
     tables = ", ".join(f"`{name}.csv`" for name in ("minima", "saddles", "transitions", "h", "J", "states"))
     return [
         *([f"`{done.command}`"] if done.command else []),
-        f"Tables: {tables}. The model: `model.json`, read by `nmmjax.load_ising`.",
+        f"Tables: {tables}. The model: `model.json`, read by `nmmjax.ising.load_ising`.",
         "Method: Watanabe et al., Front. Neuroinform. 8, 12 (2014); Ezaki et al., Phil. Trans. A 375, 20160287 (2017).",
         f"{found}.",
     ]

@@ -41,7 +41,7 @@ def _course(point: Point) -> Course | None:
 class BurstCount(AbstractObservable):
     """Bursts of a population: upward crossings of its cusp rate, and the spikes between the first and the last of them.
 
-    The cusp rate r_c = (3/4)^¼ √Δ/(π τ) (`nmmjax.cusp_rate`) lies between the folds of the fast equations for every η, J and
+    The cusp rate r_c = (3/4)^¼ √Δ/(π τ) (`cusp_rate`) lies between the folds of the fast equations for every η, J and
     slow variable, so that a burst crosses it upward once, where it begins. Spikes are those of `find_spikes`: maxima from
     which r falls, and to which it rises, by Δln r > `prominence`, interpolated between steps. Results, all floats:
 

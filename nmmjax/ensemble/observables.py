@@ -223,7 +223,7 @@ def _integrand(point: Point, value: Values, rate: Callable[[], Values]) -> Value
     return total if point.edge == 0 else total - point.edge * point.h**2 / 12 * rate()
 
 
-class Var(AbstractSingle):
+class Variance(AbstractSingle):
     """Variance over time of a channel, the mean square of its deviation from the mean, to fourth order in the step."""
 
     channel: str = eqx.field(static=True)
@@ -452,7 +452,7 @@ class LastFinite(AbstractObservable):
         return {"": state}
 
 
-class Fold(AbstractObservable):
+class Custom(AbstractObservable):
     """An observable of your own: `init(point)`, `update(state, point)`, `finish(state, duration)` on floats.
 
     A `point` has `t`, `y` (with `y.r`, `y.v`, of a network arrays (n,)), `weight` (trapezoid weight for time integrals),

@@ -20,7 +20,7 @@ from .._progress import Progress
 from ..models.base import AbstractModel, as_model
 from .memory import Memory
 from .parametrization import Parametrization, attribute, parametrize
-from .result import Fitted
+from .result import FitResult
 from .search import Method, Search, inverses_of, values_of
 from .target import as_target
 from .units import time_constants
@@ -48,7 +48,7 @@ def fit(
     store: str | os.PathLike[str] | None = None,
     name: str = "",
     progress: bool = True,
-) -> Fitted:
+) -> FitResult:
     """The parameters of `model` that make `target` smallest, from many starts at once.
 
         minimise  ½ Σ residuals(model)²  (+ ½ ((x − mean)/deviation)² with a prior)  or any loss(model)
@@ -112,7 +112,7 @@ def fit(
     finally:
         memory.close()
     history = np.concatenate(search.history, axis=1) if search.history else np.zeros((z.shape[0], 0))
-    return Fitted(
+    return FitResult(
         model=model,
         target=goal,
         parameters=parameters,

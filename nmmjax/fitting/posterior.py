@@ -16,7 +16,7 @@ from .._progress import Progress
 from .._types import Scalar, Values
 from .descent import Problem
 from .parametrization import Parametrization
-from .result import Fitted
+from .result import FitResult
 from .uncertainty import curvature, estimated_variance, identifiability
 
 _WIDEST = 3.0  # standard deviation in z that directions without information start with
@@ -106,7 +106,7 @@ class Posterior:
 
 @nan_is_absent
 def sample_posterior(
-    fitted: Fitted,
+    fitted: FitResult,
     *,
     key: Any,
     chains: int = 4,
@@ -135,7 +135,7 @@ def sample_posterior(
     J. Mach. Learn. Res. 15:1593 (2014); Vehtari et al., Bayesian Anal. 16:667 (2021). Use it where errors are large or
     curved; near a quadratic minimum `fitted.interval()` says the same at once.
     """
-    require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, Fitted))
+    require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, FitResult))
     chains, warmup, draws = as_count("chains", chains), as_count("warmup", warmup, 20), as_count("draws", draws, 4)
     max_depth, key = as_count("max_depth", max_depth), as_key(key)
     require("target_acceptance", target_acceptance, "lie between 0 and 1", 0 < target_acceptance < 1)
@@ -202,7 +202,7 @@ def sample_posterior(
         return _labelled(fitted, density, columns, np.asarray(step), blackjax, interrupted)
 
 
-def _require_proper(fitted: Fitted) -> None:
+def _require_proper(fitted: FitResult) -> None:
     """Refuse fits whose data, bounds and priors leave a number open."""
     deviation = np.asarray(fitted.prior[1])
     flat = identifiability(fitted).flat
@@ -215,7 +215,7 @@ def _require_proper(fitted: Fitted) -> None:
 class _Density:
     """The log density over u, z = best + L u, in which the posterior is about a standard normal."""
 
-    def __init__(self, fitted: Fitted):
+    def __init__(self, fitted: FitResult):
         self.problem = fitted.problem
         self.z, self.known = fitted.z, fitted.target.noise_known
         self.count, self.parameters = fitted.residual_count, fitted.parameters
@@ -233,7 +233,7 @@ class _Density:
         log_density.defvjp(self.both, lambda slope, cotangent: (cotangent * slope,))
         self.log_density = log_density
 
-    def _coarsest(self, fitted: Fitted) -> int:
+    def _coarsest(self, fitted: FitResult) -> int:
         """The coarsest solver steps with which the loss varies over the posterior as with the fit's own."""
         finest = fitted.refine
         if finest == 1 or not fitted.target.refinable:
@@ -291,7 +291,7 @@ def log_volume(parameters: Parametrization, z: Values) -> Scalar:
 
 
 def _labelled(
-    fitted: Fitted, density: _Density, columns: list[np.ndarray], step: np.ndarray, blackjax: Any, interrupted: bool
+    fitted: FitResult, density: _Density, columns: list[np.ndarray], step: np.ndarray, blackjax: Any, interrupted: bool
 ) -> Posterior:
     xr = xarray()
     u, lp, diverging, energy, acceptance, steps, depth = columns

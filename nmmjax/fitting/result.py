@@ -20,7 +20,7 @@ _SAME = 1e-3  # starts within so many standard errors of the best count as havin
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Fitted:
+class FitResult:
     """The result of `fit`. Arrays have the starts as their first axis.
 
     - `values` (starts, p): the free parameters, in the order of `labels`; `initial` (starts, p): where they started
@@ -194,6 +194,7 @@ class Fitted:
         shown = ", ".join(f"{name}={x:.6g}" for name, x in zip(self.labels[:6], best[:6], strict=True))
         more = "" if len(self.labels) <= 6 else f", … ({len(self.labels)} in all)"
         return (
-            f"Fitted({shown}{more}; loss {self.loss[self.best_index]:.4g}, {int(self.converged.sum())} of {self.loss.size} "
+            f"FitResult({shown}{more}; loss {self.loss[self.best_index]:.4g}, "
+            f"{int(self.converged.sum())} of {self.loss.size} "
             f"starts converged, {int(self.found_best.sum())} at the best fit, {self.seconds:.3g} s)"
         )

@@ -53,10 +53,10 @@ class TwoStates(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def pass_rates(network: Network) -> Values:
+def saddle_rates(network: Network) -> Values:
     """Rates r (n,) between the two states of every node: its pass under the input of the others at the middle of theirs.
 
-    A threshold for `binarize(rates, threshold=pass_rates(network))`. Raises `ValueError` where a node has one state only.
+    A threshold for `binarize(rates, threshold=saddle_rates(network))`. Raises `ValueError` where a node has one state only.
     """
     return _two_state_nodes(network, None)[1]
 
@@ -131,7 +131,7 @@ def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Networ
         if worst < 1e-9:
             break
         if worst < 1e-2:  # near enough for every node to have its two states: thresholds where `predict_ising` has them
-            threshold = pass_rates(network) * population.tau
+            threshold = saddle_rates(network) * population.tau
     rule = "have fields and couplings that this population can have at this noise; take more noise or another population"
     require("model", f"a mismatch of {worst:.2g}", rule, worst < 1e-6)
     return network
@@ -267,7 +267,7 @@ class LandscapeComparison:
 def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> LandscapeComparison:
     """Comparison of a network's landscape Ψ with the Ising landscape of its recordings, and the temperature between them.
 
-    `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `pass_rates(network)`, in
+    `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `saddle_rates(network)`, in
     the network's order. `noise`: D, as in `predict_ising`. What to expect: couplings agree, over T_Ψ; fields follow V and T,
     and not Ψ; a weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape.
     Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source:

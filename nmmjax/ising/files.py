@@ -1,4 +1,4 @@
-"""Fitted Ising models as JSON files."""
+"""Ising models of recordings as JSON files."""
 
 import json
 import math

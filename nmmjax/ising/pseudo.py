@@ -22,7 +22,7 @@ def solve_pseudo(spins: np.ndarray, penalty: float, dtype: Any) -> tuple[Values,
 
     P(s_i | others) = exp(s_i f_i)/(2 cosh f_i) with f_i = h_i + Σ_j J_ij s_j and one symmetric J; concave, so that Newton's
     method finds the maximum, each step solved by conjugate gradients without a matrix. Standard errors are those of an
-    M-estimator, H⁻¹ Var(score) H⁻¹/T, for independent samples, while H has at most 1300 columns.
+    M-estimator, H⁻¹ Cov(score) H⁻¹/T, for independent samples, while H has at most 1300 columns.
     """
     s, strength = jnp.asarray(spins, dtype), jnp.asarray(penalty, dtype)
     theta, gradient, _, steps, ended = _solve(s, strength)

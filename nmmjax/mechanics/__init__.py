@@ -1,0 +1,18 @@
+"""Forces, powers and damping, the field rebuilt from the energy, and changes of scale and clock."""
+
+from ..equilibria.brackets import cusp_rate as cusp_rate
+from ..landscape.orbits import loss_per_cycle as loss_per_cycle
+from .energy import conservative_field as conservative_field
+from .energy import damping as damping
+from .energy import exchange_power as exchange_power
+from .energy import force as force
+from .energy import hamiltonian_field as hamiltonian_field
+from .energy import heat_rate as heat_rate
+from .energy import mechanical_residual as mechanical_residual
+from .energy import port_power as port_power
+from .energy import received_power as received_power
+from .energy import slow_power as slow_power
+from .scaling import RescaledTime as RescaledTime
+from .scaling import rescale as rescale
+from .scaling import strong_coupling as strong_coupling
+from .scaling import unit_heterogeneity as unit_heterogeneity

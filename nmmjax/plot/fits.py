@@ -10,7 +10,7 @@ from .._checks import require
 from .._parameter import parameter_table
 from ..fitting.parametrization import attribute
 from ..fitting.profiles import Profile
-from ..fitting.result import Fitted
+from ..fitting.result import FitResult
 from ..fitting.target import TargetSum
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..solvers.simulation import simulate
@@ -21,14 +21,14 @@ _WORDS = {0: "converged", 1: "stopped: largest number of steps", 2: "stalled", 3
 _MOST_NODES, _MOST_RESIDUALS = 6, 40
 
 
-def fit(fitted: Fitted, axes: Any = None) -> Any:
+def fit(fitted: FitResult, axes: Any = None) -> Any:
     """Data and fit, the loss of every start, and the loss on the way; returns the axes, the last two for the losses.
 
     A recorded run is drawn over time, the fit with twice the noise as a band, the stimulus shaded and missing samples
     ticked at the bottom (of a network, the six nodes that fit worst). Other targets are drawn as residuals. `axes`, where
     given, are as many as would be drawn: a row per recorded variable, one for residuals of other targets, and two.
     """
-    require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, Fitted))
+    require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, FitResult))
     recorded, others = _parts(fitted)
     others = others and fitted.target.has_residuals
     rows = [(target, unknowns, name) for target, unknowns in recorded for name in target.observed]
@@ -55,7 +55,7 @@ def fit(fitted: Fitted, axes: Any = None) -> Any:
     return finish(axes)
 
 
-def _parts(fitted: Fitted) -> tuple[list[tuple[TrajectoryTarget, Any]], bool]:
+def _parts(fitted: FitResult) -> tuple[list[tuple[TrajectoryTarget, Any]], bool]:
     """Runs among the targets with their unknowns at the best fit, and whether there are others."""
     target, unknowns = fitted.target, jnp.asarray(fitted.unknowns[fitted.best_index], fitted.parameters.scale.dtype)
     parts = [(target, unknowns)]
@@ -65,7 +65,7 @@ def _parts(fitted: Fitted) -> tuple[list[tuple[TrajectoryTarget, Any]], bool]:
     return runs, len(runs) < len(parts)
 
 
-def _over_time(fitted: Fitted, target: TrajectoryTarget, unknowns: Any, axes: Any) -> None:
+def _over_time(fitted: FitResult, target: TrajectoryTarget, unknowns: Any, axes: Any) -> None:
     """Samples and the best fit of every recorded variable."""
     model = fitted.best
     start = target.first(model)
@@ -138,7 +138,7 @@ def _frame(axes: Any, data: np.ndarray, shown: np.ndarray, found: np.ndarray) ->
     axes.set_ylim(low - 0.08 * (high - low or span), high + 0.08 * (high - low or span))
 
 
-def _residuals(fitted: Fitted, axes: Any) -> None:
+def _residuals(fitted: FitResult, axes: Any) -> None:
     """Residuals by number."""
     target = fitted.target
     unknowns = jnp.asarray(fitted.unknowns[fitted.best_index], fitted.parameters.scale.dtype)
@@ -154,7 +154,7 @@ def _residuals(fitted: Fitted, axes: Any) -> None:
     axes.set_ylabel("residual\n(units of the noise)" if target.noise_known else "residual\n(dimensionless)")
 
 
-def _losses(fitted: Fitted, axes: Any) -> None:
+def _losses(fitted: FitResult, axes: Any) -> None:
     """The loss of every start, the lowest first, by how it ended."""
     order = np.argsort(np.where(np.isfinite(fitted.loss), fitted.loss, np.inf), kind="stable")
     loss, status, best = fitted.loss[order], fitted.status[order], fitted.found_best[order]
@@ -183,7 +183,7 @@ def _losses(fitted: Fitted, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, loc="best")
 
 
-def _history(fitted: Fitted, axes: Any) -> None:
+def _history(fitted: FitResult, axes: Any) -> None:
     """The loss of every start over the iterations, stage by stage."""
     history, best = fitted.history, fitted.best_index
     number = np.arange(1, history.shape[1] + 1)
@@ -223,7 +223,7 @@ def _unit(model: Any, label: str) -> str:
     return "dimensionless" if unit == "1" else unit
 
 
-def _truths(fitted: Fitted, truth: Any) -> np.ndarray:
+def _truths(fitted: FitResult, truth: Any) -> np.ndarray:
     """The true values of the free numbers, from a model or a mapping of names."""
     if isinstance(truth, Mapping):
         found = []
@@ -241,15 +241,15 @@ def _truths(fitted: Fitted, truth: Any) -> np.ndarray:
     return np.asarray(fitted.parameters.read(truth), float)
 
 
-def recovery(fitted: Fitted | Sequence[Fitted], truth: Any, level: float = 0.95, axes: Any = None) -> Any:
-    """Fitted parameters against the true ones; returns the axes, one per free number and a last one for the errors.
+def recovery(fitted: FitResult | Sequence[FitResult], truth: Any, level: float = 0.95, axes: Any = None) -> Any:
+    """Parameters found against the true ones; returns the axes, one per free number and a last one for the errors.
 
     `fitted` is a fit, with `truth` a model or a mapping of names to true values, or a sequence of fits, with as many truths.
     Above, found minus true with intervals at `level` (several fits: found over true, with the diagonal); below, every
     relative error, with a bar at the half-width of its interval: a dot below its bar is covered.
     """
-    fits = [fitted] if isinstance(fitted, Fitted) else list(fitted)
-    truths = [truth] if isinstance(fitted, Fitted) else list(truth)
+    fits = [fitted] if isinstance(fitted, FitResult) else list(fitted)
+    truths = [truth] if isinstance(fitted, FitResult) else list(truth)
     require("fitted", len(fits), "be at least one fit", len(fits) >= 1)
     require("truth", len(truths), f"be as many as there are fits, {len(fits)}", len(truths) == len(fits))
     labels, model = fits[0].labels, fits[0].model

@@ -80,7 +80,7 @@ def survival(passage: FirstPassage, *rates: Any, labels: Any = None, axes: Any =
     axes.step(
         t, S, where="post", color=BLUE, linewidth=1.4, label=f"{int(np.sum(passage.passed))} of {passage.times.size} passed"
     )
-    begin, rate, error = float(passage.settle), float(passage.rate), float(passage.standard_error)
+    begin, rate, error = float(passage.transient), float(passage.rate), float(passage.standard_error)
     level = float(np.interp(begin, t, S))
     grid = np.linspace(begin, float(t.max()), 201)
     axes.plot(grid, level * np.exp(-rate * (grid - begin)), "--", color=ORANGE, label=f"fit, rate {rate:.4g} ± {error:.1g}")

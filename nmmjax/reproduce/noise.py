@@ -9,7 +9,7 @@ import numpy as np
 from .. import plot
 from .._labelled import xarray
 from .._optional import optional
-from ..ising.bridge import LandscapeComparison, compare_landscapes, pass_rates
+from ..ising.bridge import LandscapeComparison, compare_landscapes, saddle_rates
 from ..ising.fitting import fit_ising
 from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
@@ -26,7 +26,7 @@ from ..stochastic.inference import StationaryFit, fit_stationary
 from ..stochastic.network_rates import NetworkEscape
 from ..stochastic.passage import FirstPassage, first_passage
 from ..stochastic.samples import MeasuredPotential, effective_temperature, potential_from_samples
-from ..stochastic.thermodynamics import DrivenRuns, crooks, drive
+from ..stochastic.thermodynamics import DrivenRuns, crooks, run_protocol
 from .claim import Evidence, Row, as_numpy, at_most, close_to
 
 # (eta, J, Delta), of which each claim makes models in the precision of the moment.
@@ -50,7 +50,8 @@ def boltzmann_law(quick: bool) -> Evidence:
     rms = float(measured.compare(population)["rms"] / law.temperature)
     runs = 4096 if quick else 65536
     ways = [
-        drive(MPR(*DRIVEN), Ramp(0.5, 0.0, 1.0), 0.1, jax.random.key(k), t1=1.0, lanes=runs, reverse=bool(k)) for k in (0, 1)
+        run_protocol(MPR(*DRIVEN), Ramp(0.5, 0.0, 1.0), 0.1, jax.random.key(k), t1=1.0, lanes=runs, reverse=bool(k))
+        for k in (0, 1)
     ]
     rows = [
         *_moments(law, r, run.ys),
@@ -241,7 +242,7 @@ def _compared(noises: tuple[float, ...], lanes: int, duration: float) -> list[La
     simulated, found = jax.jit(jax.vmap(rates, (None, 0, 0))), []
     for D in noises:
         r = as_numpy(simulated(jnp.asarray(D), starts, keys))[:, 200:]
-        recording = binarize(r.reshape(-1, 4), threshold=as_numpy(pass_rates(network)))
+        recording = binarize(r.reshape(-1, 4), threshold=as_numpy(saddle_rates(network)))
         found.append(compare_landscapes(network, D, fit_ising(recording)))
     return found
 

@@ -78,7 +78,7 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     require("run", type(run).__name__, "be a run of a model with a potential", isinstance(run, Trajectory))
     run.require_single("balance its energy")
     require_offer(run.model, "potential")
-    rule = "be without noise, whose work between saved times is not known (use `drive` for noisy runs)"
+    rule = "be without noise, whose work between saved times is not known (use `run_protocol` for noisy runs)"
     require("run", repr(run.noise), rule, run.noise is None)
     # On the run's clock, and no more of the run, lest it recompile for its solver.
     balance = _balance(run.model, run.stimulus_since_start, run.elapsed, run.ys)

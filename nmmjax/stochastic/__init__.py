@@ -1,0 +1,9 @@
+"""Noise beyond `boltzmann`, `escape_rate`, `first_passage` and `fit_stationary`: protocols, work, laws from samples."""
+
+from .samples import effective_temperature as effective_temperature
+from .samples import potential_from_samples as potential_from_samples
+from .stationary import stationary_density as stationary_density
+from .survival import exponential_fit as exponential_fit
+from .thermodynamics import crooks as crooks
+from .thermodynamics import jarzynski as jarzynski
+from .thermodynamics import run_protocol as run_protocol

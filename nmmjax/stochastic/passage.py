@@ -32,7 +32,7 @@ class FirstPassage(eqx.Module):
 
     - `times` (lanes,): when each passed, or when the watching ended; `passed`: which did, the others are censored
     - `destination` (lanes,): the attractor entered, its number in `ends`; −1 for censored ones
-    - `settle`: the first part of the time, in which lanes spread within the well, left out of the rate
+    - `transient`: the first part of the time, in which lanes spread within the well, left out of the rate
     - `fit`: the exponential fit; `rate`, `standard_error`, `interval` are its own, per unit of time
     - `lane_steps`, `wall_time`: what it cost, with compilation; `step`: the length of one
     """
@@ -41,7 +41,7 @@ class FirstPassage(eqx.Module):
     passed: Mask
     destination: Any
     ends: Any
-    settle: Scalar
+    transient: Scalar
     fit: ExponentialFit
     step: Scalar
     lane_steps: int = eqx.field(static=True)
@@ -77,7 +77,7 @@ class FirstPassage(eqx.Module):
         speed = self.lane_steps / max(self.wall_time, 1e-9)
         return (
             f"First passages of {self.what}\n  {int(jnp.sum(self.passed))} of {self.times.size} lanes passed by "
-            f"t = {float(jnp.max(self.times)):.5g}; after t = {float(self.settle):.3g}: {self.fit!r}\n"
+            f"t = {float(jnp.max(self.times)):.5g}; after t = {float(self.transient):.3g}: {self.fit!r}\n"
             f"  {self.lane_steps:.3g} lane-steps of {float(self.step):.3g} in {self.wall_time:.3g} s, {speed:.2g} per second"
         )
 
@@ -95,7 +95,7 @@ def first_passage(
     end: Any = None,
     stimulus: Any = 0.0,
     until: float = 0.9,
-    settle: Any = None,
+    transient: Any = None,
     radius: float = 0.3,
     dt0: Any = None,
 ) -> FirstPassage:
@@ -107,7 +107,7 @@ def first_passage(
       as a share of its distance to `start` in ln r; by default any other minimum of its landscape, or `FixedPoints`
     - `horizon`: the longest time to watch a lane; default a million steps. The loop ends early once the share `until` of
       the lanes has passed: the last ones cost as much as all others
-    - `settle`: the time left out of the rate, default 3 times the slowest relaxation at `start`
+    - `transient`: the time left out of the rate, default 3 times the slowest relaxation at `start`
     - `stimulus`: a constant input; `dt0`: the largest step, by default an 80th of the shortest interval between spikes to
       expect (rates are then about 0.5 % high)
 
@@ -132,7 +132,8 @@ def first_passage(
     step = 1.5 * default_step(model, noise, y0, current).astype(dtype) if dt0 is None else number("dt0", dt0)
     longest = 1e6 * step if horizon is None else number("horizon", horizon)
     edge, ends = _ends(model, y0, end, current, radius)
-    settled = _settling(model, y0, current) if settle is None else as_number("settle", settle, "[0, inf)").astype(dtype)
+    left_out = None if transient is None else as_number("transient", transient, "[0, inf)").astype(dtype)
+    settled = _settling(model, y0, current) if left_out is None else left_out
     chunks = jnp.asarray(int(np.ceil(float(longest / step) / _STEPS)))
 
     began = time.perf_counter()
@@ -145,7 +146,7 @@ def first_passage(
         passed=passed,
         destination=where,
         ends=ends,
-        settle=settled,
+        transient=settled,
         fit=exponential_fit(times, passed, settled),
         step=step,
         lane_steps=int(done) * _STEPS * lanes,

@@ -72,7 +72,7 @@ def stationary_density(
     *,
     stimulus: Real = 0.0,
     lanes: int = 1024,
-    settle: Real = 50.0,
+    transient: Real = 50.0,
     duration: Real = 100.0,
     times: int = 100,
     bins: int = 50,
@@ -82,13 +82,14 @@ def stationary_density(
 
     - `population`: an `MPR` with Δ > 0 without slow terms; `noise`: D > 0 or `WhiteNoise(D)`; `key`: a random key
     - `stimulus`: a constant input
-    - `lanes`: independent runs, from rates spread evenly in ln r over two decades around √Δ/π/τ; `settle`, `duration`: time
+    - `lanes`: independent runs, from rates spread evenly in ln r over two decades around √Δ/π/τ
+    - `transient`, `duration`: time
       before and while states are kept, in units of τ; `times`: how many states of each lane are kept
     - `bins`: of equal ratio between the lowest and the highest rate seen
     - `dt0`: the largest step, in the unit of τ; by default a 125th of the shortest interval between spikes to expect
 
     Gap junctions and conductances change the damping but not how noise acts, so that T = π D/Δ has no place and no exact law
-    is known; without them use `boltzmann`. Weak order 2 in the step; errors fall as 1/√lanes. `settle` must exceed the
+    is known; without them use `boltzmann`. Weak order 2 in the step; errors fall as 1/√lanes. `transient` must exceed the
     time in which noise crosses between two wells: compare the shares at two lengths. Raises `ValueError` for Δ = 0, D ≤ 0,
     networks, slow terms.
     """
@@ -98,7 +99,7 @@ def stationary_density(
     current = as_number("stimulus", stimulus).astype(dtype)
     lanes, times, bins = as_count("lanes", lanes, 2), as_count("times", times, 2), as_count("bins", bins, 2)
     key = as_key(key)
-    before, length = as_number("settle", settle, "(0, inf)"), as_number("duration", duration, "(0, inf)")
+    before, length = as_number("transient", transient, "(0, inf)"), as_number("duration", duration, "(0, inf)")
     tau = population.tau
     scale = jnp.sqrt(population.Delta) / jnp.pi / tau
     start = State(r=scale * 10 ** jnp.linspace(-1, 1, lanes, dtype=dtype), v=jnp.zeros(lanes, dtype))

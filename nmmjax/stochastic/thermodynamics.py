@@ -48,7 +48,7 @@ class Estimate(eqx.Module):
 
 
 class DrivenRuns(eqx.Module):
-    """Many runs of one protocol from equilibrium; made by `drive`.
+    """Many runs of one protocol from equilibrium; made by `run_protocol`.
 
     - `work`, `heat`, `energy_change` (lanes,): W, the heat Q given off, E(t₁) − E(t₀); W = Q + E(t₁) − E(t₀)
     - `start`, `end`: states (lanes,)
@@ -103,7 +103,7 @@ class DrivenRuns(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def drive(
+def run_protocol(
     population: MPR,
     stimulus: AbstractStimulus,
     noise: Any,
@@ -258,7 +258,7 @@ class Crooks(eqx.Module):
 
 @nan_is_absent
 def crooks(forward: DrivenRuns, backward: DrivenRuns) -> Crooks:
-    """Compare runs of a protocol, `drive(...)`, with those of its reverse, `drive(..., reverse=True)`.
+    """Compare runs of a protocol, `run_protocol(...)`, with those of its reverse, `run_protocol(..., reverse=True)`.
 
     That a run with work W is a forward one, and not a backward one with work −W, has the odds N_F/N_B · exp((W − ΔF)/T): ΔF
     is the maximum-likelihood value (Bennett's acceptance ratio), and with a free slope the theorem itself is tested.
@@ -266,7 +266,7 @@ def crooks(forward: DrivenRuns, backward: DrivenRuns) -> Crooks:
     Shirts et al., Phys. Rev. Lett. 91:140601 (2003).
     """
     for name, runs, way in (("forward", forward, False), ("backward", backward, True)):
-        require(name, type(runs).__name__, "be the result of `drive`", isinstance(runs, DrivenRuns))
+        require(name, type(runs).__name__, "be the result of `run_protocol`", isinstance(runs, DrivenRuns))
         rule = f"be {'' if way else 'not '}made with `reverse=True`"
         require(name, f"reverse={runs.reversed}", rule, runs.reversed is way)
     T = forward.temperature

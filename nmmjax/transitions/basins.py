@@ -94,25 +94,25 @@ def basin_map(
     over: Mapping[Any, Any],
     at: Any = None,
     rtol: Real = 1e-6,
-    settle: Real | None = None,
+    patience: Real | None = None,
 ) -> Basins:
     """The attractor to which every initial state of a plane goes, without stimulus; all runs in one batch.
 
     - `attractors`: stable states; empty where the model only oscillates
     - `over`: two variables and their values, `{"r": rs, "v": vs}`; of a network's nodes `{("r", 0): …, ("r", 1): …}`
     - `at`: the state that gives all other variables (default the first attractor)
-    - `rtol`: tolerance of the solver; `settle`: longest time to come to rest (default 100 times the slowest relaxation)
+    - `rtol`: tolerance of the solver; `patience`: longest time to come to rest (default 100 times the slowest relaxation)
 
     A run has ended at a state once it is in a neighbourhood that provably can't be left, however slow the model; one that
-    has not after `settle` is an oscillation if its rates (or first variable) rise and fall between the same extremes in two
+    has not after `patience` is an oscillation if its rates (or first variable) rise and fall between equal extremes in two
     more windows of that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError`
-    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `settle`. Use it for
+    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `patience`. Use it for
     basins and their sizes; the separatrix is `plot.basins`'s line.
     """
     model = as_model(model)
-    tolerance, time = as_positive("rtol", rtol), None if settle is None else as_positive("settle", settle)
+    tolerance, time = as_positive("rtol", rtol), None if patience is None else as_positive("patience", patience)
     given = {f"attractors[{k}]": y for k, y in enumerate(attractors)}
-    require("settle", settle, "be given where there are no attractors", given or time is not None)
+    require("patience", patience, "be given where there are no attractors", given or time is not None)
     require("at", at, "be given where there are no attractors", given or at is not None)
     known = find_attractors(model, given) if given else None
     base = _base_state(model, at, known)

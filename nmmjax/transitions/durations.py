@@ -60,11 +60,11 @@ def strength_duration(
     rtol: Real = 1e-6,
     scan: int = SCAN,
     others: Sequence[Any] = (),
-    settle: Real | None = None,
+    patience: Real | None = None,
 ) -> StrengthDuration:
     """The smallest amplitudes that switch from `start` to `end`, for all `durations` together; arguments as `minimal_pulse`.
 
-    The rheobase is that of a pulse of 100 slowest relaxation times (or `settle`): where the landscape of `start` vanishes
+    The rheobase is that of a pulse of 100 slowest relaxation times (or `patience`): where the landscape of `start` vanishes
     under the input, a fold, it lies about (π/that time)² above the fold. NaN where no such pulse switches, as where the
     input destroys `end` too. `sign=None` takes the sign with the smaller rheobase, else the one at which more durations
     switch. Raises `ValueError` as `minimal_pulse`, and for durations that aren't a list of numbers > 0.
@@ -77,8 +77,8 @@ def strength_duration(
     require("durations", lengths, "be > 0", lengths.size > 0 and bool(np.all(np.isfinite(lengths) & (lengths > 0))))
     largest, signs = as_positive("bound", bound), as_sign(sign)
     gains = gains_of(model, node)
-    task = task_for(model, start, end, others, rtol, scan, settle)
-    every = np.append(lengths, float(task.accuracy.settle))
+    task = task_for(model, start, end, others, rtol, scan, patience)
+    every = np.append(lengths, float(task.accuracy.patience))
     curves = [task.brackets(task.rows(np.full(every.size, one * largest), every, gains)) for one in signs]
     best = _better(curves)
     found, scale = curves[best], signs[best] * largest
@@ -100,7 +100,7 @@ def _chronaxie(task: Task, amplitude: float, gains: Any) -> float:
     """The shortest pulse of this amplitude that switches; NaN where none does."""
     if not np.isfinite(amplitude):
         return np.nan
-    longest = float(task.accuracy.settle)
+    longest = float(task.accuracy.patience)
     found = task.brackets(task.rows([amplitude], [longest], gains, scales_time=True))
     return longest * found.upper[0] if found.found[0] else np.nan
 
@@ -119,7 +119,7 @@ def minimal_charge(
     rtol: Real = 1e-6,
     scan: int = SCAN,
     others: Sequence[Any] = (),
-    settle: Real | None = None,
+    patience: Real | None = None,
     objective: str = "charge",
 ) -> SwitchingPulse:
     """The minimal pulse of the least |amplitude| × duration among those that last from `durations[0]` to `durations[1]`.
@@ -136,7 +136,7 @@ def minimal_charge(
     require("objective", objective, "be 'charge' or 'energy'", objective in ("charge", "energy"))
     power = 1 if objective == "charge" else 2
     signs, largest, gains = as_sign(sign), as_positive("bound", bound), gains_of(model, node)
-    task = task_for(model, start, end, others, rtol, scan, settle)
+    task = task_for(model, start, end, others, rtol, scan, patience)
     shortest, longest, best = low, high, None
     for _ in range(10):
         lengths = np.tile(np.geomspace(shortest, longest, 16), len(signs))

@@ -64,7 +64,7 @@ def _slowest(
 ) -> tuple[Scalar, State]:
     """Time after the stimulus, and state, at which the run is slowest outside of all traps: next to a saddle."""
     end, _ = driven(model, y0, stimulus, duration, accuracy)
-    ts = jnp.linspace(0, accuracy.settle, _GRID, dtype=accuracy.settle.dtype)
+    ts = jnp.linspace(0, accuracy.patience, _GRID, dtype=accuracy.patience.dtype)
     run = simulate(model, end, ts, rtol=accuracy.rtol, atol=accuracy.atol, adjoint=diffrax.ForwardMode())
     field = flat_field(model, end)
 

@@ -90,7 +90,7 @@ def optimal_stimulus(
     tol: Real = 1e-4,
     margin: Real = 1e-4,
     others: Sequence[Any] = (),
-    settle: Real | None = None,
+    patience: Real | None = None,
 ) -> OptimalStimulus:
     """The I(t) on [0, T] of least ∫I² dt after which `model` goes from `start` to `end`, constant on `pieces` equal steps.
 
@@ -102,8 +102,8 @@ def optimal_stimulus(
     """
     length, count, most = as_positive("T", T), as_count("pieces", pieces, 2), as_count("steps", steps, 2)
     tolerance, above = as_positive("tol", tol), as_positive("margin", margin)
-    task = task_for(model, start, end, others, 1e-9, SCAN, settle)
-    task = eqx.tree_at(lambda each: each.accuracy, task, accuracy_for(1e-9, task.accuracy.settle))
+    task = task_for(model, start, end, others, 1e-9, SCAN, patience)
+    task = eqx.tree_at(lambda each: each.accuracy, task, accuracy_for(1e-9, task.accuracy.patience))
     options: Any = {
         "start": start,
         "end": end,
@@ -111,7 +111,7 @@ def optimal_stimulus(
         "sign": sign,
         "bound": bound,
         "others": others,
-        "settle": settle,
+        "patience": patience,
     }
     pulse = minimal_charge(model, rtol=1e-5, durations=(2 * length / count, length), objective="energy", **options)
     if not pulse.reached:
@@ -230,14 +230,14 @@ def _result(
 ) -> OptimalStimulus:
     """The result, with the simulation that checks it."""
     steps, reached, stimulus = task.array(values), False, None
-    settle, time = task.accuracy.settle, task.array(length)
+    patience, time = task.accuracy.patience, task.array(length)
     start, end = task.attractors.state(0), task.attractors.state(1)
     if pulse.reached:
-        stimulus = aimed(task.model, steps_of(steps, time, None, time + 10 * settle), pulse.node)
+        stimulus = aimed(task.model, steps_of(steps, time, None, time + 10 * patience), pulse.node)
         run = simulate(
             task.model,
             start,
-            jnp.stack([jnp.zeros_like(time), time + settle]),
+            jnp.stack([jnp.zeros_like(time), time + patience]),
             stimulus=stimulus,
             adjoint=diffrax.ForwardMode(),
         )

@@ -25,15 +25,15 @@ class Accuracy(eqx.Module):
 
     rtol: Scalar
     atol: Scalar
-    settle: Scalar
+    patience: Scalar
 
 
-def accuracy_for(rtol: float, settle: Any) -> Accuracy:
+def accuracy_for(rtol: float, patience: Any) -> Accuracy:
     """Tolerances a hundred times finer than `rtol` of the answer, within 1e-12 … 1e-8 (float32: 2e-6)."""
-    eps = float(jnp.finfo(settle.dtype).eps)
+    eps = float(jnp.finfo(patience.dtype).eps)
     finest, coarsest = (1e-12, 1e-8) if eps < 1e-10 else (2e-6, 2e-6)
     solve = min(max(rtol / 100, finest), coarsest)
-    return Accuracy(*(jnp.asarray(each, settle.dtype) for each in (solve, solve / 100, settle)))
+    return Accuracy(*(jnp.asarray(each, patience.dtype) for each in (solve, solve / 100, patience)))
 
 
 def controller_for(accuracy: Accuracy, stimulus: AbstractStimulus | None) -> Any:
@@ -73,8 +73,8 @@ def settled(model: AbstractModel, y0: State, attractors: Attractors | None, accu
     solution = diffrax.diffeqsolve(
         PopulationTerm(model, None),
         diffrax.Tsit5(),
-        t0=jnp.zeros_like(accuracy.settle),
-        t1=accuracy.settle,
+        t0=jnp.zeros_like(accuracy.patience),
+        t1=accuracy.patience,
         dt0=None,
         y0=y0,
         stepsize_controller=controller_for(accuracy, None),
@@ -84,7 +84,7 @@ def settled(model: AbstractModel, y0: State, attractors: Attractors | None, accu
         throw=False,
     )
     end = jax.tree.map(lambda leaf: leaf[0], solution.ys)
-    nowhere = jnp.full(1, jnp.inf, accuracy.settle.dtype)
+    nowhere = jnp.full(1, jnp.inf, accuracy.patience.dtype)
     distances = nowhere if attractors is None else attractors.distances(end)
     label = jnp.where(jnp.min(distances) <= 1, jnp.argmin(distances), UNDECIDED)
     fine = (solution.result == diffrax.RESULTS.successful) | (solution.result == diffrax.RESULTS.event_occurred)

@@ -89,12 +89,12 @@ class Task(eqx.Module):
         return Rows(self.array(amplitudes), self.array(durations), gains, scales_time)
 
 
-def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, settle: Any) -> Task:
+def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, patience: Any) -> Task:
     """Checked input of a search; states `others` are recognised as ends besides `start` and `end`."""
     model = as_model(model)
     named = {"start": start, "end": end} | {f"others[{k}]": y for k, y in enumerate(others)}
     tolerance, count = as_positive("rtol", rtol), as_count("scan", scan, 2)
-    time = None if settle is None else as_positive("settle", settle)
+    time = None if patience is None else as_positive("patience", patience)
     attractors = find_attractors(model, named)
     horizon = attractors.horizon if time is None else jnp.asarray(time, attractors.flat.dtype)
     return Task(model, attractors, accuracy_for(tolerance, horizon), tolerance, count)
@@ -114,7 +114,7 @@ def minimal_pulse(
     rtol: Real = 1e-6,
     scan: int = SCAN,
     others: Sequence[Any] = (),
-    settle: Real | None = None,
+    patience: Real | None = None,
 ) -> SwitchingPulse:
     """The smallest amplitude of a pulse I(t) = amplitude for 0 ≤ t < `duration` that moves `model` from `start` to `end`.
 
@@ -124,7 +124,7 @@ def minimal_pulse(
     - `rtol`: relative width of the bracket; the solver's tolerance is a hundred times finer (1e-12 … 1e-8)
     - `scan`: amplitudes at a time. Outcomes need not be monotone in the amplitude, so smaller ones are looked for until
       none shows among `scan` between zero and the threshold; switching windows narrower than that spacing can be missed
-    - `others`: more stable states at which a run may end; `settle`: the longest time to wait for it to do so (default 100
+    - `others`: more stable states at which a run may end; `patience`: the longest time to wait for it to do so (default 100
       times the slowest relaxation), after which it counts as not at `end`
 
     A run has ended at a stable state once it is in a neighbourhood that provably can't be left (`attractors.py`). Where
@@ -135,7 +135,7 @@ def minimal_pulse(
     """
     length, largest, signs = as_positive("duration", duration), as_positive("bound", bound), as_sign(sign)
     gains = gains_of(model, node)
-    task = task_for(model, start, end, others, rtol, scan, settle)
+    task = task_for(model, start, end, others, rtol, scan, patience)
     brackets = task.brackets(task.rows(largest * np.asarray(signs), length, gains))
     return pulse_of(task, brackets, signs, largest, length, node)
 
@@ -154,7 +154,7 @@ def best_node(
     rtol: Real = 1e-4,
     scan: int = SCAN,
     others: Sequence[Any] = (),
-    settle: Real | None = None,
+    patience: Real | None = None,
 ) -> tuple[SwitchingPulse, ...]:
     """Minimal pulses at single nodes of a network, weakest first; nodes that can't switch it up to `bound` come last.
 
@@ -167,7 +167,7 @@ def best_node(
     require("nodes", nodes, "name at least one node", len(candidates) > 0)
     length, largest, signs = as_positive("duration", duration), as_positive("bound", bound), as_sign(sign)
     gains = np.repeat(np.stack([gains_of(model, node) for node in candidates]), len(signs), axis=0)
-    task = task_for(model, start, end, others, rtol, scan, settle)
+    task = task_for(model, start, end, others, rtol, scan, patience)
     brackets = task.brackets(task.rows(np.tile(largest * np.asarray(signs), len(candidates)), length, gains))
     found = []
     for k, node in enumerate(candidates):

@@ -10,9 +10,10 @@ from helpers import central_difference, rest_slow
 from scipy.integrate import solve_ivp
 
 import nmmjax as nmm
-from nmmjax import MPR, RESULTS, GapJunction, Pulse, SpikeFrequencyAdaptation, SynapticDepression, find_bursts, find_spikes
+from nmmjax import MPR, GapJunction, Pulse, SpikeFrequencyAdaptation, SynapticDepression, find_bursts, find_spikes
 from nmmjax.bursting.bursts import _natural_gap
 from nmmjax.bursting.spikes import _prominent
+from nmmjax.results import RESULTS
 
 J, TIGHT = 15 * np.sqrt(2.0), {"rtol": 1e-12, "atol": 1e-14}
 Y0 = {"r": 0.2, "v": -1.0}
@@ -453,7 +454,11 @@ def test_soft_count(runs):
             r"Argument `run` must be a run of one population such as an `MPR`, but got 'State'\.",
         ),
         (
-            lambda run: find_bursts(nmm.simulate(nmm.RescaledTime(MPR()), {"r": 0.5, "v": 0.0}, [0.0, 0.1])),
+            lambda run: find_bursts(run.ys),
+            r"Argument `run` must be a run of one population such as an `MPR`, but got 'State'\.",
+        ),
+        (
+            lambda run: find_bursts(nmm.simulate(nmm.mechanics.RescaledTime(MPR()), {"r": 0.5, "v": 0.0}, [0.0, 0.1])),
             r"Argument `run` must have an exactly solvable part",
         ),
         (

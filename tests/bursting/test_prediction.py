@@ -10,10 +10,11 @@ import pytest
 from helpers import rest_slow
 
 import nmmjax as nmm
-from nmmjax import MPR, RESULTS, ShortTermPlasticity, SpikeFrequencyAdaptation, State, SynapticDepression
+from nmmjax import MPR, ShortTermPlasticity, SpikeFrequencyAdaptation, State, SynapticDepression
 from nmmjax.bursting.collocation import path
 from nmmjax.bursting.moving import Moving
 from nmmjax.bursting.slow_flow import _response, reduced_speed
+from nmmjax.results import RESULTS
 
 J = 15 * np.sqrt(2.0)
 SETS = {  # model, period, spikes per burst (by simulation at rtol 1e-11)
@@ -219,12 +220,12 @@ def test_exponential_kernel_and_time_constant(cls):
 
 @pytest.mark.slow
 def test_single_steps_and_plasticity():
-    """`predict_peak` and `predict_spikes` from states, for short-term plasticity too (a decaying ring-down)."""
+    """`predict_next_peak` and `predict_spikes` from states, for short-term plasticity too (a decaying ring-down)."""
     bursts, _ = found("depression -5.5")
     model = SETS["depression -5.5"][0]
     at = {name: float(bursts[f"{name}_trough"].values[2, 3]) for name in ("A", "B")}
     r = float(bursts.trough.values[2, 3])
-    one = nmm.predict_peak(model, {"r": r, "v": -2.0 / (2 * np.pi * r), **at})
+    one = nmm.predict_next_peak(model, {"r": r, "v": -2.0 / (2 * np.pi * r), **at})
     np.testing.assert_allclose(one.peak[0], bursts.peak.values[2, 3], rtol=1e-4)
     np.testing.assert_allclose(one.slow["A"][0], bursts.A_peak.values[2, 3], rtol=1e-4)
     np.testing.assert_allclose(one.trough[0], r)

@@ -228,17 +228,17 @@ def test_gap_junctions_give_hopf_points_of_the_fast_equations():
 
 def test_cusp_rate():
     """Closed form; both folds close in on it where they are about to meet; between them in general."""
-    assert nmm.cusp_rate(nmm.MPR(Delta=1.0)) == pytest.approx(0.29622073, abs=5e-9)
-    assert nmm.cusp_rate(depressed(Delta=4.0)) == pytest.approx(2 * 0.29622073, abs=1e-8)
-    assert nmm.cusp_rate(nmm.MPR(Delta=1.0, tau=4.0)) == pytest.approx(0.29622073 / 4, abs=5e-9)
+    assert nmm.mechanics.cusp_rate(nmm.MPR(Delta=1.0)) == pytest.approx(0.29622073, abs=5e-9)
+    assert nmm.mechanics.cusp_rate(depressed(Delta=4.0)) == pytest.approx(2 * 0.29622073, abs=1e-8)
+    assert nmm.mechanics.cusp_rate(nmm.MPR(Delta=1.0, tau=4.0)) == pytest.approx(0.29622073 / 4, abs=5e-9)
     no_effect = nmm.MPR(Delta=1.0, gap=nmm.GapJunction(0.0), conductance=nmm.ConductanceSynapse(0.0))
-    assert nmm.cusp_rate(no_effect) == pytest.approx(0.29622073, abs=5e-9)
+    assert nmm.mechanics.cusp_rate(no_effect) == pytest.approx(0.29622073, abs=5e-9)
     J_c = 8 * np.pi / 3 * 0.75**0.25
     near = nmm.slow_fast(adapted(J=J_c * (1 + 1e-6), Delta=1.0))
-    np.testing.assert_allclose(near.fold_r, nmm.cusp_rate(near.model), rtol=2e-3)
+    np.testing.assert_allclose(near.fold_r, nmm.mechanics.cusp_rate(near.model), rtol=2e-3)
     # With gap junctions and conductances: ∂²f/∂R² = 0, and with J set so that ∂f/∂R = 0, too, both folds are there.
     electric = adapted(eta=2.0, J=8.0, Delta=0.4, **ELECTRIC)
-    R = float(nmm.cusp_rate(electric)) * 1.5
+    R = float(nmm.mechanics.cusp_rate(electric)) * 1.5
 
     def force(R, J):
         v = (-0.4 / (jnp.pi * R) + 0.6 + 0.3 * R) / 2
@@ -377,7 +377,7 @@ def test_plot_of_the_picture_with_a_burst():
     labels = {text.get_text() for text in axes.get_legend().get_texts()}
     assert {"stable branch", "unstable branch", "folds", "nullcline of A", "simulation"} <= labels
     (path,) = [each for each in axes.lines if each.get_label() == "simulation"]
-    level = float(nmm.cusp_rate(model))
+    level = float(nmm.mechanics.cusp_rate(model))
     r = path.get_ydata()
     assert np.sum((r[:-1] < level) & (r[1:] >= level)) == 2  # one cycle, from onset to onset
     for part in (slice(100, 300), (5.0, 15.0)):

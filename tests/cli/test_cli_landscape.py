@@ -119,7 +119,7 @@ def test_the_html_report_needs_no_other_file(done):
 
 def test_a_model_is_read_again(done, tmp_path):
     out, _, model = done
-    again = nmm.load_ising(out / "model.json")
+    again = nmm.ising.load_ising(out / "model.json")
     np.testing.assert_array_equal(again.h, model.h)
     np.testing.assert_array_equal(again.J, model.J)
     np.testing.assert_array_equal(again.J_error, model.J_error)
@@ -127,10 +127,10 @@ def test_a_model_is_read_again(done, tmp_path):
     content = json.loads((out / "model.json").read_text(encoding="utf8"))
     assert content["accuracy"] == model.accuracy and content["threshold"] == "0" and "jax" in content["versions"]
     (tmp_path / "bom.json").write_bytes(b"\xef\xbb\xbf" + (out / "model.json").read_bytes())
-    assert nmm.load_ising(tmp_path / "bom.json").names == NAMES
-    by_hand = nmm.IsingModel(H, J)
-    assert nmm.load_ising(nmm.save_ising(by_hand, tmp_path / "m.json")).fit is None
-    assert repr(nmm.load_ising(tmp_path / "m.json")) == repr(by_hand)
+    assert nmm.ising.load_ising(tmp_path / "bom.json").names == NAMES
+    by_hand = nmm.results.IsingModel(H, J)
+    assert nmm.ising.load_ising(nmm.ising.save_ising(by_hand, tmp_path / "m.json")).fit is None
+    assert repr(nmm.ising.load_ising(tmp_path / "m.json")) == repr(by_hand)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_files_that_are_no_models(tmp_path, unchecked, content, message):
     if content is not None:
         (tmp_path / "m.json").write_text(content, encoding="utf8")
     with pytest.raises(ValueError, match=message):
-        nmm.load_ising(tmp_path / "m.json")
+        nmm.ising.load_ising(tmp_path / "m.json")
 
 
 def gap(values):
@@ -370,7 +370,7 @@ def test_pictures_are_labelled(done):
     basins = labelled(nmm.plot.basin_graph(model))[0]
     assert {each.get_text() for each in basins.texts} == set(found.labels)
     assert len(labelled(nmm.plot.ising(model))) == 4
-    by_hand = nmm.IsingModel(H, J)
+    by_hand = nmm.results.IsingModel(H, J)
     assert len(labelled(nmm.plot.ising(by_hand))) == 2 and len(labelled(nmm.plot.ising(by_hand, data))) == 4
     labelled(nmm.plot.activity(by_hand.landscape()))
     assert nmm.plot.landscape(found).get_ylabel() == "energy (dimensionless)"
@@ -379,7 +379,7 @@ def test_pictures_are_labelled(done):
 def test_pictures_of_many_minima_and_regions(key):
     rng = np.random.default_rng(0)
     J = np.triu(rng.normal(size=(22, 22)), 1)
-    model = nmm.IsingModel(np.zeros(22), J + J.T)
+    model = nmm.results.IsingModel(np.zeros(22), J + J.T)
     found = model.landscape(np.where(rng.random((300, 22)) < 0.5, 1, -1))
     assert found.energy.size > 12
     for axes in (nmm.plot.activity(found, most=8), nmm.plot.transition_graph(found, most=6), nmm.plot.ising(model)):
@@ -392,10 +392,13 @@ def test_pictures_refuse_what_they_cannot_draw(done, unchecked):
     _, _, model = done
     for draw, message in (
         (lambda: nmm.plot.activity(model), r"`found` must be an `IsingLandscape`, but got 'IsingModel'"),
-        (lambda: nmm.plot.occupancy(nmm.IsingModel(H, J).landscape()), r"`found` must have data to wander in it"),
-        (lambda: nmm.plot.transition_graph(nmm.IsingModel(H, J).landscape()), r"`found` must have data to wander in it"),
+        (lambda: nmm.plot.occupancy(nmm.results.IsingModel(H, J).landscape()), r"`found` must have data to wander in it"),
         (
-            lambda: nmm.plot.basin_graph(nmm.IsingModel(np.zeros(9), np.zeros((9, 9)))),
+            lambda: nmm.plot.transition_graph(nmm.results.IsingModel(H, J).landscape()),
+            r"`found` must have data to wander in it",
+        ),
+        (
+            lambda: nmm.plot.basin_graph(nmm.results.IsingModel(np.zeros(9), np.zeros((9, 9)))),
             r"`model` must have at most 8 regions",
         ),
         (lambda: nmm.plot.ising(model, np.ones((3, 2)) * [[1], [-1], [1]]), r"`data` must have 4 regions"),

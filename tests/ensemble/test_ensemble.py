@@ -13,26 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nmmjax as nmm
-from nmmjax import (
-    MPR,
-    Final,
-    Fold,
-    Mean,
-    MobiusSplitting,
-    Peak,
-    Pulse,
-    PulseTrain,
-    Ramp,
-    Sinusoid,
-    compute_lanes,
-    plan_sweep,
-)
+from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
 from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.computation import _sized, steps_of
 from nmmjax.ensemble.convergence import converge
 from nmmjax.ensemble.packing import packer
 from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.task import Task
+from nmmjax.extend import compute_lanes
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import input_at
 
@@ -423,7 +411,7 @@ def test_observables_of_ones_own_are_told_apart():
     """A store must refuse another function, though all functions print alike; and know the same one again."""
 
     def plan(name):
-        return grid(observe={"mine": Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * p.y.r, name=name)})
+        return grid(observe={"mine": Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight * p.y.r, name=name)})
 
     plan("first").require_names()
     assert plan("first").config == plan("first").config

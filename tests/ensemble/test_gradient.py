@@ -35,9 +35,9 @@ def test_forward_mode_against_differences(name):
     """By a swept parameter, one that isn't swept, and a jump's time."""
     by = ("J", "eta", "stimulus.start")
     forward = plan(by, **METHODS[name])
-    found = nmm.compute_lanes(forward, np.arange(2))
+    found = nmm.extend.compute_lanes(forward, np.arange(2))
     step = 1e-5
-    high, low = (nmm.compute_lanes(plan(eta=ETA + s * step, **METHODS[name]), np.arange(2)) for s in (1, -1))
+    high, low = (nmm.extend.compute_lanes(plan(eta=ETA + s * step, **METHODS[name]), np.arange(2)) for s in (1, -1))
     for variable in ("last", "mean", "peak"):
         difference = (high[variable] - low[variable]) / (2 * step)
         np.testing.assert_allclose(found[f"d_{variable}_d_eta"], difference, rtol=2e-4, atol=1e-6)
@@ -48,7 +48,7 @@ def test_forward_mode_against_differences(name):
 def test_reverse_mode_is_forward_mode(name):
     forward = plan(("J", "eta"), stimulus=None, observe={"last": nmm.Final("r")}, **METHODS[name])
     backward = dataclasses.replace(forward, method=dataclasses.replace(forward.method, reverse=True))
-    found, other = nmm.compute_lanes(forward, np.arange(2)), nmm.compute_lanes(backward, np.arange(2))
+    found, other = nmm.extend.compute_lanes(forward, np.arange(2)), nmm.extend.compute_lanes(backward, np.arange(2))
     for variable in ("last", "d_last_d_J", "d_last_d_eta"):
         np.testing.assert_allclose(found[variable], other[variable], rtol=1e-9, atol=1e-11)
 
@@ -61,7 +61,7 @@ def test_against_diffrax():
         model = nmm.MPR(eta=eta, J=J, Delta=jnp.asarray(0.4))
         controller = diffrax.PIDController(rtol=1e-10, atol=1e-12)
         solved = diffrax.diffeqsolve(
-            nmm.PopulationTerm(model),
+            nmm.extend.PopulationTerm(model),
             diffrax.Dopri8(),
             0.0,
             T1,
@@ -72,7 +72,7 @@ def test_against_diffrax():
         return solved.ys.r[0]
 
     true = jax.vmap(jax.grad(final, (0, 1)), (0, None))(jnp.asarray(J), jnp.asarray(ETA))
-    found = nmm.compute_lanes(plan(("J", "eta"), stimulus=None), np.arange(2))
+    found = nmm.extend.compute_lanes(plan(("J", "eta"), stimulus=None), np.arange(2))
     np.testing.assert_allclose(found["d_last_d_J"], true[0], rtol=1e-7)
     np.testing.assert_allclose(found["d_last_d_eta"], true[1], rtol=1e-7)
 

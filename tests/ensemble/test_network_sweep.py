@@ -36,7 +36,7 @@ def planned(network=NETWORKS["unlike"], **arguments):
 
 def computed(network=NETWORKS["unlike"], **arguments):
     plan = planned(network, **arguments)
-    found = nmm.compute_lanes(plan, np.arange(plan.lanes))
+    found = nmm.extend.compute_lanes(plan, np.arange(plan.lanes))
     assert np.all(found["status"] == 0), found["status"]
     return found
 
@@ -106,7 +106,7 @@ OBSERVED = {
     "mean_one": nmm.Mean("energy[2]"),
     "input": nmm.Mean("input[1]"),
     "spikes": nmm.SpikeCount("r[1]", prominence=0.1),
-    "above": nmm.Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * jnp.sum(p.y.r)),
+    "above": nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight * jnp.sum(p.y.r)),
 }
 
 
@@ -195,7 +195,7 @@ def test_initial_values_parameters_and_targeted_stimuli_are_swept():
 def test_a_failing_node_fails_its_lane_alone():
     """Fixed Runge–Kutta steps that are too long for the strongly coupled lane."""
     plan = planned(NETWORKS["shared"], over={"gain": [0.5, 300.0]}, method=diffrax.Tsit5(), dt0=0.1)
-    found = nmm.compute_lanes(plan, np.arange(2))
+    found = nmm.extend.compute_lanes(plan, np.arange(2))
     assert found["status"][0] == 0 and found["status"][1] in (2, 3)
     assert np.all(np.isnan(found["last_r"][1])) and np.all(np.isfinite(found["last_r"][0]))
     assert found["failure_time"][1] > 0 or found["status"][1] == 3
@@ -207,7 +207,7 @@ def test_float32_network(simulated):
         network = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), NETWORKS["unlike"])
         y0 = {name: jnp.asarray(value, jnp.float32) for name, value in Y0.items()}
         plan = nmm.plan_sweep(network, over={"gain": GAINS}, y0=y0, t1=T1, observe={"last": nmm.Final()})
-        found = nmm.compute_lanes(plan, np.arange(4))
+        found = nmm.extend.compute_lanes(plan, np.arange(4))
     assert plan.dtype == "float32" and found["last_r"].dtype == np.float32 and np.all(found["status"] == 0)
     np.testing.assert_allclose(found["last_r"], np.asarray(simulated("unlike").r)[:, -1], rtol=1e-3)
 

@@ -11,10 +11,11 @@ from jax.extend.random import threefry_2x32
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from nmmjax import MPR, Final, Fold, Mean, MobiusSplitting, Pulse, Samples, compute_lanes, plan_sweep, simulate
+from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Pulse, Samples, plan_sweep, simulate
 from nmmjax.ensemble import computation
 from nmmjax.ensemble.engine import Shape
 from nmmjax.ensemble.noise import threefry, two_normals
+from nmmjax.extend import compute_lanes
 
 Y0 = {"r": 0.5, "v": 0.0}
 words = st.integers(0, 2**32 - 1)
@@ -72,7 +73,7 @@ def boltzmann(model, D):
 def test_boltzmann_law():
     """Time averages of 256 lanes have the exact stationary law's, within five standard errors."""
     model, D, n = MPR(1.0, 3.0, 0.5), 0.4, 256
-    inverse = Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight / p.y.r, lambda s, duration: s / duration)
+    inverse = Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight / p.y.r, lambda s, duration: s / duration)
     plan = plan_sweep(
         model,
         over={"noise": ("lane", np.full(n, D))},

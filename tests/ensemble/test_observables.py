@@ -8,8 +8,8 @@ from helpers import MODELS, reference
 
 from nmmjax import (
     MPR,
+    Custom,
     Final,
-    Fold,
     GapJunction,
     Mean,
     Peak,
@@ -19,8 +19,7 @@ from nmmjax import (
     SpikeCount,
     State,
     Trough,
-    Var,
-    compute_lanes,
+    Variance,
     orbit,
     plan_sweep,
     potential_energy,
@@ -28,6 +27,7 @@ from nmmjax import (
 )
 from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.cost import peak_rate_bound
+from nmmjax.extend import compute_lanes
 
 T0, T1, TS = 1.0, 12.0, (1.0, 2.5, 7.0, 12.0)
 CLOSED = MPR(eta=1.0, J=5.0, Delta=0.0, tau=1.3)
@@ -39,15 +39,15 @@ OBSERVED = {
     "peak": Peak("r"),
     "trough": Trough("r"),
     "mean": Mean("r"),
-    "var": Var("r"),
+    "var": Variance("r"),
     "mean_v": Mean("v"),
-    "var_v": Var("v"),
+    "var_v": Variance("v"),
     "energy": Mean("energy"),
-    "noise": Var("energy"),
+    "noise": Variance("energy"),
     "count": SpikeCount(),
     "loud": SpikeCount(threshold=1.0),
     "period": Period(),
-    "above": Fold(
+    "above": Custom(
         lambda p: 0 * p.t, lambda s, p: s + jnp.where(p.y.r > 0.5, p.weight, 0 * p.weight), lambda s, duration: s / duration
     ),
 }

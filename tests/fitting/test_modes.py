@@ -155,6 +155,6 @@ def test_masked_samples_are_missing_ones(unchecked):
     gaps = np.arange(2000) % 100 == 7
     masked, missing = np.ma.array(np.where(gaps, 9.9e36, rates), mask=gaps), np.where(gaps, np.nan, rates)
     assert nmm.fit_stationary(masked).eta == nmm.fit_stationary(missing).eta
-    for target in (nmm.StationaryTarget, lambda r: nmm.potential_from_samples(r, temperature=1.0)):
+    for target in (nmm.StationaryTarget, lambda r: nmm.stochastic.potential_from_samples(r, temperature=1.0)):
         for one, other in zip(jax.tree.leaves(target(masked)), jax.tree.leaves(target(missing)), strict=True):
             np.testing.assert_array_equal(one, other)

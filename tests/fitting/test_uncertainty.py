@@ -21,7 +21,7 @@ TS, SIGMA = np.linspace(0, 6, 31), {"r": 0.02, "v": 0.1}
 Y0 = {"r": 0.3, "v": -0.5}
 
 
-class Linear(nmm.AbstractTarget):
+class Linear(nmm.extend.AbstractTarget):
     """A (η, J) = data ± σ, whose every property is known; σ None: the same, but the noise isn't known."""
 
     A: jax.Array

@@ -5,20 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from nmmjax import (
-    MPR,
-    IsingModel,
-    Network,
-    binarize,
-    boltzmann,
-    compare_landscapes,
-    fit_ising,
-    network_from_ising,
-    pass_rates,
-    per_node,
-    predict_ising,
-    simulate,
-)
+from nmmjax import MPR, Network, binarize, boltzmann, fit_ising, per_node, simulate
+from nmmjax.ising import compare_landscapes, network_from_ising, predict_ising, saddle_rates
+from nmmjax.results import IsingModel
 
 # Both states equally likely at D = 0.25; mean rates 0.1 and 1.2.
 NODE = MPR(eta=-3.75, J=15.0, Delta=1.0)
@@ -33,7 +22,7 @@ def network(strength=0.1, **more):
 
 def test_uncoupled_nodes_are_spins_in_fields():
     nodes = Network(per_node(NODE, eta=np.array([-3.8, -3.7])), np.zeros((2, 2)))
-    found, r = predict_ising(nodes, D), pass_rates(nodes)
+    found, r = predict_ising(nodes, D), saddle_rates(nodes)
     assert np.all(np.asarray(found.J) == 0)
     for k, eta in enumerate((-3.8, -3.7)):
         low = float(boltzmann(MPR(eta=eta, J=15.0, Delta=1.0), D).cdf(r[k]))
@@ -59,7 +48,7 @@ def test_weak_couplings_are_those_of_psi_over_a_temperature():
 def test_units_of_time_cancel():
     slow = network(tau=np.full(4, 3.0))
     assert np.allclose(predict_ising(slow, D).J, predict_ising(network(), D).J, rtol=1e-9)
-    assert np.allclose(3 * np.asarray(pass_rates(slow)), pass_rates(network()), rtol=1e-9)
+    assert np.allclose(3 * np.asarray(saddle_rates(slow)), saddle_rates(network()), rtol=1e-9)
 
 
 @pytest.mark.slow
@@ -98,7 +87,7 @@ def test_recordings_of_simulations_have_the_predicted_couplings(noise):
     start = lambda r: {"r": r, "v": -0.5 * jnp.ones_like(r)}
     run = jax.vmap(lambda key, r: simulate(mixed, start(r), ts, noise=noise, key=key, dt0=0.01).ys.r)(keys, starts)
     r = np.asarray(run)[:, 200:]
-    recorded = fit_ising(binarize(r.reshape(-1, 4), threshold=np.asarray(pass_rates(mixed))))
+    recorded = fit_ising(binarize(r.reshape(-1, 4), threshold=np.asarray(saddle_rates(mixed))))
     found = compare_landscapes(mixed, noise, recorded)
     assert found.J_error < 0.05 and found.h_error < 0.1
     assert np.corrcoef(found.J, np.asarray(found.predicted.J)[np.triu_indices(4, 1)])[0, 1] > 0.97

@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 def model_of(size, seed=0, strength=0.5, field=0.3):
     rng = np.random.default_rng(seed)
     J = np.triu(strength * rng.normal(size=(size, size)), 1)
-    return nmm.IsingModel(field * rng.normal(size=size), J + J.T)
+    return nmm.results.IsingModel(field * rng.normal(size=size), J + J.T)
 
 
 def brute(model):
@@ -35,7 +35,7 @@ def brute(model):
 
 
 TRUE = model_of(5, seed=3, strength=0.25)
-DATA = nmm.Binarized(TRUE.sample(KEY, 4000), tuple("abcde"))
+DATA = nmm.results.Binarized(TRUE.sample(KEY, 4000), tuple("abcde"))
 FITTED = nmm.fit_ising(DATA)
 
 
@@ -108,7 +108,7 @@ def test_errors_shrink_with_the_root_of_the_samples():
     i = np.triu_indices(5, 1)
     scores = []
     pieces = [TRUE.sample(jax.random.key(k), 2000) for k in range(64)]
-    models = nmm.fit_ising_many(pieces)
+    models = nmm.ising.fit_ising_many(pieces)
     for k in range(64):
         scores.append((models.h[k] - TRUE.h) / models.h_error[k])
         scores.append(((models.J[k] - TRUE.J)[i]) / models.J_error[k][i])
@@ -141,9 +141,9 @@ def test_penalty_shrinks_and_solves_its_own_equation():
 
 
 def test_many_at_once_are_what_they_are_alone():
-    windows = nmm.sliding_windows(DATA, 1000, 500)
+    windows = nmm.ising.sliding_windows(DATA, 1000, 500)
     assert [each.first for each in windows] == list(range(0, 3001, 500))
-    many = nmm.fit_ising_many(windows)
+    many = nmm.ising.fit_ising_many(windows)
     assert len(many) == 7 and many.h.shape == (7, 5) and np.all(many.status == 0)
     for window, one in zip(windows[:3], many, strict=False):
         alone = nmm.fit_ising(window)
@@ -152,8 +152,8 @@ def test_many_at_once_are_what_they_are_alone():
         assert one.accuracy == pytest.approx(alone.accuracy, abs=1e-10)
     assert many[1].landscape().occupancy.sum() == pytest.approx(1)
     np.testing.assert_allclose(many.accuracy, many.divergence_accuracy, atol=1e-9)
-    two = nmm.Binarized(DATA.spins, subject=np.repeat([0, 1], 2000))
-    assert [each.first for each in nmm.sliding_windows(two, 1500, 500)] == [0, 500, 2000, 2500]
+    two = nmm.results.Binarized(DATA.spins, subject=np.repeat([0, 1], 2000))
+    assert [each.first for each in nmm.ising.sliding_windows(two, 1500, 500)] == [0, 500, 2000, 2500]
 
 
 TRIANGLE = np.resize([[1, 1, -1], [1, -1, 1], [-1, 1, 1], [-1, -1, 1], [-1, 1, -1], [1, -1, -1]], (4000, 3))
@@ -172,8 +172,8 @@ def test_where_no_estimate_exists_it_is_said(unchecked):
         assert held.status == "converged" and np.all(np.abs(held.J) < 3)
     assert "no estimate exists" in nmm.fit_ising(TRIANGLE, throw=False).status
     with pytest.raises(ValueError, match=r"In piece 1 of 2 no estimate exists"):
-        nmm.fit_ising_many([DATA.spins, TRIANGLE])
-    both = nmm.fit_ising_many([DATA.spins, TRIANGLE, copy], throw=False)
+        nmm.ising.fit_ising_many([DATA.spins, TRIANGLE])
+    both = nmm.ising.fit_ising_many([DATA.spins, TRIANGLE, copy], throw=False)
     assert both.status.tolist() == [0, 1, 1] and np.all(np.isnan(both.h[1:])) and "penalty" in both.status_text[1]
     with pytest.raises(ValueError, match="must be a model that exists"):
         both[1]
@@ -186,7 +186,7 @@ def test_the_smallest_cases():
     assert two.accuracy == pytest.approx(1, abs=1e-9)
     p = [np.mean((s[:, 0] == a) & (s[:, 1] == b)) for a in (1, -1) for b in (1, -1)]
     assert two.J[0, 1] == pytest.approx(np.log(p[0] * p[3] / (p[1] * p[2])) / 4, rel=1e-10)
-    one = nmm.IsingModel([0.3], [[0.0]])
+    one = nmm.results.IsingModel([0.3], [[0.0]])
     np.testing.assert_allclose(one.probabilities(), np.exp([-0.3, 0.3]) / (2 * np.cosh(0.3)), rtol=1e-12)
     found = one.landscape()
     assert found.labels == ("1",) and found.basin_size.tolist() == [2] and found.tree.roots == (0,)
@@ -328,7 +328,7 @@ def test_a_hopfield_model_remembers():
     size = 8
     patterns = np.array([[1] * 8, [1, 1, 1, 1, -1, -1, -1, -1]])
     J = patterns.T @ patterns / size * (1 - np.eye(size))
-    found = nmm.IsingModel(np.zeros(size), J).landscape()
+    found = nmm.results.IsingModel(np.zeros(size), J).landscape()
     assert set(found.labels) == {"11111111", "00000000", "11110000", "00001111"}
     np.testing.assert_allclose(found.energy, found.energy[0], rtol=1e-12)
     assert found.basin_size.sum() == 256 and len(found.tree.roots) == 1
@@ -340,12 +340,12 @@ def test_transitions_visits_and_dwell_times():
     rng = np.random.default_rng(0)
     patterns = rng.choice([-1, 1], (3, 9))
     J = patterns.T @ patterns / 3 * (1 - np.eye(9))
-    model = nmm.IsingModel(0.01 * patterns.sum(axis=0), J)
+    model = nmm.results.IsingModel(0.01 * patterns.sum(axis=0), J)
     some = model.landscape()
     a, b, c = some.spins[:3]
     names = {"a": a, "b": b, "c": c}
     spins = np.stack([names[each] for each in "aabcabbacc" + "bbac"])
-    data = nmm.Binarized(spins, subject=[0] * 10 + [1] * 4, dt=2.0)
+    data = nmm.results.Binarized(spins, subject=[0] * 10 + [1] * 4, dt=2.0)
     found = model.landscape(data)
     count = np.zeros((3, 3), int)
     for x, y in ("ab", "bc", "ca", "ab", "ba", "ac", "ba", "ac"):
@@ -377,19 +377,19 @@ def test_it_can_be_drawn(tmp_path):
 
 
 def test_shuffled_data_have_shallow_minima():
-    deep = nmm.IsingModel(np.zeros(5), 0.4 * (1 - np.eye(5)))
-    found = nmm.shuffle_test(deep.sample(KEY, 2000), KEY, count=20)
+    deep = nmm.results.IsingModel(np.zeros(5), 0.4 * (1 - np.eye(5)))
+    found = nmm.ising.shuffle_test(deep.sample(KEY, 2000), KEY, count=20)
     assert np.all(found.significant[:2]) and found.threshold < 0.3 and found.shuffled.shape == (20,)
     assert "may be chance" in repr(found)
     noise = np.where(np.random.default_rng(1).random((500, 5)) < 0.5, 1, -1)
-    flat = nmm.shuffle_test(noise, KEY, count=20)
+    flat = nmm.ising.shuffle_test(noise, KEY, count=20)
     assert flat.significant[1:].mean() < 0.5 if flat.depth.size > 1 else flat.significant.all()
-    again = nmm.shuffle_test(noise, KEY, count=20)
+    again = nmm.ising.shuffle_test(noise, KEY, count=20)
     np.testing.assert_array_equal(flat.shuffled, again.shuffled)
 
 
 def test_bootstrap_agrees_with_the_fisher_information_for_independent_samples():
-    found = nmm.bootstrap_ising(FITTED, KEY, count=64, block=1)
+    found = nmm.ising.bootstrap_ising(FITTED, KEY, count=64, block=1)
     np.testing.assert_allclose(found.h_error, FITTED.h_error, rtol=0.35)
     i = np.triu_indices(5, 1)
     assert np.mean(found.J_error[i] / FITTED.J_error[i]) == pytest.approx(1, abs=0.1)
@@ -397,22 +397,22 @@ def test_bootstrap_agrees_with_the_fisher_information_for_independent_samples():
     assert np.all(low < FITTED.h) and np.all(FITTED.h < high)
     minima = FITTED.landscape()
     np.testing.assert_allclose(found.energy.mean(axis=0), minima.energy, atol=0.1)
-    one = nmm.IsingModel(found.h[0], found.J[0])
+    one = nmm.results.IsingModel(found.h[0], found.J[0])
     np.testing.assert_allclose(one.energy(minima.spins), found.energy[0], rtol=1e-9)
     assert found.failed == 0 and found.survival[0] > 0.5 and "blocks of 1" in repr(found)
-    slow = nmm.Binarized(np.repeat(DATA.spins[:500], 8, axis=0))
-    wide = nmm.bootstrap_ising(slow, KEY, count=64, block=80)
-    narrow = nmm.bootstrap_ising(slow, KEY, count=64, block=1)
+    slow = nmm.results.Binarized(np.repeat(DATA.spins[:500], 8, axis=0))
+    wide = nmm.ising.bootstrap_ising(slow, KEY, count=64, block=80)
+    narrow = nmm.ising.bootstrap_ising(slow, KEY, count=64, block=1)
     assert np.mean(wide.h_error / narrow.h_error) > 2  # √8, as eight samples are one
 
 
 def test_held_out_data():
-    found = nmm.cross_validate_ising(DATA)
+    found = nmm.ising.cross_validate_ising(DATA)
     assert found.gain > 0.05 and found.samples.tolist() == [800] * 5 and "gain" in repr(found)
     noise = np.where(np.random.default_rng(1).random((300, 5)) < 0.5, 1, -1)
-    assert nmm.cross_validate_ising(noise, penalty=1e-3, folds=3).gain < 0.02
-    several = nmm.Binarized(DATA.spins, subject=np.repeat([0, 1], [1000, 3000]))
-    assert nmm.cross_validate_ising(several).samples.tolist() == [1000, 3000]
+    assert nmm.ising.cross_validate_ising(noise, penalty=1e-3, folds=3).gain < 0.02
+    several = nmm.results.Binarized(DATA.spins, subject=np.repeat([0, 1], [1000, 3000]))
+    assert nmm.ising.cross_validate_ising(several).samples.tolist() == [1000, 3000]
 
 
 def test_choice_of_regions():
@@ -420,47 +420,47 @@ def test_choice_of_regions():
     rng = np.random.default_rng(0)
     noise = rng.choice([-1, 1], (3000, 6))
     noise[:, 4] = noise[:, 1] * np.where(rng.random(3000) < 0.1, -1, 1)
-    data = nmm.Binarized(noise, tuple("abcdef"))
-    assert nmm.select_regions(data, 2).names == ("b", "e")
-    assert nmm.select_regions(data, 3).names[:2] == ("b", "e")
-    assert nmm.select_regions(data, 2, start=["e"]).names == ("e", "b")
-    assert nmm.select_regions(data, 3, "accuracy").spins.shape == (3000, 3)
-    recording = nmm.Recording(rng.normal(size=(100, 4)) * np.array([1, 5, 2, 9]), tuple("wxyz"))
-    assert nmm.select_regions(recording, 2, "variance").names == ("z", "x")
+    data = nmm.results.Binarized(noise, tuple("abcdef"))
+    assert nmm.ising.select_regions(data, 2).names == ("b", "e")
+    assert nmm.ising.select_regions(data, 3).names[:2] == ("b", "e")
+    assert nmm.ising.select_regions(data, 2, start=["e"]).names == ("e", "b")
+    assert nmm.ising.select_regions(data, 3, "accuracy").spins.shape == (3000, 3)
+    recording = nmm.results.Recording(rng.normal(size=(100, 4)) * np.array([1, 5, 2, 9]), tuple("wxyz"))
+    assert nmm.ising.select_regions(recording, 2, "variance").names == ("z", "x")
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: nmm.IsingModel([0.0, 0.0], np.zeros((3, 3))), r"Argument `J` .*shape \(2, 2\)"),
-        (lambda: nmm.IsingModel([0.0, 0.0], [[0, 1], [0, 0]]), "be symmetric"),
-        (lambda: nmm.IsingModel([0.0, 0.0], np.eye(2)), "zero diagonal"),
-        (lambda: nmm.IsingModel([0.0, np.nan], np.zeros((2, 2))), "`h` must be finite"),
-        (lambda: nmm.IsingModel("x", np.zeros((2, 2))), "Argument `h`"),
-        (lambda: nmm.IsingModel([0.0, 0.0], np.zeros((2, 2)), ["a"]), "be 2, one per region"),
-        (lambda: nmm.fit_ising(nmm.Recording(np.random.default_rng(0).normal(size=(9, 2)))), "use `binarize"),
+        (lambda: nmm.results.IsingModel([0.0, 0.0], np.zeros((3, 3))), r"Argument `J` .*shape \(2, 2\)"),
+        (lambda: nmm.results.IsingModel([0.0, 0.0], [[0, 1], [0, 0]]), "be symmetric"),
+        (lambda: nmm.results.IsingModel([0.0, 0.0], np.eye(2)), "zero diagonal"),
+        (lambda: nmm.results.IsingModel([0.0, np.nan], np.zeros((2, 2))), "`h` must be finite"),
+        (lambda: nmm.results.IsingModel("x", np.zeros((2, 2))), "Argument `h`"),
+        (lambda: nmm.results.IsingModel([0.0, 0.0], np.zeros((2, 2)), ["a"]), "be 2, one per region"),
+        (lambda: nmm.fit_ising(nmm.results.Recording(np.random.default_rng(0).normal(size=(9, 2)))), "use `binarize"),
         (lambda: nmm.fit_ising(np.arange(8.0).reshape(4, 2)), "use `binarize"),
         (lambda: nmm.fit_ising("x"), "use `binarize"),
         (lambda: nmm.fit_ising(DATA, "newton"), "Argument `method`"),
         (lambda: nmm.fit_ising(DATA, penalty=-1), "Argument `penalty`"),
         (lambda: nmm.fit_ising(np.array([[1, 1], [1, -1], [1, 1]])), "`R1` never changes"),
-        (lambda: nmm.fit_ising_many([]), "at least one piece"),
-        (lambda: nmm.fit_ising_many([DATA, DATA.select([0, 1])]), "the same regions"),
-        (lambda: nmm.sliding_windows(DATA, 5000), "longest uninterrupted run"),
-        (lambda: nmm.sliding_windows(DATA, 50, 0), "Argument `step`"),
+        (lambda: nmm.ising.fit_ising_many([]), "at least one piece"),
+        (lambda: nmm.ising.fit_ising_many([DATA, DATA.select([0, 1])]), "the same regions"),
+        (lambda: nmm.ising.sliding_windows(DATA, 5000), "longest uninterrupted run"),
+        (lambda: nmm.ising.sliding_windows(DATA, 50, 0), "Argument `step`"),
         (lambda: FITTED.landscape(DATA.spins[:, :3]), "have 5 regions"),
         (lambda: FITTED.energy(np.ones(3)), "have 5 values"),
         (lambda: FITTED.moment(7), "Argument `regions`"),
         (lambda: FITTED.sample(KEY, 0), "Argument `n`"),
-        (lambda: nmm.IsingModel(np.zeros(21), np.zeros((21, 21))).landscape(), "Argument `key`"),
-        (lambda: nmm.shuffle_test(DATA, KEY, percentile=101), "between 0 and 100"),
-        (lambda: nmm.shuffle_test(DATA, "x"), "Argument `key`"),
-        (lambda: nmm.bootstrap_ising(DATA, KEY, block=5000), "Argument `block`"),
-        (lambda: nmm.bootstrap_ising(TRUE, KEY), "a fitted model"),
-        (lambda: nmm.cross_validate_ising(DATA, folds=1), "Argument `folds`"),
-        (lambda: nmm.select_regions(DATA, 9), "Argument `count`"),
-        (lambda: nmm.select_regions(DATA, 2, "best"), "Argument `criterion`"),
-        (lambda: nmm.select_regions(DATA, 2, "variance"), "Argument `data`"),
+        (lambda: nmm.results.IsingModel(np.zeros(21), np.zeros((21, 21))).landscape(), "Argument `key`"),
+        (lambda: nmm.ising.shuffle_test(DATA, KEY, percentile=101), "between 0 and 100"),
+        (lambda: nmm.ising.shuffle_test(DATA, "x"), "Argument `key`"),
+        (lambda: nmm.ising.bootstrap_ising(DATA, KEY, block=5000), "Argument `block`"),
+        (lambda: nmm.ising.bootstrap_ising(TRUE, KEY), "a fitted model"),
+        (lambda: nmm.ising.cross_validate_ising(DATA, folds=1), "Argument `folds`"),
+        (lambda: nmm.ising.select_regions(DATA, 9), "Argument `count`"),
+        (lambda: nmm.ising.select_regions(DATA, 2, "best"), "Argument `criterion`"),
+        (lambda: nmm.ising.select_regions(DATA, 2, "variance"), "Argument `data`"),
     ],
 )
 def test_what_is_said_about_bad_arguments(unchecked, call, message):

@@ -134,11 +134,11 @@ def test_gradient_of_predicted_peaks():
 @pytest.mark.parametrize("parameters, predicted, simulated", LIMIT_CYCLES)
 def test_limit_cycle(parameters, predicted, simulated):
     cycle = nmm.limit_cycle(gap_model(*parameters))
-    assert cycle.result == nmm.RESULTS.successful
+    assert cycle.result == nmm.results.RESULTS.successful
     assert cycle.r_peak == pytest.approx(predicted, abs=6e-5 if predicted < 2 else 6e-4)
     assert cycle.r_peak == pytest.approx(simulated, rel=0.01)
     assert cycle.loss == pytest.approx(0.0, abs=1e-12)
-    assert nmm.loss_per_cycle(gap_model(*parameters), cycle.energy + 0.5) > 0
+    assert nmm.mechanics.loss_per_cycle(gap_model(*parameters), cycle.energy + 0.5) > 0
 
 
 @pytest.mark.slow
@@ -148,7 +148,7 @@ def test_limit_cycle_gradient_and_absence():
 
     assert jax.grad(peak)(0.2) == pytest.approx(float((peak(0.2 + 1e-5) - peak(0.2 - 1e-5)) / 2e-5), rel=1e-6)
     absent = nmm.limit_cycle(nmm.MPR(-5.0, 15.0, 1.0))
-    assert absent.result == nmm.RESULTS.no_closed_orbit
+    assert absent.result == nmm.results.RESULTS.no_closed_orbit
     assert jnp.isnan(absent.r_peak)
 
 
@@ -184,7 +184,7 @@ def test_orbit_vmaps_and_marks_lanes_without_orbit():
     found = jax.vmap(lambda E: nmm.orbit(nmm.MPR(2.0, 5.0, 0.0), E))(energies)
     assert jnp.isnan(found.period[0])
     assert jnp.all(jnp.isfinite(found.period[1:]))
-    np.testing.assert_array_equal(found.result == nmm.RESULTS.successful, [False, True, True])
+    np.testing.assert_array_equal(found.result == nmm.results.RESULTS.successful, [False, True, True])
 
 
 def test_float32_twin():
@@ -249,8 +249,8 @@ NOT_NUMBERS = [
     (lambda: nmm.limit_cycle(nmm.MPR(), stimulus="x"), "stimulus"),
     (lambda: nmm.predict_peaks(nmm.MPR(), "6", 3), "r0"),
     (lambda: nmm.predict_peaks(nmm.MPR(), 6.0, True), "count"),
-    (lambda: nmm.loss_per_cycle(nmm.MPR(), None), "energy"),
-    (lambda: nmm.rescale(nmm.MPR(), [1.0, 2.0]), "factor"),
+    (lambda: nmm.mechanics.loss_per_cycle(nmm.MPR(), None), "energy"),
+    (lambda: nmm.mechanics.rescale(nmm.MPR(), [1.0, 2.0]), "factor"),
 ]
 
 

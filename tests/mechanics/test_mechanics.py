@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nmmjax as nmm
-from nmmjax import MPR, ConductanceSynapse, GapJunction, RescaledTime, Sinusoid, State, simulate
+from nmmjax import MPR, ConductanceSynapse, GapJunction, Sinusoid, State, simulate
+from nmmjax.mechanics import RescaledTime
 
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 Y = State(r=jnp.geomspace(0.05, 4.0, 24), v=3 * jnp.sin(jnp.arange(24.0)))
@@ -39,11 +40,11 @@ def close(a, b, rtol=1e-12):
 # --- coordinates ------------------------------------------------------------------------------------------------------
 
 ROUND_TRIPS = {
-    "w, v": lambda m, y: nmm.from_wv(m, *nmm.to_wv(m, y)),
-    "q, p": lambda m, y: nmm.from_qp(m, *nmm.to_qp(m, y)),
-    "q, q̇": lambda m, y: nmm.from_qqdot(m, *nmm.to_qqdot(m, y)),
-    "W": lambda m, y: nmm.from_riccati(m, nmm.to_riccati(m, y)),
-    "Z": lambda m, y: nmm.from_kuramoto(m, nmm.to_kuramoto(m, y)),
+    "w, v": lambda m, y: nmm.coordinates.from_wv(m, *nmm.coordinates.to_wv(m, y)),
+    "q, p": lambda m, y: nmm.coordinates.from_qp(m, *nmm.coordinates.to_qp(m, y)),
+    "q, q̇": lambda m, y: nmm.coordinates.from_qqdot(m, *nmm.coordinates.to_qqdot(m, y)),
+    "W": lambda m, y: nmm.coordinates.from_riccati(m, nmm.coordinates.to_riccati(m, y)),
+    "Z": lambda m, y: nmm.coordinates.from_kuramoto(m, nmm.coordinates.to_kuramoto(m, y)),
 }
 
 
@@ -59,12 +60,12 @@ def test_coordinates_round_trip(model, there_and_back):
 def test_coordinates_mean_what_they_say(model):
     """w = 1/R, q² = 2/R, p = −v q, q̇ = τ dq/dt, W = π R + i v, Z = (1 − W*)/(1 + W*), |Z| < 1, with R = τ r."""
     R = model.tau * Y.r
-    q, p = nmm.to_qp(model, Y)
-    W, Z = nmm.to_riccati(model, Y), nmm.to_kuramoto(model, Y)
-    close(nmm.to_wv(model, Y)[0], 1 / R)
+    q, p = nmm.coordinates.to_qp(model, Y)
+    W, Z = nmm.coordinates.to_riccati(model, Y), nmm.coordinates.to_kuramoto(model, Y)
+    close(nmm.coordinates.to_wv(model, Y)[0], 1 / R)
     close(q**2, 2 / R)
     close(p, -Y.v * q)
-    close(nmm.to_qqdot(model, Y)[1], model.tau * along(lambda y: nmm.to_qp(model, y)[0], model, Y))
+    close(nmm.coordinates.to_qqdot(model, Y)[1], model.tau * along(lambda y: nmm.coordinates.to_qp(model, y)[0], model, Y))
     close(W, np.pi * np.asarray(R) + 1j * np.asarray(Y.v))
     close(Z * (1 + W.conj()), 1 - W.conj())
     assert np.all(np.abs(Z) < 1)
@@ -75,16 +76,16 @@ def test_theta_form(name):
     """The theta-neuron template: z′ = ½[(z+1)²(i(η+I+Jτr) − Δ) − i(z−1)²]/τ and r = (1−|z|²)/(πτ(1+z+z*+|z|²))."""
     model = MODELS[name]
     eta, J, Delta, tau, *_ = parts(model)
-    z = np.asarray(nmm.to_kuramoto(model, Y))
+    z = np.asarray(nmm.coordinates.to_kuramoto(model, Y))
     r = (1 - np.abs(z) ** 2) / (np.pi * tau * (1 + 2 * z.real + np.abs(z) ** 2))
     close(r, Y.r, 1e-11)
     dz = ((z + 1) ** 2 * (1j * (eta + CURRENT + J * tau * r) - Delta) - 1j * (z - 1) ** 2) / (2 * tau)
-    close(along(lambda y: nmm.to_kuramoto(model, y), model, Y, CURRENT), dz, 1e-11)
+    close(along(lambda y: nmm.coordinates.to_kuramoto(model, y), model, Y, CURRENT), dz, 1e-11)
 
 
 def test_kuramoto_modulus_of_the_published_states():
     for r, v, modulus in [(0.0811344420, -1.9616199886, 0.901101), (1.0305967988, -0.1544298830, 0.528952)]:
-        assert abs(abs(complex(nmm.to_kuramoto(MPR(), {"r": r, "v": v}))) - modulus) < 1e-6
+        assert abs(abs(complex(nmm.coordinates.to_kuramoto(MPR(), {"r": r, "v": v}))) - modulus) < 1e-6
 
 
 # --- energies ---------------------------------------------------------------------------------------------------------
@@ -101,7 +102,7 @@ def test_vector_field_against_plain_numpy(model):
 @models
 def test_poisson_structure_rebuilds_the_vector_field(model):
     """dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ ṙ/2r, from the two scalars U and Γ alone."""
-    rebuilt = nmm.hamiltonian_field(model, Y, CURRENT)
+    rebuilt = nmm.mechanics.hamiltonian_field(model, Y, CURRENT)
     field = model.vector_field(jnp.zeros_like(Y.r), Y, CURRENT)
     close(rebuilt.r, field.r, 1e-11)
     close(rebuilt.v, field.v, 1e-11)
@@ -111,7 +112,7 @@ def test_hamiltonian_field_of_the_homogeneous_limit():
     """At Δ = g = k = 0 the field of H is the whole vector field, at τ ≠ 1 too."""
     model = MPR(eta=1.0, J=5.0, Delta=0.0, tau=1.6)
     field = model.vector_field(jnp.zeros_like(Y.r), Y, CURRENT)
-    for rebuilt in (nmm.conservative_field(model, Y, CURRENT), nmm.hamiltonian_field(model, Y, CURRENT)):
+    for rebuilt in (nmm.mechanics.conservative_field(model, Y, CURRENT), nmm.mechanics.hamiltonian_field(model, Y, CURRENT)):
         close(rebuilt.r, field.r, 1e-11)
         close(rebuilt.v, field.v, 1e-11)
 
@@ -120,13 +121,15 @@ def test_hamiltonian_field_of_the_homogeneous_limit():
 def test_mechanical_form(model):
     """q̈ + Γ q̇ + U′ + I q = 0 along the flow; Γ and U′ as written in the theory."""
     eta, J, Delta, _, g, k, E_s = parts(model)
-    q, _ = nmm.to_qp(model, Y)
+    q, _ = nmm.coordinates.to_qp(model, Y)
     dU = (eta + g**2 / 4) * q - (4 * np.pi**2 + k**2) / q**3 + 2 * (J + k * E_s) / q
     dU = dU - Delta * g * q**3 / (4 * np.pi) + Delta**2 * q**5 / (16 * np.pi**2)
-    close(nmm.force(model, Y, CURRENT), -dU - CURRENT * q, 1e-12)
-    close(nmm.damping(model, Y), Delta / np.pi * q**2 - g + 2 * k / q**2)
-    size = np.abs(nmm.force(model, Y, CURRENT)) + np.abs(nmm.damping(model, Y) * nmm.to_qqdot(model, Y)[1])
-    assert np.max(np.abs(nmm.mechanical_residual(model, Y, CURRENT)) / size) < 1e-11
+    close(nmm.mechanics.force(model, Y, CURRENT), -dU - CURRENT * q, 1e-12)
+    close(nmm.mechanics.damping(model, Y), Delta / np.pi * q**2 - g + 2 * k / q**2)
+    size = np.abs(nmm.mechanics.force(model, Y, CURRENT)) + np.abs(
+        nmm.mechanics.damping(model, Y) * nmm.coordinates.to_qqdot(model, Y)[1]
+    )
+    assert np.max(np.abs(nmm.mechanics.mechanical_residual(model, Y, CURRENT)) / size) < 1e-11
 
 
 @models
@@ -148,11 +151,11 @@ def test_energy_written_out(model):
 @models
 def test_energy_rates(model):
     """dE/dt = −Γq̇²/τ at constant input, + İ/R under input; without input in the energy −Γq̇²/τ − I d(1/R)/dt."""
-    R, heat = model.tau * Y.r, nmm.heat_rate(model, Y)
-    close(heat, nmm.damping(model, Y) * nmm.to_qqdot(model, Y)[1] ** 2 / model.tau)
+    R, heat = model.tau * Y.r, nmm.mechanics.heat_rate(model, Y)
+    close(heat, nmm.mechanics.damping(model, Y) * nmm.coordinates.to_qqdot(model, Y)[1] ** 2 / model.tau)
     still = along(lambda y: nmm.total_energy(model, y, CURRENT), model, Y, CURRENT)
     np.testing.assert_allclose(still, -heat, rtol=1e-10, atol=1e-11)
-    port = nmm.port_power(model, Y, CURRENT)
+    port = nmm.mechanics.port_power(model, Y, CURRENT)
     close(along(lambda y: nmm.total_energy(model, y), model, Y, CURRENT), port - heat, 1e-10)
     close(port, -CURRENT * along(lambda y: 1 / (model.tau * y.r), model, Y), 1e-12)
 
@@ -183,8 +186,8 @@ def identity_errors(values, r, v, current):
     eta, J, Delta, tau, g, k, E_s = values
     model = MPR(eta, J, Delta, tau, gap=GapJunction(g), conductance=ConductanceSynapse(k, E_s))
     y = State(r=r, v=v)
-    field, rebuilt = model.vector_field(jnp.zeros_like(r), y, current), nmm.hamiltonian_field(model, y, current)
-    q, qdot = nmm.to_qqdot(model, y)
+    field, rebuilt = model.vector_field(jnp.zeros_like(r), y, current), nmm.mechanics.hamiltonian_field(model, y, current)
+    q, qdot = nmm.coordinates.to_qqdot(model, y)
     R = tau * r
     # The largest terms that cancel in each identity.
     size_r = (Delta / jnp.pi + 2 * R * jnp.abs(v) + (g + k * R) * R + 1e-20) / tau**2
@@ -192,10 +195,10 @@ def identity_errors(values, r, v, current):
         v**2 + jnp.abs(eta) + jnp.abs(current) + jnp.abs(J) * R + (jnp.pi * R) ** 2 + k * R * (jnp.abs(E_s) + jnp.abs(v))
     )
     size_v = size_v + (g + k * R + Delta / R) * (jnp.abs(v) + Delta / R + g + k * R)
-    size_E = jnp.abs(nmm.heat_rate(model, y)) + size_v * tau * size_r / R**2
-    residual = nmm.mechanical_residual(model, y, current)
-    dE = along(lambda y: nmm.total_energy(model, y, current), model, y, current) + nmm.heat_rate(model, y)
-    back = nmm.from_qqdot(model, q, qdot)
+    size_E = jnp.abs(nmm.mechanics.heat_rate(model, y)) + size_v * tau * size_r / R**2
+    residual = nmm.mechanics.mechanical_residual(model, y, current)
+    dE = along(lambda y: nmm.total_energy(model, y, current), model, y, current) + nmm.mechanics.heat_rate(model, y)
+    back = nmm.coordinates.from_qqdot(model, q, qdot)
     return jnp.stack([
         (rebuilt.r - field.r) / size_r, (rebuilt.v - field.v) * tau / size_v, residual / (size_v * q), dE / size_E,
         back.r / r - 1, (back.v - v) / (jnp.abs(v) + Delta / R + g + k * R + 1e-20),
@@ -228,9 +231,9 @@ def test_identities_in_float32(model):
 # --- scales and clocks ------------------------------------------------------------------------------------------------
 
 SCALINGS = {
-    "rescale": lambda model: nmm.rescale(model, 2.3),
-    "strong_coupling": nmm.strong_coupling,
-    "unit_heterogeneity": nmm.unit_heterogeneity,
+    "rescale": lambda model: nmm.mechanics.rescale(model, 2.3),
+    "strong_coupling": nmm.mechanics.strong_coupling,
+    "unit_heterogeneity": nmm.mechanics.unit_heterogeneity,
 }
 scalings = pytest.mark.parametrize("scaling", SCALINGS.values(), ids=SCALINGS)
 
@@ -259,19 +262,19 @@ def test_scalings_of_a_model_that_jit_closes_over(scaling):
 
 
 def test_scalings_reach_their_normal_forms():
-    strong = nmm.strong_coupling(MPR(-5.0, -20.0, 2.0, 1.5)).model
+    strong = nmm.mechanics.strong_coupling(MPR(-5.0, -20.0, 2.0, 1.5)).model
     np.testing.assert_allclose([strong.eta, strong.J, strong.Delta, strong.tau], [-5 / 400, -1, 2 / 400, 1.5], rtol=1e-15)
-    unit = nmm.unit_heterogeneity(MPR(-5.0, -20.0, 2.0, 1.5)).model
+    unit = nmm.mechanics.unit_heterogeneity(MPR(-5.0, -20.0, 2.0, 1.5)).model
     np.testing.assert_allclose([unit.eta, unit.J, unit.Delta], [-2.5, -20 / np.sqrt(2), 1], rtol=1e-15)
 
 
 @pytest.mark.parametrize(
     ("scaling", "rule"),
     [
-        (lambda: nmm.rescale(MPR(), 0.0), "`factor` must be > 0, but got 0"),
-        (lambda: nmm.rescale(MPR(), -1.0), "`factor` must be > 0, but got -1"),
-        (lambda: nmm.strong_coupling(MPR(J=0.0)), "`J` must be different from 0 .*, but got 0"),
-        (lambda: nmm.unit_heterogeneity(MPR(Delta=0.0)), "`Delta` must be > 0 .*, but got 0"),
+        (lambda: nmm.mechanics.rescale(MPR(), 0.0), "`factor` must be > 0, but got 0"),
+        (lambda: nmm.mechanics.rescale(MPR(), -1.0), "`factor` must be > 0, but got -1"),
+        (lambda: nmm.mechanics.strong_coupling(MPR(J=0.0)), "`J` must be different from 0 .*, but got 0"),
+        (lambda: nmm.mechanics.unit_heterogeneity(MPR(Delta=0.0)), "`Delta` must be > 0 .*, but got 0"),
     ],
 )
 def test_scalings_refuse(scaling, rule):
@@ -288,7 +291,7 @@ def physical_run(ts):
 
 def test_scaled_run_maps_back():
     """The scaled population under the scaled stimulus, mapped back, is the original run."""
-    scaling, ts = nmm.strong_coupling(MODELS["tau"]), jnp.linspace(0.0, 4.0, 13)
+    scaling, ts = nmm.mechanics.strong_coupling(MODELS["tau"]), jnp.linspace(0.0, 4.0, 13)
     stimulus = Sinusoid(STIMULUS.amplitude / scaling.factor**2, STIMULUS.omega / scaling.factor)
     y0 = scaling.to_scaled({"r": 0.5, "v": -0.3})
     scaled, plain = simulate(scaling.model, y0, scaling.time_to_scaled(ts), stimulus=stimulus, **TIGHT), physical_run(ts)

@@ -70,7 +70,7 @@ def counted(lanes, others, **options):
     observe = {"n": nmm.SpikeCount(), "p": nmm.Period(), "b": nmm.BurstCount()} | others
     pulse = nmm.Pulse(3.0, *EDGES)
     plan = nmm.plan_sweep(nmm.MPR(ETA, 15.0, DELTA), over=over, y0=Y0, t1=END, observe=observe, stimulus=pulse, **options)
-    return nmm.compute_lanes(plan, np.arange(plan.lanes))
+    return nmm.extend.compute_lanes(plan, np.arange(plan.lanes))
 
 
 def check(found, number, period, clear, rtol):
@@ -133,7 +133,7 @@ def test_a_network_counts_node_by_node(right):
             stimulus=nmm.Pulse(float(AMPLITUDE[lane]), *EDGES),
             observe={"one": nmm.SpikeCount("r[1]"), "mean": nmm.SpikeCount()},
         )
-        found = nmm.compute_lanes(plan, np.arange(1))
+        found = nmm.extend.compute_lanes(plan, np.arange(1))
         np.testing.assert_array_equal([found["one"][0], found["mean"][0]], right[0][lane])
 
 
@@ -146,7 +146,7 @@ def test_one_number_for_the_first_run(double):
         found = nmm.find_spikes(run)
         observe = {"n": nmm.SpikeCount(), "b": nmm.BurstCount()}
         plan = nmm.plan_sweep(model, over={"eta": [-5.0]}, y0=Y0, t1=60.0, observe=observe, stimulus=pulse)
-        swept = nmm.compute_lanes(plan, np.arange(1))
+        swept = nmm.extend.compute_lanes(plan, np.arange(1))
         peaks = nmm.spike_peaks(model, Y0, 60.0, 20, stimulus=pulse)
         assert len(found.time) == swept["n"][0] == swept["b_spikes"][0] == np.isfinite(peaks.time).sum() == 18
 
@@ -156,7 +156,7 @@ def test_channels_that_may_be_negative_count_absolute_rises():
     train = nmm.PulseTrain(1.0, 1.0, 2.0, 0.5, 4)
     observe = {"all": nmm.SpikeCount("input"), "none": nmm.SpikeCount("input", prominence=1.5)}
     plan = nmm.plan_sweep(nmm.MPR(), over={"eta": [-5.0]}, y0=Y0, t1=12.0, observe=observe, stimulus=train)
-    found = nmm.compute_lanes(plan, np.arange(1))
+    found = nmm.extend.compute_lanes(plan, np.arange(1))
     assert found["all"][0] == 4 and found["none"][0] == 0
 
 

@@ -181,11 +181,11 @@ def test_rest_states(eta, y0, rest):
 def test_field_from_energy_and_mechanical_form(model):
     """In the instantaneous landscape the energy gives the vector field, and q̈ + Γ q̇ + U′ + I q = 0 exactly."""
     y = a_state(model)
-    flow, rebuilt = model.vector_field(jnp.zeros(()), y), nmm.hamiltonian_field(model, y)
+    flow, rebuilt = model.vector_field(jnp.zeros(()), y), nmm.mechanics.hamiltonian_field(model, y)
     for name in y.names:
         np.testing.assert_allclose(getattr(rebuilt, name), getattr(flow, name), rtol=1e-11, atol=1e-11)
-    residual = nmm.mechanical_residual(model, y, 0.7)
-    np.testing.assert_allclose(residual, 0, atol=1e-10 * float(jnp.max(jnp.abs(nmm.force(model, y, 0.7)))))
+    residual = nmm.mechanics.mechanical_residual(model, y, 0.7)
+    np.testing.assert_allclose(residual, 0, atol=1e-10 * float(jnp.max(jnp.abs(nmm.mechanics.force(model, y, 0.7)))))
 
 
 @models
@@ -194,8 +194,8 @@ def test_energy_changes_by_heat_and_slow_work(model):
     y = a_state(model)
     flow = model.vector_field(jnp.zeros(()), y)
     _, rate = jax.jvp(lambda y: nmm.total_energy(model, y), (y,), (flow,))
-    power = nmm.slow_power(model, y)
-    np.testing.assert_allclose(rate, sum(power.values()) - nmm.heat_rate(model, y), rtol=1e-10, atol=1e-10)
+    power = nmm.mechanics.slow_power(model, y)
+    np.testing.assert_allclose(rate, sum(power.values()) - nmm.mechanics.heat_rate(model, y), rtol=1e-10, atol=1e-10)
     R = model.tau * y.r
     closed = {}
     if isinstance(model.adaptation, SpikeFrequencyAdaptation):
@@ -214,7 +214,7 @@ def test_energy_balance_closes(name):
     """Through bursts and under a slow drive: residual ≤ 1e-8 of the largest term."""
     run = simulate(MODELS[name], {"r": 0.4, "v": -0.5}, np.linspace(0.0, 20.0, 41), stimulus=nmm.Sinusoid(0.5, 0.3), **TIGHT)
     balance = energy_balance(run)
-    assert run.result == nmm.RESULTS.successful and balance.relative <= 1e-8
+    assert run.result == nmm.results.RESULTS.successful and balance.relative <= 1e-8
     assert set(balance.slow_work) == set(run.model.slow_names) - {"B"}
     assert all(np.abs(each).max() > 1e-3 for each in balance.slow_work.values())
     assert "work of" in repr(balance)
@@ -274,8 +274,11 @@ BAD = [
     (lambda: MPR().state({"r": 1.0, "v": 0.0, "A": 0.1}), r"Argument `A` must be one of the state names `r`, `v`, but got"),
     (lambda: nmm.total_energy(MODELS["adaptation"], {"r": 1.0, "v": 0.0}), r"Argument `y` must have the key `A`"),
     (lambda: nmm.orbit(MODELS["adaptation"], 12.0), r"Argument `model` must be without slow terms, whose landscape moves"),
-    (lambda: nmm.rescale(MODELS["adaptation"], 2.0), r"Argument `model` must be without slow terms to be rescaled"),
-    (lambda: nmm.RescaledTime(MODELS["adaptation"]), r"Argument `model` must be without slow terms to be run"),
+    (
+        lambda: nmm.mechanics.rescale(MODELS["adaptation"], 2.0),
+        r"Argument `model` must be without slow terms to be rescaled",
+    ),
+    (lambda: nmm.mechanics.RescaledTime(MODELS["adaptation"]), r"Argument `model` must be without slow terms to be run"),
     (
         lambda: simulate(MODELS["adaptation"], {"r": 1.0, "v": 0.0}, [0.0, 1.0], solver=nmm.MobiusSplitting(4), dt0=0.1),
         r"Argument `model` must be without slow terms for a Möbius solver",

@@ -99,7 +99,7 @@ def test_splitting_has_its_order_with_time_constants_that_differ(name, order):
 def test_splitting_is_reversible():
     """A step and the same step backwards, at Δ = 0, return to the start: the map is symmetric in time."""
     network = nmm.Network(nmm.MPR(eta=1.0, J=4.0, Delta=0.0), 0.3 * (WEIGHTS + WEIGHTS.T))
-    term, solver = nmm.PopulationTerm(network), nmm.MobiusSplitting(4)
+    term, solver = nmm.extend.PopulationTerm(network), nmm.MobiusSplitting(4)
     y0 = network.state(Y0)
     there, _ = solver.advance(term, jnp.asarray(0.0), jnp.asarray(0.3), y0)
     back, _ = solver.advance(term, jnp.asarray(0.3), jnp.asarray(0.0), there)
@@ -115,10 +115,10 @@ def test_energy_of_every_population_is_balanced(name):
     balance = nmm.energy_balance(run)
     assert balance.energy.shape == (41, 4) and balance.exchange is not None
     assert float(balance.relative) < 2e-9
-    power = nmm.exchange_power(network, run.ys)
+    power = nmm.mechanics.exchange_power(network, run.ys)
     assert power.shape == (41, 4, 4)
     np.testing.assert_allclose(jnp.diagonal(power, axis1=1, axis2=2), 0.0)
-    np.testing.assert_allclose(jnp.sum(power, axis=-1), nmm.received_power(network, run.ys), atol=1e-11)
+    np.testing.assert_allclose(jnp.sum(power, axis=-1), nmm.mechanics.received_power(network, run.ys), atol=1e-11)
 
 
 @networks
@@ -127,8 +127,10 @@ def test_energy_changes_by_heat_slow_variables_and_what_others_deliver(network):
     y = network.state({"r": jnp.linspace(0.2, 0.6, 4), "v": jnp.linspace(-0.5, 0.5, 4)})
     flow = network.vector_field(jnp.asarray(0.0), y)
     rate = jax.jvp(lambda each: nmm.total_energy(network, each), (y,), (flow,))[1]
-    slow = sum(nmm.slow_power(network, y).values(), jnp.zeros(4))
-    np.testing.assert_allclose(rate, nmm.received_power(network, y) + slow - nmm.heat_rate(network, y), atol=1e-11)
+    slow = sum(nmm.mechanics.slow_power(network, y).values(), jnp.zeros(4))
+    np.testing.assert_allclose(
+        rate, nmm.mechanics.received_power(network, y) + slow - nmm.mechanics.heat_rate(network, y), atol=1e-11
+    )
 
 
 def test_gradient_flows_through_weights_and_gain():

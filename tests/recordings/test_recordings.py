@@ -421,36 +421,36 @@ def test_what_is_said_about_arrays_in_files(tmp_path, unchecked, name, write, co
 
 def test_masked_samples_are_missing(unchecked):
     for masked in (FILLED, list(FILLED), np.ma.array(COUNTS, mask=np.eye(12, 3))):
-        recording = nmm.Recording(masked)
+        recording = nmm.results.Recording(masked)
         np.testing.assert_array_equal(np.isnan(recording.values), np.isnan(GAPPED))
         for each in (masked, recording):
             with pytest.raises(ValueError, match="nan in region `R1` at time index 0 and 2 more"):
                 nmm.binarize(each)
     spins = np.ma.array(2 * SPINS - 1, mask=np.eye(12, 3))
-    for use in (nmm.Binarized, nmm.fit_ising, lambda x: nmm.fit_ising_many([x])):
+    for use in (nmm.results.Binarized, nmm.fit_ising, lambda x: nmm.ising.fit_ising_many([x])):
         with pytest.raises(ValueError, match=r"−1 or .1|be binarized"):
             use(spins)
     with pytest.raises(ValueError, match="`subject` must not be masked"):
-        nmm.Recording(TABLE, subject=np.ma.array(np.arange(12), mask=np.arange(12) > 9))
+        nmm.results.Recording(TABLE, subject=np.ma.array(np.arange(12), mask=np.arange(12) > 9))
     with pytest.raises(ValueError, match="`threshold`"):
         nmm.binarize(TABLE, np.ma.array([0.0, 1.0, 2.0], mask=[0, 0, 1]))
 
 
 def test_labelled_tables_keep_their_names(unchecked):
     table = pd.DataFrame(TABLE, columns=LETTERS)
-    np.testing.assert_array_equal(nmm.Recording(table).values, TABLE)
-    assert nmm.Recording(table).names == nmm.binarize(table).names == LETTERS
-    assert nmm.Recording(table, ("x", "y", "z")).names == ("x", "y", "z")
-    assert nmm.Binarized(2 * (table > 0) - 1).names == LETTERS
+    np.testing.assert_array_equal(nmm.results.Recording(table).values, TABLE)
+    assert nmm.results.Recording(table).names == nmm.binarize(table).names == LETTERS
+    assert nmm.results.Recording(table, ("x", "y", "z")).names == ("x", "y", "z")
+    assert nmm.results.Binarized(2 * (table > 0) - 1).names == LETTERS
     gaps = table.astype("Float64").mask(np.isnan(GAPPED))
-    np.testing.assert_array_equal(nmm.Recording(gaps).values, GAPPED)
+    np.testing.assert_array_equal(nmm.results.Recording(gaps).values, GAPPED)
     array = xr.DataArray(TABLE, dims=("time", "region"), coords={"region": list(LETTERS)})
-    assert nmm.binarize(array).names == LETTERS and nmm.Recording(array.drop_vars("region")).names == PLAIN
-    np.testing.assert_array_equal(nmm.Recording(array.T).values, TABLE)
-    assert nmm.Recording(array.T).names == LETTERS
+    assert nmm.binarize(array).names == LETTERS and nmm.results.Recording(array.drop_vars("region")).names == PLAIN
+    np.testing.assert_array_equal(nmm.results.Recording(array.T).values, TABLE)
+    assert nmm.results.Recording(array.T).names == LETTERS
     for wrong in (table["a"], table.assign(a="x"), array[0]):
         with pytest.raises(ValueError, match="an array of numbers with two axes") as caught:
-            nmm.Recording(wrong)
+            nmm.results.Recording(wrong)
         assert "\n" not in str(caught.value)
 
 
@@ -479,7 +479,7 @@ def test_two_values_pass_as_they_are(rule):
 
 def test_subjects_have_thresholds_of_their_own():
     x = np.concatenate([TABLE, TABLE + 100])
-    recording = nmm.Recording(x, subject=np.repeat(["b", "a"], 12))
+    recording = nmm.results.Recording(x, subject=np.repeat(["b", "a"], 12))
     alone = nmm.binarize(TABLE).spins
     np.testing.assert_array_equal(nmm.binarize(recording).spins, np.concatenate([alone, alone]))
     together = nmm.binarize(recording, per_subject=False).spins
@@ -523,14 +523,14 @@ def test_what_is_said_about_bad_recordings(unchecked, x, options, message):
 
 
 def test_selecting_regions():
-    recording = nmm.Recording(TABLE, ("a", "b", "c"), dt=2.0)
+    recording = nmm.results.Recording(TABLE, ("a", "b", "c"), dt=2.0)
     assert recording.select(["c", 0]).names == ("c", "a") and recording.select(["c"]).dt == 2.0
     np.testing.assert_array_equal(nmm.binarize(recording).select([1, 2]).spins, nmm.binarize(recording).spins[:, 1:])
     for bad in (["x"], [3], ["a", 0]):
         with pytest.raises(ValueError, match="Argument `regions` must"):
             recording.select(bad)
     with pytest.raises(ValueError, match="be −1 or"):
-        nmm.Binarized(TABLE)
+        nmm.results.Binarized(TABLE)
 
 
 def test_a_global_signal_is_said_and_regressed_out(unchecked):

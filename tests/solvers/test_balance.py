@@ -14,13 +14,11 @@ from helpers import MODELS
 import nmmjax as nmm
 from nmmjax import (
     MPR,
-    RESULTS,
     Constant,
     MobiusSplitting,
     Pulse,
     PulseTrain,
     Ramp,
-    RescaledTime,
     Sampled,
     Sinusoid,
     energy_balance,
@@ -29,6 +27,8 @@ from nmmjax import (
     simulate,
     total_energy,
 )
+from nmmjax.mechanics import RescaledTime
+from nmmjax.results import RESULTS
 
 Y0, TS = {"r": 0.5, "v": -0.3}, np.linspace(0.0, 6.0, 13)
 TIGHT = {"rtol": 1e-10, "atol": 1e-12}

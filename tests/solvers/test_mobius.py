@@ -9,18 +9,8 @@ import pytest
 from helpers import MODELS, reference, slope
 from scipy.linalg import expm, expm_frechet
 
-from nmmjax import (
-    MPR,
-    Constant,
-    MobiusExtrapolation,
-    MobiusSplitting,
-    PopulationTerm,
-    Pulse,
-    Sinusoid,
-    State,
-    hamiltonian,
-    simulate,
-)
+from nmmjax import MPR, Constant, MobiusExtrapolation, MobiusSplitting, Pulse, Sinusoid, State, hamiltonian, simulate
+from nmmjax.extend import PopulationTerm
 from nmmjax.solvers.operators import mobius_flow
 
 SOLVERS = {

@@ -11,7 +11,6 @@ from scipy.integrate import quad
 
 from nmmjax import (
     MPR,
-    RESULTS,
     CauchyNoise,
     ConductanceSynapse,
     Constant,
@@ -28,9 +27,10 @@ from nmmjax import (
     excitatory_inhibitory,
     mutual_inhibition,
     simulate,
-    to_qqdot,
 )
+from nmmjax.coordinates import to_qqdot
 from nmmjax.models.state import State
+from nmmjax.results import RESULTS
 from nmmjax.solvers.noisy import Kicks, noisy_step
 
 Y0 = {"r": 0.5, "v": 0.0}

@@ -10,20 +10,10 @@ import pytest
 from helpers import MODELS, central_difference, reference
 
 import nmmjax as nmm
-from nmmjax import (
-    MPR,
-    RESULTS,
-    Constant,
-    MobiusExtrapolation,
-    MobiusSplitting,
-    Pulse,
-    Sampled,
-    Sinusoid,
-    State,
-    simulate,
-)
+from nmmjax import MPR, Constant, MobiusExtrapolation, MobiusSplitting, Pulse, Sampled, Sinusoid, State, simulate
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import AbstractStimulus
+from nmmjax.results import RESULTS
 
 Y0, TS = {"r": 0.5, "v": -0.3}, np.linspace(0.0, 4.0, 9)
 MODEL, STIMULUS = MODELS["tau"], Sinusoid(2.0, 1.3)
@@ -331,7 +321,7 @@ def test_states_of_python_numbers_and_arguments_of_the_wrong_kind():
         controller = diffrax.PIDController(rtol=1e-5, atol=1e-7)
         simulate(MPR(), {"r": 0.5, "v": 0.0}, [0.0, 0.1], rtol=1e-3, stepsize_controller=controller)
     with pytest.raises(ValueError, match="Argument `r` must be > 0, but got -1"):
-        simulate(nmm.RescaledTime(MPR()), {"r": -1, "v": 0}, [0.0, 0.1])
+        simulate(nmm.mechanics.RescaledTime(MPR()), {"r": -1, "v": 0}, [0.0, 0.1])
 
 
 # --- times far from 0 -------------------------------------------------------------------------------------------------

@@ -39,7 +39,9 @@ def test_dataset_of_a_failed_run_says_so():
 
 
 def test_dataset_on_a_rescaled_clock():
-    clocked = nmm.simulate(nmm.RescaledTime(nmm.MPR(2.0, 5.0, 0.1)), {"r": 1.0, "v": 0.0}, jnp.linspace(0.0, 1.0, 5))
+    clocked = nmm.simulate(
+        nmm.mechanics.RescaledTime(nmm.MPR(2.0, 5.0, 0.1)), {"r": 1.0, "v": 0.0}, jnp.linspace(0.0, 1.0, 5)
+    )
     data = clocked.to_xarray()
     assert data["t"].dims == ("s",)
     assert float(data["t"][-1]) > 0

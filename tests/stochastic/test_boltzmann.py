@@ -27,7 +27,7 @@ cases = pytest.mark.parametrize(("population", "D"), CASES.values(), ids=CASES)
 rest = jax.jit(fixed_rates)
 law_of = jax.jit(lambda population, D: boltzmann(population, D))
 cdf, quantile, pdf_energy, probability = (
-    jax.jit(getattr(nmm.Boltzmann, name)) for name in ("cdf", "quantile", "pdf_energy", "probability")
+    jax.jit(getattr(nmm.results.Boltzmann, name)) for name in ("cdf", "quantile", "pdf_energy", "probability")
 )
 sample = jax.jit(lambda law, key: law.sample(key, (20_000,)))
 
@@ -55,7 +55,7 @@ def expectations(law):
     return {name: getattr(law, name) for name in names.split()} | {
         "inverse": law.moment(-1.0),
         "logarithm": law.mean(jnp.log),
-        "square of q'": law.mean(lambda r, v: nmm.to_qqdot(population, y(r, v))[1] ** 2),
+        "square of q'": law.mean(lambda r, v: nmm.coordinates.to_qqdot(population, y(r, v))[1] ** 2),
         "energy": law.mean(lambda r, v: nmm.total_energy(population, y(r, v))),
         "voltage": law.mean(lambda r, v: v),
         "surprise": -law.mean(
@@ -158,7 +158,7 @@ def test_samples_follow_the_law(key):
     law = law_of(population, D)
     y = sample(law, key)
     assert kstest(np.asarray(y.r), lambda r: np.asarray(cdf(law, r))).pvalue > 1e-3
-    qdot = np.asarray(nmm.to_qqdot(population, y)[1]) / np.sqrt(float(law.temperature))
+    qdot = np.asarray(nmm.coordinates.to_qqdot(population, y)[1]) / np.sqrt(float(law.temperature))
     assert kstest(qdot, "norm").pvalue > 1e-3
     assert abs(np.corrcoef(np.abs(qdot), np.asarray(y.r))[0, 1]) < 0.03
     assert jax.eval_shape(lambda: law.sample(key, (2, 3))).r.shape == (2, 3)
@@ -277,10 +277,10 @@ def test_what_has_no_exact_law_is_refused(arguments, sentence, unchecked):
 def test_simulated_density_where_a_law_is_known(key):
     """At g = k = 0 the numerical density is the law's, within its errors and 2 %."""
     population, D = MPR(eta=-1.0, J=4.0, Delta=0.7, tau=2.0), 0.4
-    law, found = boltzmann(population, D), nmm.stationary_density(population, D, key, lanes=256, settle=20.0)
+    law, found = boltzmann(population, D), nmm.stochastic.stationary_density(population, D, key, lanes=256, transient=20.0)
     mean, error = found.mean(lambda r, v: r)
     assert abs(float(mean - law.mean_rate)) < 4 * float(error) and float(error) < 0.02 * float(mean)
-    square, error = found.mean(lambda r, v: nmm.to_qqdot(population, nmm.State(r=r, v=v))[1] ** 2)
+    square, error = found.mean(lambda r, v: nmm.coordinates.to_qqdot(population, nmm.State(r=r, v=v))[1] ** 2)
     assert abs(float(square - law.temperature)) < 4 * float(error)
     exact = np.diff(cdf(law, found.edges))
     kept = np.asarray(exact) > 5e-3
@@ -293,6 +293,6 @@ def test_simulated_density_where_a_law_is_known(key):
 def test_gap_junctions_heat(key):
     """They take damping away, so that ⟨q̇²⟩ exceeds π D/Δ."""
     population = MPR(eta=-1.0, J=4.0, Delta=0.7, gap=nmm.GapJunction(0.5))
-    found = nmm.stationary_density(population, 0.4, key, lanes=128, settle=20.0, times=20)
-    square, error = found.mean(lambda r, v: nmm.to_qqdot(population, nmm.State(r=r, v=v))[1] ** 2)
+    found = nmm.stochastic.stationary_density(population, 0.4, key, lanes=128, transient=20.0, times=20)
+    square, error = found.mean(lambda r, v: nmm.coordinates.to_qqdot(population, nmm.State(r=r, v=v))[1] ** 2)
     assert float(square) > np.pi * 0.4 / 0.7 + 3 * float(error)

@@ -104,7 +104,7 @@ def test_the_loss_is_the_orbits():
     landscape = nmm.energy_landscape(population)
     found = nmm.escape_rate(population, 0.01, landscape.minima[1], method="turnover")
     just_below = landscape.energy[1] - 1e-3 * landscape.barrier[2]
-    expected = nmm.loss_per_cycle(population, just_below, near=landscape.minima.r[1])
+    expected = nmm.mechanics.loss_per_cycle(population, just_below, near=landscape.minima.r[1])
     assert float(found.loss * found.temperature) == pytest.approx(float(expected), rel=0.02)
 
 
@@ -203,7 +203,7 @@ def test_exponential_times_with_censoring_give_their_rate_back():
     rates, covered = [], 0
     for _ in range(60):
         times = rng.exponential(1 / 0.3, 200)
-        fit = nmm.exponential_fit(np.minimum(times, 4.0), times < 4.0, since=0.5)
+        fit = nmm.stochastic.exponential_fit(np.minimum(times, 4.0), times < 4.0, since=0.5)
         rates.append(float(fit.rate))
         covered += float(fit.interval[0]) < 0.3 < float(fit.interval[1])
     assert np.mean(rates) == pytest.approx(0.3, abs=3 * 0.025 / np.sqrt(60))
@@ -213,19 +213,19 @@ def test_exponential_times_with_censoring_give_their_rate_back():
 
 
 def test_a_poisson_interval_is_exact_and_no_event_has_one():
-    none = nmm.exponential_fit([2.0, 3.0], [False, False])
+    none = nmm.stochastic.exponential_fit([2.0, 3.0], [False, False])
     assert float(none.rate) == 0 and float(none.interval[1]) == pytest.approx(-np.log(0.025) / 5, rel=1e-9)
-    ten = nmm.exponential_fit(np.ones(10), np.ones(10, bool))
+    ten = nmm.stochastic.exponential_fit(np.ones(10), np.ones(10, bool))
     np.testing.assert_allclose(ten.interval, [0.479539, 1.839036], rtol=1e-5)  # Garwood's table for 10
     assert np.isnan(float(ten.p_value))  # all at one time
-    many = nmm.exponential_fit(np.ones(250_000), np.ones(250_000, bool))
+    many = nmm.stochastic.exponential_fit(np.ones(250_000), np.ones(250_000, bool))
     np.testing.assert_allclose(many.interval, 1 + np.array([-1, 1]) * 1.96 / 500, atol=2e-5)
 
 
 def test_times_that_are_not_exponential_are_noticed():
     rng = np.random.default_rng(1)
-    assert float(nmm.exponential_fit(rng.gamma(4, 1, 400), np.ones(400, bool)).p_value) < 1e-6
-    assert float(nmm.exponential_fit(rng.exponential(1, 400), np.ones(400, bool)).p_value) > 1e-3
+    assert float(nmm.stochastic.exponential_fit(rng.gamma(4, 1, 400), np.ones(400, bool)).p_value) < 1e-6
+    assert float(nmm.stochastic.exponential_fit(rng.exponential(1, 400), np.ones(400, bool)).p_value) > 1e-3
 
 
 def test_first_passages_have_the_exact_rate(key):

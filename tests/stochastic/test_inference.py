@@ -178,22 +178,22 @@ def test_bad_input(arguments, sentence, unchecked):
 def test_potential_from_samples(key):
     truth = TRUTHS[1]
     population, T = population_of(truth), np.pi * truth[3] / truth[2]
-    measured = nmm.potential_from_samples(sample(truth, key), T, bins=60)
+    measured = nmm.stochastic.potential_from_samples(sample(truth, key), T, bins=60)
     match = measured.compare(population)
     assert 0.4 < match["chi_square"] < 2 and match["rms"] < 0.1 * T
     assert measured.compare(MPR(eta=-4.0, J=15.0))["chi_square"] > 10
     assert "Measured potential" in repr(measured)
     with pytest.raises(ValueError, match="Argument `r` must have at least 100 samples"):
-        nmm.potential_from_samples(np.linspace(1, 2, 50))
+        nmm.stochastic.potential_from_samples(np.linspace(1, 2, 50))
 
 
 def test_effective_temperature(run, key):
     truth = TRUTHS[0]
     population, T = population_of(truth, tau=2.0), np.pi * truth[3] / truth[2]
-    found = nmm.effective_temperature(draw(population, truth[3], key), population)
+    found = nmm.stochastic.effective_temperature(draw(population, truth[3], key), population)
     for value, error in (found[:2], found[2:]):
         assert abs(float(value) - T) < 4 * float(error) and float(error) < 0.03 * T
-    found = nmm.effective_temperature(run)
+    found = nmm.stochastic.effective_temperature(run)
     assert abs(float(found.kinetic) - T) < 4 * float(found.kinetic_error) and float(found.kinetic_error) < 0.05 * T
 
 

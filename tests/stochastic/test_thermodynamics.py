@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kstest
 
-from nmmjax import MPR, Constant, OrnsteinUhlenbeck, Pulse, Ramp, boltzmann, crooks, drive, jarzynski, simulate, total_energy
+from nmmjax import MPR, Constant, OrnsteinUhlenbeck, Pulse, Ramp, boltzmann, simulate, total_energy
+from nmmjax.stochastic import crooks, jarzynski, run_protocol
 
 POPULATION = MPR(eta=1.0, J=3.0, Delta=0.5)
 RAMP = Ramp(0.5, 0.0, 1.0)
@@ -19,7 +20,9 @@ def runs():
     """Forward and backward runs of docs/theory.md §7's ramp."""
     ways = {}
     for reverse in (False, True):
-        ways[reverse] = drive(POPULATION, RAMP, 0.1, jax.random.key(int(reverse)), t1=1.0, lanes=16384, reverse=reverse)
+        ways[reverse] = run_protocol(
+            POPULATION, RAMP, 0.1, jax.random.key(int(reverse)), t1=1.0, lanes=1 << 14, reverse=reverse
+        )
     return ways
 
 
@@ -49,7 +52,7 @@ def test_crooks(runs):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [1.0, 3.0])
 def test_jarzynski_within_a_thousandth(stop):
-    found = drive(POPULATION, Ramp(0.5, 0.0, stop), 0.1, jax.random.key(5), t1=stop, lanes=200_000).jarzynski()
+    found = run_protocol(POPULATION, Ramp(0.5, 0.0, stop), 0.1, jax.random.key(5), t1=stop, lanes=200_000).jarzynski()
     assert abs(float(found.value) - 1.01357) < 1e-3 and float(found.standard_error) < 5e-4
 
 
@@ -68,13 +71,13 @@ def test_starts_are_in_equilibrium(runs):
 
 def test_a_sudden_jump_costs_the_difference_of_landscapes():
     """At once: W = ΔI/R at the start, and no heat."""
-    sudden = drive(POPULATION, Ramp(0.5, 0.0, 1e-6), 0.1, jax.random.key(0), t1=1e-6, lanes=64)
+    sudden = run_protocol(POPULATION, Ramp(0.5, 0.0, 1e-6), 0.1, jax.random.key(0), t1=1e-6, lanes=64)
     assert np.allclose(sudden.work, 0.5 / np.asarray(sudden.start.r), rtol=1e-4)
     assert np.all(np.abs(np.asarray(sudden.heat)) < 2e-2)
 
 
 def test_no_protocol_no_work():
-    still = drive(POPULATION, Constant(0.3), 0.1, jax.random.key(0), t1=1.0, lanes=64)
+    still = run_protocol(POPULATION, Constant(0.3), 0.1, jax.random.key(0), t1=1.0, lanes=64)
     assert np.all(np.asarray(still.work) == 0) and float(still.free_energy) == 0
     assert abs(float(still.heat.mean())) < 4 * float(still.heat.std()) / 8
 
@@ -83,15 +86,15 @@ def test_no_protocol_no_work():
 def test_the_unit_of_time_cancels():
     """τ scales time and rates, not energies."""
     slow = MPR(eta=1.0, J=3.0, Delta=0.5, tau=2.0)
-    one = drive(POPULATION, RAMP, 0.1, jax.random.key(0), t1=1.0, lanes=64, dt0=0.01)
-    two = drive(slow, Ramp(0.5, 0.0, 2.0), 0.1, jax.random.key(0), t1=2.0, lanes=64, dt0=0.02)
+    one = run_protocol(POPULATION, RAMP, 0.1, jax.random.key(0), t1=1.0, lanes=64, dt0=0.01)
+    two = run_protocol(slow, Ramp(0.5, 0.0, 2.0), 0.1, jax.random.key(0), t1=2.0, lanes=64, dt0=0.02)
     assert np.allclose(one.work, two.work, rtol=1e-6)
 
 
 @pytest.mark.slow
 def test_the_step_hardly_matters():
     coarse, fine = (
-        drive(POPULATION, Pulse(1.0, 0.2, 0.6), 0.1, jax.random.key(0), t1=1.0, lanes=8192, dt0=dt).work.mean()
+        run_protocol(POPULATION, Pulse(1.0, 0.2, 0.6), 0.1, jax.random.key(0), t1=1.0, lanes=8192, dt0=dt).work.mean()
         for dt in (0.02, 0.005)
     )
     assert abs(float(coarse / fine) - 1) < 0.06
@@ -130,14 +133,14 @@ BAD = [
 def test_bad_input(given, message, unchecked):
     default = {"population": POPULATION, "stimulus": RAMP, "noise": 0.1, "key": jax.random.key(0), "t1": 1.0, "lanes": 16}
     with pytest.raises(ValueError, match=r".*") as error:
-        drive(**(default | given))
+        run_protocol(**(default | given))
     assert message in str(error.value) or "Delta" in str(error.value)
 
 
 def test_crooks_refuses_the_same_direction_twice(runs, unchecked):
     with pytest.raises(ValueError, match="`backward` must be made with `reverse=True`"):
         crooks(runs[False], runs[False])
-    other = drive(POPULATION, RAMP, 0.2, jax.random.key(0), t1=1.0, lanes=16, reverse=True)
+    other = run_protocol(POPULATION, RAMP, 0.2, jax.random.key(0), t1=1.0, lanes=16, reverse=True)
     with pytest.raises(ValueError, match="at the temperature of `forward`"):
         crooks(runs[False], other)
     with pytest.raises(ValueError, match="`work` must be an array"):
@@ -150,7 +153,7 @@ def test_protocols_far_from_0_in_float32():
     with jax.enable_x64(False):
         model = MPR(eta=1.0, J=4.0, Delta=0.5)
         runs = [
-            drive(model, Ramp(0.5, t0, t0 + 1), 0.3, jax.random.key(0), t0=t0, t1=t0 + 1, lanes=16, dt0=0.05)
+            run_protocol(model, Ramp(0.5, t0, t0 + 1), 0.3, jax.random.key(0), t0=t0, t1=t0 + 1, lanes=16, dt0=0.05)
             for t0 in (0.0, 1e5)
         ]
         np.testing.assert_allclose(runs[1].work, runs[0].work, rtol=1e-5)

@@ -112,12 +112,12 @@ def test_blocks_of_a_killed_worker_are_computed_by_another(client, tmp_path, bal
 def test_functions_without_a_name_reach_the_workers(client, tmp_path):
     limit = 0.2
     add = lambda s, p: s + jnp.where(p.y.r > limit, p.weight, 0.0)
-    above = nmm.Fold(lambda p: 0 * p.t, add, lambda s, d: s, name="time above 0.2")
+    above = nmm.Custom(lambda p: 0 * p.t, add, lambda s, d: s, name="time above 0.2")
     given = {"over": {"eta": [-6.0, -5.0, -4.0]}, "y0": {"r": 0.1, "v": -2.0}, "t1": 2.0, "observe": {"above": above}}
     data = nmm.sweep(nmm.MPR(), progress=False, **given)
     far = nmm.sweep(nmm.MPR(), cluster=client, chunk=2, store=tmp_path / "s.zarr", progress=False, **given)
     xr.testing.assert_allclose(far["above"], data["above"])
     lock = threading.Lock()
-    held = nmm.Fold(lambda p: 0 * p.t + bool(lock), lambda s, p: s)
+    held = nmm.Custom(lambda p: 0 * p.t + bool(lock), lambda s, p: s)
     with pytest.raises(ValueError, match=r"`cluster` must be None for what can't be sent to other processes, .*lock"):
         nmm.sweep(nmm.MPR(), cluster=client, progress=False, **(given | {"observe": {"held": held}}))

@@ -62,13 +62,13 @@ def test_pulse_is_a_stimulus_with_its_numbers(pulses):
     np.testing.assert_allclose((pulse.charge, pulse.energy), (5 * a, 5 * a**2), rtol=1e-12)
     np.testing.assert_allclose(pulse.stimulus(jnp.asarray(1.0)), [0.0, a])
     np.testing.assert_allclose(pulse.start.r, RATES, rtol=1e-5)
-    assert "switches" in repr(pulse) and "at node 1" in repr(pulse) and nmm.RESULTS[pulse.result] == ""
+    assert "switches" in repr(pulse) and "at node 1" in repr(pulse) and nmm.results.RESULTS[pulse.result] == ""
 
 
 def test_what_no_pulse_can_do_is_said_without_a_number():
     pulse = nmm.minimal_pulse(PAIR, start=FIRST, end=SECOND, duration=5.0, node=1, bound=2.0)
     assert not pulse.reached and jnp.isnan(pulse.amplitude) and jnp.isnan(pulse.energy) and pulse.stimulus is None
-    assert pulse.result == nmm.RESULTS.not_reachable
+    assert pulse.result == nmm.results.RESULTS.not_reachable
     assert "Not reachable up to amplitude 2 " in repr(pulse)
 
 
@@ -150,7 +150,7 @@ def threshold(model, start, end, duration, node):
 def test_gradient_of_the_threshold_of_the_pair(pulses):
     """Against central differences of thresholds bisected to rounding: the issue's number."""
     found = nmm.threshold_gradient(pulses["pair"])
-    assert found.result == nmm.RESULTS.successful
+    assert found.result == nmm.results.RESULTS.successful
     np.testing.assert_allclose(found.saddle.r, 0.295314, rtol=2e-6)  # the symmetric state, models.md §9
     np.testing.assert_allclose(found.eigenvalue, 1.2495, rtol=1e-4)
     h, at = 1e-3, lambda model: threshold(model, FIRST, SECOND, 5.0, 1)
@@ -263,7 +263,7 @@ def test_oscillations_are_basins_too():
     """Gap junctions sustain a cycle, of peak 1.8648 (docs/theory.md §5)."""
     model = nmm.MPR(eta=1.0, J=0.0, Delta=0.05, gap=nmm.GapJunction(0.2))
     over = {"r": jnp.linspace(0.1, 2.0, 3), "v": jnp.linspace(-2.0, 2.0, 3)}
-    found = nmm.basin_map(model, attractors=[], at={"r": 0.3, "v": 0.0}, settle=100.0, over=over)
+    found = nmm.basin_map(model, attractors=[], at={"r": 0.3, "v": 0.0}, patience=100.0, over=over)
     assert np.all(found.labels == 0) and len(found.cycles) == 1 and found.names == ("cycle 0",)
     np.testing.assert_allclose(found.cycles[0][1], 1.8648, rtol=1e-3)
 
@@ -337,7 +337,7 @@ def test_bad_input_elsewhere(pulses, unchecked):
         nmm.basin_map(ONE, attractors=[LOW], over={"r": jnp.ones(2), "A": jnp.ones(2)})
     with pytest.raises(ValueError, match=r"`over\['r'\]` must be finite and > 0"):
         nmm.basin_map(ONE, attractors=[LOW], over={"r": jnp.zeros(2), "v": jnp.ones(2)})
-    with pytest.raises(ValueError, match="`settle` must be given"):
+    with pytest.raises(ValueError, match="`patience` must be given"):
         nmm.basin_map(ONE, attractors=[], over={"r": jnp.ones(2), "v": jnp.ones(2)})
     with pytest.raises(ValueError, match="`pulse` must be a minimal pulse that switches"):
         nmm.threshold_gradient(None)
