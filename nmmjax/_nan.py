@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +17,13 @@ def nan_is_absent(function: _Function) -> _Function:
     """
 
     @functools.wraps(function)
-    def quiet(*args: Any, **kwargs: Any) -> Any:
+    def quiet(*args, **kwargs) -> Any:
         if not jax.config.jax_debug_nans:  # pyright: ignore[reportAttributeAccessIssue]
             return function(*args, **kwargs)
         with jax.debug_nans(False):
             return function(*args, **kwargs)
 
-    return quiet  # pyright: ignore[reportReturnType]
+    return cast(_Function, quiet)
 
 
 @jax.custom_jvp

@@ -124,7 +124,7 @@ def declared(cls: _Class) -> _Class:
     needed = [each.name for each in arguments if each.default is each.empty]
 
     @functools.wraps(inner)
-    def checked_init(self: Any, *args: Any, **kwargs: Any) -> None:
+    def checked_init(self, *args, **kwargs) -> None:
         refuse_unknown(kwargs, accepted, f"arguments of {cls.__name__},")
         if len(args) > len(accepted):
             raise ValueError(f"Arguments of {cls.__name__} must be at most {len(accepted)}, but got {len(args)}.")
@@ -137,7 +137,7 @@ def declared(cls: _Class) -> _Class:
             cls.check_given(dict(zip(accepted, args, strict=False)) | kwargs)
         inner(self, *args, **kwargs)
 
-    cls.__init__ = checked_init  # pyright: ignore[reportAttributeAccessIssue]
+    cls.__init__ = checked_init
     return cls
 
 
@@ -169,7 +169,7 @@ def with_arrays(module: Any) -> Any:
         return module
     dtype = jnp.result_type(*dtypes) if dtypes else float_dtype()
 
-    def convert(leaf: Any) -> Any:
+    def convert(leaf) -> Any:
         array = as_array(leaf) if not isinstance(leaf, jax.Array) else leaf
         return array.astype(dtype) if is_float(array) else leaf
 

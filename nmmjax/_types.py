@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Complex, Float
@@ -19,6 +20,16 @@ Real = ArrayLike
 def float_dtype() -> Any:
     """The default float dtype: float64 where the user enabled x64, else float32."""
     return jnp.zeros(()).dtype
+
+
+def uses_float64() -> bool:
+    """Whether the user enabled x64."""
+    return jax.dtypes.canonicalize_dtype(float) == jnp.float64
+
+
+def int_dtype() -> Any:
+    """The default dtype of whole numbers: int64 where the user enabled x64, else int32."""
+    return jax.dtypes.canonicalize_dtype(int)
 
 
 def is_concrete(x: Any) -> bool:

@@ -221,8 +221,8 @@ def _on_folds(curve: SpecialCurve, whole: Walk, scale: Values) -> SpecialPoints:
     left = left * jnp.append(jnp.ones((1,), scale.dtype), jnp.cumprod(turns))[:, None]  # one sign all along
     values = jax.vmap(tests)(whole.x, left)
 
-    def test(which: int, k: Any) -> Any:
-        def value(x: Values, t: Values, _: Any) -> Scalar:
+    def test(which: int, k) -> Any:
+        def value(x: Values, t: Values, _) -> Scalar:
             psi = _left(curve, x)
             return tests(x, psi * jnp.where(psi @ left[k] < 0, -1.0, 1.0).astype(x.dtype))[which]
 
@@ -250,7 +250,7 @@ def _between(curve: SpecialCurve, whole: Walk, values: Values, test_at: Any, sca
     """The zeros of a test function along the curve, `(8, m + 1)`, NaN where there are fewer, and where they lie."""
     (index,) = jnp.nonzero(values[:-1] * values[1:] < 0, size=_SPECIAL, fill_value=-1)
 
-    def find(k: Any) -> Values:
+    def find(k) -> Values:
         anchor = jax.tree.map(lambda each: each[k], whole.anchor)
         ends = k + jnp.arange(2)
         return locate(curve, test_at(k), whole.x[ends], whole.tangent[k], values[ends], anchor, scale, 1e-10)

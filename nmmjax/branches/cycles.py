@@ -242,7 +242,7 @@ def _folds(curve: Cycles, walked: Walk, scale: Values) -> SpecialPoints:
     turn = walked.tangent[:, -1]
     (index,) = jnp.nonzero(turn[:-1] * turn[1:] < 0, size=_FOLDS, fill_value=-1)
 
-    def find(k: Any) -> Values:
+    def find(k) -> Values:
         meshes, _ = walked.anchor
         second = curve.on_mesh(walked.x[k + 1], meshes[k + 1], meshes[k])
         anchor = jax.tree.map(lambda each: each[k], walked.anchor)

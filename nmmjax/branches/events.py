@@ -57,12 +57,12 @@ def find_events(curve: Any, x: Values, tangent: Values, eigenvalues: ComplexValu
     events = jnp.stack([folded, born, crossed], axis=1) & jnp.isfinite(turn[1:])[:, None]
     (index,) = jnp.nonzero(events.reshape(-1), size=MAX_EVENTS, fill_value=-1)
 
-    def find(index: Any) -> Events:
+    def find(index) -> Events:
         at, kind = index // 3, index % 3
         ends, fewer = at + jnp.arange(2), jnp.minimum(unstable[at], unstable[at + 1])
         count = lambda number: jnp.where(number > fewer, 1.0, -1.0).astype(x.dtype)
 
-        def test(x: Values, t: Values, _: Any) -> Values:
+        def test(x: Values, t: Values, _) -> Values:
             number = lambda: count(unstable_of(eigenvalues_at(system, x)))
             return jax.lax.switch(kind, [lambda: t[-1], number, lambda: orientation(x, t)])
 

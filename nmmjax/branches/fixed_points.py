@@ -148,7 +148,7 @@ def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> d
     empty = _nothing(n, 2 * options.max_points - 1, seeds.dtype)
     found = jax.tree.map(lambda each: jnp.stack([each] * slots), empty)
 
-    def slot(found: dict[str, Any], k: Any) -> tuple[dict[str, Any], None]:
+    def slot(found: dict[str, Any], k) -> tuple[dict[str, Any], None]:
         starts, directions = seeds, jnp.full_like(seeds, jnp.nan)
         if options.crossing:
             x, crossing = (each.reshape(-1, n + 1) for each in (found["events"].x, found["events"].crossing))

@@ -47,7 +47,7 @@ def _matrices(n: int) -> tuple[np.ndarray, ...]:
     series = np.cos(np.outer(k, theta)) * 2 / n  # values → coefficients
     series[0] /= 2
 
-    def one_minus_cosine(m: Any, t: Any) -> Any:
+    def one_minus_cosine(m, t) -> Any:
         """∫₀^t sin m t' dt'."""
         return np.where(m == 0, 0 * t, (1 - np.cos(m * t)) / np.where(m == 0, 1, m))
 

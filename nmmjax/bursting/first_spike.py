@@ -26,15 +26,15 @@ def first_peak(land: Moving, q0: Values, speed: Values, s0: Slow, steps: int = 6
     well = land.well(land.high_well(s0), s0, 4)
     dq = (well - q0) / steps
 
-    def slopes(q: Values, y: Any) -> Any:
+    def slopes(q: Values, y) -> Any:
         fast = jnp.sqrt(2 * jnp.maximum(y[0], _LEAST))
         heat = land.damping(q) * fast
         return (land.force(q, y[1]) + heat, {n: -r / fast for n, r in land.rates(q, y[1]).items()}, -1 / fast, -heat)
 
-    def after(y: Any, k: Any, share: float) -> Any:
+    def after(y, k, share: float) -> Any:
         return jax.tree.map(lambda a, b: a + share * dq * b, y, k)
 
-    def step(y: Any, i: Values) -> tuple[Any, None]:
+    def step(y, i: Values) -> tuple[Any, None]:
         q = q0 + i * dq
         k1 = slopes(q, y)
         k2 = slopes(q + dq / 2, after(y, k1, 0.5))

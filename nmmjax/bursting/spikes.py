@@ -182,9 +182,7 @@ class _Resolving(diffrax.AbstractAdaptiveStepSizeController):
 
 def _term(model: MPR, stimulus: AbstractStimulus | None) -> diffrax.ODETerm:
     """The equations of motion, with the input as it is before the time `args`, where it may jump."""
-    return diffrax.ODETerm(
-        lambda t, y, args: _flow_before(model, stimulus, jnp.minimum(t, eqxi.prevbefore(args)), y)  # pyright: ignore
-    )
+    return diffrax.ODETerm(lambda t, y, args: _flow_before(model, stimulus, jnp.minimum(t, eqxi.prevbefore(args)), y))
 
 
 def _flow_before(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: State) -> State:

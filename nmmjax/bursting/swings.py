@@ -174,7 +174,7 @@ def follow_turns(land: Moving, first: Turn, most: int, care: tuple[tuple[int, in
     count = jnp.sum(large.exists)
     place = jnp.arange(length)
 
-    def join(begin: Any, a: Any, b: Any) -> Any:
+    def join(begin, a, b) -> Any:
         later = b[jnp.clip(place - count, 0, b.shape[0] - 1)]
         return jnp.concatenate([begin[None], jnp.where(place < count, a[:length], later)])
 

@@ -242,21 +242,22 @@ def _optimizer(document: Document, value: Any) -> dict[str, Any]:
     path = ("fit", "optimizer")
     values = {"name": value} if isinstance(value, str) else document.table(path, value, _OPTIMIZER, ("name",))
     name = document.text((*path, "name"), values["name"])
-    make = getattr(optax, name, None)
+    make = getattr(optax, name, object)
     rate = document.number((*path, "learning_rate"), values.get("learning_rate", 1e-2))
     document.require((*path, "learning_rate"), "be > 0", rate, rate > 0)
     steps = document.integer((*path, "steps"), values.get("steps", 200), 1)
     schedule = document.text((*path, "schedule"), values.get("schedule", "constant"), ("constant", "cosine"))
     try:
-        made = make(rate if schedule == "constant" else optax.cosine_decay_schedule(rate, steps))  # pyright: ignore[reportOptionalCall]
+        made = make(rate if schedule == "constant" else optax.cosine_decay_schedule(rate, steps))
     except TypeError:
         made = None
     rule = "be the name of an optimiser of optax, such as adam, adamw or lbfgs"
     document.require((*path, "name"), rule, name, isinstance(made, optax.GradientTransformation))
+    assert isinstance(made, optax.GradientTransformation)
     if "clip" in values:
         clip = document.number((*path, "clip"), values["clip"])
         document.require((*path, "clip"), "be > 0", clip, clip > 0)
-        made = optax.chain(optax.clip_by_global_norm(clip), made)  # pyright: ignore[reportArgumentType]
+        made = optax.chain(optax.clip_by_global_norm(clip), made)
     settings = {"learning_rate": rate, "schedule": schedule, **values}
     return {"optimizer": made, "steps": steps, "name": f"optimizer {settings}"}
 

@@ -10,6 +10,7 @@ import jax
 
 from .._files import replace_file
 from .._parameter import check, parameters
+from .._types import uses_float64
 from ..models import adaptation, mpr, stimulus, terms
 from .configuration import Document, Path
 
@@ -30,7 +31,7 @@ PICTURES = (".png", ".svg", ".pdf")
 @contextlib.contextmanager
 def using_precision(precision: str) -> Iterator[None]:
     """The precision of the whole process, its threads included; put back afterwards."""
-    before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+    before = uses_float64()
     jax.config.update("jax_enable_x64", precision == "float64")
     try:
         yield

@@ -157,10 +157,10 @@ def _method(document: Document, name: str) -> Any:
     """A solver by its class's name, ours or one of diffrax's."""
     if name == "MobiusSplitting":
         return MobiusSplitting(4)
-    solver = getattr(diffrax, name, None)
+    solver = getattr(diffrax, name, object)
     is_solver = inspect.isclass(solver) and issubclass(solver, diffrax.AbstractERK) and not inspect.isabstract(solver)
     document.require(("method",), "be MobiusSplitting or a Runge–Kutta solver of diffrax such as Tsit5", name, is_solver)
-    return solver()  # pyright: ignore[reportOptionalCall]
+    return solver()
 
 
 def _observables() -> dict[str, type]:

@@ -149,7 +149,7 @@ def _sized(task: Task) -> Any:
     """Compiled: the scales of a task's results, and of the states under names with a dot, by lane."""
     times = task.times
 
-    def lane(base: Any, values: Any, finals: Any) -> dict[str, Any]:
+    def lane(base, values, finals) -> dict[str, Any]:
         problem = task.build(base, values)
         dtype = jax.tree.leaves(problem.y0)[0].dtype
         ends = (times.start, problem.y0), (times.t1, problem.y0.replace(**finals))

@@ -4,8 +4,6 @@ At constant input the energy never rises, so the initial energy bounds the peak 
 frequency that a splitting of the coupling must resolve. Lanes of like cost go into one block; none waits for another.
 """
 
-from typing import Any
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -64,7 +62,7 @@ def _highest_rate(model: MPR, y0: State, strongest: Values, weakest: Values) -> 
     # The first place above R0 that the energy doesn't reach: on a grid, then halved.
     spacing = (jnp.log(ceiling) - jnp.log(R0)) / _GRID
 
-    def climb(k: Any, first: Values) -> Values:
+    def climb(k, first: Values) -> Values:
         place = (_GRID - k).astype(R0.dtype)
         return jnp.where(V(R0 * jnp.exp(spacing * place)) > energy, place, first)
 

@@ -151,15 +151,15 @@ def run(
             report(lanes.size)
         return lanes, flat, np.repeat(taken[: len(some)], [each.size for each in some], axis=0)
 
-    def gather(parts: Any) -> Any:
+    def gather(parts) -> Any:
         """Results in the given order, filled in while other calls compute."""
-        whole = None
+        whole: list[Any] = []
         for lanes, *part in parts:
-            if whole is None:
+            if not whole:
                 whole = jax.tree.map(lambda each: np.empty((order.size, *each.shape[1:]), each.dtype), part)
             for all_lanes, some_lanes in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
                 all_lanes[lanes] = some_lanes
-        return tuple(whole)  # pyright: ignore[reportArgumentType]
+        return tuple(whole)
 
     try:
         return gather(pool.map(work, range(len(calls))) if len(calls) > 1 else [work(0)])
@@ -172,7 +172,7 @@ def run(
 def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) -> Any:
     """Compiled: stretch lengths (transient, observed) and stiffness of all lanes, before integrating any."""
 
-    def lane(base: Any, values: Any) -> Any:
+    def lane(base, values) -> Any:
         problem = build(base, values)
         dtype = jax.tree.leaves(problem.y0)[0].dtype
         ends = jnp.asarray(times.observed, dtype)

@@ -101,7 +101,7 @@ class Uniform(AbstractMethod):
         z = stretch.enter(y)
         watching = bool(observe.observables)
 
-        def point(t: Values, y: Any, weight: Values, edge: int) -> Point:
+        def point(t: Values, y, weight: Values, edge: int) -> Point:
             since = dt if edge == 0 else jnp.zeros_like(dt)
             return Point(
                 problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since, pairs=self.pairs
@@ -112,7 +112,7 @@ class Uniform(AbstractMethod):
         pack, unpack = packer(states, self.pairs)
         pack_point, unpack_point = packer(y, self.pairs)
 
-        def body(i: Any, carry: Any) -> Any:
+        def body(i, carry) -> Any:
             state, seen = carry
             moved = pack_state(stretch.advance(i.astype(start.dtype), unpack_state(state)))
             if not watching:
@@ -158,12 +158,12 @@ def fold(
     y = problem.y0
     asarray = lambda t: jnp.asarray(t, dtype)
 
-    def interval(y: Any, a: Values, b: Values, steps: Any, watch: Watch, progress: Progress) -> Any:
+    def interval(y, a: Values, b: Values, steps, watch: Watch, progress: Progress) -> Any:
         ends = bounds(problem, a, b)
         if ends.shape[0] == 2:
             return method.run(problem, y, a, b, steps[0], watch, progress)
 
-        def one(carry: Any, now: Any) -> Any:
+        def one(carry, now) -> Any:
             y, states, progress = carry
             watch_now = Watch(watch.observables, states)
             return method.run(problem, y, now[0], now[1], now[2], watch_now, progress), None
@@ -180,7 +180,7 @@ def fold(
         samples = jax.tree.map(lambda *each: jnp.stack(each), first.y, y) if times.cuts else None
     else:
 
-        def one(carry: Any, now: Any) -> Any:
+        def one(carry, now) -> Any:
             y, states, progress = carry
             y, states, progress = interval(y, now[0], now[1], now[2], Watch(observables, states), progress)
             return (y, states, progress), y

@@ -31,7 +31,7 @@ def with_derivatives(lane: Lane, names: tuple[str, ...], reverse: bool) -> Lane:
         others = {name: each for name, each in values.items() if name not in names}
         chosen = {name: values[name] for name in names}
 
-        def of_chosen(chosen: Any) -> Any:
+        def of_chosen(chosen) -> Any:
             results, rest = lane(others | chosen)
             return results, (results, rest)
 

@@ -100,21 +100,21 @@ def _parts(params: Any, operands: Sequence[Any]) -> Any:
 def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -> Callable[..., Any]:
     """`function` of one block of lanes with its loops as kernels, under `jax.vmap` over blocks."""
 
-    def loop(params: Any, *operands: Any) -> Any:
+    def loop(params, *operands) -> Any:
         """A loop as one kernel from its constants and initial values to its final values."""
         cond, body = params["cond_jaxpr"], params["body_jaxpr"]
         first, second = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
         inside = _IN_MOSAIC if backend == "mosaic" else _IN_TRITON
 
-        def steps(*operands: Any) -> list[Any]:
-            def unfinished(carry: Any) -> Any:
+        def steps(*operands) -> list[Any]:
+            def unfinished(carry) -> Any:
                 return _evaluate(cond.jaxpr, cond.consts, [*operands[:first], *carry], inside)[0]
 
-            def go_on(carry: Any) -> Any:
+            def go_on(carry) -> Any:
                 open_lanes = unfinished(carry)
                 return _some(open_lanes) if open_lanes.shape else open_lanes
 
-            def advance(carry: Any) -> Any:
+            def advance(carry) -> Any:
                 moved = _evaluate(body.jaxpr, body.consts, [*operands[first:second], *carry], inside)
                 if not cond.out_avals[0].shape:
                     return tuple(moved)
@@ -127,7 +127,7 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
         call = jax.custom_batching.custom_vmap(steps)
 
         @call.def_vmap
-        def _(blocks: int, batched: Sequence[bool], *operands: Any) -> Any:
+        def _(blocks: int, batched: Sequence[bool], *operands) -> Any:
             full = [
                 x if many else jnp.broadcast_to(x, (blocks, *x.shape)) for x, many in zip(operands, batched, strict=True)
             ]
@@ -136,12 +136,12 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
 
         return call(*operands)
 
-    def scan(params: Any, *operands: Any) -> Any:
+    def scan(params, *operands) -> Any:
         """A scan over stretches stays one, with one kernel per stretch."""
         inner = params["jaxpr"]
         consts, start, xs = _parts(params, operands)
 
-        def body(carry: Any, now: Any) -> Any:
+        def body(carry, now) -> Any:
             out = _evaluate(inner.jaxpr, inner.consts, [*consts, *carry, *now], rules)
             return out[: len(carry)], out[len(carry) :]
 
@@ -150,7 +150,7 @@ def fused(function: Callable[..., Any], backend: str, interpret: bool = False) -
 
     rules: _Rules = {"while": loop, "scan": scan}
 
-    def call(*args: Any) -> Any:
+    def call(*args) -> Any:
         closed, shape = jax.make_jaxpr(function, return_shape=True)(*args)
         flat = _evaluate(closed.jaxpr, closed.consts, jax.tree.leaves(args), rules)
         return jax.tree.unflatten(jax.tree.structure(shape), flat)
@@ -167,7 +167,7 @@ def _launch(
     inputs = [stored(x) for x in operands]
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, stored(x).dtype) for x in like)
 
-    def body(refs: Sequence[Any], at: Any) -> None:
+    def body(refs: Sequence[Any], at) -> None:
         given = [ref[at] != 0 if b else ref[at] for ref, b in zip(refs, truth, strict=False)]
         for ref, value in zip(refs[len(inputs) :], steps(*given), strict=True):
             ref[at] = stored(value)
@@ -191,7 +191,7 @@ def _triton(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, inter
     from jax.experimental import pallas
     from jax.experimental.pallas import triton
 
-    def spec(each: Any) -> Any:
+    def spec(each) -> Any:
         return pallas.BlockSpec((None, *each.shape[1:]), lambda i: (i,) + (0,) * (each.ndim - 1))
 
     return pallas.pallas_call(
@@ -214,10 +214,10 @@ def _blocks(values: Any) -> tuple[int, int]:
 def _kernel_call(task: Task, width: int, backend: str, interpret: bool = False) -> Any:
     """Like `task.compiled(task, …)`, for any number of blocks of any size; programs of `width` lanes."""
 
-    def one(base: Any, values: Any, steps: Any) -> Any:
+    def one(base, values, steps) -> Any:
         return jax.vmap(lambda values: task.lane(base, values, steps))(values)
 
-    def call(base: Any, values: Any, steps: Any) -> Any:
+    def call(base, values, steps) -> Any:
         group, lanes = _blocks(values)
         programs = -(-lanes // width)
         # A block's last lane is repeated to fill its last program.
@@ -237,7 +237,7 @@ kernel_call = functools.lru_cache(maxsize=16)(_kernel_call)
 def plain_call(task: Task, platform: str) -> Any:
     """XLA's path with all blocks as one, whose steps are the largest of theirs: on a GPU, width is what counts."""
 
-    def call(base: Any, values: Any, steps: Any) -> Any:
+    def call(base, values, steps) -> Any:
         group, lanes = _blocks(values)
         values = jax.tree.map(lambda each: each.reshape((1, group * lanes, *each.shape[2:])), values)
         steps = jax.tree.map(lambda each: each.max(axis=0, keepdims=True), steps)
@@ -250,7 +250,7 @@ def plain_call(task: Task, platform: str) -> Any:
 def _agree(ours: Any, theirs: Any) -> bool:
     """Whether two results of one block are equal but for rounding."""
 
-    def near(a: Any, b: Any) -> bool:
+    def near(a, b) -> bool:
         a, b = np.asarray(a), np.asarray(b)
         if not np.issubdtype(b.dtype, np.floating):
             return bool(np.mean(a == b) >= _SHARE)

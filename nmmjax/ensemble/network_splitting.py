@@ -30,17 +30,17 @@ def network_stretch(
     `network_map`, where it is known."""
     tau, dt, h, half, drive, force, _, state = pieces_of(problem, start, stop, steps, shared, parts=2)
 
-    def enter(y: Any) -> Any:
+    def enter(y) -> Any:
         x = jnp.pi * tau * y.r
         return x, y.v, force(start, x)
 
-    def advance(i: Values, z: Any) -> Any:
+    def advance(i: Values, z) -> Any:
         t = start + i * dt
         flow = lambda x, v: apply_map(half, x, v)
         turn = lambda x, push: drive(x * h * push)
         return force_gradient(z, h, flow, lambda x: force(t + dt / 2, x), lambda x: force(t + dt, x), turn)
 
-    def leave(i: Values, z: Any) -> Any:
+    def leave(i: Values, z) -> Any:
         x, v, _ = z
         return state(x, v)
 

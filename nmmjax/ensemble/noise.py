@@ -81,10 +81,10 @@ class NoisyStretch:
         amplitude = jnp.sqrt(noise * h)
         key = (problem.key[0], problem.key[1])
 
-        def enter(y: Any) -> Any:
+        def enter(y) -> Any:
             return jnp.pi * tau * y.r, y.v
 
-        def advance(i: Values, z: Any) -> Any:
+        def advance(i: Values, z) -> Any:
             x, v = z
             t = start + i * dt
             count = first.astype(jnp.uint32) + i.astype(jnp.uint32)
@@ -97,7 +97,7 @@ class NoisyStretch:
             x, v = apply_map(mobius, x, v)
             return x, v + (h / 2 * force(t + dt, x) + amplitude * after)
 
-        def leave(i: Values, z: Any) -> Any:
+        def leave(i: Values, z) -> Any:
             return state(*z)
 
         return Stretch(enter, advance, leave)

@@ -319,7 +319,7 @@ def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End
     """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes."""
     problem = end.problem
 
-    def slope(t: Values, y: Any) -> Values:
+    def slope(t: Values, y) -> Values:
         """The rate of 1/f for positive channels: through a spike it is nearly linear in time, unlike that of f."""
         rate = channel_rate(channel, problem, t, y)
         return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in problem.model.positive else rate

@@ -20,7 +20,7 @@ def packer(example: Any, pairs: bool) -> tuple[Callable[[Any], tuple[Any, ...]],
         by_shape.setdefault(jnp.shape(leaf), []).append(number)
     together = [same[k : k + 2] for same in by_shape.values() for k in range(0, len(same), 2)]
 
-    def pack(tree: Any) -> tuple[Any, ...]:
+    def pack(tree) -> tuple[Any, ...]:
         flat = jax.tree.leaves(tree)
         if not pairs:
             return tuple(flat)

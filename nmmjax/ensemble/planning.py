@@ -76,7 +76,7 @@ def plan_sweep(
     chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
-        chosen = dataclasses.replace(chosen, reverse=True)  # pyright: ignore[reportArgumentType]
+        chosen = dataclasses.replace(chosen, reverse=True)
     numbers = (rtol, atol, dt0, bool(estimate))
     return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=method)
 
@@ -100,9 +100,10 @@ def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     key = as_key(key, purpose=" if there is noise")
     words = jax.random.key_data(key)
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
-    if isinstance(noise, AbstractNoise):
-        require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", isinstance(noise, WhiteNoise))
-        noise = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(noise, WhiteNoise):
+        noise = noise.intensity
+    white = not isinstance(noise, AbstractNoise)
+    require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", white)
     return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
 
 

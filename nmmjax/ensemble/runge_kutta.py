@@ -65,10 +65,10 @@ class RKStretch:
         def inside(t: Values) -> Values:
             return just_inside(t, start, stop)
 
-        def slope(t: Values, y: Any) -> Any:
+        def slope(t: Values, y) -> Any:
             return problem.flow(inside(t), y)
 
-        def advance(i: Values, z: Any) -> Any:
+        def advance(i: Values, z) -> Any:
             y, k = z
             t = start + i * h
             after, _, last = rk_step(self.solver, problem, t, h, y, k, inside)
@@ -84,7 +84,7 @@ class RKFlow:
     solver: Any
 
     def __call__(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
-        def flow(t: Values, y: Any, delta: Values) -> Any:
+        def flow(t: Values, y, delta: Values) -> Any:
             k0 = problem.flow(t, y)
             return rk_step(self.solver, problem, t, delta, y, k0)[0]
 
@@ -185,11 +185,11 @@ class Adaptive(AbstractMethod):
         def inside(t: Values) -> Values:
             return just_inside(t, start, stop)
 
-        def unfinished(carry: Any) -> Any:
+        def unfinished(carry) -> Any:
             t, _, _, _, p = carry
             return (t < stop) & (p.status == 0)
 
-        def body(carry: Any) -> Any:
+        def body(carry) -> Any:
             t, h, (y, k), states, p = carry
             left = stop - t
             last = h * (1 + 1e-9) >= left

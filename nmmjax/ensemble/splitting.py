@@ -121,15 +121,15 @@ def splitting_stretch(
         x = x * (1 - c * s) / (1 + c * s + 2 * k * s * x)
         return x, (y * (1 - c * s) + s * (k * riccati.Delta + slope)) / (1 + c * s)
 
-    def enter(y: Any) -> Any:
+    def enter(y) -> Any:
         x, v = process(start, jnp.pi * tau * y.r, y.v, 1)
         return x, kick(start, x, v, -0.5)
 
-    def advance(i: Values, z: Any) -> Any:
+    def advance(i: Values, z) -> Any:
         x, v = z
         return apply_map(flow, x, kick(start + i * dt, x, v, 1.0))
 
-    def leave(i: Values, z: Any) -> Any:
+    def leave(i: Values, z) -> Any:
         t = start + i * dt
         x, v = z
         return state(*process(t, x, kick(t, x, v, 0.5), -1))
@@ -142,7 +142,7 @@ def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
     term = PopulationTerm(problem.model, problem.stimulus)
     tau = problem.model.tau
 
-    def flow(t: Values, y: Any, delta: Values) -> Any:
+    def flow(t: Values, y, delta: Values) -> Any:
         R, v = force_gradient_step(term, t, delta, tau * y.r, y.v)
         return type(y)(r=R / tau, v=v)
 

@@ -43,11 +43,11 @@ class Task:
 def _compile(task: Any, group: int, platform: str) -> Any:
     """The compiled call for `group` blocks of lanes; values have shape (group, block)."""
 
-    def one(args: Any) -> Any:
+    def one(args) -> Any:
         base, values, steps = args
         return jax.vmap(lambda values: task.lane(base, values, steps))(values)
 
-    def call(base: Any, values: Any, steps: Any) -> Any:
+    def call(base, values, steps) -> Any:
         if group == 1:
             first = jax.tree.map(lambda each: each[0], (values, steps))
             return jax.tree.map(lambda each: each[None], one((base, *first)))

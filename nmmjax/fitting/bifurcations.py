@@ -185,7 +185,7 @@ def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any)
     share = value[cell] / (value[cell] - value[cell + 1])
     x, q = (each[cell] + share * (each[cell + 1] - each[cell]) for each in (grid, p))
 
-    def improve(carry: tuple[Scalar, Scalar], free: Any) -> tuple[Any, Scalar]:
+    def improve(carry: tuple[Scalar, Scalar], free) -> tuple[Any, Scalar]:
         x, p = (jnp.where(free, each, jax.lax.stop_gradient(each)) for each in carry)
         both = lambda x, p: (force(model, x, p), test(model, x, p))
         one, zero = jnp.ones_like(x), jnp.zeros_like(x)

@@ -274,11 +274,11 @@ def simulated_burst(model: MPR, count: int, *, current: Any, y0: Any = None, lon
     limit = jax.lax.stop_gradient(limit)
     flow = _Flow(model, current.astype(dtype), level, refine)
 
-    def going(carry: Any) -> Any:
+    def going(carry) -> Any:
         number, change, course, _, _ = carry
         return (number < _CYCLES) & (change > tolerance) & course.done
 
-    def cycle(carry: Any) -> Any:
+    def cycle(carry) -> Any:
         number, _, _, before, _ = carry
         course = flow.cycle(before, count, limit)
         y, period = flow.at(flow.height, course.onset)
@@ -334,7 +334,7 @@ class _Flow(eqx.Module):
         flat, unravel = ravel_pytree(y)
         rows = jnp.asarray(_STAGES, flat.dtype)
 
-        def stage(i: Any, slopes: Values) -> Values:
+        def stage(i, slopes: Values) -> Values:
             here = flat + h * jnp.sum(slopes * rows[i][None], axis=1)
             return slopes.at[:, i].set(ravel_pytree(self.field(unravel(here)))[0])
 

@@ -10,7 +10,7 @@ start carries its own λ, optimiser state and code; one that turns NaN keeps its
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import equinox as eqx
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from .._types import Scalar, Values
+from .._types import Scalar, Values, int_dtype
 from ..numerics.linear import solve_positive
 from .modes import FORWARD_LIMIT, value_and_slope
 from .parametrization import Parametrization
@@ -66,12 +66,13 @@ class Problem(eqx.Module):
             normal = self.normal(z, refine)
             return normal.loss, jnp.concatenate([normal.b, normal.b_own.reshape(-1)])
         parts = [value_and_slope(each, z) for each in self._terms(refine)]
-        return sum(value for value, _ in parts), sum(slope for _, slope in parts)  # pyright: ignore[reportReturnType]
+        (value, slope), *others = parts
+        return sum((each for each, _ in others), start=value), sum((each for _, each in others), start=slope)
 
     def _terms(self, refine: Any) -> list[Callable[[Values], Scalar]]:
         """The summands of the loss as functions of z: not every mode of differentiation goes through every one of them."""
 
-        def term(part: AbstractTarget, weight: Any, own: slice) -> Callable[[Values], Scalar]:
+        def term(part: AbstractTarget, weight, own: slice) -> Callable[[Values], Scalar]:
             def loss(z: Values) -> Scalar:
                 p, unknowns = self.split(z)
                 value = part.loss(self.parameters.model(self.model, p), unknowns[own], refine)
@@ -114,7 +115,7 @@ class Problem(eqx.Module):
         """The same where every unknown belongs to one block of residuals."""
         p, unknowns = self.split(z)
         make = lambda p: self.parameters.model(self.model, p)
-        residuals, by_p, by_own = self.target.blocks(make, p, unknowns, refine)  # pyright: ignore[reportAttributeAccessIssue]
+        residuals, by_p, by_own = self.target.blocks(make, p, unknowns, refine)
         prior = self.prior_residuals(p)
         slope = jnp.diag(self.parameters.slope(p) / self.prior[1])
         return Normal(
@@ -218,10 +219,10 @@ class LevenbergMarquardt:
         """The state of starts (n, width) that haven't moved: their first iteration only looks at where they are. With `hold`
         unknowns of blocks stay as they are."""
         count, p = z.shape[0], problem.parameters.size
-        blocks = problem.target.number if problem.target.blockwise else 0  # pyright: ignore[reportAttributeAccessIssue]
+        blocks = problem.target.number if problem.target.blockwise else 0
         q = (z.shape[1] - p) // blocks if blocks else 0
         normal = Normal.unknown(count, p if blocks else z.shape[1], blocks, q, z.dtype)
-        integer = np.int64 if jax.config.jax_enable_x64 else np.int32  # pyright: ignore[reportAttributeAccessIssue]
+        integer = int_dtype()
         return normal._asdict() | {
             "z": z,
             "damping": np.full(count, 1e-2, z.dtype),
@@ -236,11 +237,11 @@ class LevenbergMarquardt:
         problem, refine = self.structure.fill(base), steps
         history = jnp.full((self.count,), jnp.inf, values["z"].dtype)
 
-        def going(carry: Any) -> Any:
+        def going(carry) -> Any:
             k, state, _ = carry
             return (k < self.count) & (state["code"] == RUNNING)
 
-        def iterate(carry: Any) -> Any:
+        def iterate(carry) -> Any:
             k, state, history = carry
             state = self._iterate(problem, state, refine)
             return k + 1, state, history.at[k].set(state["loss"])
@@ -283,7 +284,7 @@ class Gradient:
     def begin(z: np.ndarray, states: list[Any]) -> dict[str, np.ndarray]:
         """The state of starts (n, width) with the optimiser's initial states."""
         count = z.shape[0]
-        integer = np.int64 if jax.config.jax_enable_x64 else np.int32  # pyright: ignore[reportAttributeAccessIssue]
+        integer = int_dtype()
         return {f"state{k}": np.array(each) for k, each in enumerate(states)} | {
             "z": np.array(z),
             "best": np.array(z),
@@ -301,10 +302,10 @@ class Gradient:
         history = jnp.full((self.count,), jnp.inf, z.dtype)
         carry = (0, z, inner, values["best"], values["loss"], values["waited"], values["code"], history)
 
-        def going(carry: Any) -> Any:
+        def going(carry) -> Any:
             return (carry[0] < self.count) & (carry[-2] == RUNNING)
 
-        def update(carry: Any) -> Any:
+        def update(carry) -> Any:
             k, z, inner, best, least, waited, _, history = carry
             loss, slope = problem.gradient(z, refine)
             finite = jnp.isfinite(loss) & jnp.all(jnp.isfinite(slope))
@@ -323,7 +324,7 @@ class Gradient:
                 )
             still = jnp.max(jnp.abs(slope)) <= 1e-13 * (1 + jnp.abs(loss))
             # Where the loss is not finite the run goes back to the best point, half the step being lost with it.
-            z = jnp.where(finite, optax.apply_updates(z, change), (z + best) / 2)  # pyright: ignore[reportArgumentType]
+            z = jnp.where(finite, cast(jax.Array, optax.apply_updates(z, change)), (z + best) / 2)
             code = jnp.where(finite, RUNNING, jnp.where(jnp.isfinite(least), RUNNING, NON_FINITE))
             code = jnp.where(still & finite | (waited >= self.patience), CONVERGED, code)
             code = jnp.where(~finite & (waited >= self.patience), NON_FINITE, code)

@@ -176,7 +176,7 @@ class EnergyTarget(AbstractTarget):
         start, dtype = model.state(self.y0), dtype_of(model)
         start, stimulus, span = jax.tree.map(lambda each: each.astype(dtype), (start, self.stimulus, self.span))
 
-        def field(t: Scalar, z: Any, args: Any) -> Any:
+        def field(t: Scalar, z, args) -> Any:
             y = z[0]
             current = input_at(stimulus, t)
             return model.vector_field(t, y, current), total_energy(model, y, current)
@@ -187,7 +187,7 @@ class EnergyTarget(AbstractTarget):
         if jumps.shape[0]:
             control = diffrax.ClipStepSizeController(control, jump_ts=jumps)
         run = diffrax.diffeqsolve(
-            diffrax.ODETerm(field),  # pyright: ignore[reportArgumentType]
+            diffrax.ODETerm(field),
             diffrax.Dopri8(),
             t0=span[0],
             t1=span[1],
@@ -198,7 +198,8 @@ class EnergyTarget(AbstractTarget):
             max_steps=1_000_000,
             throw=False,
         )
-        total = run.ys[1][0]  # pyright: ignore[reportOptionalSubscript]
+        assert run.ys is not None
+        total = run.ys[1][0]
         return jnp.where(run.result == diffrax.RESULTS.successful, total / (span[1] - span[0]), jnp.nan)
 
 

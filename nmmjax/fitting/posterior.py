@@ -159,12 +159,12 @@ def sample_posterior(
             max_num_doublings=max_depth,
         )
 
-        def adapt(key: Any, position: Values) -> tuple[Any, Any, Any]:
+        def adapt(key, position: Values) -> tuple[Any, Any, Any]:
             (state, settings), _ = adaptation.run(key, position, num_steps=warmup)
             return state, settings["step_size"], settings["inverse_mass_matrix"]
 
-        def advance(key: Any, state: Any, step: Any, mass: Any) -> tuple[Any, Any]:
-            def one(state: Any, key: Any) -> tuple[Any, Any]:
+        def advance(key, state, step, mass) -> tuple[Any, Any]:
+            def one(state, key) -> tuple[Any, Any]:
                 state, info = kernel(key, state, density.log_density, step, mass, max_depth)
                 depth, steps = info.num_trajectory_expansions, info.num_integration_steps
                 return state, (

@@ -186,7 +186,8 @@ class Search:
         best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
         if not np.min(np.where(np.isfinite(self.loss), self.loss, np.inf)) <= loss[best]:
             self.z[0], self.unknowns[0], self.loss[0], self.code[0] = z[best], unknowns[best], loss[best], code[best]
-            self.normal[0] = normal[best]  # pyright: ignore[reportOptionalSubscript]
+            assert self.normal is not None  # as the method has them
+            self.normal[0] = normal[best]
 
     def _rejoin(self) -> None:
         """All starts where the ones are that they go on as."""
@@ -365,7 +366,8 @@ class Search:
 
     def _deviation(self, goal: AbstractTarget, start: Any) -> np.ndarray:
         """Standard errors of a start's z; 0 where they aren't known."""
-        variance = np.diagonal(covariance(self.normal[start])) * self.variance(goal, start)  # pyright: ignore[reportOptionalSubscript]
+        assert self.normal is not None  # as Gauss–Newton has them
+        variance = np.diagonal(covariance(self.normal[start])) * self.variance(goal, start)
         return np.sqrt(np.where(np.isfinite(variance) & (variance > 0), variance, 0.0))
 
     def variance(self, goal: AbstractTarget, start: Any) -> float:

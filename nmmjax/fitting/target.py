@@ -92,6 +92,15 @@ class AbstractTarget(eqx.Module):
         return False
 
     @property
+    def number(self) -> int:
+        """Number of blocks; 0 unless `blockwise`."""
+        return 0
+
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
+        raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
+
+    @property
     def alone(self) -> bool:
         """Whether starts must be computed one block after the other: calls of LAPACK that run at once may wait for each
         other for ever."""
@@ -186,6 +195,15 @@ class TargetSum(AbstractTarget):
         return all(part.reversible for _, part in self.parts)
 
     @property
+    def number(self) -> int:
+        """Number of blocks; 0 unless `blockwise`."""
+        return 0
+
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
+        raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
+
+    @property
     def alone(self) -> bool:
         return any(part.alone for _, part in self.parts)
 
@@ -210,6 +228,15 @@ class LossTarget(AbstractTarget):
     @property
     def has_residuals(self) -> bool:
         return False
+
+    @property
+    def number(self) -> int:
+        """Number of blocks; 0 unless `blockwise`."""
+        return 0
+
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
+        raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
     @property
     def alone(self) -> bool:

@@ -6,6 +6,7 @@ spike that fits; so fits begin with short segments, which start from the data, t
 whole run (if it is missed, by way of longer segments).
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -134,7 +135,7 @@ class TrajectoryTarget(AbstractTarget):
         self.missing = sum(each.size for each in present.values()) - self.samples
         require("mask", self.samples, "leave at least one sample", self.samples > 0)
 
-        def count_or_none(name: str, value: Any, least: int) -> int | None:
+        def count_or_none(name: str, value, least: int) -> int | None:
             return None if value is None else as_count(name, value, least, f"be None or an integer ≥ {least}")
 
         segment, truncate = count_or_none("segment", segment, 2), count_or_none("truncate", truncate, 1)
@@ -196,7 +197,7 @@ class TrajectoryTarget(AbstractTarget):
         lengths = np.diff(ends)
         require("pauses", lengths, "leave at least 2 samples in every stretch", bool(np.all(lengths >= 2)))
 
-        def part(value: Any, own: slice) -> Any:
+        def part(value, own: slice) -> Any:
             if isinstance(value, dict):
                 return {name: part(each, own) for name, each in value.items()}
             array = as_samples(value)
@@ -323,13 +324,13 @@ class TrajectoryTarget(AbstractTarget):
         grid = jax.lax.dynamic_slice_in_dim(self.grid, first, length + 1)
         kinds = jax.lax.dynamic_slice_in_dim(self.kinds, first, length)
 
-        def advance(y: State, a: Values, b: Values, shared: Any, steps: Any) -> State:
+        def advance(y: State, a: Values, b: Values, shared, steps) -> State:
             number = jnp.asarray(steps, a.dtype)
             one = stretch(Problem(model, y, self.moved), a, b, number, None, shared)
             body = lambda i, z: one.advance(jnp.asarray(i, a.dtype), z)
             return one.leave(number, jax.lax.fori_loop(0, steps, body, one.enter(y)))
 
-        def both(coarse: State, fine: State, a: Values, b: Values, kind: Any) -> tuple[State, State]:
+        def both(coarse: State, fine: State, a: Values, b: Values, kind) -> tuple[State, State]:
             pair = jax.tree.map(lambda each: each[:, kind], maps)
             if isinstance(base, int):  # known counts, as reverse mode needs them
                 shared = [jax.tree.map(lambda each, k=k: each[k], pair) for k in range(2)]
@@ -338,11 +339,11 @@ class TrajectoryTarget(AbstractTarget):
             together = jax.tree.map(lambda x, y: jnp.stack([x, y]), coarse, fine)
             steps = jnp.stack([base, 2 * base])
             ends = jax.lax.map(lambda each: advance(each[0], a, b, each[1], each[2]), (together, pair, steps))
-            return tuple(jax.tree.map(lambda x, k=k: x[k], ends) for k in range(2))  # pyright: ignore[reportReturnType]
+            return tuple(jax.tree.map(lambda x, k=k: x[k], ends) for k in range(2))
 
         again = jax.checkpoint(advance, static_argnums=(4,))
 
-        def interval(carry: Any, now: Any) -> Any:
+        def interval(carry, now) -> Any:
             coarse, fine = carry
             a, b, kind, index = now
             if self.truncate is not None:
@@ -457,7 +458,7 @@ class SegmentTarget(AbstractTarget):
         run = lambda begin, x: self.segment(model, begin, unpack(model, x, self.whole.guess(model, 0)), refine, maps)
         return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
 
-    def blocks(self, make: Any, z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, Values, Values]:
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every segment: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         template = self.whole.guess(make(z), 0)
         width = unknowns.shape[0] // self.number

@@ -142,7 +142,7 @@ def _effective(nodes: MPR, D: Values, weights: Values, threshold: Values) -> tup
     """(h, J, states) of nodes with per-node parameters, weights G W without diagonal, and thresholds R (n,)."""
     rates = jax.vmap(_rates_beside)
 
-    def mean_field(_: Any, carry: tuple[Values, Values]) -> tuple[Values, Values]:
+    def mean_field(_, carry: tuple[Values, Values]) -> tuple[Values, Values]:
         return rates(nodes, D, weights @ (carry[0] + carry[1]) / 2, threshold)
 
     low, high = jax.lax.fori_loop(0, _MEAN_FIELD, mean_field, (threshold / 2, 2 * threshold))

@@ -56,7 +56,7 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
         value = jnp.vdot(theta, mean) - log_partition - penalty / 2 * jnp.vdot(theta, theta)
         return value, mean - model - penalty * theta, (covariance, log_partition, model)
 
-    def direction(theta: Values, gradient: Values, rest: Any) -> Values:
+    def direction(theta: Values, gradient: Values, rest) -> Values:
         # The small addition keeps the matrix regular where no estimate exists; elsewhere it costs no accuracy.
         factor = jax.scipy.linalg.cho_factor(rest[0] + (penalty + 16 * eps) * identity)
         return jax.scipy.linalg.cho_solve(factor, gradient)

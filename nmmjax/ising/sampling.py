@@ -19,10 +19,10 @@ def gibbs(h: Values, J: Values, spins: Values, key: Any, sweeps: int) -> Values:
     """
     size = h.shape[0]
 
-    def sweep(spins: Values, key: Any) -> tuple[Values, None]:
+    def sweep(spins: Values, key) -> tuple[Values, None]:
         noise = jax.random.logistic(key, (size, spins.shape[0]), spins.dtype)
 
-        def update(i: Any, spins: Values) -> Values:
+        def update(i, spins: Values) -> Values:
             up = 2 * (spins @ J[:, i] + h[i]) > noise[i]
             return spins.at[:, i].set(jnp.where(up, 1, -1).astype(spins.dtype))
 
@@ -43,7 +43,7 @@ def climb(mean: Values, start: Values, key: Any, size: int, chains: int, steps: 
     h, J = unpack(start, size)
     spins = gibbs(h, J, spins, second, 50)
 
-    def step(carry: Any, inputs: Any) -> tuple[Any, None]:
+    def step(carry, inputs) -> tuple[Any, None]:
         theta, spins, total, excess = carry
         number, key = inputs
         spins = gibbs(*unpack(theta, size), spins, key, 1)

@@ -167,7 +167,8 @@ def _model_and_data(data: Any, penalty: float) -> tuple[IsingModel, Binarized, f
     if isinstance(data, IsingModel):
         require("data", "a model without data", "be a fitted model, or data", data.fit is not None and data.data is not None)
         refuse_large(data.size, "choose fewer by `select_regions`")
-        return data, data.data, penalty or data.fit.penalty  # pyright: ignore
+        assert data.fit is not None and data.data is not None
+        return data, data.data, penalty or data.fit.penalty
     data = as_binarized("data", data)
     refuse_large(data.spins.shape[1], "choose fewer by `select_regions`")
     return fit_ising(data, "exact", penalty=penalty), data, penalty

@@ -206,7 +206,7 @@ def _stretch(network: Network, z: Values) -> tuple[Values, Values]:
     saveat = diffrax.SaveAt(subs=[looks, diffrax.SubSaveAt(t1=True)])
 
     def one(z: Values) -> tuple[Values, Values]:
-        course, end = _solve(network, z, length, saveat, 1e-7, diffrax.DirectAdjoint()).ys  # pyright: ignore[reportGeneralTypeIssues]
+        course, end = _solve(network, z, length, saveat, 1e-7, diffrax.DirectAdjoint()).ys
         return end[0], course
 
     return jax.vmap(one)(z)
@@ -270,14 +270,14 @@ def _shoot(network: Network, z: Values, period: Scalar) -> tuple[Values, Scalar,
 
     def end_of(z: Values, period: Scalar) -> Values:
         saveat = diffrax.SaveAt(t1=True)
-        return _solve(network, z, period, saveat, 1e-11, diffrax.ForwardMode()).ys[0]  # pyright: ignore[reportOptionalSubscript]
+        return _solve(network, z, period, saveat, 1e-11, diffrax.ForwardMode()).ys[0]
 
     def mismatch(unknown: Values, z0: Values, along: Values) -> tuple[Values, Values]:
         z, period = unknown[:-1], unknown[-1]
         found = jnp.concatenate([end_of(z, period) - z, ((z - z0) @ along)[None]])
         return found, found
 
-    def newton(carry: Any) -> Any:
+    def newton(carry) -> Any:
         unknown, _, _, count = carry
         z0 = unknown[:-1]
         along = _field(network, z0)
@@ -288,7 +288,7 @@ def _shoot(network: Network, z: Values, period: Scalar) -> tuple[Values, Scalar,
         monodromy = slopes[:-1, :-1] + jnp.eye(z.shape[0], dtype=z.dtype)
         return unknown - step * jnp.minimum(1, 0.5 / longest), jnp.max(jnp.abs(residual)), monodromy, count + 1
 
-    def unfinished(carry: Any) -> Any:
+    def unfinished(carry) -> Any:
         rounding = 64 * jnp.finfo(z.dtype).eps * jnp.maximum(1, jnp.max(jnp.abs(carry[0])))
         return (carry[3] < _STEPS) & ~(carry[1] < rounding)
 
@@ -300,7 +300,7 @@ def _shoot(network: Network, z: Values, period: Scalar) -> tuple[Values, Scalar,
 
 @eqx.filter_jit
 def _course(network: Network, z: Values, ts: Values) -> Values:
-    return _solve(network, z, ts[-1], diffrax.SaveAt(ts=ts), 1e-11, diffrax.DirectAdjoint()).ys  # pyright: ignore[reportReturnType]
+    return _solve(network, z, ts[-1], diffrax.SaveAt(ts=ts), 1e-11, diffrax.DirectAdjoint()).ys
 
 
 @eqx.filter_jit
@@ -310,10 +310,10 @@ def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Valu
     n, count = network.size, 1024
     ts = jnp.linspace(0, 1, count, dtype=z.dtype) * period
     course = _solve(network, z, period, diffrax.SaveAt(ts=ts), 1e-11, diffrax.DirectAdjoint()).ys
-    x = course[:, :n]  # pyright: ignore[reportOptionalSubscript]
+    x = course[:, :n]
 
-    def refined(place: Any, node: Any) -> tuple[Values, Values]:
-        start = course[place]  # pyright: ignore[reportOptionalSubscript]
+    def refined(place, node) -> tuple[Values, Values]:
+        start = course[place]
         slope = lambda z: _field(network, z)[node]
         at = lambda delta: start + _short_flow(network, start, delta)
 
@@ -334,7 +334,7 @@ def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Valu
 def _short_flow(network: Network, z: Values, delta: Scalar) -> Values:
     """z(δ) − z over a time far below the period, by eight steps of the classical Runge–Kutta method."""
 
-    def step(_: Any, at: Values) -> Values:
+    def step(_, at: Values) -> Values:
         h = delta / 8
         k1 = _field(network, at)
         k2 = _field(network, at + h / 2 * k1)

@@ -69,11 +69,11 @@ def polish(network: Network, x: Values) -> tuple[Values, Mask]:
     frozen = jax.lax.stop_gradient(network)
     steps = jnp.finfo(x.dtype).eps
 
-    def unfinished(carry: Any) -> Any:
+    def unfinished(carry) -> Any:
         _, last, count = carry
         return (count < _NEWTON_STEPS) & ~(last < 64 * steps)
 
-    def body(carry: Any) -> Any:
+    def body(carry) -> Any:
         x, _, count = carry
         step = newton(frozen, x)
         return x + step, jnp.max(jnp.abs(step)), count + 1

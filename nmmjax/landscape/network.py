@@ -154,8 +154,8 @@ def network_landscape(
     proof = margin(tilted, _scalings(network))
     runs = None
     if cycles:
-        box_of = tuple(np.asarray(each) for each in box(tilted))
-        runs = find_cycles(tilted, found.minima, cycles, key, box_of, report)  # pyright: ignore[reportArgumentType]
+        low, high = (np.asarray(each) for each in box(tilted))
+        runs = find_cycles(tilted, found.minima, cycles, key, (low, high), report)
     return dataclasses.replace(found, margin=proof, cycles=runs)
 
 

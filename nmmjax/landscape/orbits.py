@@ -359,7 +359,7 @@ def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
 
     frozen = jax.lax.stop_gradient((level, well))
 
-    def zoom(_: Any, bracket: tuple[Scalar, Scalar, Any]) -> tuple[Scalar, Scalar, Any]:
+    def zoom(_, bracket: tuple[Scalar, Scalar, Any]) -> tuple[Scalar, Scalar, Any]:
         """The first of 32 parts of the bracket in which pumping turns into losing."""
         amplitudes = jnp.exp(jnp.linspace(jnp.log(bracket[0]), jnp.log(bracket[1]), 33))
         losses = jax.vmap(lambda amplitude: net_loss(frozen, frozen[1] + amplitude))(amplitudes)

@@ -26,7 +26,7 @@ def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
     Eigenvector following: uphill along the lowest mode of the Hessian, downhill along all others; then Newton's method.
     """
 
-    def step(carry: Any) -> Any:
+    def step(carry) -> Any:
         x, _, count = carry
         slope, H = _curvature(network, x, scaling)
         values, modes = jnp.linalg.eigh(H)
@@ -37,7 +37,7 @@ def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
         move = move * jnp.minimum(1, _LONGEST / longest)
         return x + move, longest, count + 1
 
-    def unfinished(carry: Any) -> Any:
+    def unfinished(carry) -> Any:
         return (carry[2] < _CLIMBS) & ~(carry[1] < 1e-6)
 
     def one(start: Values) -> tuple[Values, Mask, Values]:

@@ -7,7 +7,6 @@ minimum first, from every minimum with one node thrown to its other side, until 
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -44,7 +43,7 @@ def box(network: Network) -> tuple[Values, Values]:
     high = jnp.max(jnp.nan_to_num(_roots(worst), nan=1.0)) + 0 * own
     low = 0 * high
 
-    def shrink(_: Any, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
+    def shrink(_, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
         low, high = bounds
         least, most = up @ low + down @ high, up @ high + down @ low
         return _extreme(nodes, least, jnp.nanmin, low), _extreme(nodes, most, jnp.nanmax, high)

@@ -151,7 +151,7 @@ def takes_model(function: Any) -> Any:
     ready = lambda model: with_arrays(model) if isinstance(model, AbstractModel) else model
 
     @functools.wraps(function)
-    def door(*args: Any, **kwargs: Any) -> Any:
+    def door(*args, **kwargs) -> Any:
         if args:
             return function(ready(args[0]), *args[1:], **kwargs)
         return function(**{key: ready(value) if key == name else value for key, value in kwargs.items()})

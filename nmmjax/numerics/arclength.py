@@ -88,7 +88,7 @@ def root(function: Callable[[Values], Values], x: Values) -> tuple[Values, Any]:
     The last two carry first and second derivatives in what `function` depends on (implicit function theorem).
     """
 
-    def improve(x: Values, free: Any) -> tuple[Values, Scalar]:
+    def improve(x: Values, free) -> tuple[Values, Scalar]:
         x = jnp.where(free, x, jax.lax.stop_gradient(x))
         step = jnp.linalg.solve(jax.jacfwd(function)(x), function(x))
         return x - step, jnp.max(jnp.abs(step) / (1 + jnp.abs(x)))
@@ -164,7 +164,7 @@ def walk_both_ways(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, li
     index = jnp.arange(2 * points - 1, dtype=jnp.int32)
     place, exists = index - back, index < back + walks.count[1]
 
-    def both(each: Any) -> Any:
+    def both(each) -> Any:
         mask = (-1,) + (1,) * (each.ndim - 2)
         before, after = each[0][jnp.clip(-place, 0, points - 1)], each[1][jnp.clip(place, 0, points - 1)]
         return jnp.where(exists.reshape(mask), jnp.where((place < 0).reshape(mask), before, after), jnp.nan)
@@ -255,11 +255,11 @@ def locate(
     to their distance.
     """
 
-    def more(state: Any) -> Any:
+    def more(state) -> Any:
         (a, _), (b, _), _, fc, _, k = state
         return (k < 60) & (jnp.abs(b - a) > small) & (jnp.abs(fc) > small * size)
 
-    def improve(state: Any) -> Any:
+    def improve(state) -> Any:
         (a, fa), (b, fb), side, _, _, k = state
         c = jnp.clip((a * fb - b * fa) / (fb - fa), jnp.minimum(a, b), jnp.maximum(a, b))
         c = jnp.where(k % 3 == 2, (a + b) / 2, c)  # halves the bracket where false position is slow

@@ -29,7 +29,7 @@ def ascend(
     nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), like)
     worst = jnp.full((), -jnp.inf, start.dtype)
 
-    def turn(carry: Any) -> Any:
+    def turn(carry) -> Any:
         theta, (value, gradient, rest), step, gain, scale, trials, last, _ = carry
         at = theta + scale * step
         new = objective(at)

@@ -1,7 +1,5 @@
 """Small linear systems."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +12,7 @@ def solve_positive(A: Values, b: Values) -> Values:
     than one call of LAPACK for each, and its threads may wait for each other where several calls run at once."""
     columns = b[:, None] if b.ndim == 1 else b
 
-    def eliminate(k: Any, rows: Values) -> Values:
+    def eliminate(k, rows: Values) -> Values:
         pivot = rows[k] / rows[k, k]
         return (rows - rows[:, k, None] * pivot[None]).at[k].set(pivot)
 

@@ -28,7 +28,7 @@ def scan_while(
     Unlike a while loop it can be differentiated backwards. `length` is rounded up to whole chunks.
     """
 
-    def part(carry: Any, _: None) -> tuple[Any, Any]:
+    def part(carry, _: None) -> tuple[Any, Any]:
         _, shapes = jax.eval_shape(lambda carry: jax.lax.scan(step, carry, None, length=chunk), carry)
         nothing = jax.tree.map(lambda each: jnp.zeros(each.shape, each.dtype), shapes)
         run = lambda carry: jax.lax.scan(step, carry, None, length=chunk)

@@ -40,7 +40,7 @@ def newton(
     loop, slower to compile. Converges quadratically from a close start; use `newton_between` if the start may be far.
     """
 
-    def step(_: Any, x: Values) -> Values:
+    def step(_, x: Values) -> Values:
         new = x - move(x)
         return new if keep is None else keep(new, x)
 
@@ -66,7 +66,7 @@ def newton_between(
     """
     first, last = low, high
 
-    def step(_: Any, state: tuple[Values, Values, Values]) -> tuple[Values, Values, Values]:
+    def step(_, state: tuple[Values, Values, Values]) -> tuple[Values, Values, Values]:
         low, high, x = state
         value, slope = function(x)
         below = value < 0
@@ -87,7 +87,7 @@ def newton_between(
 def bisect(inside: Callable[[Values], Any], low: Values, high: Values, steps: int) -> tuple[Values, Values]:
     """(low, high) halved `steps` times: `inside` holds at `low` and on from there up to a place between the two."""
 
-    def halve(_: Any, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
+    def halve(_, bounds: tuple[Values, Values]) -> tuple[Values, Values]:
         low, high = bounds
         middle = (low + high) / 2
         within = inside(middle)
@@ -100,7 +100,7 @@ def implicit(function: Function, args: Any, x: Values, steps: int = 2, longest: 
     """x, a zero of `function(args, x)` to a few digits or more, with its derivatives in `args`: `steps` Newton steps, none
     longer than `longest`."""
 
-    def step(x: Values, _: Any) -> tuple[Values, None]:
+    def step(x: Values, _) -> tuple[Values, None]:
         move = ratio(*with_slope(lambda x: function(args, x), x))
         return x - (move if longest is None else jnp.clip(move, -longest, longest)), None
 

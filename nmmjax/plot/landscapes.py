@@ -10,6 +10,7 @@ from .._checks import require
 from .._files import as_new_file
 from ..equilibria.points import FixedPoints
 from ..ising.landscape import IsingLandscape
+from ..landscape.cycles import LimitCycles
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
@@ -107,11 +108,16 @@ def _barriers(axes: Any, found: PopulationLandscape) -> None:
             axes.annotate(f"{float(barrier):.3g}", place, fontsize=8, color=GREY, va="center")
 
 
+def _cycle(cycles: LimitCycles, k: int) -> tuple[float, np.ndarray]:
+    """Period of a cycle, and its rates (times, n)."""
+    return float(cycles.period[k]), np.asarray(cycles.course(k)[1].r)
+
+
 def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     axes = _new(axes, (5.6, 4.8))
     known = np.concatenate([np.asarray(found.minima.r), np.asarray(found.saddles.r)])
-    cycles = [] if found.cycles is None else [found.cycles.course(k)[1].r for k in range(len(found.cycles))]
-    known = np.concatenate([known, *(np.asarray(each) for each in cycles)])
+    cycles = [] if found.cycles is None else [_cycle(found.cycles, k) for k in range(len(found.cycles))]
+    known = np.concatenate([known, *(r for _, r in cycles)])
     if run is not None:
         known = np.concatenate([known, np.asarray(run.ys.r)])
     known = known[np.isfinite(known).all(axis=1)]
@@ -126,8 +132,8 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     axes.contour(x, y, Psi, levels=levels, colors="white", linewidths=0.5)
     if len(found.saddles):
         axes.contour(x, y, Psi, levels=[top], colors=[ORANGE], linewidths=1.2)
-    for k, r in enumerate(cycles):
-        label = f"limit cycle, period {found.cycles.period[k]:.4g}"  # pyright: ignore[reportOptionalMemberAccess]
+    for period, r in cycles:
+        label = f"limit cycle, period {period:.4g}"
         axes.plot(r[:, 0], r[:, 1], color="black", linewidth=1.6, label=label)
     if run is not None:
         axes.plot(run.ys.r[:, 0], run.ys.r[:, 1], color=GREEN, linewidth=1, label="run")

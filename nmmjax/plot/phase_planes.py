@@ -67,7 +67,7 @@ def _separatrix(model: MPR, found: PopulationLandscape, r: Any, v: Any) -> list[
     saddle, decay = found.saddles[0], jnp.real(found.saddles.eigenvalues[0, 1])
     point, field = jnp.stack([saddle.r, saddle.v]), flat_field(model, saddle, found.stimulus)
 
-    def outside(t: Any, y: Any, args: Any, **_: Any) -> Any:
+    def outside(t, y, args, **_) -> Any:
         return (y[0] > 1.3 * r[1]) | (y[0] < 1e-3 * r[1]) | (y[1] > v[1] + 1.0) | (y[1] < v[0] - 1.0)
 
     slopes = jacobian(model, saddle, found.stimulus)[0]

@@ -98,7 +98,7 @@ def _hdf(file: pathlib.Path, kind: str) -> dict[str, Any]:
     h5py = optional("h5py", "data")
     matlab, arrays = kind == ".mat", {}
 
-    def add(name: str, each: Any) -> None:
+    def add(name: str, each) -> None:
         kind_of = each.attrs.get("MATLAB_class", b"")
         if name.startswith("#") or ("/" in name and name.split("/")[0] in arrays):  # MATLAB's own; inside of a struct
             return

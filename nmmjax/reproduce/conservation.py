@@ -27,13 +27,13 @@ def energy_drift(model: MPR, y0: State, solver: Any, h: float, windows: int, str
     start = jnp.zeros(())
     H0 = hamiltonian(model, y0)
 
-    def one(_: Any, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+    def one(_, carry: tuple[Any, Any]) -> tuple[Any, Any]:
         y, worst = carry
         state = solver.init(term, start, step, y, None)
         y = solver.step(term, start, step, y, None, state, False)[0]
         return y, jnp.maximum(worst, jnp.abs(hamiltonian(model, y) - H0))
 
-    def window(y: Any, _: None) -> tuple[Any, Any]:
+    def window(y, _: None) -> tuple[Any, Any]:
         return jax.lax.fori_loop(0, stride, one, (y, jnp.zeros_like(H0)))
 
     _, worst = jax.jit(lambda y: jax.lax.scan(window, y, None, length=windows))(y0)

@@ -236,7 +236,7 @@ def _compared(noises: tuple[float, ...], lanes: int, duration: float) -> list[La
     ts, keys = jnp.arange(0.0, duration, 1.0), jax.random.split(jax.random.key(0), lanes)
     starts = jnp.where(jax.random.bernoulli(jax.random.key(1), 0.5, (lanes, 4)), 1.2, 0.1)
 
-    def rates(D: Any, r: Any, key: Any) -> Any:
+    def rates(D, r, key) -> Any:
         return simulate(network, {"r": r, "v": jnp.full(4, -0.5)}, ts, noise=D, key=key, dt0=0.01).ys.r
 
     simulated, found = jax.jit(jax.vmap(rates, (None, 0, 0))), []

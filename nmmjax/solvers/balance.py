@@ -93,7 +93,7 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     if stimulus is not None and stimulus.jumps().shape[0]:
         controller = diffrax.ClipStepSizeController(controller, jump_ts=jump_times(stimulus))
 
-    def rates(t: Any, y: _Ledger, args: Any) -> _Ledger:
+    def rates(t, y: _Ledger, args) -> _Ledger:
         current = input_at(stimulus, jnp.asarray(t))
         flow = model.vector_field(jnp.asarray(t), y.state, current)
         current = jnp.broadcast_to(current, model.shape)

@@ -54,7 +54,7 @@ def earliest(
         if direction is None:
             passed = jnp.sign(value) != jnp.sign(condition(*first, None, **given))
 
-        def alone(condition: Any = condition, direction: Any = direction) -> Any:
+        def alone(condition=condition, direction=direction) -> Any:
             one = diffrax.Event(condition, event.root_finder, direction)
             again = solve(found[0], diffrax.SaveAt(t1=True), one, diffrax.NoProgressMeter())
             occurred = again.result == diffrax.RESULTS.event_occurred

@@ -52,7 +52,7 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
     fraction = jnp.asarray([1 / n for _, n in schedule], h.dtype)
     first = jnp.asarray([k == 0 for k, _ in schedule])
 
-    def substep(state: Any, now: Any) -> Any:
+    def substep(state, now) -> Any:
         restart, offset, fraction = now
         R_now, v_now = (jnp.where(restart, start, each) for start, each in zip((R, v), state, strict=True))
         state = base(term, t + offset * h, fraction * h, R_now, v_now)

@@ -221,17 +221,17 @@ def _solve_noisy(
     if x0 is None:
         x0 = first_kick(model, noise, jax.random.fold_in(key, length), y0.v.shape, y0.v.dtype)
 
-    def stretch(carry: Any, now: _Stretch) -> Any:
+    def stretch(carry, now: _Stretch) -> Any:
         y, x, shown = carry
         own = jax.random.fold_in(key, now.number)
         h = (now.stop - now.start) / jnp.maximum(now.count, 1).astype(now.start.dtype)
 
-        def step(k: Any, state: Any) -> Any:
+        def step(k, state) -> Any:
             y, x = state
             kicks = kicks_of(model, noise, jax.random.fold_in(own, k), h, x)
             return noisy_step(model, stimulus, now.start + jnp.asarray(k, h.dtype) * h, h, y, kicks), kicks.x
 
-        def masked(k: Any, state: Any) -> Any:
+        def masked(k, state) -> Any:
             k = now.first + k
             return jax.tree.map(lambda new, old: jnp.where(k < now.count, new, old), step(k, state), state)
 

@@ -247,7 +247,7 @@ def _solve(
             controller = diffrax.ClipStepSizeController(controller, jump_ts=jumps)
     t0 = jnp.zeros_like(ts[0]) if term.start is not None else ts[0]
 
-    def solve(t1: Values, saveat: Any, event: Any, meter: Any) -> Any:
+    def solve(t1: Values, saveat, event, meter) -> Any:
         return diffrax.diffeqsolve(
             term,
             solver,
@@ -266,7 +266,7 @@ def _solve(
 
     saveat = diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts), diffrax.SubSaveAt(t1=True)], dense=dense)
     solution = solve(ts[-1], saveat, event, meter)
-    (saved_ts, end_t), (saved, end) = solution.ts, solution.ys  # pyright: ignore[reportGeneralTypeIssues]
+    (saved_ts, end_t), (saved, end) = solution.ts, solution.ys
     t_end, y_end = end_t[0], jax.tree.map(lambda leaf: leaf[0], end)
     computed, mask = jnp.isfinite(saved_ts), solution.event_mask
     if event is not None and event.root_finder is not None:

@@ -48,8 +48,8 @@ class FixedStep(diffrax.AbstractAdaptiveStepSizeController):
 
     step: Scalar = eqx.field(converter=as_array)
     # For the root finder of an implicit solver; the step itself never looks at them.
-    rtol: Scalar = eqx.field(converter=as_array, default=1e-6)  # pyright: ignore[reportIncompatibleVariableOverride]
-    atol: Scalar = eqx.field(converter=as_array, default=1e-6)  # pyright: ignore[reportIncompatibleVariableOverride]
+    rtol: Scalar = eqx.field(converter=as_array, default=1e-6)
+    atol: Scalar = eqx.field(converter=as_array, default=1e-6)
 
     @property
     def norm(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -135,7 +135,7 @@ def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
 def _climb(quadrature: _Quadrature, psi: Any, mean: Any, walls: Any, barrier: float, free: Any) -> Any:
     """(ψ, quadrature there, whether it converged) of Newton's method on the free ψ, kept within the walls."""
 
-    def loss(psi: Any, state: Any) -> float:
+    def loss(psi, state) -> float:
         return state[0] - psi @ mean - barrier * np.sum(np.log(np.maximum(-(walls @ psi), 1e-300)))
 
     state = quadrature(psi)

@@ -167,7 +167,7 @@ def log_prefactor(network: Network, D: Values, x: Values, h: Scalar) -> tuple[Sc
     def rates(W: Values, B: Values, bend: Values) -> tuple[Values, Scalar]:
         return -(W @ B + B.T @ W + 2 * W @ a @ W + bend), -(jnp.trace(B) + jnp.trace(a @ W))
 
-    def step(carry: Any, k: Any) -> Any:
+    def step(carry, k) -> Any:
         W, log_K = carry
         stages = [rates(W, B[k], bend[k])]
         for share, place in ((h, k + 1), (h, k + 1), (2 * h, k + 2)):

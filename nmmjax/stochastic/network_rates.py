@@ -13,7 +13,7 @@ from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import with_input
 from ..models.network import Network
-from ..models.noise import as_noise, white_intensity
+from ..models.noise import WhiteNoise, as_noise, white_intensity
 from ..models.state import State
 from .network_action import inputs_along, least_action, log_prefactor, uphill
 
@@ -60,7 +60,8 @@ def network_escape(
     """See `escape_rate`; for a network."""
     require("network", network.size, f"have at most {_LARGEST} nodes", network.size <= _LARGEST)
     D = white_intensity(noise, (network.size,)).astype(network.gain.dtype)
-    shared = network.size > 1 and as_noise(noise).shared  # pyright: ignore[reportAttributeAccessIssue]
+    noise = as_noise(noise)
+    shared = network.size > 1 and isinstance(noise, WhiteNoise) and noise.shared
     require("noise", noise, "be independent from node to node: a shared one can't follow every path", not shared)
     plain = network.riccati().plain and not network.slow_names
     require("model", type(network).__name__, "be without gap junctions, conductances and slow terms", plain)

@@ -211,12 +211,12 @@ def _passages(
     white = isinstance(noise, WhiteNoise)
     amplitude = jnp.sqrt(2 * noise.intensity.astype(dtype) * h / model.tau)
 
-    def move(y: State, x: Values, key: Any, kick: Values) -> tuple[State, Values]:
+    def move(y: State, x: Values, key, kick: Values) -> tuple[State, Values]:
         # White: both halves of the noise of neighbouring steps at once, which is the same path in law.
         kicks = Kicks(kick, jnp.zeros_like(kick), x) if white else kicks_of(model, noise, key, h, x)
         return noisy_step(model, stimulus, jnp.zeros((), dtype), h, y, kicks), kicks.x
 
-    def step(k: Any, carry: Any) -> Any:
+    def step(k, carry) -> Any:
         y, x, when, where, first, own = carry
         now = jax.random.fold_in(own, k)
         if white:
@@ -231,13 +231,13 @@ def _passages(
         t = (first + k + 1).astype(dtype) * h
         return y, x, jnp.where(new, t, when), jnp.where(new, there, where), first, own
 
-    def chunk(carry: Any) -> Any:
+    def chunk(carry) -> Any:
         y, x, when, where, number = carry
         state = (y, x, when, where, number * _STEPS, jax.random.fold_in(key, number))
         y, x, when, where, _, _ = jax.lax.fori_loop(0, _STEPS, step, state)
         return y, x, when, where, number + 1
 
-    def more(carry: Any) -> Any:
+    def more(carry) -> Any:
         return (carry[4] < chunks) & (jnp.sum(carry[3] >= 0) < int(np.ceil(until * lanes)))
 
     spread = lambda leaf: jnp.broadcast_to(leaf, (lanes, *leaf.shape))

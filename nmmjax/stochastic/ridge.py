@@ -55,7 +55,8 @@ def along_temperature(
             found.append((now, deviance, _given(state[2], basis, inflation / count)))
             if deviance > highest:
                 break
-    return tuple(np.array(each) for each in zip(*found, strict=True))  # pyright: ignore[reportReturnType]
+    psis, deviances, covariances = (np.array(each) for each in zip(*found, strict=True))
+    return psis, deviances, covariances
 
 
 def _across(rows: Any, scale: Any) -> Any:

@@ -122,7 +122,7 @@ def stationary_density(
 
 @eqx.filter_jit
 def _simulate(model: MPR, D: Scalar, current: Scalar, start: State, keys: Any, ts: Values, step: float) -> State:
-    def lane(y0: State, key: Any) -> State:
+    def lane(y0: State, key) -> State:
         ys = simulate(model, y0, ts, stimulus=Constant(current), noise=D, key=key, dt0=step).ys
         return State(r=ys.r[1:], v=ys.v[1:])
 

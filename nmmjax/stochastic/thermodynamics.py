@@ -200,8 +200,8 @@ def _driven(
     def current(t: Values) -> Values:
         return input_at(stimulus, t0 + t1 - t if reverse else t)
 
-    def lane(y0: State, key: Any) -> tuple[Values, Values, State]:
-        def step(state: Any, k: Values) -> Any:
+    def lane(y0: State, key) -> tuple[Values, Values, State]:
+        def step(state, k: Values) -> Any:
             y, held, work = state
             now = current(t0 + (k + 0.5) * h)
             work = work + (now - held) / (population.tau * y.r)
@@ -294,7 +294,7 @@ def _logistic(x: Values, y: Values, offset: Scalar, free_slope: bool) -> tuple[S
     middle, width = jnp.mean(x), jnp.std(x)
     z = (x - middle) / width
 
-    def newton(beta: Values, _: Any) -> tuple[Values, None]:
+    def newton(beta: Values, _) -> tuple[Values, None]:
         p = jax.nn.sigmoid(offset + beta[0] + beta[1] * z)
         w = p * (1 - p)
         g = jnp.stack([jnp.sum(y - p), jnp.sum((y - p) * z)])

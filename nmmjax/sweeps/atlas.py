@@ -154,7 +154,8 @@ def _starts(base: Problem, values: dict[str, np.ndarray]) -> tuple[State, np.nda
     def one(values: Mapping[str, Any]) -> tuple[State, Any]:
         problem = build(base, values)
         model: Any = problem.model
-        current = problem.stimulus.amplitude  # pyright: ignore[reportOptionalMemberAccess, reportAttributeAccessIssue]
+        assert isinstance(problem.stimulus, Constant)  # as `atlas` makes it
+        current = problem.stimulus.amplitude
         return hysteresis_starts(model, current), jnp.sum(find_equilibria(model, current).stable)
 
     numbers = {name: jnp.asarray(each, float_dtype()) for name, each in values.items()}

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._checks import require
 from .._optional import optional
+from .._types import uses_float64
 from .store import Blocks
 
 _AHEAD = 2  # tasks under way per thread of the cluster
@@ -114,7 +115,7 @@ def _device() -> str:
 def _compute(payload: bytes, blocks: Blocks, index: tuple[int, ...], dtype: str) -> dict[str, np.ndarray]:
     """One block, on a worker."""
     double = dtype == "float64"
-    if jax.config.jax_enable_x64 != double:  # pyright: ignore[reportAttributeAccessIssue]
+    if uses_float64() != double:
         jax.config.update("jax_enable_x64", double)
     try:
         compute, plan = _unpacked(payload)

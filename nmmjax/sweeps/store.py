@@ -85,7 +85,7 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
     Meanings of flags become one string, as the CF conventions want them: words without blanks, separated by blanks.
     """
 
-    def simple(value: Any) -> Any:
+    def simple(value) -> Any:
         if isinstance(value, (np.ndarray, np.generic)):
             return value.tolist()
         if isinstance(value, (list, tuple)):

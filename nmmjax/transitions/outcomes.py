@@ -67,7 +67,7 @@ def driven(
 def settled(model: AbstractModel, y0: State, attractors: Attractors | None, accuracy: Accuracy) -> tuple[Any, State]:
     """The number of the attractor in whose trap the undisturbed model ends, or UNDECIDED, FAILED; and where it is."""
 
-    def trapped(t: Any, y: State, args: Any, **kwargs: Any) -> Any:
+    def trapped(t, y: State, args, **kwargs) -> Any:
         return jnp.array(False) if attractors is None else jnp.any(attractors.distances(y) <= 1)
 
     solution = diffrax.diffeqsolve(

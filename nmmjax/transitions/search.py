@@ -54,13 +54,13 @@ class Brackets(eqx.Module):
 def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors: Attractors, accuracy: Accuracy) -> Any:
     """Attractor reached at strengths `x`, shape `(K, M)`."""
 
-    def lane(amplitude: Any, duration: Any, gains: Any, x: Any) -> Any:
+    def lane(amplitude, duration, gains, x) -> Any:
         amplitude, duration = (amplitude, x * duration) if rows.scales_time else (x * amplitude, duration)
         current = Constant(amplitude)
         stimulus = current if gains is None else Targeted(current, gains)
         return outcome(model, y0, stimulus, duration, attractors, accuracy)
 
-    def row(amplitude: Any, duration: Any, gains: Any, xs: Values) -> Any:
+    def row(amplitude, duration, gains, xs: Values) -> Any:
         return jax.vmap(lambda x: lane(amplitude, duration, gains, x))(xs)
 
     return jax.vmap(row)(rows.amplitude, rows.duration, rows.gains, x)

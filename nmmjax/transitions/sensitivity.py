@@ -125,7 +125,7 @@ def _slopes(
     start, back = ravel_pytree(y0)
     to_start = jnp.linalg.inv(jacobian(model, y0))
 
-    def g(free: Any, pulse: tuple[Scalar, Scalar]) -> Scalar:
+    def g(free, pulse: tuple[Scalar, Scalar]) -> Scalar:
         here = eqx.combine(free, rest)
         # One Newton step with a constant Jacobian: no change in value, and the derivative of the fixed point.
         first = back(start - to_start @ flat_field(here, y0)(start))
