@@ -242,7 +242,7 @@ def _optimizer(document: Document, value: Any) -> dict[str, Any]:
     path = ("fit", "optimizer")
     values = {"name": value} if isinstance(value, str) else document.table(path, value, _OPTIMIZER, ("name",))
     name = document.text((*path, "name"), values["name"])
-    make = getattr(optax, name, object)
+    make = getattr(optax, name, lambda rate: None)
     rate = document.number((*path, "learning_rate"), values.get("learning_rate", 1e-2))
     document.require((*path, "learning_rate"), "be > 0", rate, rate > 0)
     steps = document.integer((*path, "steps"), values.get("steps", 200), 1)
