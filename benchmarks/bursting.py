@@ -250,7 +250,7 @@ def compare(family: Family, size: Size) -> tuple[list[dict[str, Any]], dict[str,
     many = family.etas(size.many)
     some, few = (many[:: size.many // count] for count in (size.some, size.few))
     batch = size.few // (2 * THREADS)
-    ours, level = predicted(family, batch), float(nmm.mechanics.cusp_rate(family.model(0.0)))
+    ours, level = predicted(family, batch), float(nmm.cusp_rate(family.model(0.0)))
     tools = {
         SIMULATE: (simulated(family, min(128, batch)), few),
         LONGER: (simulated(family, min(128, batch), end=2 * END), few),

@@ -98,5 +98,7 @@ from .transitions.sensitivity import threshold_amplitude as threshold_amplitude
 from .transitions.sensitivity import threshold_gradient as threshold_gradient
 
 __version__ = "0.1.0"
+from .equilibria.brackets import cusp_rate as cusp_rate
+from .landscape.orbits import loss_per_cycle as loss_per_cycle
 from .models.terms import ConductanceSynapse as ConductanceSynapse
 from .models.terms import GapJunction as GapJunction

@@ -28,7 +28,7 @@ LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower laye
     {"plot"},
     {"reproduce"},
     {"cli"},
-    {"__main__", "extend"},
+    {"__main__", "coordinates", "extend", "results"},
 ]
 EDGE = {"_progress", "sweeps", "plot", "reproduce", "cli", "__main__"}  # where packages of the extras are imported
 EXTRAS = {

@@ -1,7 +1,5 @@
 """Forces, powers and damping, the field rebuilt from the energy, and changes of scale and clock."""
 
-from ..equilibria.brackets import cusp_rate as cusp_rate
-from ..landscape.orbits import loss_per_cycle as loss_per_cycle
 from .energy import conservative_field as conservative_field
 from .energy import damping as damping
 from .energy import exchange_power as exchange_power

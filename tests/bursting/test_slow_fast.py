@@ -52,7 +52,7 @@ def test_branches_are_equilibria_with_the_jacobians_eigenvalues(name):
     states = slow_state(model, picture.r, picture.v, picture.slow)
 
     def field(r, v, y):
-        flow = model.vector_field(r, nmm.State(r=r, v=v, A=y.A, B=y.B, x=y.x, u=y.u), 0.3)
+        flow = model.vector_field(r, y.replace(r=r, v=v), 0.3)
         return jnp.stack([flow.r, flow.v])
 
     scale = 1 + picture.v**2 + (jnp.pi * model.tau * picture.r) ** 2
@@ -228,17 +228,17 @@ def test_gap_junctions_give_hopf_points_of_the_fast_equations():
 
 def test_cusp_rate():
     """Closed form; both folds close in on it where they are about to meet; between them in general."""
-    assert nmm.mechanics.cusp_rate(nmm.MPR(Delta=1.0)) == pytest.approx(0.29622073, abs=5e-9)
-    assert nmm.mechanics.cusp_rate(depressed(Delta=4.0)) == pytest.approx(2 * 0.29622073, abs=1e-8)
-    assert nmm.mechanics.cusp_rate(nmm.MPR(Delta=1.0, tau=4.0)) == pytest.approx(0.29622073 / 4, abs=5e-9)
+    assert nmm.cusp_rate(nmm.MPR(Delta=1.0)) == pytest.approx(0.29622073, abs=5e-9)
+    assert nmm.cusp_rate(depressed(Delta=4.0)) == pytest.approx(2 * 0.29622073, abs=1e-8)
+    assert nmm.cusp_rate(nmm.MPR(Delta=1.0, tau=4.0)) == pytest.approx(0.29622073 / 4, abs=5e-9)
     no_effect = nmm.MPR(Delta=1.0, gap=nmm.GapJunction(0.0), conductance=nmm.ConductanceSynapse(0.0))
-    assert nmm.mechanics.cusp_rate(no_effect) == pytest.approx(0.29622073, abs=5e-9)
+    assert nmm.cusp_rate(no_effect) == pytest.approx(0.29622073, abs=5e-9)
     J_c = 8 * np.pi / 3 * 0.75**0.25
     near = nmm.slow_fast(adapted(J=J_c * (1 + 1e-6), Delta=1.0))
-    np.testing.assert_allclose(near.fold_r, nmm.mechanics.cusp_rate(near.model), rtol=2e-3)
+    np.testing.assert_allclose(near.fold_r, nmm.cusp_rate(near.model), rtol=2e-3)
     # With gap junctions and conductances: ∂²f/∂R² = 0, and with J set so that ∂f/∂R = 0, too, both folds are there.
     electric = adapted(eta=2.0, J=8.0, Delta=0.4, **ELECTRIC)
-    R = float(nmm.mechanics.cusp_rate(electric)) * 1.5
+    R = float(nmm.cusp_rate(electric)) * 1.5
 
     def force(R, J):
         v = (-0.4 / (jnp.pi * R) + 0.6 + 0.3 * R) / 2
@@ -377,7 +377,7 @@ def test_plot_of_the_picture_with_a_burst():
     labels = {text.get_text() for text in axes.get_legend().get_texts()}
     assert {"stable branch", "unstable branch", "folds", "nullcline of A", "simulation"} <= labels
     (path,) = [each for each in axes.lines if each.get_label() == "simulation"]
-    level = float(nmm.mechanics.cusp_rate(model))
+    level = float(nmm.cusp_rate(model))
     r = path.get_ydata()
     assert np.sum((r[:-1] < level) & (r[1:] >= level)) == 2  # one cycle, from onset to onset
     for part in (slice(100, 300), (5.0, 15.0)):
@@ -397,7 +397,7 @@ def test_plot_of_the_picture_with_a_burst():
 
 
 BAD = [
-    (lambda: nmm.slow_fast(nmm.MPR()), r"`model` must have adaptation or plasticity"),
+    (lambda: nmm.slow_fast(nmm.MPR()), r"`model` must have adaptation, depression or plasticity"),
     (lambda: nmm.slow_fast("x"), r"`model` must have an exactly solvable part"),
     (lambda: nmm.slow_fast(depressed(), variable="x"), r"`variable` must be 'A', but got 'x'"),
     (lambda: nmm.slow_fast(depressed(J=0.0)), r"`J` must not be 0, since 'A' acts through it, but got 0"),

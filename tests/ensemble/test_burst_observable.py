@@ -34,7 +34,7 @@ def test_burst_count_sees_what_a_run_shows(others):
         run = nmm.simulate(model, start, jnp.linspace(0.0, 500.0, 20_001), rtol=1e-9, atol=1e-11)
         spikes = nmm.find_spikes(run)
         seen = np.asarray(spikes.time)[np.asarray(spikes.time) > 150.0]
-        level = float(nmm.mechanics.cusp_rate(model))
+        level = float(nmm.cusp_rate(model))
         up = np.flatnonzero((run.ys.r[:-1] < level) & (run.ys.r[1:] >= level))
         up = np.asarray(run.ts)[up[np.asarray(run.ts)[up] > 150.0]]
         assert float(data.burst_onsets[0]) == up.size and up.size >= 3

@@ -249,7 +249,7 @@ REFUSED = {
     "negative": ({"observe": {"x": nmm.Final("v[-1]")}}, r"`channel` must name a node from 0 to 2"),
     "channel": ({"observe": {"x": nmm.Mean("A[0]")}}, r"`A` must be one of the channels of Network"),
     "array": ({"over": {"node.eta": GAINS}}, r"`node.eta` must be shared by all nodes to be swept"),
-    "weights": ({"over": {"weights": GAINS}}, r"`weights` must be one of the swept names `gain`, `node.J`"),
+    "weights": ({"over": {"weights": GAINS}}, r"`weights` must be one of the swept names `node.J`, `node.Delta`, `gain`"),
     "bare": ({"over": {"eta": GAINS}}, r"`eta` must be one of the swept names"),
     "dimension": ({"over": {"gain": ("node", GAINS)}}, r"`gain` must use a dimension .* and not `node`"),
     "gradient": ({"gradient": "r"}, r"`r` must be equal at all nodes to differentiate by it"),

@@ -57,7 +57,7 @@ def barriers(model):
 
 
 def losses(model, energies):
-    return {energy: float(nmm.mechanics.loss_per_cycle(model, energy)) for energy in energies}
+    return {energy: float(nmm.loss_per_cycle(model, energy)) for energy in energies}
 
 
 def levels(model, rates):

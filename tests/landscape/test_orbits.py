@@ -138,7 +138,7 @@ def test_limit_cycle(parameters, predicted, simulated):
     assert cycle.r_peak == pytest.approx(predicted, abs=6e-5 if predicted < 2 else 6e-4)
     assert cycle.r_peak == pytest.approx(simulated, rel=0.01)
     assert cycle.loss == pytest.approx(0.0, abs=1e-12)
-    assert nmm.mechanics.loss_per_cycle(gap_model(*parameters), cycle.energy + 0.5) > 0
+    assert nmm.loss_per_cycle(gap_model(*parameters), cycle.energy + 0.5) > 0
 
 
 @pytest.mark.slow
@@ -249,7 +249,7 @@ NOT_NUMBERS = [
     (lambda: nmm.limit_cycle(nmm.MPR(), stimulus="x"), "stimulus"),
     (lambda: nmm.predict_peaks(nmm.MPR(), "6", 3), "r0"),
     (lambda: nmm.predict_peaks(nmm.MPR(), 6.0, True), "count"),
-    (lambda: nmm.mechanics.loss_per_cycle(nmm.MPR(), None), "energy"),
+    (lambda: nmm.loss_per_cycle(nmm.MPR(), None), "energy"),
     (lambda: nmm.mechanics.rescale(nmm.MPR(), [1.0, 2.0]), "factor"),
 ]
 

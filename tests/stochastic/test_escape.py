@@ -104,7 +104,7 @@ def test_the_loss_is_the_orbits():
     landscape = nmm.energy_landscape(population)
     found = nmm.escape_rate(population, 0.01, landscape.minima[1], method="turnover")
     just_below = landscape.energy[1] - 1e-3 * landscape.barrier[2]
-    expected = nmm.mechanics.loss_per_cycle(population, just_below, near=landscape.minima.r[1])
+    expected = nmm.loss_per_cycle(population, just_below, near=landscape.minima.r[1])
     assert float(found.loss * found.temperature) == pytest.approx(float(expected), rel=0.02)
 
 

@@ -75,7 +75,7 @@ def test_atlas_over_two_parameters(computed, tmp_path):
 
 
 BAD = [
-    (lambda: nmm.burst_atlas(nmm.MPR(), {"eta": [1.0]}), r"`model` must have adaptation or plasticity"),
+    (lambda: nmm.burst_atlas(nmm.MPR(), {"eta": [1.0]}), r"`model` must have adaptation, depression or plasticity"),
     (lambda: nmm.burst_atlas(depressed(), ["eta"]), r"`over` must be a mapping"),
     (lambda: nmm.burst_atlas(depressed(), {}), r"`over` must name one or two parameters"),
     (lambda: nmm.burst_atlas(depressed(), {"r": [0.1]}), r"`r` must be one of the swept names"),
