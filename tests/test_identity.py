@@ -129,6 +129,7 @@ def test_a_function_whose_surroundings_changed_is_compiled_anew():
     assert first == pytest.approx((1.0, -5.0), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_same_call_is_known_again_in_another_process(tmp_path, capsys):
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     command = [sys.executable, str(HERE / "stored_call.py"), str(tmp_path)]

@@ -514,6 +514,7 @@ def test_a_symmetric_network_with_one_minimum_can_oscillate():
     assert "searched" in repr(found) and "1 limit cycles" in repr(found)
 
 
+@pytest.mark.slow
 def test_a_circuit_without_a_stable_state_oscillates():
     """An E–I pair at 1.5 times the coupling of its Hopf point (docs/theory.md §D5): no run rests, all find the cycle."""
     r, Delta = 0.5, 0.3

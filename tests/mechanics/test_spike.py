@@ -84,7 +84,10 @@ def check(found, number, period, clear, rtol):
 FEW = np.array([0, 5, 22])  # two spikes, one, and the 24 of J = 16
 
 
-@pytest.mark.parametrize(("method", "double"), [(None, False), (diffrax.Tsit5(), True)], ids=["default", "Tsit5"])
+TSIT5 = pytest.param(diffrax.Tsit5(), True, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("method", "double"), [(None, False), TSIT5], ids=["default", "Tsit5"])
 def test_nothing_counts_at_rest(method, double):
     """Before, one in three of such lanes had a spike too many, and periods that were off by up to 92 %, with status 0."""
     with jax.enable_x64(double):
@@ -137,7 +140,8 @@ def test_a_network_counts_node_by_node(right):
         np.testing.assert_array_equal([found["one"][0], found["mean"][0]], right[0][lane])
 
 
-@pytest.mark.parametrize("double", [pytest.param(True, marks=pytest.mark.slow), False], ids=["float64", "float32"])
+@pytest.mark.slow
+@pytest.mark.parametrize("double", [True, False], ids=["float64", "float32"])
 def test_one_number_for_the_first_run(double):
     """The README's first run by every counter: 18. Before, `SpikeCount` said 15."""
     with jax.enable_x64(double):
