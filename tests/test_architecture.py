@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -201,6 +202,20 @@ def test_tests_lie_in_the_folders_of_what_they_test():
     tests = Path(__file__).parent
     folders = {path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert {path.parent.name for path in tests.glob("*/test_*.py")} <= folders
+
+
+HOMES = {  # what is written once, and where
+    r"leggauss|hermegauss|hermgauss": "numerics/quadrature.py",
+    r"def (halve|bisect)\b": "numerics/roots.py",
+    r"classical Runge": "numerics/loops.py",
+    r"LeVerrier": "numerics/linear.py",
+}
+
+
+@pytest.mark.parametrize("pattern", HOMES)
+def test_every_numerical_method_has_one_home(pattern):
+    found = {path.relative_to(ROOT).as_posix() for path in FILES if re.search(pattern, path.read_text(encoding="utf8"))}
+    assert found == {HOMES[pattern]}
 
 
 def test_exports_hide_no_module():

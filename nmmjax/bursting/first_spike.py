@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Values
+from ..numerics.loops import runge_kutta
 from .collocation import path
 from .moving import Moving, Slow
 from .swings import Turn
@@ -31,16 +32,8 @@ def first_peak(land: Moving, q0: Values, speed: Values, s0: Slow, steps: int = 6
         heat = land.damping(q) * fast
         return (land.force(q, y[1]) + heat, {n: -r / fast for n, r in land.rates(q, y[1]).items()}, -1 / fast, -heat)
 
-    def after(y, k, share: float) -> Any:
-        return jax.tree.map(lambda a, b: a + share * dq * b, y, k)
-
     def step(y, i: Values) -> tuple[Any, None]:
-        q = q0 + i * dq
-        k1 = slopes(q, y)
-        k2 = slopes(q + dq / 2, after(y, k1, 0.5))
-        k3 = slopes(q + dq / 2, after(y, k2, 0.5))
-        k4 = slopes(q + dq, after(y, k3, 1.0))
-        return jax.tree.map(lambda a, b, c, d, e: a + dq / 6 * (b + 2 * c + 2 * d + e), y, k1, k2, k3, k4), None
+        return runge_kutta(lambda share, y: slopes(q0 + (i + share) * dq, y), y, dq), None
 
     zero = jnp.zeros_like(q0)
     (K, s, time, heat), _ = jax.lax.scan(step, (speed**2 / 2, s0, zero, zero), jnp.arange(steps, dtype=q0.dtype))

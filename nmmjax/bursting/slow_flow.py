@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Mask, Values
-from ..numerics.loops import choose, scan_while
+from ..numerics.loops import choose, runge_kutta, scan_while
 from ..numerics.quadrature import nodes_between
 from ..numerics.roots import newton, ratio, with_slope
 from .moving import Moving, Slow
@@ -47,17 +47,8 @@ class Onset(NamedTuple):
 
 
 def _follow(land: Moving, s: Slow, q0: Values, q1: Values, h: Values) -> Slow:
-    """Slow variables after h while q goes straight from q0 to q1 (classical Runge–Kutta)."""
-
-    def after(k: Slow, share: float) -> Slow:
-        return {name: s[name] + share * h * k[name] for name in s}
-
-    middle = (q0 + q1) / 2
-    k1 = land.rates(q0, s)
-    k2 = land.rates(middle, after(k1, 0.5))
-    k3 = land.rates(middle, after(k2, 0.5))
-    k4 = land.rates(q1, after(k3, 1.0))
-    return {n: s[n] + h / 6 * (k1[n] + 2 * k2[n] + 2 * k3[n] + k4[n]) for n in s}
+    """Slow variables after h while q goes straight from q0 to q1."""
+    return runge_kutta(lambda share, s: land.rates(q0 + share * (q1 - q0), s), s, h)
 
 
 def _arrival(q0: Values, q1: Values, d0: Values, d1: Values, target: Values) -> Values:

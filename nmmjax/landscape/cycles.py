@@ -18,6 +18,7 @@ import numpy as np
 from .._types import ComplexValues, Scalar, Values
 from ..models.network import Network
 from ..models.state import State
+from ..numerics.loops import runge_kutta
 from ..numerics.roots import newton, ratio
 from .descent import in_pieces
 from .potential import eigenvalues_at, state_at
@@ -332,14 +333,6 @@ def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Valu
 
 
 def _short_flow(network: Network, z: Values, delta: Scalar) -> Values:
-    """z(δ) − z over a time far below the period, by eight steps of the classical Runge–Kutta method."""
-
-    def step(_, at: Values) -> Values:
-        h = delta / 8
-        k1 = _field(network, at)
-        k2 = _field(network, at + h / 2 * k1)
-        k3 = _field(network, at + h / 2 * k2)
-        k4 = _field(network, at + h * k3)
-        return at + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
+    """z(δ) − z over a time far below the period, by eight steps of order 4."""
+    step = lambda _, z: runge_kutta(lambda _, z: _field(network, z), z, delta / 8)
     return jax.lax.fori_loop(0, 8, step, z) - z

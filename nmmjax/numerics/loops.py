@@ -1,4 +1,4 @@
-"""Loops that plain `lax` loops are not: with an end that reverse mode can go through."""
+"""Loops that plain `lax` loops are not, with an end that reverse mode can go through, and a step for them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
-from .._types import Mask
+from .._types import Mask, Values
 
 
 def counted(count: Any, body: Callable[[Any, Any], Any], carry: Any, checkpoints: int) -> Any:
@@ -41,3 +41,14 @@ def scan_while(
 def choose(condition: Any, a: Any, b: Any) -> Any:
     """`a` where the condition holds, else `b`, leaf by leaf."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
+
+
+def runge_kutta(slopes: Callable[[float, Any], Any], y: Any, h: Values) -> Any:
+    """y after one step h of the classical Runge–Kutta method, of order 4; `slopes(share, y)` is dy/dx after a share of the
+    step: 0, ½ or 1."""
+    after = lambda k, share: jax.tree.map(lambda y, k: y + share * h * k, y, k)
+    k1 = slopes(0.0, y)
+    k2 = slopes(0.5, after(k1, 0.5))
+    k3 = slopes(0.5, after(k2, 0.5))
+    k4 = slopes(1.0, after(k3, 1.0))
+    return jax.tree.map(lambda y, a, b, c, d: y + h / 6 * (a + 2 * b + 2 * c + d), y, k1, k2, k3, k4)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from nmmjax.numerics.loops import counted, scan_while
+from nmmjax.numerics.loops import counted, runge_kutta, scan_while
 
 
 def test_scan_while_stops_and_can_be_differentiated():
@@ -27,3 +27,16 @@ def test_a_counted_loop_has_derivatives_by_reverse_mode():
     assert power(2.0, jnp.asarray(10)) == 2.0**10
     assert jax.jit(jax.grad(power))(2.0, jnp.asarray(10)) == 10 * 2.0**9
     assert power(2.0, jnp.asarray(0)) == 1.0
+
+
+def test_runge_kutta_is_of_order_4_in_a_step_that_depends_on_its_place():
+    """dy/dx = (2x y, cos x) from x = 0: y = (exp x², sin x)."""
+
+    def error(steps):
+        h, y = 1.0 / steps, {"a": jnp.ones(()), "b": jnp.zeros(2)}
+        for k in range(steps):
+            x = lambda share, k=k: (k + share) * h
+            y = runge_kutta(lambda s, y, x=x: {"a": 2 * x(s) * y["a"], "b": jnp.cos(x(s)) + 0 * y["b"]}, y, jnp.asarray(h))
+        return abs(float(y["a"]) - np.e), float(jnp.max(jnp.abs(y["b"] - jnp.sin(1.0))))
+
+    np.testing.assert_allclose(np.log2(np.divide(error(8), error(16))), 4, atol=0.2)
