@@ -372,7 +372,7 @@ class SpikeCount(AbstractMaxima):
     A spike is a maximum of at least `threshold` to which ln r rises by more than `prominence` from its lowest value since
     the last one, and from which it then falls by more than that; so nothing counts at rest. For channels that may be ≤ 0,
     such as `v` or `energy`, `prominence` is the absolute rise and fall, in the channel's unit. Methods of fixed steps h see
-    all but (ω h)²/8 of a rise; adaptive ones look between their steps, at `rtol` ≤ `prominence`/100.
+    all but (ω h)²/8 of a rise; adaptive ones look between their steps, at `rtol` ≤ `prominence`/10⁴.
     """
 
     channel: str = eqx.field(static=True, default="r")

@@ -29,9 +29,9 @@ def as_prominence(prominence: Any) -> float:
 
 
 def visible(prominence: float) -> float:
-    """Relative error of a step that is small compared with the smallest rise that counts; infinite at 0, where every maximum
-    counts."""
-    return prominence / 100 if prominence > 0 else math.inf
+    """Relative error of a step that, added up over a run, is small compared with the smallest rise that counts; infinite at
+    0, where every maximum counts."""
+    return prominence / 10_000 if prominence > 0 else math.inf
 
 
 class Course(NamedTuple):

@@ -116,10 +116,13 @@ def right():
 @pytest.mark.parametrize("others", [{}, SAMPLES], ids=["alone", "beside samples"])
 @pytest.mark.parametrize("name", METHODS)
 def test_counts_are_right_by_every_method(name, others, double, right):
-    """45 lanes; seven whose decisive rise or fall lies within 2 % of the threshold are left out of the exact comparison."""
-    assert right[2].sum() == 38
+    """All 45 lanes in double precision; in single precision the seven are left out whose decisive rise or fall lies within
+    2 % of the threshold, which is rounding there (Dopri5 alone counts two of them wrong)."""
+    number, period, clear = right
+    assert clear.sum() == 38
     with jax.enable_x64(double):
-        check(counted(np.arange(J.size), others, **METHODS[name]), *right, rtol=1e-4 if double else 1e-3)
+        found = counted(np.arange(J.size), others, **METHODS[name])
+        check(found, number, period, clear | double, rtol=1e-4 if double else 1e-3)
 
 
 @pytest.mark.slow
