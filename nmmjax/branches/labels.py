@@ -6,6 +6,7 @@ import numpy as np
 
 from .._checks import require
 from .._labelled import about_parameter, attributes_of, software, state_columns, xarray
+from .system import UserField
 
 SIDES = ((0, "first"), (1, "last"))
 
@@ -29,8 +30,9 @@ def special_dataset(found: Any, data: dict[str, Any], parameters: list[np.ndarra
         columns[name] = ("special", np.asarray(special.parameters)[exists, k], {"long_name": f"{name} there"})
         coords[name] = ("point", parameters[k], about_parameter(system.model, name))
     data |= {f"special_{name}": column for name, column in columns.items()}
-    kept = getattr(system.model, "parameters", None)
-    model = {f"model.{name}": float(value) for name, value in kept.items()} if isinstance(kept, dict) else {}
-    model = model or attributes_of(system.model, "model")
+    if isinstance(system.model, UserField):
+        model = {f"model.{name}": float(value) for name, value in system.model.parameters.items()}
+    else:
+        model = attributes_of(system.model, "model")
     notes = {**model, **notes, **software()}
     return xarray().Dataset(data, coords=coords, attrs={"parameter": ", ".join(system.names), **notes})

@@ -70,7 +70,7 @@ def plan_sweep(
     if dt0 is not None:
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if noise is not None and dt0 is None:
-        dt0 = 0.01 * float(np.min(getattr(model, "tau", 1.0)))
+        dt0 = 0.01 * float(np.min(model.time_constant)) if "potential" in model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
     chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)

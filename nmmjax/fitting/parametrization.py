@@ -126,7 +126,7 @@ def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) 
     chosen = dict(free) if isinstance(free, Mapping) else dict.fromkeys(free, True)
     require("free", tuple(free), "name every parameter once", len(chosen) == len(tuple(free)))
     table = parameter_table(model)
-    known = [*table, *(["weights"] if hasattr(model, "weights") else [])]
+    known = [*table, *(["weights"] if model.size is not None else [])]
     bounds = {} if bounds is None else dict(bounds)
     for name in (*chosen, *bounds):
         argument = "free" if name in chosen else "bounds"

@@ -394,7 +394,7 @@ def as_stimulus(stimulus: Any, model: Any = None, argument: str = "stimulus") ->
     if stimulus is None:
         return None
     if model is not None and stimulus.nodes is not None:
-        size = getattr(model, "size", None)
+        size = model.size
         has = "one population" if size is None else f"a network of {size} nodes"
         rule = f"be made for {has}" + ("" if size is not None else ", without an axis over nodes")
         require(argument, f"an input for {stimulus.nodes} nodes", rule, stimulus.nodes == size)
