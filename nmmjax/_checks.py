@@ -15,13 +15,13 @@ import numpy as np
 from ._types import float_dtype, is_concrete
 
 
-def require(argument: str, value: Any, rule: str, holds: Any) -> None:
+def require(argument: str, value: object, rule: str, holds: object) -> None:
     """Raise the one-sentence `ValueError` naming argument, rule and value unless `holds`."""
     if not holds:
         raise ValueError(f"Argument `{argument}` must {rule}, but got {show(value)}.")
 
 
-def show(value: Any) -> str:
+def show(value: object) -> str:
     """A short form of an offending value for an error message."""
     if isinstance(value, jax.Array) and not is_concrete(value):
         return f"an array of shape {value.shape}"
@@ -48,7 +48,7 @@ def refuse_unknown(given: Any, accepted: Any, what: str) -> None:
             raise ValueError(f"Argument `{name}` must be one of the {what} {names}, but got `{name}`.")
 
 
-def require_each(argument: str, values: Any, rule: str, holds: Any) -> None:
+def require_each(argument: str, values: object, rule: str, holds: object) -> None:
     """The same as `require` for every entry of an array; the sentence names the first offending entry and its place."""
     holds, values = np.asarray(holds), np.asarray(values)
     if not holds.all():
@@ -84,7 +84,7 @@ def merged(times: np.ndarray) -> np.ndarray:
     return times[np.append(True, np.diff(times) > 64 * _eps(times) * np.max(np.abs(times)))]
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: object) -> Any:
     """`value` as a float array of its own (float) or the default dtype; what can't be one is returned as it is."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.floating):
         return value
@@ -114,7 +114,7 @@ def as_samples(value: Any) -> Any:
     return np.ma.filled(value if value.dtype.kind == "f" else value.astype(float), np.nan)
 
 
-def as_float(name: str, value: Any, rule: str, holds: Callable[[float], bool]) -> float:
+def as_float(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
     """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
     number = as_array(value)
     is_number = isinstance(number, jax.Array) and number.ndim == 0 and is_concrete(number)
@@ -134,7 +134,7 @@ def whole(value: Any) -> int | None:
         return None
 
 
-def as_whole(value: Any) -> Any:
+def as_whole(value: object) -> Any:
     """A whole number as an int, and anything else as it is: for static fields, which hold no arrays."""
     number = whole(value)
     if number is None:
@@ -142,7 +142,7 @@ def as_whole(value: Any) -> Any:
     return number
 
 
-def as_count(name: str, value: Any, least: int = 1, rule: str | None = None) -> int:
+def as_count(name: str, value: object, least: int = 1, rule: str | None = None) -> int:
     """`value` as an int of at least `least`; `rule` is what the sentence says if not just that."""
     count = whole(value)
     require(name, value, rule or f"be an integer ≥ {least}", count is not None and count >= least)
@@ -179,7 +179,7 @@ def as_nodes(value: Any, size: int, names: Sequence[str] = (), argument: str = "
     return mask
 
 
-def as_node(value: Any, size: int, names: Sequence[str] = (), argument: str = "node") -> int:
+def as_node(value: object, size: int, names: Sequence[str] = (), argument: str = "node") -> int:
     """One node, by number or name, as an int from 0 to `size` − 1."""
     return _node(value, size, names, argument)
 
@@ -189,7 +189,7 @@ def _rule(size: int, names: Sequence[str]) -> str:
     return f"be an integer from 0 to {size - 1}{known}"
 
 
-def _node(value: Any, size: int, names: Sequence[str], argument: str) -> int:
+def _node(value: object, size: int, names: Sequence[str], argument: str) -> int:
     if isinstance(value, str) and value in names:
         return list(names).index(value)
     number = whole(value)

@@ -23,14 +23,14 @@ def as_path(path: Any, argument: str = "path") -> pathlib.Path:
         raise ValueError(f"Argument `{argument}` must name a user with a home after `~`, but got {path!r}.") from None
 
 
-def as_new_file(path: Any, argument: str = "path") -> pathlib.Path:
+def as_new_file(path: object, argument: str = "path") -> pathlib.Path:
     """The path of a file that will be written: its folder exists, and it is none itself."""
     file = as_path(path, argument)
     require(argument, str(file), "be a file in a folder that exists", file.parent.is_dir() and not file.is_dir())
     return file
 
 
-def as_folder(path: Any, argument: str = "out") -> pathlib.Path:
+def as_folder(path: object, argument: str = "out") -> pathlib.Path:
     """The path of a folder that exists or can be made: nothing on the way is a file."""
     folder = as_path(path, argument)
     known = next((each for each in (folder, *folder.parents) if each.exists()), folder)
@@ -38,7 +38,7 @@ def as_folder(path: Any, argument: str = "out") -> pathlib.Path:
     return folder
 
 
-def beside(folder: pathlib.Path, path: Any, argument: str) -> pathlib.Path:
+def beside(folder: pathlib.Path, path: object, argument: str) -> pathlib.Path:
     """A path that is meant within `folder`, unless it is absolute or begins with `~`."""
     return folder / as_path(path, argument)
 

@@ -38,7 +38,7 @@ class Fresh:
         return repr(self.function)
 
 
-def fresh(value: Any) -> Any:
+def fresh(value: object) -> Any:
     """`value`, with every function that it holds as a new `Fresh` one."""
     if isinstance(value, Fresh):
         return fresh(value.function)
@@ -64,7 +64,7 @@ def _same(new: Any, old: Any) -> bool:
     return isinstance(new, tuple) and all(a is b or _same(a, b) for a, b in zip(new, old, strict=True))
 
 
-def written(value: Any, strict: bool = False, named: bool = False, owner: str = "") -> Any:
+def written(value: object, strict: bool = False, named: bool = False, owner: str = "") -> Any:
     """`value` as JSON: equal for equal calls only, provided that names and versions are changed with the code.
 
     With `strict`, functions without a `name` and classes without a `version` raise the one-sentence `ValueError`; `named`
@@ -111,7 +111,7 @@ def _written(value: Any, strict: bool, named: bool, owner: str, holder: str) -> 
     return {"class": kind, **inner}
 
 
-def _array(value: Any) -> Any:
+def _array(value: object) -> Any:
     """An array as nested lists, or as one digest, such as that of a network's weights."""
     if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         value = jax.random.key_data(value)
@@ -124,12 +124,12 @@ def _array(value: Any) -> Any:
     return f"{array.dtype} {array.shape} sha256 {digest}"
 
 
-def is_known(value: Any) -> bool:
+def is_known(value: object) -> bool:
     """Whether this library, or one below it, defines the class of `value`."""
     return _root(type(value)) in _KNOWN
 
 
-def _root(kind: Any) -> str:
+def _root(kind: object) -> str:
     return str(getattr(kind, "__module__", "")).split(".")[0]
 
 
@@ -146,12 +146,12 @@ def _class(kind: type, strict: bool) -> str:
     return ", ".join(words)
 
 
-def _is_function(value: Any) -> bool:
+def _is_function(value: object) -> bool:
     plain = callable(value) and not isinstance(value, (eqx.Module, type))
     return plain and not dataclasses.is_dataclass(value) and not hasattr(value, "_fields")
 
 
-def _is_known(function: Any) -> bool:
+def _is_known(function: object) -> bool:
     """Whether it is a function of these libraries that can be found under its name, so that it closes over nothing."""
     if _root(function) not in _KNOWN:
         return False
@@ -161,7 +161,9 @@ def _is_known(function: Any) -> bool:
     return found is function
 
 
-def refuse_other_call(path: Any, stored: Any, now: Any, rule: str = "be a new path or the store of this same call") -> None:
+def refuse_other_call(
+    path: object, stored: object, now: object, rule: str = "be a new path or the store of this same call"
+) -> None:
     """Refuse a store that was made with other settings; the sentence names the first that differs."""
     before, after = _flat(stored), _flat(now)
     for name in [*after, *before]:
@@ -170,7 +172,7 @@ def refuse_other_call(path: Any, stored: Any, now: Any, rule: str = "be a new pa
             raise ValueError(f"Argument `store` must {rule}, but {str(path)!r} was made with {name} = {old!r}, not {new!r}.")
 
 
-def _flat(config: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(config: object, prefix: str = "") -> dict[str, Any]:
     """Nested settings as one level, `over.eta.digest` and the like."""
     if not isinstance(config, dict):
         return {prefix: config}

@@ -63,7 +63,7 @@ def state_columns(model: Any, state: Any, exists: np.ndarray, *dims: str) -> dic
     return {name: ((*dims, *axes[: each.ndim - len(dims)]), each, about[name]) for name, each in columns.items()}
 
 
-def about_parameter(model: Any, name: str) -> dict[str, str]:
+def about_parameter(model: object, name: str) -> dict[str, str]:
     """Symbol, unit and meaning of a parameter, where it is declared."""
     declaration = parameter_table(model).get(name, (None, None))[0] if isinstance(model, AbstractModel) else None
     return {"units": declaration.unit, "long_name": declaration.doc, "symbol": declaration.symbol} if declaration else {}

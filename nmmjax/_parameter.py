@@ -14,6 +14,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from ._checks import as_array, refuse_unknown, require, require_each
 from ._types import float_dtype, is_concrete
@@ -105,7 +106,7 @@ def check(declaration: Parameter, value: Any) -> None:
         require_each(name, concrete, f"be {declaration.rule}", declaration.within(concrete))
 
 
-def as_number(name: str, value: Any, bounds: str = "(-inf, inf)") -> Any:
+def as_number(name: str, value: object, bounds: str = "(-inf, inf)") -> Any:
     """`value` as a float array without axes, within `bounds`; else the one-sentence `ValueError` naming it."""
     number = as_array(value)
     check(Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), number)
@@ -141,24 +142,24 @@ def declared(cls: _Class) -> _Class:
     return cls
 
 
-def check_parameters(module: Any) -> None:
+def check_parameters(module: object) -> None:
     """Check every declared parameter of an instance; call it from `__check_init__`."""
     for declaration in parameters(module).values():
         check(declaration, getattr(module, declaration.name))
 
 
-def dtype_of(module: Any) -> Any:
+def dtype_of(module: object) -> Any:
     """The float dtype of a module's arrays, the widest if there are several, the default one if there are none."""
     dtypes = {leaf.dtype for leaf in jax.tree.leaves(module) if eqx.is_inexact_array(leaf)}
     return jnp.result_type(*dtypes) if dtypes else float_dtype()
 
 
-def with_dtype(module: Any, dtype: Any) -> Any:
+def with_dtype(module: object, dtype: DTypeLike) -> Any:
     """The module with all its float arrays in one dtype."""
     return jax.tree.map(lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf, module)
 
 
-def with_arrays(module: Any) -> Any:
+def with_arrays(module: object) -> Any:
     """The module with every number as an array of one float dtype, the widest among its arrays: a parameter that
     `equinox.tree_at` or `dataclasses.replace` made a Python number, or one of another precision, is a number like others."""
     is_float = lambda leaf: isinstance(leaf, (jax.Array, np.ndarray)) and jnp.issubdtype(leaf.dtype, jnp.floating)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Bool, Complex, Float
 
@@ -15,6 +16,8 @@ Values = Float[Array, "..."]
 ComplexValues = Complex[Array, "..."]
 Mask = Bool[Array, "..."]
 Real = ArrayLike
+Whole: TypeAlias = int | np.integer | Array  # a whole number, which may be traced
+Key: TypeAlias = Array  # a random key, as `jax.random.key` makes it
 
 
 def float_dtype() -> Any:

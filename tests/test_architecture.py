@@ -72,6 +72,9 @@ def imports(path):
         for node in ast.walk(f)
         if node is not f
     }
+    for branch in ast.walk(tree):  # what type checkers alone read is imported nowhere
+        if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING":
+            inside |= {id(node) for each in branch.body for node in ast.walk(each)}
     for node in ast.walk(tree):
         top = id(node) not in inside
         if isinstance(node, ast.Import):

@@ -85,7 +85,7 @@ class SpecialPoints(eqx.Module):
         return self.kind, self.parameters, self.state, self.omega, self.lyapunov, self.branch, self.position
 
     @nan_is_absent
-    def __getitem__(self, index: Any) -> "SpecialPoints":
+    def __getitem__(self, index: object) -> "SpecialPoints":
         return SpecialPoints(self.system, *jax.tree.map(lambda each: each[index], self._inner))
 
     @nan_is_absent
@@ -204,7 +204,7 @@ class Branch(eqx.Module):
         return str(self)
 
 
-def message(result: RESULTS, index: Any = ()) -> str:
+def message(result: RESULTS, index: object = ()) -> str:
     """Message of a code, or of one in an array of codes."""
     return RESULTS[jax.tree.map(lambda code: jnp.asarray(code)[index], result)] or "successful"
 

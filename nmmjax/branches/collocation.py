@@ -6,11 +6,12 @@ of each interval u′(s) = T f(u, p). Errors at the mesh points are of order 2m 
 Swartz, SIAM J. Numer. Anal. 10:582 (1973); Doedel, Keller & Kernévez, Int. J. Bifurcation Chaos 1:745 (1991).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._types import Scalar, Values
 from ..numerics.quadrature import gauss_legendre
@@ -32,7 +33,7 @@ def coefficients(degree: int) -> np.ndarray:
     return np.linalg.inv(np.vander(nodes, increasing=True)).T
 
 
-def basis(degree: int, dtype: Any) -> Basis:
+def basis(degree: int, dtype: DTypeLike) -> Basis:
     """The basis of a degree at its Gauss points."""
     rows = coefficients(degree)
     points, weights = gauss_legendre(degree)

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 
 from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
-from .._types import Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, is_concrete
 from ..numerics.arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
 from .branch import LABELS, SpecialPoints, message
 from .labels import SIDES, require_single, special_dataset
@@ -37,11 +38,11 @@ class SpecialCurve(AbstractCurve):
     system: System
     kind: str = eqx.field(static=True)
 
-    def residual(self, x: Values, anchor: Any) -> Values:
+    def residual(self, x: Values, anchor: PyTree) -> Values:
         equations = fold_equations if self.kind == "LP" else hopf_equations
         return equations(self.system, x, anchor)
 
-    def refresh(self, x: Values, tangent: Values, anchor: Any) -> tuple[Values, Values, Any]:
+    def refresh(self, x: Values, tangent: Values, anchor: PyTree) -> tuple[Values, Values, Any]:
         if self.kind == "LP":
             return x, tangent, anchor
         # The plane of φ and l turns along the curve: l is what A φ has across φ, where it has something.
@@ -106,7 +107,7 @@ class BifurcationCurve(eqx.Module):
 
 @nan_is_absent
 def continue_fold(
-    fold: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Any = 0.02, max_points: int = 400
+    fold: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Real = 0.02, max_points: int = 400
 ) -> BifurcationCurve:
     """The curve of folds through one fold, over its own parameter and a second one, both ways.
 
@@ -122,7 +123,7 @@ def continue_fold(
 
 @nan_is_absent
 def continue_hopf(
-    hopf: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Any = 0.02, max_points: int = 400
+    hopf: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Real = 0.02, max_points: int = 400
 ) -> BifurcationCurve:
     """The curve of Hopf points through one of them, over its own parameter and a second one, both ways.
 
@@ -133,7 +134,7 @@ def continue_hopf(
 
 
 def _continue_curve(
-    kind: str, point: SpecialPoints, second: str, bounds: Any, second_bounds: Any, max_step: Any, max_points: int
+    kind: str, point: SpecialPoints, second: str, bounds: object, second_bounds: object, max_step: Real, max_points: int
 ) -> BifurcationCurve:
     name = "fold" if kind == "LP" else "hopf"
     require(name, point, "be one special point", isinstance(point, SpecialPoints) and jnp.ndim(point.kind) == 0)

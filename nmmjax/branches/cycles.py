@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 
 from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
-from .._types import ComplexValues, Scalar, Values, is_concrete
+from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..numerics.arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
 from .branch import LABELS, SpecialPoints, message
 from .collocation import better_mesh, defects, extremes, monodromy, node_times, orbit_at, phase, phase_slope
@@ -35,7 +36,7 @@ class Cycles(AbstractCurve):
         n = jax.eval_shape(lambda: ravel_pytree(self.system.like)[0]).size
         return x[:-2].reshape(-1, n), x[-2], x[-1:]
 
-    def residual(self, x: Values, anchor: Any) -> Values:
+    def residual(self, x: Values, anchor: PyTree) -> Values:
         mesh, slope = anchor
         values, period, p = self.split(x)
         return jnp.append(defects(self.system, values, period, p, mesh).reshape(-1), phase(values, slope))
@@ -45,7 +46,7 @@ class Cycles(AbstractCurve):
         values = self.split(x)[0]
         return jnp.append(orbit_at(values, mesh, node_times(new, self.degree)).reshape(-1), x[-2:])
 
-    def refresh(self, x: Values, tangent: Values, anchor: Any) -> tuple[Values, Values, Any]:
+    def refresh(self, x: Values, tangent: Values, anchor: PyTree) -> tuple[Values, Values, Any]:
         mesh = better_mesh(self.split(x)[0], anchor[0])
         x, tangent = self.on_mesh(x, anchor[0], mesh), self.on_mesh(tangent, anchor[0], mesh)
         return x, tangent / jnp.linalg.norm(tangent), (mesh, phase_slope(self.split(x)[0], mesh))
@@ -138,7 +139,7 @@ def continue_cycle(
     *,
     intervals: int = 30,
     degree: int = 4,
-    max_step: Any = 0.05,
+    max_step: Real = 0.05,
     max_points: int = 200,
     max_period: Any = None,
 ) -> CycleBranch:

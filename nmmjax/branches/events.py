@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from .._types import ComplexValues, Values
 from ..equilibria.stability import eigenvalues as sorted_eigenvalues
@@ -82,7 +83,7 @@ def find_events(curve: Any, x: Values, tangent: Values, eigenvalues: ComplexValu
     return jax.lax.map(lambda index: jax.lax.cond(index >= 0, lambda: find(index), lambda: none), index)
 
 
-def no_events(width: int, size: int, dtype: Any) -> Events:
+def no_events(width: int, size: int, dtype: DTypeLike) -> Events:
     """Events that aren't there."""
     nan, none = jnp.full((size, width), jnp.nan, dtype), jnp.zeros((size,), jnp.int32)
     return Events(none, nan, nan[:, 0], none, nan)
@@ -114,7 +115,7 @@ def special_points(system: System, events: Events, scale: Values) -> SpecialPoin
     return SpecialPoints(system, kind, p, system.states(u), omega, lyapunov, branch, position)
 
 
-def frequency_and_lyapunov(system: System, kind: Any, u: Values, p: Values, kappa: Values) -> tuple[Values, Values]:
+def frequency_and_lyapunov(system: System, kind: object, u: Values, p: Values, kappa: Values) -> tuple[Values, Values]:
     """ω = √κ, with its derivatives, and the first Lyapunov coefficient of a Hopf point; NaN for others."""
     is_hopf = kind == LABELS.index("HB")
     omega = jnp.where(is_hopf, jnp.sqrt(jnp.where(is_hopf, kappa, jnp.ones_like(kappa))), jnp.nan)
@@ -122,7 +123,7 @@ def frequency_and_lyapunov(system: System, kind: Any, u: Values, p: Values, kapp
     return omega, jax.lax.cond(is_hopf, lambda: lyapunov_coefficient(*fixed), lambda: jnp.full_like(omega, jnp.nan))
 
 
-def _first(kind: Any, branch: Any, position: Any) -> Any:
+def _first(kind: object, branch: Any, position: Any) -> Any:
     """The order of branches and positions, with those that exist first."""
     return jnp.lexsort((position, branch, kind == 0))[:MAX_SPECIAL]
 

@@ -1,12 +1,14 @@
 """Branches of fixed points over one parameter, with stability and special points."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
 
 from .._checks import as_count, require
 from .._nan import nan_is_absent
@@ -30,7 +32,7 @@ class FixedPoints(AbstractCurve):
 
     system: System
 
-    def residual(self, x: Values, anchor: Any) -> Values:
+    def residual(self, x: Values, anchor: PyTree) -> Values:
         return self.system(x[:-1], x[-1:])
 
 
@@ -45,7 +47,7 @@ class Options(NamedTuple):
 @nan_is_absent
 @takes_model
 def continue_branch(
-    model: Any,
+    model: AbstractModel | Callable[..., Any],
     parameter: str,
     bounds: Any,
     y0: Any = None,
@@ -164,7 +166,7 @@ def _trace(system: System, seeds: Values, limits: Limits, options: Options) -> d
     return jax.lax.scan(slot, found, jnp.arange(slots))[0]
 
 
-def _nothing(n: int, points: int, dtype: Any) -> dict[str, Any]:
+def _nothing(n: int, points: int, dtype: DTypeLike) -> dict[str, Any]:
     """A branch that isn't there."""
     nan = lambda *shape: jnp.full(shape, jnp.nan, dtype)
     return {

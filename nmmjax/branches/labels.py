@@ -11,7 +11,7 @@ from .system import UserField
 SIDES = ((0, "first"), (1, "last"))
 
 
-def require_single(found: Any, array: Any, ndim: int) -> None:
+def require_single(found: object, array: Any, ndim: int) -> None:
     """Refuse, in one sentence, a family of branches made by `jax.vmap`."""
     require("branch", f"a batch of shape {array.shape[:-ndim]}", "be a single one to become a dataset", array.ndim == ndim)
 

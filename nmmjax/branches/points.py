@@ -1,6 +1,6 @@
 """One fold or Hopf point near a guess, differentiable in all other parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._nan import nan_is_absent
-from ..models.base import takes_model
+from ..models.base import AbstractModel, takes_model
 from .branch import LABELS, SpecialPoints
 from .events import frequency_and_lyapunov
 from .special import solve_special
@@ -17,7 +17,9 @@ from .system import System, as_system
 
 @nan_is_absent
 @takes_model
-def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
+def find_fold(
+    model: AbstractModel | Callable[..., Any], parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None
+) -> SpecialPoints:
     """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
 
     The guess is the state `y0` and the model's own value of `parameter`, both within a few percent; arguments as for
@@ -30,7 +32,9 @@ def find_fold(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any]
 
 @nan_is_absent
 @takes_model
-def find_hopf(model: Any, parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None) -> SpecialPoints:
+def find_hopf(
+    model: AbstractModel | Callable[..., Any], parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None
+) -> SpecialPoints:
     """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
 
     As `find_fold`, with the angular frequency `omega` and the first Lyapunov coefficient `lyapunov`: negative where stable

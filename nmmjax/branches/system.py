@@ -120,7 +120,7 @@ def as_system(model: Any, parameter: Any, y0: Any, parameters: Mapping[str, Any]
     return System(field, y0, (parameter,))
 
 
-def _number(name: str, value: Any) -> Any:
+def _number(name: str, value: object) -> Any:
     value = as_array(value)
     is_number = isinstance(value, jax.Array) and value.ndim == 0
     require(name, value, "be a number", is_number)
@@ -129,7 +129,7 @@ def _number(name: str, value: Any) -> Any:
     return value
 
 
-def as_bounds(argument: str, bounds: Any, dtype: Any) -> Values:
+def as_bounds(argument: str, bounds: object, dtype: Any) -> Values:
     """Two finite numbers, the first the smaller, as an array of shape `(2,)`."""
     pair = as_array(bounds)
     is_pair = isinstance(pair, jax.Array) and pair.shape == (2,)

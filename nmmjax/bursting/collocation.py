@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._types import Values
 from ..numerics.quadrature import midpoints
@@ -57,7 +58,7 @@ def _matrices(n: int) -> tuple[np.ndarray, ...]:
     return np.sin(theta), np.cos(theta), plain @ series, weighted @ series, whole @ series
 
 
-def path(n: int, dtype: Any) -> Path:
+def path(n: int, dtype: DTypeLike) -> Path:
     """`n` midpoints."""
     sin, cos, plain, weighted, whole = (jnp.asarray(each, dtype) for each in _matrices(n))
     return Path(sin, cos, plain, weighted, whole, np.pi / n)

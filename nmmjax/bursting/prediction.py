@@ -24,7 +24,7 @@ from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
 from ..models.base import as_states, takes_model
 from ..models.mpr import MPR
-from ..models.state import State
+from ..models.state import State, StateLike
 from ..numerics.loops import choose
 from ..numerics.roots import newton, ratio
 from .cycle import burst_map, first_onset
@@ -125,7 +125,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
 
 @nan_is_absent
 @takes_model
-def predict_next_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedSpikes:
+def predict_next_peak(model: MPR, y: StateLike, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
 
     `y` has r, v and the slow variables. At a trough (dr/dt ≈ 0) the half cycle's energy gives the peak; on the rise
@@ -137,7 +137,7 @@ def predict_next_peak(model: MPR, y: Any, *, stimulus: Real = 0.0) -> PredictedS
 
 @nan_is_absent
 @takes_model
-def predict_spikes(model: MPR, y: Any, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
+def predict_spikes(model: MPR, y: StateLike, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
     """`count` successive spike peaks of a burst from the first one, a state `y` with r at the peak and slow variables.
 
     Every half cycle loses energy by damping and gains the work of the slow variables as they move the landscape.
@@ -262,7 +262,7 @@ def _current(model: MPR, stimulus: Real) -> Scalar:
     return as_number("stimulus", stimulus).astype(model.eta.dtype)
 
 
-def _checked(model: MPR, y: Any) -> State:
+def _checked(model: MPR, y: StateLike) -> State:
     """`y` as a state with all slow variables, in the model's precision."""
     y = as_states(y, model)
     return jax.tree.map(lambda each: each.astype(model.eta.dtype), y)

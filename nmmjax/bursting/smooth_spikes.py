@@ -16,7 +16,7 @@ from .._types import Mask, Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.spike import PROMINENCE
 from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
-from ..models.state import State
+from ..models.state import State, StateLike
 from ..models.stimulus import AbstractStimulus, check_range, input_at
 from ..solvers.clock import clock_of
 from ..solvers.simulation import simulate
@@ -46,7 +46,7 @@ class _Turned(eqx.Module):
     sign: Scalar
     margin: Scalar
 
-    def __call__(self, t: Any, y: State, args: Any, **kwargs: Any) -> Values:
+    def __call__(self, t: Any, y: State, args: object, **kwargs: Any) -> Values:
         value = self.sign * self.slope(y) + self.margin
         return value.astype(float_dtype())  # diffrax has it so
 
@@ -69,7 +69,7 @@ class _Search(eqx.Module):
 @takes_model
 def spike_peaks(
     model: MPR,
-    y0: Any,
+    y0: StateLike,
     t1: Real,
     count: int,
     *,
@@ -134,7 +134,14 @@ def spike_peaks(
 
 
 def _locate(
-    model: MPR, stimulus: Any, y0: State, t0: Scalar, t1: Scalar, count: int, prominence: Scalar, options: dict[str, Any]
+    model: MPR,
+    stimulus: AbstractStimulus | None,
+    y0: State,
+    t0: Scalar,
+    t1: Scalar,
+    count: int,
+    prominence: Scalar,
+    options: dict[str, Any],
 ) -> tuple[Values, Values]:
     """Times of the troughs and peaks of the first spikes, NaN after the last, by events one after another."""
     slope = Slope(model)

@@ -320,7 +320,7 @@ def crossings(course: Course, level: float | None = None) -> Crossings:
     return Crossings(t, y, ~above[at])
 
 
-def _on_padded(function: Callable[[Any], Any], columns: Any) -> Any:
+def _on_padded(function: Callable[[Any], Any], columns: object) -> Any:
     """`function` of columns of n numbers, called with a padded number of them."""
     n = jax.tree.leaves(columns)[0].shape[0]
     if n == 0:

@@ -32,11 +32,11 @@ class Document:
             path = path[:-1]
         return f"{self.file}, line {self._lines[path]}" if path else self.file
 
-    def refuse(self, path: Path, rule: str, value: Any) -> NoReturn:
+    def refuse(self, path: Path, rule: str, value: object) -> NoReturn:
         """Raise the one-sentence `ValueError`: where, which key, what it must, what it is."""
         raise ValueError(f"{self.where(path)}: key `{dotted(path)}` must {rule}, but got {value!r}.")
 
-    def require(self, path: Path, rule: str, value: Any, holds: Any) -> None:
+    def require(self, path: Path, rule: str, value: object, holds: object) -> None:
         """Refuse `value` unless it `holds`."""
         if not holds:
             self.refuse(path, rule, value)

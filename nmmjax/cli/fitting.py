@@ -16,6 +16,7 @@ from ..fitting.fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..fitting.units import time_constants
+from ..models.base import AbstractModel
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
@@ -89,7 +90,7 @@ def fit(
 class Task:
     """Arguments of `nmmjax.fit`."""
 
-    model: Any
+    model: AbstractModel
     target: TrajectoryTarget
     settings: dict[str, Any]
     notes: tuple[str, ...]
@@ -185,11 +186,11 @@ def _model(document: Document) -> Any:
         return Network(population, np.asarray(weights), gain)
 
 
-def _number_or_list(document: Document, path: Any, value: Any) -> Any:
+def _number_or_list(document: Document, path: Any, value: object) -> Any:
     return np.asarray(document.numbers(path, value)) if isinstance(value, list) else document.number(path, value)
 
 
-def _settings(document: Document, model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+def _settings(document: Document, model: AbstractModel) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments of `nmmjax.fit` and of the target."""
     path = ("fit",)
     values = document.table(path, document.values["fit"], (*_FIT, *_TARGET), ("free",))
@@ -237,7 +238,7 @@ def _pairs(document: Document, key: str, values: dict[str, Any], free: list[str]
     return found
 
 
-def _optimizer(document: Document, value: Any) -> dict[str, Any]:
+def _optimizer(document: Document, value: object) -> dict[str, Any]:
     """An optax optimiser by name, with learning rate, clipping, schedule and its number of steps."""
     path = ("fit", "optimizer")
     values = {"name": value} if isinstance(value, str) else document.table(path, value, _OPTIMIZER, ("name",))
@@ -334,7 +335,7 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
     return replace_text(path, "\n".join(lines) + "\n")
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     """A number, truth value, or nested list of numbers as TOML."""
     if isinstance(value, (bool, int)):
         return str(value).lower()

@@ -72,7 +72,7 @@ def mean_dwell(found: IsingLandscape) -> np.ndarray:
     return np.asarray([each.mean() if each.size else np.nan for each in stays])
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: object) -> Any:
     """Numbers in full precision; nothing where unknown."""
     if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return ""

@@ -90,7 +90,7 @@ def _build(document: Document, path: Path, cls: type, values: Any, beside: tuple
         return cls(**found, **(inner or {}))
 
 
-def _as_array(value: Any) -> Any:
+def _as_array(value: object) -> Any:
     return jax.numpy.asarray(value, dtype=float)
 
 

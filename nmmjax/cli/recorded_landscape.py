@@ -169,7 +169,7 @@ class _Plan:
         return found
 
 
-def _check(regions: Any, method: Any, penalty: Any, shuffles: Any, bootstrap: Any, seed: Any, figures: Any) -> None:
+def _check(regions: object, method: Any, penalty: Any, shuffles: Any, bootstrap: Any, seed: Any, figures: Any) -> None:
     rules = [
         ("regions", regions, "be columns or rows", regions in (None, "columns", "rows")),
         ("method", method, f"be one of {', '.join(_METHODS)}", method in _METHODS),

@@ -239,7 +239,7 @@ def _range(document: Document, path: Path, value: Any) -> np.ndarray:
     return np.linspace(start, stop, num) if scale == "lin" else np.geomspace(start, stop, num)
 
 
-def _end(document: Document, path: Path, value: Any, scale: str) -> float:
+def _end(document: Document, path: Path, value: object, scale: str) -> float:
     number = document.number(path, value)
     document.require(path, "be finite", value, math.isfinite(number))
     document.require(path, "be > 0 on a logarithmic scale", value, scale == "lin" or number > 0)
@@ -279,7 +279,7 @@ def _bounds(document: Document, path: Path, value: Any) -> tuple[float, float, s
     return low, high, scale
 
 
-def _draw(data: Any, show: str | None, path: pathlib.Path) -> pathlib.Path:
+def _draw(data: object, show: str | None, path: pathlib.Path) -> pathlib.Path:
     from .. import plot
 
     axes = plot.sweep(data, show)
@@ -288,7 +288,7 @@ def _draw(data: Any, show: str | None, path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _summary(status: Any, meanings: dict[int, str]) -> Any:
+def _summary(status: object, meanings: dict[int, str]) -> Any:
     counts = Counter(np.asarray(status).ravel().tolist())
     table = optional("rich.table", "cli").Table("status", "lanes", "share", "meaning", title="How the lanes ended")
     for code, number in sorted(counts.items()):

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from .._types import Values
 from ..equilibria.brackets import cusp_rate
@@ -77,7 +78,7 @@ class BurstCount(AbstractObservable):
         x = jnp.log(point.y.r)
         return _Seen(x, swing_at(x, _course(point)), x, cusp_rate(model), zero, here, here, zero, zero, zero, zero)
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         count, level = state.swing.number, jnp.log(state.level)
         x, course = jnp.log(point.y.r), _course(point)
         after, turn = follow(state.swing, x, course, point.since, self.prominence, by_ratio=False)
@@ -102,7 +103,7 @@ class BurstCount(AbstractObservable):
             last_rise=jnp.where(spiked, rise, state.last_rise),
         )
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         several, alive = state.onsets >= 2, 0 * state.x  # NaN if the lane failed
         intervals = jnp.where(several, state.onsets - 1, jnp.ones_like(state.onsets))
         spikes = state.spikes_before_last - state.spikes_before_first

@@ -13,9 +13,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from .._checks import refuse_unknown, require
-from .._types import Values
+from .._types import Key, Values
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy, total_energy
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
@@ -29,7 +30,7 @@ class Problem(eqx.Module):
     y0: State
     stimulus: AbstractStimulus | None = None
     noise: Any = None
-    key: Any = None
+    key: Key | None = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -80,7 +81,7 @@ def _placed(name: str, problem: Problem) -> tuple[str, int | None]:
     return bare, names.index(node) if node in names else int(node)
 
 
-def _everywhere(name: str, problem: Problem, t: Values, y: Any) -> Values:
+def _everywhere(name: str, problem: Problem, t: Values, y: State) -> Values:
     """The channel with this bare name at every node, in the shape of the state's variables."""
     if name in y.names:
         return getattr(y, name)
@@ -100,7 +101,7 @@ def _scalar(values: Values, node: int | None) -> Values:
     return jnp.mean(values) if node is None else values[node]
 
 
-def node_values(name: str, problem: Problem, t: Values, y: Any) -> Values:
+def node_values(name: str, problem: Problem, t: Values, y: State) -> Values:
     """The channel `name` at time `t` and state `y`: of a network, at every node unless the name gives one."""
     bare, node = _placed(name, problem)
     values = _everywhere(bare, problem, t, y)
@@ -123,7 +124,7 @@ def node_sizes(name: str, problem: Problem, t: Values, y: Any) -> Values:
     return value if node is None else _scalar(value, node)
 
 
-def _terms(bare: str, problem: Problem, t: Values, y: Any) -> Values:
+def _terms(bare: str, problem: Problem, t: Values, y: State) -> Values:
     """Σ |θ ∂f/∂θ| over the parameters and variables θ that the channel f depends on."""
     leaves, tree = jax.tree.flatten((problem.model, problem.stimulus, y))
 
@@ -139,19 +140,19 @@ def _terms(bare: str, problem: Problem, t: Values, y: Any) -> Values:
     return jnp.sum(jnp.stack(parts), axis=0)
 
 
-def channel_size(name: str, problem: Problem, t: Values, y: Any) -> Values:
+def channel_size(name: str, problem: Problem, t: Values, y: State) -> Values:
     """The scale of the channel, a number: see `node_sizes`."""
     bare, node = _placed(name, problem)
     return _scalar(node_sizes(bare, problem, t, y), node)
 
 
-def channel_value(name: str, problem: Problem, t: Values, y: Any) -> Values:
+def channel_value(name: str, problem: Problem, t: Values, y: State) -> Values:
     """The channel `name` at time `t` and state `y`, a number."""
     bare, node = _placed(name, problem)
     return _scalar(_everywhere(bare, problem, t, y), node)
 
 
-def channel_rate(name: str, problem: Problem, t: Values, y: Any) -> Values:
+def channel_rate(name: str, problem: Problem, t: Values, y: State) -> Values:
     """d/dt of the channel along the motion, a number."""
     flow = problem.flow(t, y)
     bare, node = _placed(name, problem)
@@ -220,7 +221,7 @@ class Point:
         rate = lambda t, y: channel_rate(name, self.problem, t, y)
         return jax.jvp(rate, (self.t, self.y), (jnp.ones_like(self.t), flow))[1]
 
-    def once(self, tree: Any) -> Any:
+    def once(self, tree: PyTree) -> Any:
         """`tree`, computed once for all that use it, and not once more in the kernel of each."""
         pack, unpack = packer(tree, self.pairs)
         return unpack(jax.lax.optimization_barrier(pack(tree)))

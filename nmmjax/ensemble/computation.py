@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..models.state import State
 from .channels import node_sizes
 from .convergence import converge, predicted_rates
 from .engine import Shape, pool_of, prepared, run
@@ -159,7 +160,7 @@ def _sized(task: Task) -> Any:
     return jax.jit(jax.vmap(lane, in_axes=(None, 0, 0)))
 
 
-def _scales(task: Task, problem: Any, t: Any, y: Any) -> dict[str, Any]:
+def _scales(task: Task, problem: Any, t: Any, y: State) -> dict[str, Any]:
     found = {f".{name}": node_sizes(name, problem, t, y) for name in y.names}
     for name, each in task.observables:
         found |= {f"{name}{suffix}": size for suffix, size in each.sizes(problem, t, y).items()}

@@ -18,6 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .channels import Problem
 from .cost import stiffness
@@ -42,7 +43,7 @@ class Shape:
     devices: tuple[Any, ...]
 
     @staticmethod
-    def choose(lanes: int, dtype: Any, tangents: int = 0, nodes: int = 1) -> "Shape":
+    def choose(lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1) -> "Shape":
         """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well."""
         devices = tuple(jax.local_devices())
         if devices[0].platform != "cpu":
@@ -103,7 +104,7 @@ def run(
     task: Any,
     shape: Shape,
     pool: concurrent.futures.Executor,
-    base: Any,
+    base: object,
     values: Mapping[str, np.ndarray],
     steps: Any,
     cost: np.ndarray,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..models.state import State
 from .channels import Point, Problem, just_inside
 from .gradient import counted_loop
 from .observables import AbstractObservable, End
@@ -60,7 +61,7 @@ class AbstractMethod(eqx.Module):
 
     @abc.abstractmethod
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress
+        self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress
     ) -> tuple[Any, Any, Progress]:
         """State, observables' accumulators and progress at `stop`."""
 
@@ -93,7 +94,7 @@ class Uniform(AbstractMethod):
         return self.short(problem)
 
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
+        self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         count = jnp.maximum(steps, 1).astype(start.dtype)
         dt = (stop - start) / count

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+from jaxtyping import PyTree
 
 from ..numerics.loops import counted
 
@@ -45,7 +46,7 @@ def with_derivatives(lane: Lane, names: tuple[str, ...], reverse: bool) -> Lane:
     return extended
 
 
-def counted_loop(steps: Any, body: Callable[[Any, Any], Any], carry: Any, reverse: bool) -> Any:
+def counted_loop(steps: Any, body: Callable[[Any, Any], Any], carry: PyTree, reverse: bool) -> Any:
     """`body(i, carry)` for i = 0 … steps − 1; with `reverse` in a form that reverse mode can run backwards."""
     if not reverse:
         return jax.lax.fori_loop(0 * steps, steps, body, carry)

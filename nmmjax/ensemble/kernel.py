@@ -205,7 +205,7 @@ def _triton(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, inter
     )(*inputs)
 
 
-def _blocks(values: Any) -> tuple[int, int]:
+def _blocks(values: object) -> tuple[int, int]:
     """Numbers of blocks and of lanes in each."""
     group, lanes, *_ = jax.tree.leaves(values)[0].shape
     return group, lanes

@@ -24,7 +24,7 @@ def network_map(problem: Problem, start: Values, stop: Values, steps: Values) ->
 
 
 def network_stretch(
-    problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None, shared: Any = None
+    problem: Problem, start: Values, stop: Values, steps: Values, first: object = None, shared: Any = None
 ) -> Stretch:
     """`steps` equal force-gradient steps from `start` to `stop`; variables are x = π R, v and f, each (n,). `shared` is
     `network_map`, where it is known."""

@@ -15,10 +15,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from .._checks import as_float, require
 from .._types import Values
 from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
+from ..models.state import State
 from ..numerics.roots import newton, ratio
 from .channels import (
     Point,
@@ -69,11 +71,11 @@ class AbstractObservable(eqx.Module):
         """The accumulator before the first step: a pytree of floats."""
 
     @abc.abstractmethod
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         """The accumulator after seeing `point`."""
 
     @abc.abstractmethod
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         """Suffix → result."""
 
     def grid(self) -> np.ndarray:
@@ -84,7 +86,7 @@ class AbstractObservable(eqx.Module):
         """Whether results have an axis over the nodes of a network."""
         return False
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         """Suffix → the scale at time `t` and state `y` of what the result is made of, to which rounding is relative; none
         where the result's own value is its scale."""
         return {}
@@ -126,17 +128,17 @@ class Final(AbstractObservable):
     def init(self, point: Point) -> Any:
         return ()
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         return state
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         channels = _every(end.problem, self.channel)
         return {suffix: node_values(name, end.problem, end.t1, end.y) for suffix, name in channels.items()}
 
     def per_node(self, problem: Problem) -> bool:
         return _keeps_nodes(problem, self.channel)
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         return {suffix: node_sizes(name, problem, t, y) for suffix, name in _every(problem, self.channel).items()}
 
 
@@ -162,10 +164,10 @@ class Samples(AbstractObservable):
     def init(self, point: Point) -> Any:
         return ()
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         return state
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         times = np.asarray(end.sample_times)
         where = np.searchsorted((times[1:] + times[:-1]) / 2, np.asarray(self.ts))  # the nearest: see `merged`
         ts = jnp.asarray(np.asarray(self.ts), end.t1.dtype)
@@ -181,7 +183,7 @@ class Samples(AbstractObservable):
     def per_node(self, problem: Problem) -> bool:
         return _keeps_nodes(problem, self.channel)
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         found = {suffix: node_sizes(name, problem, t, y) for suffix, name in _every(problem, self.channel).items()}
         return {suffix: jnp.broadcast_to(size, (len(self.ts), *size.shape)) for suffix, size in found.items()}
 
@@ -196,7 +198,7 @@ class AbstractSingle(AbstractObservable):
         check_channel(self.channel, problem)
         return {"": (unit_of(self.channel, problem), _named(self.label, self.channel))}
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         return {"": channel_size(self.channel, problem, t, y)}
 
 
@@ -210,10 +212,10 @@ class Mean(AbstractSingle):
     def init(self, point: Point) -> Any:
         return jnp.zeros_like(point.t)
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         return state + _integrand(point, point.channel(self.channel), lambda: point.rate(self.channel))
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         return {"": state / (end.t1 - end.t0)}
 
 
@@ -235,20 +237,20 @@ class Variance(AbstractSingle):
         unit = unit_of(self.channel, problem)
         return {"": (unit if unit == "1" else f"({unit})^2", _named(self.label, self.channel))}
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         return {"": channel_size(self.channel, problem, t, y) ** 2}
 
     def init(self, point: Point) -> Any:
         # Moments about the first value: no cancellation where the fluctuations are small.
         return jnp.zeros_like(point.t), jnp.zeros_like(point.t), point.channel(self.channel)
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         first, second, origin = state
         x = point.channel(self.channel) - origin
         first = first + _integrand(point, x, lambda: point.rate(self.channel))
         return first, second + _integrand(point, x**2, lambda: 2 * x * point.rate(self.channel)), origin
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         first, second, _ = state
         duration = end.t1 - end.t0
         return {"": second / duration - (first / duration) ** 2}
@@ -264,14 +266,14 @@ class AbstractExtremum(AbstractSingle):
     def init(self, point: Point) -> Any:
         return point.channel(self.channel), point.t, point.y
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         best, t, y = state
         value = point.channel(self.channel)
         better = self.better(value, best)
         keep = lambda new, old: jnp.where(better, new, old)
         return keep(value, best), keep(point.t, t), jax.tree.map(keep, point.y, y)
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         best, t, y = state
         value = channel_value(self.channel, end.problem, *_turning_point(self.channel, t, y, None, end))
         return {"": jnp.where(self.better(value, best), value, best)}
@@ -299,7 +301,7 @@ class Trough(AbstractExtremum):
         return value < best
 
 
-def time_of(event: Callable[[Values, Any], Values], t: Values, y: Any, start: Values, end: End) -> Values:
+def time_of(event: Callable[[Values, Any], Values], t: Values, y: State, start: Values, end: End) -> Values:
     """δ, near `start`, at which `event(t, y)` vanishes along the flow from (t, y), by Newton's method within one step."""
     problem = end.problem
 
@@ -315,7 +317,7 @@ def time_of(event: Callable[[Values, Any], Values], t: Values, y: Any, start: Va
     return newton(move, start, _NEWTON_STEPS, keep)
 
 
-def _turning_point(channel: str, t: Values, y: Any, ago: Values | None, end: End) -> tuple[Values, Any]:
+def _turning_point(channel: str, t: Values, y: State, ago: Values | None, end: End) -> tuple[Values, Any]:
     """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes."""
     problem = end.problem
 
@@ -348,7 +350,7 @@ def _see(swing: Swing, point: Point, channel: str, threshold: float, prominence:
 _LOWEST = -float("inf")
 
 
-def _as_threshold(threshold: Any) -> float:
+def _as_threshold(threshold: object) -> float:
     lowest = isinstance(threshold, float) and threshold == _LOWEST
     return _LOWEST if lowest else as_float("threshold", threshold, "be a number, or −inf for none", lambda value: True)
 
@@ -362,7 +364,7 @@ class AbstractMaxima(AbstractSingle):
     def tolerance(self) -> float:
         return visible(self.prominence)
 
-    def sizes(self, problem: Problem, t: Values, y: Any) -> dict[str, Values]:
+    def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         return {}
 
 
@@ -388,10 +390,10 @@ class SpikeCount(AbstractMaxima):
     def init(self, point: Point) -> Any:
         return swing_at(point.channel(self.channel), _course(point, self.channel))
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         return _see(state, point, self.channel, self.threshold, self.prominence)[0]
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         return {"": state.number + 0 * state.extreme}  # NaN if the lane failed
 
 
@@ -415,7 +417,7 @@ class Period(AbstractMaxima):
         here = (point.t, point.y, jnp.zeros_like(point.t) if point.long else None)
         return swing_at(point.channel(self.channel), _course(point, self.channel)), here, here, here
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         before, first, last, top = state
         swing, turn = _see(before, point, self.channel, self.threshold, self.prominence)
         keep = lambda when, new, old: jax.tree.map(lambda a, b: jnp.where(when, a, b), new, old)
@@ -424,7 +426,7 @@ class Period(AbstractMaxima):
         first = keep(counted & (swing.number == 1), top, first)
         return swing, first, keep(counted, top, last), top
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         swing, first, last, _ = state
         count = swing.number
         begin, stop = (_turning_point(self.channel, t, y, ago, end)[0] for t, y, ago in (first, last))
@@ -444,11 +446,11 @@ class LastFinite(AbstractObservable):
     def init(self, point: Point) -> Any:
         return point.t
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         finite = jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(point.y)]).all()
         return jnp.where(finite, point.t, state)
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         return {"": state}
 
 
@@ -477,8 +479,8 @@ class Custom(AbstractObservable):
     def init(self, point: Point) -> Any:
         return self.first(point)
 
-    def update(self, state: Any, point: Point) -> Any:
+    def update(self, state: PyTree, point: Point) -> Any:
         return self.each(state, point)
 
-    def finish(self, state: Any, end: End) -> dict[str, Any]:
+    def finish(self, state: PyTree, end: End) -> dict[str, Any]:
         return {"": self.last(state, end.t1 - end.t0)}

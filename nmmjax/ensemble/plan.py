@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -14,6 +14,7 @@ import numpy as np
 from .._identity import is_known, written
 from .._parameter import Parameter, describe, parameter_table
 from .._results import RESULTS
+from .._types import Key
 from ..models.network import Targeted
 from .channels import Problem
 from .folding import AbstractMethod, Times
@@ -78,7 +79,7 @@ def sweepable(base: Problem) -> dict[str, Parameter]:
     }
 
 
-def _message(code: Any) -> str:
+def _message(code: object) -> str:
     return RESULTS[code] or "successful"
 
 
@@ -91,6 +92,55 @@ MEANINGS = {
 
 
 WORDS = ("successful", "tolerance_not_met", "non_finite", "rate_not_positive")  # the same, for file attributes
+
+
+@runtime_checkable
+class PlanLike(Protocol):
+    """What stores and clusters ask of a plan: its axes, outputs and settings as data; `Plan` has more."""
+
+    @property
+    def dims(self) -> Mapping[str, int]:
+        """Sizes of the swept dimensions."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """Number of lanes."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """Float dtype of the computation."""
+        ...
+
+    @property
+    def meanings(self) -> Mapping[int, str]:
+        """Sentences of the result codes."""
+        ...
+
+    @property
+    def coords(self) -> Mapping[str, Any]:
+        """Swept parameters and sample times: name → (dimensions, values, attributes)."""
+        ...
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """Outputs by name: dimensions, shape, dtype, attributes."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """What tells this call from others, as JSON."""
+        ...
+
+    @property
+    def lane_bytes(self) -> int:
+        """Memory of one lane."""
+        ...
+
+    def require_names(self) -> None:
+        """Refuse functions without a name."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +158,7 @@ class Plan:
     atol: float
     dt0: float | None
     estimate: bool
-    key: Any = None
+    key: Key | None = None
     gradient: tuple[str, ...] = ()
     max_steps: int = MAX_STEPS
     solver: Any = None
@@ -238,6 +288,6 @@ class Plan:
 
 
 @jax.jit
-def _lane_keys(key: Any, lanes: Any) -> Any:
+def _lane_keys(key: Key, lanes: Any) -> Any:
     """Two words per lane that depend on the sweep's key and the lane's number alone."""
     return jax.vmap(lambda lane: jax.random.key_data(jax.random.fold_in(key, lane)))(lanes)

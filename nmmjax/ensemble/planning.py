@@ -14,9 +14,10 @@ from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, re
 from .._identity import fresh
 from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
-from .._types import float_dtype
+from .._types import Key, Real, float_dtype
 from ..models.base import AbstractModel, as_model
 from ..models.noise import AbstractNoise, WhiteNoise
+from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
 from .channels import Problem
@@ -38,18 +39,18 @@ def plan_sweep(
     model: AbstractModel,
     *,
     over: Any,
-    y0: Any,
-    t1: Any,
-    observe: Any,
-    t0: Any = 0.0,
+    y0: StateLike,
+    t1: Real,
+    observe: object,
+    t0: Real = 0.0,
     stimulus: AbstractStimulus | None = None,
     method: Any = None,
-    rtol: Any = None,
-    atol: Any = None,
-    dt0: Any = None,
+    rtol: Real | None = None,
+    atol: Real | None = None,
+    dt0: Real | None = None,
     estimate: bool = True,
     noise: Any = None,
-    key: Any = None,
+    key: Key | None = None,
     gradient: Any = None,
 ) -> Plan:
     """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
@@ -70,7 +71,7 @@ def plan_sweep(
     if dt0 is not None:
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if noise is not None and dt0 is None:
-        dt0 = 0.01 * float(np.min(model.time_constant)) if "potential" in model.offers else 0.01
+        dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
     chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)
@@ -92,7 +93,7 @@ def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
     return names
 
 
-def _check_noise(noise: Any, key: Any, swept: bool) -> tuple[Any, Any, Any]:
+def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     """Noise intensity, key and the key's words; all None without noise."""
     if noise is None and not swept:
         require("key", type(key).__name__, "be given together with `noise`", key is None)
@@ -175,7 +176,7 @@ def labels(raw: Any) -> np.ndarray:
     return values.astype(values.dtype.newbyteorder("=") if kept else np.float64)
 
 
-def _check_times(t0: Any, t1: Any, observe: Mapping[str, AbstractObservable]) -> Times:
+def _check_times(t0: Real, t1: Real, observe: Mapping[str, AbstractObservable]) -> Times:
     t0, t1 = float(as_number("t0", t0, "[0, inf)")), float(as_number("t1", t1, "(0, inf)"))
     require("t1", t1, f"be later than `t0` ({t0:g})", t1 > t0)
     cuts = np.unique(np.concatenate([each.grid() for each in observe.values()] + [np.zeros(0)]))

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..models.state import State
 from .channels import Point, Problem, just_inside
 from .folding import AbstractMethod, Progress, Watch
 from .gradient import CHECKPOINTS
@@ -28,7 +29,7 @@ from .splitting import Stretch
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 
 
-def _combine(y: Any, h: Values, ks: list[Any], weights: Any) -> Any:
+def _combine(y: State, h: Values, ks: list[Any], weights: object) -> Any:
     """y + h Σ w k, leaving out zero weights."""
     used = [(float(w), k) for w, k in zip(np.asarray(weights), ks, strict=False) if w != 0]
     total = jax.tree.map(lambda *each: sum(w * k for (w, _), k in zip(used, each, strict=True)), *(k for _, k in used))
@@ -36,7 +37,7 @@ def _combine(y: Any, h: Values, ks: list[Any], weights: Any) -> Any:
 
 
 def rk_step(
-    solver: Any, problem: Problem, t: Values, h: Values, y: Any, k0: Any, inside: Callable[[Values], Values] = lambda t: t
+    solver: Any, problem: Problem, t: Values, h: Values, y: State, k0: Any, inside: Callable[[Values], Values] = lambda t: t
 ) -> tuple[Any, Any, Any]:
     """(state at t + h, error estimate, last stage's slope) from the state at t and its slope there.
 
@@ -59,7 +60,7 @@ class RKStretch:
 
     solver: Any
 
-    def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
+    def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: object) -> Stretch:
         h = (stop - start) / steps
 
         def inside(t: Values) -> Values:
@@ -91,7 +92,7 @@ class RKFlow:
         return flow
 
 
-def _norm(error: Any, y0: Any, y1: Any, rtol: float, atol: float) -> Values:
+def _norm(error: Any, y0: object, y1: Any, rtol: float, atol: float) -> Values:
     """Root mean square of the error over its tolerance, as diffrax has it."""
 
     def share(e: Values, a: Values, b: Values) -> Values:
@@ -107,7 +108,7 @@ def _mean(x: Values) -> Values:
     return jnp.mean(x) if x.ndim else x
 
 
-def _positive(problem: Problem, y: Any) -> Any:
+def _positive(problem: Problem, y: State) -> Any:
     """Whether the variables are positive that must be, at all nodes."""
     signs = (getattr(y, name) > 0 for name in problem.model.positive)
     return functools.reduce(operator.and_, (jnp.all(each) if each.ndim else each for each in signs), jnp.array(True))
@@ -150,7 +151,7 @@ class Adaptive(AbstractMethod):
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return RKFlow(self.solver)(problem)
 
-    def _first_step(self, problem: Problem, t: Values, y: Any, k: Any, order: int) -> Values:
+    def _first_step(self, problem: Problem, t: Values, y: State, k: Any, order: int) -> Values:
         """Hairer's choice, as diffrax makes it."""
         zero = jax.tree.map(jnp.zeros_like, y)
         d0 = _norm(y, y, y, self.rtol, self.atol)
@@ -174,7 +175,7 @@ class Adaptive(AbstractMethod):
         return Progress(count, h, status, failure_time, longest)
 
     def run(
-        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
+        self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         del steps
         order = self.solver.order(None)
@@ -221,6 +222,6 @@ class Adaptive(AbstractMethod):
         return state[0], seen, eqx.tree_at(lambda p: p.h, p, h)
 
 
-def is_explicit(solver: Any) -> bool:
+def is_explicit(solver: object) -> bool:
     """Whether `solver` is a diffrax solver whose tableau can be unrolled here."""
     return isinstance(solver, diffrax.AbstractERK) and hasattr(type(solver), "tableau")

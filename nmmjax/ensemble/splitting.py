@@ -96,7 +96,7 @@ def pieces_of(problem: Problem, start: Values, stop: Values, steps: Values, shar
 
 
 def splitting_stretch(
-    problem: Problem, start: Values, stop: Values, steps: Values, first: Any = None, shared: Any = None
+    problem: Problem, start: Values, stop: Values, steps: Values, first: object = None, shared: Any = None
 ) -> Stretch:
     """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal); `shared` is
     `splitting_map`, where it is known."""

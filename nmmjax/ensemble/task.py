@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import jax
+from jaxtyping import PyTree
 
 from .channels import Problem
 from .folding import AbstractMethod, Times, fold
@@ -27,7 +28,7 @@ class Task:
     gradient: tuple[str, ...] = ()
     fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
 
-    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+    def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""
 
         def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:

@@ -12,22 +12,23 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._types import ComplexValues, Scalar, Values
+from ..models.base import AbstractModel
 from ..models.state import State
 from ..numerics.linear import characteristic
 
 
-def flat_field(model: Any, like: Any, I: Any = 0.0) -> Callable[[Values], Values]:
+def flat_field(model: AbstractModel, like: Any, I: Any = 0.0) -> Callable[[Values], Values]:
     """dx/dt of the flat state x, of the kind of `like`, at the constant input I, as a function of x."""
     back = ravel_pytree(like)[1]
     return lambda x: ravel_pytree(model.vector_field(jnp.zeros((), x.dtype), back(x), I))[0]
 
 
-def jacobian(model: Any, y: Any, I: Any = 0.0) -> Values:
+def jacobian(model: AbstractModel, y: State, I: Any = 0.0) -> Values:
     """∂(dy/dt)/∂y at a state, flat: variables in the order of its names, each of them for all nodes of a network."""
     return jax.jacfwd(flat_field(model, y, I))(ravel_pytree(y)[0])
 
 
-def planar_jacobian(model: Any, y: State, I: Any = 0.0) -> tuple[Values, Values, Values, Values]:
+def planar_jacobian(model: AbstractModel, y: State, I: Any = 0.0) -> tuple[Values, Values, Values, Values]:
     """(∂ṙ/∂r, ∂ṙ/∂v, ∂v̇/∂r, ∂v̇/∂v) of a population at many states, elementwise; slow variables stand still."""
 
     def field(r: Values, v: Values) -> tuple[Values, Values]:

@@ -20,11 +20,12 @@ from jax.flatten_util import ravel_pytree
 
 from .._checks import as_array, require
 from .._parameter import as_number, parameter_table
-from .._types import Scalar, Values
+from .._types import Scalar, Values, Whole
 from ..branches.special import solve_special
 from ..branches.system import System, check_name, value_of, with_value
 from ..equilibria.stability import jacobian, routh_column
 from ..equilibria.steady import COARSE_GRID, steady_force, steady_state
+from ..models.base import AbstractModel
 from ..models.mpr import MPR
 from ..numerics.linear import characteristic
 from ..numerics.roots import newton, ratio, with_slope
@@ -41,7 +42,7 @@ class _Place(eqx.Module):
     near: Any
     sigma: Scalar
 
-    def __init__(self, parameter: Any, at: Any, near: Any, noise: Any):
+    def __init__(self, parameter: Any, at: Any, near: Any, noise: object):
         require("parameter", parameter, "be the name of a parameter", isinstance(parameter, str))
         self.parameter, self.at = parameter, as_number("at", at)
         is_state = hasattr(near, "keys") or hasattr(near, "variables")
@@ -52,7 +53,7 @@ class _Place(eqx.Module):
         )
         self.sigma = jnp.asarray(deviations("noise", noise, np.asarray(self.at, float)))
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         check_name(model, self.parameter)
         if _at_rate(model):
             require("near", self.near, "be a rate for a population", not isinstance(self.near, dict))
@@ -69,12 +70,12 @@ class _Place(eqx.Module):
         u = ravel_pytree(system.like)[0]
         return solve_special(kind, system, u, at[None])[1][0]
 
-    def residuals(self, kind: str, model: Any) -> Values:
+    def residuals(self, kind: str, model: AbstractModel) -> Values:
         found = self.found(kind, model)
         return ((found - self.at.astype(found.dtype)) / self.sigma.astype(found.dtype))[None]
 
 
-def _at_rate(model: Any) -> bool:
+def _at_rate(model: AbstractModel) -> bool:
     """Whether a rate tells where to look: fixed points of one population are zeros of one function of the rate."""
     return model.size is None and "riccati" in model.offers
 
@@ -98,10 +99,10 @@ class AbstractPlaceTarget(AbstractTarget):
     def alone(self) -> bool:
         return isinstance(self.place.near, dict)  # networks take eigenvectors
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         self.place.check(model)
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         return self.place.residuals(self.kind, model)
 
 

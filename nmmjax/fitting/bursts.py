@@ -18,13 +18,13 @@ from jax.flatten_util import ravel_pytree
 
 from .._checks import as_array, require
 from .._parameter import as_number
-from .._types import Real, Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, Whole, is_concrete
 from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
 from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
 from ..models.mpr import MPR
-from ..models.state import State
+from ..models.state import State, StateLike
 from ..numerics.roots import newton, ratio
 from .target import AbstractTarget, deviations, require_population
 
@@ -191,7 +191,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         ]
         return jnp.concatenate(pieces)
 
-    def burst(self, model: MPR, refine: Any = 1) -> Burst:
+    def burst(self, model: MPR, refine: Whole = 1) -> Burst:
         """The model's burst by the target's method."""
         current = self.current.astype(model.eta.dtype)
         if self.method == "simulation":
@@ -204,7 +204,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         return Burst(first(spikes.time), first(spikes.peak), first(spikes.trough), cycle.period, cycle.n_spikes)
 
 
-def _spikes(argument: str, value: Any) -> np.ndarray:
+def _spikes(argument: str, value: object) -> np.ndarray:
     """Data of spikes as (bursts, spikes)."""
     array = as_array(getattr(value, "values", value))
     is_array = isinstance(array, (jax.Array, np.ndarray)) and array.ndim in (1, 2)
@@ -262,7 +262,9 @@ class _Course(NamedTuple):
     done: Any
 
 
-def simulated_burst(model: MPR, count: int, *, current: Any, y0: Any = None, longest: Any = None, refine: Any = 1) -> Burst:
+def simulated_burst(
+    model: MPR, count: int, *, current: Any, y0: StateLike | None = None, longest: Any = None, refine: Whole = 1
+) -> Burst:
     """The first `count` spikes of the burst to which a population settles, and the period, by simulation. By forward mode
     differentiable; steps are `refine` times shorter than a quarter of the fast rotation's radian."""
     dtype = model.eta.dtype

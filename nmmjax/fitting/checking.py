@@ -13,7 +13,7 @@ from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import dtype_of, with_dtype
 from .._types import Values
-from ..models.base import as_model
+from ..models.base import AbstractModel, as_model
 from .modes import REFUSALS
 from .parametrization import Parametrization, parametrize
 from .target import AbstractTarget, TargetSum, as_target
@@ -78,7 +78,7 @@ class GradientCheck:
 @nan_is_absent
 def check_gradient(
     loss: Any,
-    model: Any,
+    model: AbstractModel,
     *,
     free: Any,
     bounds: Mapping[str, Any] | None = None,
@@ -183,7 +183,7 @@ def _cut(target: AbstractTarget) -> bool:
 class _Differences:
     """Losses around a point, and the slopes extrapolated from them."""
 
-    def __init__(self, value: Any, start: np.ndarray, size: np.ndarray, room: list[tuple[float, float]]):
+    def __init__(self, value: object, start: np.ndarray, size: np.ndarray, room: list[tuple[float, float]]):
         n = start.size
         powers = _FACTOR ** -np.arange(_COUNT)
         single = start.dtype == np.float32

@@ -17,8 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
 
-from .._types import Scalar, Values, int_dtype
+from .._types import Scalar, Values, Whole, int_dtype
+from ..models.base import AbstractModel
 from ..numerics.linear import solve_positive
 from .modes import FORWARD_LIMIT, value_and_slope
 from .parametrization import Parametrization
@@ -37,7 +40,7 @@ class Problem(eqx.Module):
     """The problem of minimising a target's loss over z, the parameters without bounds followed by the target's unknowns;
     with a Gaussian prior of mean and deviation per parameter (deviation ∞ without one)."""
 
-    model: Any
+    model: AbstractModel
     target: AbstractTarget
     parameters: Parametrization
     prior: tuple[Values, Values]
@@ -49,18 +52,18 @@ class Problem(eqx.Module):
         mean, deviation = self.prior
         return (self.parameters.values(z) - mean) / deviation
 
-    def residuals(self, z: Values, refine: Any = 1) -> Values:
+    def residuals(self, z: Values, refine: Whole = 1) -> Values:
         """The target's and the prior's."""
         p, unknowns = self.split(z)
         own = self.target.residuals(self.parameters.model(self.model, p), unknowns, refine)
         return jnp.concatenate([own, self.prior_residuals(p)])
 
-    def loss(self, z: Values, refine: Any = 1) -> Scalar:
+    def loss(self, z: Values, refine: Whole = 1) -> Scalar:
         p, unknowns = self.split(z)
         own = self.target.loss(self.parameters.model(self.model, p), unknowns, refine)
         return own + jnp.sum(self.prior_residuals(p) ** 2) / 2
 
-    def gradient(self, z: Values, refine: Any = 1) -> tuple[Scalar, Values]:
+    def gradient(self, z: Values, refine: Whole = 1) -> tuple[Scalar, Values]:
         """(loss, ∂loss/∂z)."""
         if self.target.blockwise:
             normal = self.normal(z, refine)
@@ -69,7 +72,7 @@ class Problem(eqx.Module):
         (value, slope), *others = parts
         return sum((each for each, _ in others), start=value), sum((each for _, each in others), start=slope)
 
-    def _terms(self, refine: Any) -> list[Callable[[Values], Scalar]]:
+    def _terms(self, refine: Whole) -> list[Callable[[Values], Scalar]]:
         """The summands of the loss as functions of z: not every mode of differentiation goes through every one of them."""
 
         def term(part: AbstractTarget, weight, own: slice) -> Callable[[Values], Scalar]:
@@ -98,7 +101,7 @@ class Problem(eqx.Module):
         loss.defvjp(lambda z: self.gradient(z), lambda slope, seed: (seed * slope,))
         return loss(z)
 
-    def normal(self, z: Values, refine: Any = 1) -> "Normal":
+    def normal(self, z: Values, refine: Whole = 1) -> "Normal":
         """The normal equations at z."""
         if self.target.blockwise:
             return self._normal_of_blocks(z, refine)
@@ -111,7 +114,7 @@ class Problem(eqx.Module):
         none = jnp.zeros((0, z.size, 0), z.dtype)
         return Normal(jnp.sum(residuals**2) / 2, J.T @ residuals, J.T @ J, none[:, 0], none, none[:, :0])
 
-    def _normal_of_blocks(self, z: Values, refine: Any) -> "Normal":
+    def _normal_of_blocks(self, z: Values, refine: Whole) -> "Normal":
         """The same where every unknown belongs to one block of residuals."""
         p, unknowns = self.split(z)
         make = lambda p: self.parameters.model(self.model, p)
@@ -140,7 +143,7 @@ class Normal(NamedTuple):
     own: Values  # (K, q, q)
 
     @staticmethod
-    def unknown(count: int, p: int, blocks: int, q: int, dtype: Any) -> "Normal":
+    def unknown(count: int, p: int, blocks: int, q: int, dtype: DTypeLike) -> "Normal":
         """Normal equations of `count` unvisited starts."""
         shapes = ((), (p,), (p, p), (blocks, q), (blocks, p, q), (blocks, q, q))
         zeros = [np.zeros((count, *shape), dtype) for shape in shapes]
@@ -191,7 +194,7 @@ class Structure:
     rest: tuple[Any, ...]
 
     @staticmethod
-    def of(tree: Any) -> tuple[list[Any], "Structure"]:
+    def of(tree: PyTree) -> tuple[list[Any], "Structure"]:
         """Arrays and structure."""
         leaves, treedef = jax.tree.flatten(tree)
         arrays = [leaf for leaf in leaves if eqx.is_array(leaf)]
@@ -232,7 +235,7 @@ class LevenbergMarquardt:
             "code": np.full(count, RUNNING, integer),
         }
 
-    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+    def lane(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """State of one start after `count` iterations, and the loss after each."""
         problem, refine = self.structure.fill(base), steps
         history = jnp.full((self.count,), jnp.inf, values["z"].dtype)
@@ -249,7 +252,7 @@ class LevenbergMarquardt:
         _, state, history = jax.lax.while_loop(going, iterate, (0, dict(values), history))
         return state | {"history": history}
 
-    def _iterate(self, problem: Any, state: dict[str, Any], refine: Any) -> dict[str, Any]:
+    def _iterate(self, problem: Any, state: dict[str, Any], refine: Whole) -> dict[str, Any]:
         z, damping = state["z"], state["damping"]
         normal = Normal(*(state[name] for name in Normal._fields))
         step, promised = normal.held(state["hold"]).step(damping)
@@ -293,7 +296,7 @@ class Gradient:
             "code": np.full(count, RUNNING, integer),
         }
 
-    def lane(self, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+    def lane(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """State of one start after `count` updates, and the loss at each."""
         problem, z = self.structure.fill(base), values["z"]
         # Loops of known length, which reverse mode needs; one of any length is compiled faster.

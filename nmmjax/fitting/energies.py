@@ -11,12 +11,12 @@ import numpy as np
 
 from .._checks import as_array, require
 from .._parameter import as_number, dtype_of
-from .._types import Real, Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, Whole, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..equilibria.steady import nearest
 from ..landscape.orbits import loss_per_cycle as orbit_loss
 from ..mechanics.energy import potential_energy, total_energy
-from ..models.base import require_one
+from ..models.base import AbstractModel, require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
@@ -133,7 +133,7 @@ class EnergyTarget(AbstractTarget):
     def reversible(self) -> bool:
         return "mean" not in self.names
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         if {"state", "mean"}.issuperset(self.names):  # slow variables may move, and any potential will do
             require_one(model)
         else:
@@ -144,7 +144,7 @@ class EnergyTarget(AbstractTarget):
             for k in range(jax.tree.leaves(self.states)[0].shape[0]):
                 model.state({name: values[k] for name, values in self.states.items()})
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         pieces = []
         for name in self.names:
             found = self._predicted(model, name)
@@ -211,7 +211,7 @@ def _potential(model: MPR, r: Values, current: Scalar) -> Values:
     return jnp.where(known, found, jnp.nan)
 
 
-def _is_pairs(level: Any) -> bool:
+def _is_pairs(level: object) -> bool:
     return isinstance(level, (list, tuple))
 
 
@@ -230,7 +230,7 @@ def _pairs(level: Any) -> tuple[dict[str, Any], np.ndarray]:
     return stacked, np.asarray([float(as_number("level", energy)) for _, energy in level])
 
 
-def _table(argument: str, value: Any, near: Any, keys: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _table(argument: str, value: object, near: object, keys: str) -> tuple[np.ndarray, np.ndarray] | None:
     """(where, wanted) of a number or a mapping."""
     if value is None:
         return None

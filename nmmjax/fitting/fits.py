@@ -17,6 +17,7 @@ from .._identity import fresh, written
 from .._nan import nan_is_absent
 from .._parameter import dtype_of, with_dtype
 from .._progress import Progress
+from .._types import Key
 from ..models.base import AbstractModel, as_model
 from .memory import Memory
 from .parametrization import Parametrization, attribute, parametrize
@@ -44,7 +45,7 @@ def fit(
     bounds: Mapping[str, Any] | None = None,
     prior: Mapping[str, Any] | None = None,
     spread: float = 0.5,
-    key: Any = None,
+    key: Key | None = None,
     store: str | os.PathLike[str] | None = None,
     name: str = "",
     progress: bool = True,
@@ -133,7 +134,7 @@ def fit(
 
 
 def _config(
-    model: Any, goal: Any, parameters: Parametrization, priors: Any, z: np.ndarray, method: Method, name: str
+    model: AbstractModel, goal: Any, parameters: Parametrization, priors: object, z: np.ndarray, method: Method, name: str
 ) -> dict[str, Any]:
     """The call, as JSON: two fits with equal configurations have equal results."""
     names = ("steps", "patience", "polish", "max_steps")
@@ -164,7 +165,9 @@ def _priors(parameters: Parametrization, prior: Any) -> tuple[Any, Any]:
     return jnp.asarray(mean, dtype), jnp.asarray(deviation, dtype)
 
 
-def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: Any, spread: Any, key: Any) -> np.ndarray:
+def _start_values(
+    model: AbstractModel, parameters: Parametrization, starts: object, priors: Any, spread: Any, key: Any
+) -> np.ndarray:
     """Parameters at every start, (starts, p)."""
     own = np.asarray(parameters.read(model), float)
     if isinstance(starts, Mapping):
@@ -205,7 +208,7 @@ def _start_values(model: Any, parameters: Parametrization, starts: Any, priors: 
     return np.concatenate([own[None], np.clip(x, low + margin, high - margin)])
 
 
-def _sobol(count: int, size: int, key: Any) -> np.ndarray:
+def _sobol(count: int, size: int, key: Key | None) -> np.ndarray:
     """Points of a Sobol sequence in (0, 1)^size, or random ones beyond its dimensions."""
     from scipy.stats import qmc
 

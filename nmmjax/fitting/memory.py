@@ -22,7 +22,7 @@ class Memory:
     Where the file can't be written, a full disk for one, a warning says so, and the fit goes on without it.
     """
 
-    def __init__(self, store: Any, config: Mapping[str, Any] | None = None):
+    def __init__(self, store: object, config: Mapping[str, Any] | None = None):
         self.path = None if store is None else as_new_file(store, "store")
         self.kept: dict[str, Any] = {}
         self._lock: LockBeside | None = None

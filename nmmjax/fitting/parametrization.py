@@ -19,6 +19,7 @@ import numpy as np
 from .._checks import require
 from .._parameter import parameter_table
 from .._types import Values
+from ..models.base import AbstractModel
 
 _NEGLIGIBLE = 1e-12  # a value that small is a zero with rounding: it says nothing about the parameter's scale
 
@@ -77,7 +78,7 @@ class Parametrization(eqx.Module):
         """dx/dz, (size,)."""
         return jax.jvp(self.values, (z,), (jnp.ones_like(z),))[1]
 
-    def read(self, model: Any) -> Values:
+    def read(self, model: AbstractModel) -> Values:
         """x of a model."""
         parts = [
             jnp.ravel(value) if mask is None else jnp.ravel(value)[mask]
@@ -85,7 +86,7 @@ class Parametrization(eqx.Module):
         ]
         return jnp.concatenate(parts)
 
-    def apply(self, model: Any, x: Values) -> Any:
+    def apply(self, model: AbstractModel, x: Values) -> Any:
         """The model with these values of the free parameters."""
         start = 0
         for name, mask in zip(self.names, self.masks, strict=True):
@@ -106,14 +107,14 @@ def _inverse_softplus(y: Values) -> Values:
     return y + jnp.log(-jnp.expm1(-y))
 
 
-def attribute(module: Any, path: str) -> Any:
+def attribute(module: object, path: str) -> Any:
     """The part of `module` that a dotted name says."""
     for name in path.split("."):
         module = getattr(module, name)
     return module
 
 
-def parametrize(model: Any, free: Any, bounds: Mapping[str, Any] | None = None) -> Parametrization:
+def parametrize(model: AbstractModel, free: Any, bounds: Mapping[str, Any] | None = None) -> Parametrization:
     """The parametrization of `free`: names such as `eta`, `gap.g` or, of a network, `node.eta` and `weights`; or a
     mapping of names to True or a mask of the entries that are free.
 

@@ -13,7 +13,7 @@ from .._labelled import about_parameter, attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._optional import optional
 from .._progress import Progress
-from .._types import Scalar, Values
+from .._types import Key, Scalar, Values
 from .descent import Problem
 from .parametrization import Parametrization
 from .result import FitResult
@@ -108,7 +108,7 @@ class Posterior:
 def sample_posterior(
     fitted: FitResult,
     *,
-    key: Any,
+    key: Key,
     chains: int = 4,
     warmup: int = 500,
     draws: int = 500,
@@ -267,7 +267,7 @@ class _Density:
         fine = jnp.isfinite(value) & jnp.all(jnp.isfinite(gradient))
         return jnp.where(fine, value, -jnp.inf), jnp.where(fine, gradient, jnp.zeros_like(gradient))
 
-    def scattered(self, key: Any, chains: int) -> Values:
+    def scattered(self, key: Key, chains: int) -> Values:
         """Starts of chains; the best fit itself where a scattered one has no density."""
         u = jax.random.normal(key, (chains, self.z.size), self.z.dtype)
         values = jax.jit(lambda u: jax.lax.map(lambda each: self.both(each)[0], u))(u)

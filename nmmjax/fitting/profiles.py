@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from .._types import Values
+from .._types import Values, Whole
 from ..numerics.linear import scaled_inverse
 from .descent import LevenbergMarquardt, Normal, Problem, Structure
 from .uncertainty import curvature, degrees_of_freedom, estimated_variance, quantile
@@ -86,7 +86,7 @@ class _Held(eqx.Module):
     def target(self) -> Any:
         return self.problem.target
 
-    def normal(self, z: Values, refine: Any = 1) -> Normal:
+    def normal(self, z: Values, refine: Whole = 1) -> Normal:
         normal = self.problem.normal(z, refine)
         held = jnp.arange(normal.b.shape[0]) == self.index
         either = held[:, None] | held[None]

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._checks import require
 from .._labelled import about_parameter, attributes_of, software, xarray
+from ..models.base import AbstractModel
 from .descent import MEANINGS, Problem
 from .parametrization import Parametrization
 from .profiles import profile_likelihood
@@ -32,7 +33,7 @@ class FitResult:
     - `refine`: by how much the solver's steps were refined; `seconds`: wall time, with compilation
     """
 
-    model: Any
+    model: AbstractModel
     target: AbstractTarget
     parameters: Parametrization
     values: np.ndarray

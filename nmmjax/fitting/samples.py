@@ -5,15 +5,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import as_array, as_samples, require
 from .._types import is_concrete
+from ..models.stimulus import AbstractStimulus
 from ..solvers.simulation import jump_times
 
 TURNS, SHORTEST = 2.0, 6  # of a segment: spikes; intervals, at least
 
 
-def observation(name: str, value: Any) -> Any:
+def observation(name: str, value: object) -> Any:
     """A recorded variable as an array (times,) or (times, nodes), checked; None as it is."""
     if value is None:
         return None
@@ -23,7 +25,7 @@ def observation(name: str, value: Any) -> Any:
     return np.asarray(array)
 
 
-def sample_times(ts: Any) -> np.ndarray:
+def sample_times(ts: object) -> np.ndarray:
     """Times of the samples, checked."""
     array = as_array(ts)
     require("ts", ts, "be an array of numbers", isinstance(array, (jax.Array, np.ndarray)))
@@ -55,7 +57,7 @@ def deviations_of(noise: Any, given: Any, present: Any, noise_model: str) -> dic
     return found
 
 
-def time_grid(times: np.ndarray, stimulus: Any) -> np.ndarray:
+def time_grid(times: np.ndarray, stimulus: AbstractStimulus | None) -> np.ndarray:
     """Times of the samples and of the input's jumps; intervals much longer than most are divided."""
     grid = times
     if stimulus is not None:
@@ -70,7 +72,7 @@ def time_grid(times: np.ndarray, stimulus: Any) -> np.ndarray:
     return np.concatenate([*pieces, grid[-1:]])
 
 
-def kinds_of_intervals(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.ndarray]:
+def kinds_of_intervals(grid: np.ndarray, stimulus: AbstractStimulus | None) -> tuple[np.ndarray, np.ndarray]:
     """The kind of every interval, and the first interval of every kind: equal lengths (to rounding) and equal input."""
     length = np.diff(grid)
     # Rounded differences of equally spaced times differ in their last digits.
@@ -83,7 +85,7 @@ def kinds_of_intervals(grid: np.ndarray, stimulus: Any) -> tuple[np.ndarray, np.
 
 
 def smooth(
-    times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, exact: bool, dtype: Any
+    times: np.ndarray, data: np.ndarray, present: np.ndarray, grid: np.ndarray, exact: bool, dtype: DTypeLike
 ) -> tuple[Any, Any]:
     """Data and their slope on the grid, by polynomials through the five nearest samples: of degree 4, which keeps exact
     data, or parabolas, which average noise."""

@@ -18,6 +18,7 @@ from scipy.special import ndtri
 
 from .._types import Values
 from ..ensemble import engine
+from ..models.base import AbstractModel
 from ..numerics.linear import covariance
 from ..numerics.quadrature import even_points
 from .descent import CONVERGED, NON_FINITE, RUNNING, STOPPED, Gradient, LevenbergMarquardt, Problem, Structure
@@ -60,7 +61,7 @@ class Search:
 
     def __init__(
         self,
-        model: Any,
+        model: AbstractModel,
         parameters: Parametrization,
         prior: Any,
         z: np.ndarray,
@@ -246,7 +247,7 @@ class Search:
             self.unknowns = np.asarray(_following_of(self.model, target, after, self.parameters, *arrays))
 
     def _run(
-        self, task: Any, base: Any, values: dict[str, np.ndarray], running: np.ndarray, refine: int, stage: int
+        self, task: Any, base: object, values: dict[str, np.ndarray], running: np.ndarray, refine: int, stage: int
     ) -> None:
         """One call of the engine for the starts that are `running`; `values` take the results."""
         steps = np.full(running.size, refine, np.int32)
@@ -393,12 +394,14 @@ class Search:
 
 
 @eqx.filter_jit
-def _unknowns_of(model: Any, target: AbstractTarget, parameters: Parametrization, z: Values) -> Values:
+def _unknowns_of(model: AbstractModel, target: AbstractTarget, parameters: Parametrization, z: Values) -> Values:
     return jax.vmap(lambda z: target.unknowns(parameters.model(model, z)))(z)
 
 
 @eqx.filter_jit
-def _following_of(model: Any, target: Any, after: Any, parameters: Parametrization, z: Values, unknowns: Values) -> Values:
+def _following_of(
+    model: AbstractModel, target: Any, after: Any, parameters: Parametrization, z: Values, unknowns: Values
+) -> Values:
     return jax.vmap(lambda z, own: target.following(parameters.model(model, z), own, after))(z, unknowns)
 
 

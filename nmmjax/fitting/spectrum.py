@@ -15,9 +15,10 @@ import numpy as np
 
 from .._checks import as_array, require
 from .._parameter import as_number
-from .._types import Real, Scalar, Values
+from .._types import Real, Scalar, Values, Whole
 from ..equilibria.stability import is_stable, jacobian
 from ..equilibria.steady import nearest, resting_rates, steady_state
+from ..models.base import AbstractModel
 from ..models.mpr import MPR
 from ..numerics.linear import characteristic
 from ..numerics.quadrature import panels
@@ -201,10 +202,10 @@ class SpectrumTarget(AbstractTarget):
     def _fits_noise(self) -> bool:
         return self.intensity is None and self.names != ("peak_frequency",)
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         require_population(model, "SpectrumTarget")
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         return ("ln D",) if self._fits_noise else ()
 
     def unknowns(self, model: Any) -> Values:
@@ -230,7 +231,7 @@ class SpectrumTarget(AbstractTarget):
             found["power"] = response.log_gain(2 * jnp.pi * self.frequencies.astype(dtype)) + shift
         return found
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         dtype = model.eta.dtype
         powers = self._log_powers(model)
         if self._fits_noise:

@@ -14,7 +14,8 @@ import numpy as np
 
 from .._checks import as_array, as_count, require
 from .._parameter import as_number
-from .._types import Real, Scalar, Values
+from .._types import Real, Scalar, Values, Whole
+from ..models.base import AbstractModel
 from ..stochastic.density import autocorrelation_sum, boltzmann_probabilities
 from .target import AbstractTarget, require_population
 
@@ -79,7 +80,7 @@ class StationaryTarget(AbstractTarget):
     def noise_known(self) -> bool:
         return self.known
 
-    def count(self, model: Any) -> Any:
+    def count(self, model: AbstractModel) -> Any:
         # Shares add up to 1.
         return self.shares.shape[0] - 1
 
@@ -88,7 +89,7 @@ class StationaryTarget(AbstractTarget):
         fits = model.gap is None and model.conductance is None
         require("model", model, "be without gap junctions and conductances, which have no Boltzmann law", fits)
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         return ("ln D",) if self.intensity is None else ()
 
     def unknowns(self, model: Any) -> Values:
@@ -100,7 +101,7 @@ class StationaryTarget(AbstractTarget):
         losses = jax.vmap(lambda guess: self.loss(model, guess[None]))(guesses)
         return guesses[jnp.argmin(jnp.where(jnp.isnan(losses), jnp.inf, losses))][None]
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: Any, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         dtype = model.eta.dtype
         if self.intensity is None:
             D = jnp.exp((self.unknowns(model) if unknowns is None else unknowns)[0])
@@ -111,7 +112,7 @@ class StationaryTarget(AbstractTarget):
         return 2 * jnp.sqrt(self.size.astype(dtype)) * (root - jnp.sqrt(self.shares.astype(dtype)))
 
 
-def _histogram(r: Any, bins: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _histogram(r: object, bins: int) -> tuple[np.ndarray, np.ndarray, float]:
     """(edges, shares, independent samples) of bins of equal content, the outermost open."""
     array = as_array(r)
     is_array = isinstance(array, (jax.Array, np.ndarray)) and array.ndim == 1

@@ -16,8 +16,8 @@ import numpy as np
 
 from .._checks import require
 from .._parameter import as_number
-from .._types import Scalar, Values
-from ..models.base import require_offer
+from .._types import Scalar, Values, Whole
+from ..models.base import AbstractModel, require_offer
 
 
 class AbstractTarget(eqx.Module):
@@ -28,41 +28,41 @@ class AbstractTarget(eqx.Module):
     """
 
     @abc.abstractmethod
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         """(predicted − wanted)/noise, shape (m,), NaN where the model has no such quantity; `unknowns` as `unknowns(model)`
         orders them (its values where None). `refine` multiplies the solver's steps, for targets that have one."""
 
-    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+    def loss(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Scalar:
         """½ Σ residuals²."""
         return jnp.sum(self.residuals(model, unknowns, refine) ** 2) / 2
 
-    def unknowns(self, model: Any) -> Values:
+    def unknowns(self, model: AbstractModel) -> Values:
         """Start values of what is fitted beside the model's parameters, shape (k,), without bounds; none by default."""
         return jnp.zeros(0, _dtype(model))
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         """Names of the unknowns."""
         return ()
 
-    def count(self, model: Any) -> Any:
+    def count(self, model: AbstractModel) -> Any:
         """How many residuals come from data."""
         return jax.eval_shape(self.residuals, model).shape[0]
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         """Raise the one-sentence `ValueError` where `model` can't have what this target asks for."""
 
     def check_units(self, shortest: float, longest: float) -> None:
         """Raise the one-sentence `ValueError` for data that no τ from `shortest` to `longest` can match in their units."""
 
-    def stages(self, model: Any) -> tuple["AbstractTarget", ...]:
+    def stages(self, model: AbstractModel) -> tuple["AbstractTarget", ...]:
         """Targets that are easier to reach, each from the result of the one before, with this one last."""
         return (self,)
 
-    def detour(self, model: Any) -> tuple["AbstractTarget", ...]:
+    def detour(self, model: AbstractModel) -> tuple["AbstractTarget", ...]:
         """Stages between the first and the last, for where the last one is missed."""
         return ()
 
-    def following(self, model: Any, unknowns: Values, next_one: "AbstractTarget") -> Values | None:
+    def following(self, model: AbstractModel, unknowns: Values, next_one: "AbstractTarget") -> Values | None:
         """Start values of the next stage's unknowns, from this stage's result; None for that stage's own."""
         return None
 
@@ -96,7 +96,7 @@ class AbstractTarget(eqx.Module):
         """Number of blocks; 0 unless `blockwise`."""
         return 0
 
-    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
@@ -106,19 +106,19 @@ class AbstractTarget(eqx.Module):
         other for ever."""
         return False
 
-    def __add__(self, other: Any) -> "TargetSum":
+    def __add__(self, other: object) -> "TargetSum":
         if not isinstance(other, AbstractTarget):
             return NotImplemented
         return TargetSum((*_terms(self), *_terms(other)))
 
-    def __mul__(self, weight: Any) -> "TargetSum":
+    def __mul__(self, weight: object) -> "TargetSum":
         weight = as_number("weight", weight, "[0, inf)")
         return TargetSum(tuple((factor * weight, part) for factor, part in _terms(self)))
 
     __rmul__ = __mul__
 
 
-def _dtype(model: Any) -> Any:
+def _dtype(model: AbstractModel) -> Any:
     return jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
 
 
@@ -131,7 +131,7 @@ class TargetSum(AbstractTarget):
 
     parts: tuple[tuple[Any, AbstractTarget], ...]
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         pieces = self._pieces(model, unknowns)
         return jnp.concatenate(
             [
@@ -140,7 +140,7 @@ class TargetSum(AbstractTarget):
             ]
         )
 
-    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+    def loss(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Scalar:
         pieces = self._pieces(model, unknowns)
         terms = [
             weight.astype(_dtype(model)) * part.loss(model, own, refine)
@@ -148,7 +148,7 @@ class TargetSum(AbstractTarget):
         ]
         return sum(terms[1:], start=terms[0])
 
-    def _pieces(self, model: Any, unknowns: Values | None) -> list[Any]:
+    def _pieces(self, model: AbstractModel, unknowns: Values | None) -> list[Any]:
         """Every part's unknowns."""
         if unknowns is None:
             return [None] * len(self.parts)
@@ -156,16 +156,16 @@ class TargetSum(AbstractTarget):
         ends = [sum(sizes[: k + 1]) for k in range(len(sizes))]
         return [unknowns[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
-    def unknowns(self, model: Any) -> Values:
+    def unknowns(self, model: AbstractModel) -> Values:
         return jnp.concatenate([part.unknowns(model) for _, part in self.parts])
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         return tuple(name for _, part in self.parts for name in part.unknown_names(model))
 
-    def count(self, model: Any) -> Any:
+    def count(self, model: AbstractModel) -> Any:
         return sum(part.count(model) for _, part in self.parts)
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         for _, part in self.parts:
             part.check(model)
 
@@ -173,7 +173,7 @@ class TargetSum(AbstractTarget):
         for _, part in self.parts:
             part.check_units(shortest, longest)
 
-    def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
+    def stages(self, model: AbstractModel) -> tuple[AbstractTarget, ...]:
         """The early stages of the first part that has some, then the sum."""
         early = [part.stages(model)[:-1] for _, part in self.parts]
         return (*next(filter(None, early), ()), self)
@@ -199,7 +199,7 @@ class TargetSum(AbstractTarget):
         """Number of blocks; 0 unless `blockwise`."""
         return 0
 
-    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
@@ -214,15 +214,15 @@ class LossTarget(AbstractTarget):
 
     function: Callable[[Any], Any] = eqx.field(static=True)
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         raise ValueError("Argument `target` must have residuals for this, but a loss(model) gives one number.")
 
-    def loss(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Scalar:
+    def loss(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Scalar:
         value = jnp.asarray(self.function(model))
         require("target", value, "return one number for a model", value.ndim == 0)
         return value.astype(_dtype(model))
 
-    def count(self, model: Any) -> int:
+    def count(self, model: AbstractModel) -> int:
         return 0
 
     @property
@@ -234,7 +234,7 @@ class LossTarget(AbstractTarget):
         """Number of blocks; 0 unless `blockwise`."""
         return 0
 
-    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
@@ -251,12 +251,12 @@ def as_target(target: Any) -> AbstractTarget:
     return LossTarget(target)
 
 
-def as_near(near: Any) -> Any:
+def as_near(near: object) -> Any:
     """A rate; a very high one where None, so that the highest is closest."""
     return jnp.asarray(1e30) if near is None else as_number("near", near, "(0, inf)")
 
 
-def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
+def deviations(argument: str, noise: object, wanted: np.ndarray) -> np.ndarray:
     """Standard deviations of wanted values: as given, or, where None, the values' own size."""
     if noise is None:
         return np.where(wanted == 0, 1.0, np.abs(wanted))
@@ -267,7 +267,7 @@ def deviations(argument: str, noise: Any, wanted: np.ndarray) -> np.ndarray:
     return np.broadcast_to(sigma, wanted.shape)
 
 
-def require_population(model: Any, target: str, fast: bool = False) -> None:
+def require_population(model: AbstractModel, target: str, fast: bool = False) -> None:
     """Refuse what is no population, and with `fast` what has slow variables."""
     require_offer(model, "riccati", also=f", for `{target}`")
     require("model", model, f"be one population for `{target}`", model.size is None)

@@ -17,12 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, as_samples, require
-from .._types import Values
+from .._types import Values, Whole
 from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
 from ..ensemble.runge_kutta import RKStretch
 from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
-from ..models.state import State
+from ..models.base import AbstractModel
+from ..models.state import State, StateLike
 from ..models.stimulus import AbstractStimulus, check_range
 from ..solvers.clock import clock_of
 from .samples import (
@@ -100,7 +101,7 @@ class TrajectoryTarget(AbstractTarget):
         r: Any = None,
         v: Any = None,
         *,
-        y0: Any = None,
+        y0: StateLike | None = None,
         stimulus: AbstractStimulus | None = None,
         noise: Any = None,
         mask: Any = None,
@@ -223,7 +224,7 @@ class TrajectoryTarget(AbstractTarget):
     def refinable(self) -> bool:
         return True
 
-    def check(self, model: Any) -> None:
+    def check(self, model: AbstractModel) -> None:
         for name in self.observed:
             require(
                 name, name, f"be one of the variables {', '.join(model.variables)} of the model", name in model.variables
@@ -246,7 +247,7 @@ class TrajectoryTarget(AbstractTarget):
         if column:
             raise ValueError(f"Argument `{'ts' if column == 't' else column}` must {rule}, but got data in which {mistake}.")
 
-    def first(self, model: Any) -> State:
+    def first(self, model: AbstractModel) -> State:
         """A state from which the run may start: the given one, or by the data."""
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
@@ -270,7 +271,7 @@ class TrajectoryTarget(AbstractTarget):
             v = (slope - model.vector_field(self.grid[0], still, jnp.zeros_like(self.grid[0])).r) * tau / (2 * r)
         return model.state(recorded | {"r": r, "v": v})
 
-    def _recorded(self, model: Any, index: Any) -> dict[str, Values]:
+    def _recorded(self, model: AbstractModel, index: object) -> dict[str, Values]:
         """The smoothed data at a point of the grid; those of positive variables above 0."""
         least = {
             name: jnp.maximum(1e-3 * jnp.max(self.starts[name][0]), 1e-6) for name in self.starts if name in model.positive
@@ -278,20 +279,20 @@ class TrajectoryTarget(AbstractTarget):
         values = {name: each[0][index] for name, each in self.starts.items()}
         return values | {name: jnp.maximum(values[name], low) for name, low in least.items()}
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         if self.y0 is not None:
             return ()
         nodes = [f"[{k}]" for k in range(self.nodes[0])] if self.nodes else [""]
         log = lambda name: f"ln {name}" if name in model.positive else name
         return tuple(f"{log(name)}(0){node}" for name in self.guess(model, 0).names for node in nodes)
 
-    def unknowns(self, model: Any) -> Values:
+    def unknowns(self, model: AbstractModel) -> Values:
         return jnp.zeros(0, self.grid.dtype) if self.y0 is not None else pack(model, self.guess(model, 0))
 
-    def count(self, model: Any) -> int:
+    def count(self, model: AbstractModel) -> int:
         return self.samples
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         start = self.first(model)
         start = start if unknowns is None or self.y0 is not None else unpack(model, unknowns, start)
         ys = self.run(model, start, 0, self.grid.shape[0] - 1, refine)
@@ -315,7 +316,9 @@ class TrajectoryTarget(AbstractTarget):
             x = jnp.where(small, x * float(np.sqrt((_STUDENT + 1) / _STUDENT)), _robust(inner))
         return x
 
-    def run(self, model: Any, start: State, first: Any, length: int, refine: Any = 1, maps: Any = None) -> State:
+    def run(
+        self, model: AbstractModel, start: State, first: Any, length: int, refine: Whole = 1, maps: object = None
+    ) -> State:
         """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps
         per interval. `maps`, where known, are those of `maps(model, refine)`."""
         stretch, _, order = _integrator(model)
@@ -362,7 +365,7 @@ class TrajectoryTarget(AbstractTarget):
         }
         return jax.tree.map(limit, fine, coarse).replace(**rates)
 
-    def maps(self, model: Any, refine: Any = 1) -> Any:
+    def maps(self, model: AbstractModel, refine: Whole = 1) -> Any:
         """The integrator's coefficients for every kind of interval, with n and with 2n steps: few kinds, many intervals."""
         _, shared, _ = _integrator(model)
         if shared is None:
@@ -372,12 +375,12 @@ class TrajectoryTarget(AbstractTarget):
         each = lambda k, n: shared(Problem(model, y, self.moved), self.grid[k], self.grid[k + 1], n)
         return jax.vmap(lambda n: jax.vmap(lambda k: each(k, n))(self.examples))(steps)
 
-    def stages(self, model: Any) -> tuple[AbstractTarget, ...]:
+    def stages(self, model: AbstractModel) -> tuple[AbstractTarget, ...]:
         narrow = int(np.prod(self.nodes)) <= _WIDEST
         cut = self.segments and narrow and not model.slow_names and self.grid.shape[0] - 1 >= _FEWEST * self.segment
         return (SegmentTarget(self, self.segment), self) if cut else (self,)
 
-    def detour(self, model: Any) -> tuple[AbstractTarget, ...]:
+    def detour(self, model: AbstractModel) -> tuple[AbstractTarget, ...]:
         first, intervals = self.stages(model)[0], self.grid.shape[0] - 1
         found: list[AbstractTarget] = []
         while isinstance(first, SegmentTarget) and _LONGER * first.length <= intervals // 2:
@@ -422,17 +425,17 @@ class SegmentTarget(AbstractTarget):
     def blockwise(self) -> bool:
         return True
 
-    def count(self, model: Any) -> int:
+    def count(self, model: AbstractModel) -> int:
         return self.whole.samples
 
-    def unknown_names(self, model: Any) -> tuple[str, ...]:
+    def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
         width = len(self.whole.guess(model, 0).names) * int(np.prod(self.whole.nodes))
         return tuple(f"start {k}, {j}" for k in range(self.number) for j in range(width))
 
-    def unknowns(self, model: Any) -> Values:
+    def unknowns(self, model: AbstractModel) -> Values:
         return jax.vmap(lambda k: pack(model, self.whole.guess(model, k)))(self.begins).reshape(-1)
 
-    def following(self, model: Any, unknowns: Values, next_one: AbstractTarget) -> Values | None:
+    def following(self, model: AbstractModel, unknowns: Values, next_one: AbstractTarget) -> Values | None:
         if not isinstance(next_one, (SegmentTarget, TrajectoryTarget)):
             return None
         if isinstance(next_one, SegmentTarget):
@@ -440,7 +443,7 @@ class SegmentTarget(AbstractTarget):
             return unknowns.reshape(self.number, -1)[place].reshape(-1)
         return None if self.whole.y0 is not None else unknowns.reshape(self.number, -1)[0]
 
-    def segment(self, model: Any, begin: Any, start: State, refine: Any, maps: Any) -> Values:
+    def segment(self, model: AbstractModel, begin: Any, start: State, refine: Whole, maps: object) -> Values:
         """Residuals of one segment."""
         whole, length = self.whole, self.length
         cut = lambda array, first, size: jax.lax.dynamic_slice_in_dim(array, first, size)
@@ -452,13 +455,13 @@ class SegmentTarget(AbstractTarget):
             pieces.append(whole.compare(name, getattr(ys, name), data, weight).reshape(-1))
         return jnp.concatenate(pieces)
 
-    def residuals(self, model: Any, unknowns: Values | None = None, refine: Any = 1) -> Values:
+    def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
         begins, maps = self.begins, self.whole.maps(model, refine)
         known = self.unknowns(model) if unknowns is None else unknowns
         run = lambda begin, x: self.segment(model, begin, unpack(model, x, self.whole.guess(model, 0)), refine, maps)
         return jax.vmap(run)(begins, known.reshape(self.number, -1)).reshape(-1)
 
-    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Any = 1) -> tuple[Values, ...]:
+    def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every segment: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         template = self.whole.guess(make(z), 0)
         width = unknowns.shape[0] // self.number
@@ -480,20 +483,20 @@ class SegmentTarget(AbstractTarget):
         return residuals, slope[..., :size], slope[..., size:]
 
 
-def pack(model: Any, state: State) -> Values:
+def pack(model: AbstractModel, state: State) -> Values:
     """A state as one vector, positive variables by their logarithm."""
     values = [jnp.log(value) if name in model.positive else value for name, value in state.variables.items()]
     return jnp.concatenate([jnp.ravel(each) for each in values])
 
 
-def unpack(model: Any, vector: Values, like: State) -> State:
+def unpack(model: AbstractModel, vector: Values, like: State) -> State:
     """Its inverse, for a state like `like`."""
     pieces = zip(like.names, jnp.split(vector, len(like.names)), like.values, strict=True)
     values = {name: piece.reshape(shape.shape) for name, piece, shape in pieces}
     return State(**values | {name: jnp.exp(values[name]) for name in model.positive})
 
 
-def _integrator(model: Any) -> tuple[Any, Any, int]:
+def _integrator(model: AbstractModel) -> tuple[Any, Any, int]:
     """Integrator of a model: its stretches of steps, the coefficients that these share, or None, and its order."""
     if offers_splitting(model):
         return (network_stretch, network_map, 4) if model.size is not None else (splitting_stretch, splitting_map, 4)
@@ -505,7 +508,7 @@ def _robust(x: Values) -> Values:
     return jnp.sign(x) * jnp.sqrt((_STUDENT + 1) * jnp.log1p(x**2 / _STUDENT))
 
 
-def _variables(y0: Any) -> Any:
+def _variables(y0: object) -> Any:
     variables = y0.variables if isinstance(y0, State) else y0
     require("y0", y0, "be a state or a mapping of variables to numbers", hasattr(variables, "keys"))
     return variables

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from .._checks import require
-from .._types import Values
+from .._types import Values, Whole
 from ..numerics.linear import scaled_inverse
 from .descent import Normal, Problem
 from .modes import REFUSALS
@@ -158,7 +158,7 @@ def curvature(problem: Problem, z: Values, refine: Any) -> np.ndarray:
 
 
 @eqx.filter_jit
-def _normal(problem: Problem, z: Values, refine: Any) -> Normal:
+def _normal(problem: Problem, z: Values, refine: Whole) -> Normal:
     return problem.normal(z, refine)
 
 

@@ -70,11 +70,11 @@ def load_ising(path: str | os.PathLike[str]) -> IsingModel:
         raise ValueError(f"{str(path)!r}: {error}") from None
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: object) -> np.ndarray:
     return np.asarray(values, float)  # None, for a number that is not known, becomes NaN
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """JSON has no NaN and no infinity: null."""
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
-from .._types import Values, float_dtype
+from .._types import Key, Values, float_dtype
 from ..recordings.recording import Binarized, about_global_signal, as_binarized
 from .exact import CONVERGED, DIVERGING, STATUS, data_means, solve_many, solve_one, unseen
 from .model import IsingFit, IsingModel, IsingModels
@@ -23,11 +23,11 @@ _EXACT = 15  # regions up to which "auto" sums over all states
 
 @nan_is_absent
 def fit_ising(
-    data: Any,
+    data: object,
     method: str = "auto",
     *,
     penalty: float = 0.0,
-    key: Any = None,
+    key: Key | None = None,
     chains: int = 1000,
     steps: int = 1000,
     throw: bool = True,

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, as_key, require
-from .._types import Values, is_concrete
+from .._types import Key, Values, is_concrete
 from ..recordings.recording import Binarized, region_names
 from .landscape import IsingLandscape, survey
 from .sampling import gibbs
@@ -103,7 +103,7 @@ class IsingModel(eqx.Module):
         sign = combine(jnp.zeros(2**self.size, self.h.dtype).at[pattern].set(1))
         return jnp.sum(self.probabilities() * sign)
 
-    def sample(self, key: Any, n: int, *, sweeps: int = 200) -> np.ndarray:
+    def sample(self, key: Key, n: int, *, sweeps: int = 200) -> np.ndarray:
         """`n` independent states (n, N), int8: drawn from P itself for N ≤ 20, else the ends of `n` Gibbs chains.
 
         The chains begin at random and are updated `sweeps` times in every region: too few where basins are deep.
@@ -117,7 +117,7 @@ class IsingModel(eqx.Module):
         start = jnp.where(jax.random.bernoulli(first, 0.5, (n, self.size)), 1, -1).astype(self.h.dtype)
         return np.asarray(gibbs(self.h, self.J, start, second, sweeps)).astype(np.int8)
 
-    def landscape(self, data: Any = None, *, key: Any = None, starts: int = 1000) -> IsingLandscape:
+    def landscape(self, data: object = None, *, key: Key | None = None, starts: int = 1000) -> IsingLandscape:
         """Minima, basins, saddles, disconnectivity tree, and how `data` (default: what was fitted) wander among them.
 
         Exact for N ≤ 20. Beyond, minima are sought downhill from the states of the data and, with a `key`, from `starts`

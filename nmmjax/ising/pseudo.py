@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._types import Values
 from ..numerics.ascent import ascend
@@ -17,7 +18,7 @@ _DENSE = 1300  # parameters up to which the Hessian is held: standard errors, an
 _ENTRIES = 2 * 10**7  # of the table of scores
 
 
-def solve_pseudo(spins: np.ndarray, penalty: float, dtype: Any) -> tuple[Values, np.ndarray | None, int, int]:
+def solve_pseudo(spins: np.ndarray, penalty: float, dtype: DTypeLike) -> tuple[Values, np.ndarray | None, int, int]:
     """The maximum of ⟨Σ_i ln P(s_i | the others)⟩ − ½ penalty |θ|² for spins (time, N): θ, errors or None, steps, status.
 
     P(s_i | others) = exp(s_i f_i)/(2 cosh f_i) with f_i = h_i + Σ_j J_ij s_j and one symmetric J; concave, so that Newton's

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Values
+from .._types import Key, Values
 from .walsh import pack, unpack
 
 
 @eqx.filter_jit
-def gibbs(h: Values, J: Values, spins: Values, key: Any, sweeps: int) -> Values:
+def gibbs(h: Values, J: Values, spins: Values, key: Key, sweeps: int) -> Values:
     """Spins (chains, N) of ±1 after `sweeps` sweeps of Gibbs sampling, all chains at once.
 
     One region after the other is drawn from its law given the rest: P(s_i = 1) = 1/(1 + exp(−2 (h_i + Σ_j J_ij s_j))).
@@ -32,7 +32,7 @@ def gibbs(h: Values, J: Values, spins: Values, key: Any, sweeps: int) -> Values:
 
 
 @eqx.filter_jit
-def climb(mean: Values, start: Values, key: Any, size: int, chains: int, steps: int, penalty: Values) -> tuple[Any, Any]:
+def climb(mean: Values, start: Values, key: Key, size: int, chains: int, steps: int, penalty: Values) -> tuple[Any, Any]:
     """Boltzmann learning with persistent chains: θ averaged over the last half of `steps`, and the remaining gradient.
 
     Each step moves all chains by one Gibbs sweep and θ along m − ⟨φ⟩_chains, with a step that falls from 0.2 as 1/√step;
@@ -62,7 +62,7 @@ def climb(mean: Values, start: Values, key: Any, size: int, chains: int, steps: 
 
 
 def solve_sampling(
-    mean: np.ndarray, start: Values, key: Any, size: int, chains: int, steps: int, penalty: float
+    mean: np.ndarray, start: Values, key: Key, size: int, chains: int, steps: int, penalty: float
 ) -> tuple[Values, float]:
     """Fit by persistent chains from `start`: θ, and the largest remaining difference of a moment."""
     dtype = start.dtype

@@ -1,17 +1,16 @@
 """Minima and saddles of Ising models too large to look at every state: descents and paths of single flips."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
 from .._checks import require
+from .._types import Key
 from ..recordings.recording import Binarized
 
 _MOST_PAIRS = 20_000
 
 
-def starting_spins(size: int, data: Binarized | None, key: Any, starts: int) -> np.ndarray:
+def starting_spins(size: int, data: Binarized | None, key: Key | None, starts: int) -> np.ndarray:
     """States to descend from: the data's, in their order, then random ones."""
     parts = [] if data is None else [data.spins.astype(float)]
     if key is not None:

@@ -1,13 +1,13 @@
 """How far an energy landscape can be trusted: minima against shuffled data, errors by bootstrap."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import numpy as np
 
 from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
+from .._types import Key
 from ..landscape.tree import disconnectivity
 from ..recordings.recording import Binarized, as_binarized
 from .exact import DIVERGING, data_means, solve_many
@@ -53,7 +53,7 @@ class ShuffleTest:
 
 
 @nan_is_absent
-def shuffle_test(data: Any, key: Any, *, count: int = 100, percentile: float = 95.0, penalty: float = 0.0) -> ShuffleTest:
+def shuffle_test(data: object, key: Key, *, count: int = 100, percentile: float = 95.0, penalty: float = 0.0) -> ShuffleTest:
     """Which minima are deeper than those of data without any dependence between regions.
 
     Each region's samples are put in random order, on its own, so that means stay and dependence goes; the model is fitted to
@@ -126,7 +126,7 @@ class IsingBootstrap:
 
 @nan_is_absent
 def bootstrap_ising(
-    data: Any, key: Any, *, count: int = 200, block: int | None = None, penalty: float = 0.0
+    data: object, key: Key, *, count: int = 200, block: int | None = None, penalty: float = 0.0
 ) -> IsingBootstrap:
     """Errors of h, J and the minima's energies from data resampled in blocks, exact fits, N ≤ 20.
 
@@ -163,7 +163,7 @@ def bootstrap_ising(
     return IsingBootstrap(h, J, energy, found.labels, survival, block, count - theta.shape[0])
 
 
-def _model_and_data(data: Any, penalty: float) -> tuple[IsingModel, Binarized, float]:
+def _model_and_data(data: object, penalty: float) -> tuple[IsingModel, Binarized, float]:
     if isinstance(data, IsingModel):
         require("data", "a model without data", "be a fitted model, or data", data.fit is not None and data.data is not None)
         refuse_large(data.size, "choose fewer by `select_regions`")
@@ -174,7 +174,7 @@ def _model_and_data(data: Any, penalty: float) -> tuple[IsingModel, Binarized, f
     return fit_ising(data, "exact", penalty=penalty), data, penalty
 
 
-def _generator(key: Any) -> np.random.Generator:
+def _generator(key: Key) -> np.random.Generator:
     """NumPy's generator from a JAX key: reproducible, and without compiling permutations."""
     words = np.asarray(jax.random.key_data(as_key(key))).ravel()
     return np.random.default_rng([int(each) for each in words])

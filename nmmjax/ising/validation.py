@@ -39,7 +39,7 @@ class CrossValidation:
 
 
 @nan_is_absent
-def cross_validate_ising(data: Any, *, folds: int | None = None, penalty: float = 0.0) -> CrossValidation:
+def cross_validate_ising(data: object, *, folds: int | None = None, penalty: float = 0.0) -> CrossValidation:
     """How well the pairwise model predicts data that it was not fitted to, against independent regions; N ≤ 20.
 
     Each fold is left out once: each subject where there are several (and `folds` isn't given), else one of `folds` (5)

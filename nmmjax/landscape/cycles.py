@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import ComplexValues, Scalar, Values
+from .._types import ComplexValues, Key, Scalar, Values
 from ..models.network import Network
 from ..models.state import State
 from ..numerics.loops import runge_kutta
@@ -152,7 +152,7 @@ def find_cycles(
     )
 
 
-def _starts(network: Network, count: int, key: Any, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _starts(network: Network, count: int, key: Key, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """Random z = (ln r, v): rates log-uniform from a third of the lowest to three times the highest resting rate, voltages
     uniform between ± 2π times the highest R."""
     low, high = bounds

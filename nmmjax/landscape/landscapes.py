@@ -6,10 +6,11 @@ import jax.numpy as jnp
 
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
+from .._types import Real
 from ..models.base import require_network, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
-from ..models.state import State
+from ..models.state import State, StateLike
 from .descent import polish
 from .network import NetworkLandscape, network_landscape
 from .population import PopulationLandscape, population_landscape
@@ -18,7 +19,7 @@ from .potential import state_at, with_input
 
 @nan_is_absent
 @takes_model
-def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
+def energy_landscape(model: MPR | Network, stimulus: Real = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
     """The states at which a population or network can rest, the passes between them, and how high they are.
 
     One population: V(r) with its one to three fixed points, kinds, eigenvalues, barriers, small oscillations
@@ -55,7 +56,7 @@ def energy_landscape(model: MPR | Network, stimulus: Any = 0.0, **options: Any) 
 
 @nan_is_absent
 @takes_model
-def find_fixed_point(network: Network, y0: Any, stimulus: Any = 0.0) -> State:
+def find_fixed_point(network: Network, y0: StateLike, stimulus: Real = 0.0) -> State:
     """The fixed point of a network near the state `y0`, by Newton's method on the rates; NaN where it doesn't converge.
 
     Stable or not, symmetric weights or not. Differentiable with respect to weights, gain, parameters and stimulus (implicit

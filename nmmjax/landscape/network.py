@@ -8,10 +8,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import as_count, as_key, require
 from .._parameter import describe
-from .._types import Values
+from .._types import Key, Real, Values
 from ..equilibria.points import FixedPoints
 from ..models.network import Network
 from ..models.state import State
@@ -76,7 +77,7 @@ class NetworkLandscape(eqx.Module):
         require("network", type(self.network).__name__, f"have a landscape, but {self.reason}", self.reason is None)
         return disconnectivity(np.asarray(self.minima.energy), np.asarray(self.links), np.asarray(self.saddles.energy))
 
-    def basin_sizes(self, key: Any, samples: int = 4096) -> tuple[Values, Values]:
+    def basin_sizes(self, key: Key, samples: int = 4096) -> tuple[Values, Values]:
         """(share, unknown): the share of random states that flow down to each minimum (k,), and to minima not in the list.
 
         Starts are uniform in ln r within the box that contains every fixed point; the way is that of the steepest descent
@@ -132,12 +133,12 @@ class NetworkLandscape(eqx.Module):
 
 def network_landscape(
     network: Network,
-    stimulus: Any = 0.0,
+    stimulus: Real = 0.0,
     *,
     starts: int = 4096,
     saddles: int = 256,
     cycles: int = 0,
-    key: Any = None,
+    key: Key | None = None,
     report: Callable[[int, int], None] = lambda tries, found: None,
 ) -> NetworkLandscape:
     """See `energy_landscape`; for a network without slow terms."""
@@ -208,7 +209,7 @@ def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
     return np.lexsort([*keys, np.round(energy / scale, 9)])
 
 
-def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: Any = 0) -> FixedPoints:
+def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: object = 0) -> FixedPoints:
     """Description of fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
     count, size = x.shape
     affordable = min(count, int(_EIGENVALUE_WORK / (10 * (2 * size) ** 3)) if size > 12 else count)
@@ -222,7 +223,7 @@ def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.nda
     return FixedPoints(state, jnp.asarray(energy, dtype), indices, complexes, jnp.asarray(barrier, dtype))
 
 
-def _no_states(size: int, dtype: Any) -> State:
+def _no_states(size: int, dtype: DTypeLike) -> State:
     return State(r=jnp.zeros((0, size), dtype), v=jnp.zeros((0, size), dtype))
 
 

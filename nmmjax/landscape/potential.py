@@ -18,7 +18,7 @@ import numpy as np
 
 from .._checks import as_array, require
 from .._nan import nan_is_absent
-from .._types import ComplexValues, Values, is_concrete
+from .._types import ComplexValues, Real, Values, is_concrete
 from ..equilibria.stability import eigenvalues, jacobian
 from ..models.base import require_network, takes_model
 from ..models.network import Network
@@ -29,7 +29,7 @@ from .symmetry import Symmetry, symmetry_of
 
 @nan_is_absent
 @takes_model
-def network_potential(network: Network, r: Any, stimulus: Any = 0.0) -> Values:
+def network_potential(network: Network, r: Any, stimulus: Real = 0.0) -> Values:
     """Ψ at rates r (…, n), with a constant input of shape () or (n,): the energy landscape of the whole network.
 
     Its minima are the stable resting states, its index-1 saddles the passes between them; limit cycles, which symmetric

@@ -13,24 +13,22 @@ q̇ = p − (Δ/4π) q³ + (g/2) q + k/q: heterogeneity acts as a vector potenti
 Source: docs/theory.md §1, §2, §4. All maps are elementwise and differentiable.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
 from .._types import ComplexValues, Values
-from ..models.base import as_states, require_offer, require_one, takes_model
+from ..models.base import AbstractModel, as_states, require_offer, require_one, takes_model
 from ..models.mechanical import AbstractMechanical, AbstractRiccati
-from ..models.state import State
+from ..models.state import State, StateLike
 
 
-def _states(model: Any, y: Any) -> State:
+def _states(model: AbstractModel, y: StateLike) -> State:
     require_offer(model, "riccati")
     return as_states(y, model)
 
 
 @takes_model
-def to_wv(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
+def to_wv(model: AbstractRiccati, y: StateLike) -> tuple[Values, Values]:
     """(r, v) → (w, v) with w = 1/(τ r); canonical in time t/τ."""
     y = _states(model, y)
     return 1 / (model.tau * y.r), y.v
@@ -44,7 +42,7 @@ def from_wv(model: AbstractRiccati, w: Values, v: Values) -> State:
 
 
 @takes_model
-def to_qp(model: AbstractRiccati, y: Any) -> tuple[Values, Values]:
+def to_qp(model: AbstractRiccati, y: StateLike) -> tuple[Values, Values]:
     """(r, v) → (q, p) with q = √(2/(τ r)), p = −v q."""
     y = _states(model, y)
     q = jnp.sqrt(2 / (model.tau * y.r))
@@ -65,7 +63,7 @@ def vector_potential(model: AbstractRiccati, q: Values) -> Values:
 
 
 @takes_model
-def to_qqdot(model: AbstractMechanical, y: Any) -> tuple[Values, Values]:
+def to_qqdot(model: AbstractMechanical, y: StateLike) -> tuple[Values, Values]:
     """State → (q, q̇), q̇ the derivative with respect to t/τ; at frozen slow variables."""
     require_offer(model, "potential")
     return model.position(as_states(y, model))
@@ -79,7 +77,7 @@ def from_qqdot(model: AbstractMechanical, q: Values, qdot: Values) -> State:
 
 
 @takes_model
-def to_riccati(model: AbstractRiccati, y: Any) -> ComplexValues:
+def to_riccati(model: AbstractRiccati, y: StateLike) -> ComplexValues:
     """(r, v) → W = π τ r + i v."""
     y = _states(model, y)
     return jax.lax.complex(jnp.pi * model.tau * y.r, y.v)
@@ -93,7 +91,7 @@ def from_riccati(model: AbstractRiccati, W: ComplexValues) -> State:
 
 
 @takes_model
-def to_kuramoto(model: AbstractRiccati, y: Any) -> ComplexValues:
+def to_kuramoto(model: AbstractRiccati, y: StateLike) -> ComplexValues:
     """(r, v) → the Kuramoto order parameter Z = (1 − W*)/(1 + W*)."""
     W = jnp.conj(to_riccati(model, y))
     return (1 - W) / (1 + W)

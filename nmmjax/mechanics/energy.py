@@ -25,7 +25,7 @@ from .._types import Real, Values
 from ..models.base import as_states, require_network, require_offer, require_one, takes_model
 from ..models.mechanical import AbstractMechanical, AbstractRiccati
 from ..models.network import Network, is_network
-from ..models.state import State
+from ..models.state import State, StateLike
 
 
 def _landscape(model: Any, y: Any, offer: str = "potential") -> tuple[Any, State]:
@@ -36,14 +36,14 @@ def _landscape(model: Any, y: Any, offer: str = "potential") -> tuple[Any, State
 
 
 @takes_model
-def kinetic_energy(model: AbstractMechanical | Network, y: Any) -> Values:
+def kinetic_energy(model: AbstractMechanical | Network, y: StateLike) -> Values:
     """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R if Δ = g = k = 0. Zero at every peak and trough of r."""
     fast, y = _landscape(model, y)
     return fast.position(y)[1] ** 2 / 2
 
 
 @takes_model
-def potential_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
+def potential_energy(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
     """V = U(q) + ½ I q²; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
     At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
@@ -54,7 +54,7 @@ def potential_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real
 
 
 @takes_model
-def total_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
+def total_energy(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
     """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H if Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
@@ -63,7 +63,7 @@ def total_energy(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0
 
 
 @takes_model
-def hamiltonian(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.0) -> Values:
+def hamiltonian(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
     """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
 
     Conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy` for
@@ -75,14 +75,14 @@ def hamiltonian(model: AbstractMechanical | Network, y: Any, stimulus: Real = 0.
 
 
 @takes_model
-def damping(model: AbstractMechanical | Network, y: Any) -> Values:
+def damping(model: AbstractMechanical | Network, y: StateLike) -> Values:
     """Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R, per unit of t/τ; negative where gap junctions pump energy in."""
     fast, y = _landscape(model, y)
     return fast.damping(fast.position(y)[0])
 
 
 @takes_model
-def heat_rate(model: AbstractMechanical | Network, y: Any) -> Values:
+def heat_rate(model: AbstractMechanical | Network, y: StateLike) -> Values:
     """Energy lost per unit of time, Γ q̇²/τ."""
     fast, y = _landscape(model, y)
     q, qdot = fast.position(y)
@@ -90,7 +90,7 @@ def heat_rate(model: AbstractMechanical | Network, y: Any) -> Values:
 
 
 @takes_model
-def port_power(model: AbstractMechanical | Network, y: Any, stimulus: Real) -> Values:
+def port_power(model: AbstractMechanical | Network, y: StateLike, stimulus: Real) -> Values:
     """Power that an input delivers to the population, −I q q̇/τ = −I d(1/R)/dt; the port through which it is passive."""
     fast, y = _landscape(model, y)
     q, qdot = fast.position(y)
@@ -98,7 +98,7 @@ def port_power(model: AbstractMechanical | Network, y: Any, stimulus: Real) -> V
 
 
 @takes_model
-def slow_power(model: AbstractMechanical | Network, y: Any) -> dict[str, Values]:
+def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, Values]:
     """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
 
     −(dA/dt)/R for spike-frequency adaptation, J (dA/dt) ln R for depression, −J u (dx/dt) ln R and −J x (du/dt) ln R for
@@ -119,7 +119,7 @@ def slow_power(model: AbstractMechanical | Network, y: Any) -> dict[str, Values]
 
 
 @takes_model
-def exchange_power(network: Network, y: Any) -> Values:
+def exchange_power(network: Network, y: StateLike) -> Values:
     """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
 
     Shape (…, n, n), receiver first, per unit of time. Together with the stimulus's power (dI_i/dt)/R_i and the work of slow
@@ -137,7 +137,7 @@ def exchange_power(network: Network, y: Any) -> Values:
 
 
 @takes_model
-def received_power(network: Network, y: Any) -> Values:
+def received_power(network: Network, y: StateLike) -> Values:
     """Power that every population of a network receives from all others, the row sums of `exchange_power`; shape (…, n).
 
     Use it for large n: it makes no (n, n) array.
@@ -148,7 +148,7 @@ def received_power(network: Network, y: Any) -> Values:
     return (network.apply(sent_rate) - own) / (network.nodes(y.r.shape[:-1]).tau * y.r)
 
 
-def _network_states(network: Any, y: Any) -> State:
+def _network_states(network: Any, y: StateLike) -> State:
     require_network(network)
     return as_states(y, network)
 
@@ -162,7 +162,7 @@ def _rate_of_sent(network: Network, y: State) -> Values:
 
 
 @takes_model
-def force(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
+def force(model: AbstractMechanical, y: StateLike, stimulus: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
@@ -170,7 +170,7 @@ def force(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
 
 
 @takes_model
-def hamiltonian_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> State:
+def hamiltonian_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0) -> State:
     """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
     dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r), at frozen slow variables. Equal to `model.vector_field`, which
@@ -186,7 +186,7 @@ def hamiltonian_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> S
 
 
 @takes_model
-def conservative_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> State:
+def conservative_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0) -> State:
     """The vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0."""
     require_one(model, offer="riccati")
     y = as_states(y, model)
@@ -195,7 +195,7 @@ def conservative_field(model: AbstractRiccati, y: Any, stimulus: Real = 0.0) -> 
 
 
 @takes_model
-def mechanical_residual(model: AbstractMechanical, y: Any, stimulus: Real = 0.0) -> Values:
+def mechanical_residual(model: AbstractMechanical, y: StateLike, stimulus: Real = 0.0) -> Values:
     """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact.
 
     Slow variables are frozen, as they are in the mechanical form.
@@ -209,6 +209,6 @@ def mechanical_residual(model: AbstractMechanical, y: Any, stimulus: Real = 0.0)
     return acceleration + fast.damping(q) * qdot + _elementwise_grad(fast.potential, q) + current * q
 
 
-def _elementwise_grad(scalar: Any, at: Any) -> Any:
+def _elementwise_grad(scalar: Any, at: object) -> Any:
     """Gradient of an elementwise function: the gradient of its sum."""
     return jax.grad(lambda each: jnp.sum(scalar(each)))(at)

@@ -17,7 +17,7 @@ from .._parameter import as_number
 from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, as_states, require_one, takes_model
 from ..models.mpr import FAST, MPR
-from ..models.state import State, Variable
+from ..models.state import State, StateLike, Variable
 from ..models.terms import ConductanceSynapse, GapJunction
 
 
@@ -31,12 +31,12 @@ class Scaling(eqx.Module):
     model: MPR
     factor: Scalar
 
-    def to_scaled(self, y: Any) -> State:
+    def to_scaled(self, y: StateLike) -> State:
         """State in original units → scaled units."""
         y = as_states(y, self.model)
         return State(r=y.r / self.factor, v=y.v / self.factor)
 
-    def to_original(self, y: Any) -> State:
+    def to_original(self, y: StateLike) -> State:
         """State in scaled units → original units."""
         y = as_states(y, self.model)
         return State(r=y.r * self.factor, v=y.v * self.factor)

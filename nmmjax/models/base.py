@@ -101,7 +101,7 @@ class AbstractModel(eqx.Module):
         del y
         return t
 
-    def state(self, y: Any) -> State:
+    def state(self, y: object) -> State:
         """`y` (a state, or a mapping of variables to numbers) as an initial state of this model, checked: variables that are
         not named start at rest, if they declare one, and a number is the same for all nodes of a network."""
         return as_initial_state(y, self.variables, self.shape)
@@ -116,12 +116,12 @@ def as_model(model: Any, argument: str = "model") -> Any:
     return with_arrays(model)
 
 
-def as_states(y: Any, model: AbstractModel, argument: str = "y") -> State:
+def as_states(y: object, model: AbstractModel, argument: str = "y") -> State:
     """States of a model, of any shape, such as a trajectory; see `as_state`."""
     return as_state(y, model.variables, argument)
 
 
-def require_offer(model: Any, offer: str, argument: str = "model", also: str = "") -> None:
+def require_offer(model: object, offer: str, argument: str = "model", also: str = "") -> None:
     """Refuse, in one sentence, anything that is not a model, and a model that doesn't offer a "potential" or a "riccati"
     part."""
     rule = {

@@ -13,7 +13,7 @@ from .._parameter import check_parameters, declared, parameter
 from .._types import Scalar, Values, float_dtype, is_concrete
 
 
-def as_weights(value: Any) -> Any:
+def as_weights(value: object) -> Any:
     """Weights as floats: also of whole numbers, of True and False, and of objects that are numbers."""
     if isinstance(value, BCOO):
         floats = jnp.issubdtype(value.data.dtype, jnp.floating)

@@ -288,7 +288,7 @@ class Network(AbstractModel):
         return Targeted(stimulus, jnp.asarray(hit, self.gain.dtype))
 
 
-def is_network(model: Any) -> TypeGuard[Network]:
+def is_network(model: object) -> TypeGuard[Network]:
     """Whether a model has nodes, as type checkers understand it."""
     return isinstance(model, AbstractModel) and model.size is not None
 

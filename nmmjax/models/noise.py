@@ -2,12 +2,13 @@
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import ArrayLike
 
 from .._checks import as_array, require
 from .._parameter import as_number, check_parameters, declared, parameter
@@ -29,7 +30,7 @@ class AbstractNoise(eqx.Module):
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     number = isinstance(value, jax.Array) and value.ndim == 0 and is_concrete(value)
     return f"{value:g}" if number else "…" if isinstance(value, jax.Array) else repr(value)
 
@@ -102,12 +103,15 @@ class CauchyNoise(AbstractNoise):
         return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None
 
 
-def as_noise(noise: Any) -> AbstractNoise:
+NoiseLike: TypeAlias = AbstractNoise | ArrayLike  # numbers D stand for white noise
+
+
+def as_noise(noise: object) -> AbstractNoise:
     """`noise` as one of the classes above; a number D, or an array (n,), is white noise."""
     return noise if isinstance(noise, AbstractNoise) else WhiteNoise(noise)
 
 
-def white_intensity(noise: Any, shape: tuple[int, ...] = ()) -> Values:
+def white_intensity(noise: object, shape: tuple[int, ...] = ()) -> Values:
     """D > 0 of white noise, of the given shape, for functions that hold for white noise only. Raises `ValueError` for
     others."""
     noise = as_noise(noise)
@@ -121,7 +125,7 @@ def white_intensity(noise: Any, shape: tuple[int, ...] = ()) -> Values:
     return jnp.broadcast_to(D, shape)
 
 
-def _per_node(name: str, value: Any) -> Values:
+def _per_node(name: str, value: object) -> Values:
     array = as_array(value)
     is_array = isinstance(array, jax.Array) and array.ndim <= 1
     require(name, value, "be a number ≥ 0 or one per node (or the noise a class such as `WhiteNoise`)", is_array)

@@ -4,7 +4,7 @@ A model declares its variables once (`AbstractModel.variables`); checks, xarray,
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -61,6 +61,22 @@ class State(eqx.Module):
         return State(**self.variables | variables)
 
 
+@runtime_checkable
+class Row(Protocol):
+    """Values by name: a dictionary, a row of a table."""
+
+    def keys(self) -> Any:
+        """The names."""
+        ...
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """The value of a name."""
+        ...
+
+
+StateLike: TypeAlias = State | Row
+
+
 def variables_of(y: Any) -> dict[str, Any] | None:
     """Variables of a state by name, if `y` is a `State` or a mapping (a dictionary, a row of a table, …); else None."""
     if isinstance(y, State):
@@ -70,7 +86,7 @@ def variables_of(y: Any) -> dict[str, Any] | None:
     return None
 
 
-def as_state(y: Any, declared: Mapping[str, Variable], argument: str = "y") -> State:
+def as_state(y: object, declared: Mapping[str, Variable], argument: str = "y") -> State:
     """A `State` of any shape from a state or a mapping that has all the declared variables; numbers become float arrays.
 
     A state may have more variables than those (a state of a population with adaptation is also a state of one without); a
@@ -94,7 +110,7 @@ def as_state(y: Any, declared: Mapping[str, Variable], argument: str = "y") -> S
     return State(**values)
 
 
-def as_initial_state(y: Any, declared: Mapping[str, Variable], shape: tuple[int, ...] = ()) -> State:
+def as_initial_state(y: object, declared: Mapping[str, Variable], shape: tuple[int, ...] = ()) -> State:
     """One initial state of the declared variables, checked: known names, finite values, positive ones > 0.
 
     Variables that `y` does not name start at rest, if they declare one. Values have the given shape, `()` for one population
@@ -120,7 +136,7 @@ def as_initial_state(y: Any, declared: Mapping[str, Variable], shape: tuple[int,
     return y0
 
 
-def _spread(name: str, value: Any, shape: tuple[int, ...]) -> Any:
+def _spread(name: str, value: object, shape: tuple[int, ...]) -> Any:
     """`value` of the given shape; a number stands for all nodes."""
     array = as_array(value)
     if not isinstance(array, jnp.ndarray):

@@ -55,7 +55,7 @@ class AbstractStimulus(eqx.Module):
     def __repr__(self) -> str:
         return describe(self)
 
-    def __add__(self, other: Any) -> "Sum":
+    def __add__(self, other: object) -> "Sum":
         if not isinstance(other, AbstractStimulus):
             return NotImplemented
         return Sum((self, other))
@@ -401,7 +401,7 @@ def as_stimulus(stimulus: Any, model: Any = None, argument: str = "stimulus") ->
     return with_arrays(stimulus)
 
 
-def check_range(stimulus: AbstractStimulus | None, first: Any, last: Any, argument: str) -> None:
+def check_range(stimulus: AbstractStimulus | None, first: object, last: object, argument: str) -> None:
     """Refuse times from `first` to `last` that a recorded input doesn't cover; traced ones can't be checked."""
     span = None if stimulus is None else stimulus.span()
     if span is None or not all(is_concrete(each) for each in (*span, first, last)):

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import PyTree
 
 from .._results import RESULTS
 from .._types import Scalar, Values
@@ -26,10 +28,10 @@ class AbstractCurve(eqx.Module):
     """m equations in m + 1 unknowns. `anchor` is what equations remember of the last point (phase, mesh); often None."""
 
     @abc.abstractmethod
-    def residual(self, x: Values, anchor: Any) -> Values:
+    def residual(self, x: Values, anchor: PyTree) -> Values:
         """The m equations' left sides."""
 
-    def refresh(self, x: Values, tangent: Values, anchor: Any) -> tuple[Values, Values, Any]:
+    def refresh(self, x: Values, tangent: Values, anchor: PyTree) -> tuple[Values, Values, Any]:
         """Point, direction and anchor with which to go on from an accepted point."""
         return x, tangent, anchor
 
@@ -58,7 +60,7 @@ class Walk(eqx.Module):
     result: RESULTS
 
 
-def tolerance(dtype: Any) -> float:
+def tolerance(dtype: DTypeLike) -> float:
     """The relative size of a last Newton step: 1e-11 in float64."""
     return float(jnp.finfo(dtype).eps) ** 0.7
 
@@ -97,7 +99,7 @@ def root(function: Callable[[Values], Values], x: Values) -> tuple[Values, Any]:
     return x, sizes[-1] <= 10 * tolerance(x.dtype)
 
 
-def on_plane(curve: AbstractCurve, guess: Values, normal: Values, anchor: Any, scale: Values) -> tuple[Values, Any, Any]:
+def on_plane(curve: AbstractCurve, guess: Values, normal: Values, anchor: PyTree, scale: Values) -> tuple[Values, Any, Any]:
     """The point of the curve in the plane through `guess` with this normal (in units of scale), by Newton's method."""
 
     def equations(x: Values) -> Values:
@@ -106,25 +108,25 @@ def on_plane(curve: AbstractCurve, guess: Values, normal: Values, anchor: Any, s
     return newton(equations, guess, scale)
 
 
-def bordered(curve: AbstractCurve, x: Values, row: Values, anchor: Any, scale: Values) -> Values:
+def bordered(curve: AbstractCurve, x: Values, row: Values, anchor: PyTree, scale: Values) -> Values:
     """The Jacobian in units of scale with one more row."""
     return jnp.concatenate([jax.jacfwd(curve.residual)(x, anchor) * scale[None], row[None]])
 
 
-def tangent_at(curve: AbstractCurve, x: Values, along: Values, anchor: Any, scale: Values) -> Values:
+def tangent_at(curve: AbstractCurve, x: Values, along: Values, anchor: PyTree, scale: Values) -> Values:
     """The unit tangent at x, in units of scale, that points along a given direction."""
     right = jnp.zeros_like(x).at[-1].set(1.0)
     tangent = jnp.linalg.solve(bordered(curve, x, along, anchor, scale), right)
     return tangent / jnp.linalg.norm(tangent)
 
 
-def first_tangent(curve: AbstractCurve, x: Values, anchor: Any, scale: Values) -> Values:
+def first_tangent(curve: AbstractCurve, x: Values, anchor: PyTree, scale: Values) -> Values:
     """A unit tangent at x, in units of scale; towards larger values of the last unknown."""
     tangent = jnp.linalg.svd(jax.jacfwd(curve.residual)(x, anchor) * scale[None])[2][-1]
     return tangent * jnp.where(tangent[-1] < 0, -1.0, 1.0).astype(x.dtype)
 
 
-def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limits, points: int) -> Walk:
+def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: PyTree, limits: Limits, points: int) -> Walk:
     """The curve from x0 on it, in the direction t0, to the first reason to stop; at most `points` points.
 
     Where a step leaves the box, the next one lands on its bound: there the plane is that of the bound.
@@ -152,7 +154,7 @@ def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limi
     return Walk(state["xs"], state["ts"], state["anchors"], state["count"], result)
 
 
-def walk_both_ways(curve: AbstractCurve, x0: Values, t0: Values, anchor: Any, limits: Limits, points: int) -> Walk:
+def walk_both_ways(curve: AbstractCurve, x0: Values, t0: Values, anchor: PyTree, limits: Limits, points: int) -> Walk:
     """Walks from x0 against and along t0 as one, of at most 2 `points` − 1 points; `result` holds both ends' codes, `(2,)`.
 
     The second walk alone where it came back to its start.
@@ -245,7 +247,7 @@ def locate(
     ends: Values,
     tangent: Values,
     values: Values,
-    anchor: Any,
+    anchor: PyTree,
     scale: Values,
     small: float,
 ) -> Values:

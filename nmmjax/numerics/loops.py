@@ -6,11 +6,12 @@ from typing import Any
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from .._types import Mask, Values
 
 
-def counted(count: Any, body: Callable[[Any, Any], Any], carry: Any, checkpoints: int) -> Any:
+def counted(count: Any, body: Callable[[Any, Any], Any], carry: PyTree, checkpoints: int) -> Any:
     """`body(k, carry)` for k = 0 … `count` − 1, a number not known beforehand, with derivatives by reverse mode.
 
     Memory for `checkpoints` states; the rest is computed again (online treeverse).
@@ -21,7 +22,7 @@ def counted(count: Any, body: Callable[[Any, Any], Any], carry: Any, checkpoints
 
 
 def scan_while(
-    going: Callable[[Any], Mask], step: Callable[[Any, None], tuple[Any, Any]], carry: Any, length: int, chunk: int
+    going: Callable[[Any], Mask], step: Callable[[Any, None], tuple[Any, Any]], carry: PyTree, length: int, chunk: int
 ) -> tuple[Any, Any]:
     """`lax.scan` of `length` steps without inputs, those left out (outputs zero) once `going(carry)` holds in no lane.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
 
 from .._types import Values
 
@@ -96,7 +97,7 @@ def bisect(inside: Callable[[Values], Any], low: Values, high: Values, steps: in
     return jax.lax.fori_loop(0, steps, halve, (low, high))
 
 
-def implicit(function: Function, args: Any, x: Values, steps: int = 2, longest: float | None = None) -> Values:
+def implicit(function: Function, args: PyTree, x: Values, steps: int = 2, longest: float | None = None) -> Values:
     """x, a zero of `function(args, x)` to a few digits or more, with its derivatives in `args`: `steps` Newton steps, none
     longer than `longest`."""
 
@@ -107,7 +108,7 @@ def implicit(function: Function, args: Any, x: Values, steps: int = 2, longest: 
     return jax.lax.scan(step, jax.lax.stop_gradient(x), None, length=steps)[0]
 
 
-def solve_between(function: Function, args: Any, lower: Values, upper: Values) -> Values:
+def solve_between(function: Function, args: PyTree, lower: Values, upper: Values) -> Values:
     """The zero of `function(args, x)` between bounds, elementwise; NaN if its signs are equal there.
 
     Bisection to the last digit, then two Newton steps, which carry first and second derivatives in `args`. Use it wherever
@@ -121,7 +122,7 @@ def solve_between(function: Function, args: Any, lower: Values, upper: Values) -
     return jnp.where(exists, implicit(function, args, (low + high) / 2, longest=0.01), jnp.nan)
 
 
-def solve_near(function: Function, args: Any, start: Values, steps: int = 8) -> Values:
+def solve_near(function: Function, args: PyTree, start: Values, steps: int = 8) -> Values:
     """The zero of `function(args, x)` next to `start` by Newton's method, with first to third derivatives in `args`.
 
     `start` must be so close that `steps` steps converge, such as the end of a grid's cell.
@@ -131,7 +132,7 @@ def solve_near(function: Function, args: Any, start: Values, steps: int = 8) -> 
     return implicit(function, args, newton(move, jax.lax.stop_gradient(start), steps))
 
 
-def solve_on_grid(function: Function, args: Any, grid: Values, count: int, falling: bool = False) -> Values:
+def solve_on_grid(function: Function, args: PyTree, grid: Values, count: int, falling: bool = False) -> Values:
     """The first `count` zeros of `function(args, x)` in the cells of a grid, `(count,)`, NaN beyond; with `falling` those at
     which it falls from above 0. One zero per cell is found, by `solve_between`."""
     values = function(jax.lax.stop_gradient(args), grid)

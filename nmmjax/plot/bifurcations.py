@@ -12,6 +12,7 @@ from ..branches.curves import BifurcationCurve
 from ..branches.cycles import CycleBranch
 from ..models.base import AbstractModel
 from ..models.state import State
+from ..plot.common import Axes
 from .common import BLUE, GREEN, ORANGE, finish, pyplot
 
 _MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "LPC": "o"}
@@ -77,7 +78,7 @@ def bifurcation_curves(*curves: BifurcationCurve, axes: Any = None) -> Any:
     return _legend(finish(axes))
 
 
-def _variable(model: Any, state: Any, variable: str | None) -> tuple[str, str]:
+def _variable(model: AbstractModel, state: Any, variable: str | None) -> tuple[str, str]:
     """Name and label of the variable to draw."""
     if isinstance(state, State):
         name = next(iter(model.variables)) if variable is None else variable
@@ -137,7 +138,7 @@ def _mark_cycle_folds(axes: Any, cycles: CycleBranch, name: str) -> None:
         axes.annotate("LPC", (float(special.parameter[k]), value), textcoords="offset points", xytext=(6, 5), fontsize=8)
 
 
-def _label(model: Any, name: str) -> str:
+def _label(model: AbstractModel, name: str) -> str:
     """Meaning, symbol and unit of a parameter, where it is declared."""
     if not isinstance(model, AbstractModel) or name not in parameter_table(model):
         return name
@@ -146,7 +147,7 @@ def _label(model: Any, name: str) -> str:
     return f"{declaration.doc.split(';')[0]} {declaration.symbol} ({unit})"
 
 
-def _legend(axes: Any) -> Any:
+def _legend(axes: Axes) -> Any:
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=8)
     return axes

@@ -1,11 +1,17 @@
 """Shared parts of the pictures: colours, axes, labels, and the shade of a stimulus."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..mechanics.scaling import RescaledTime
+from ..models.base import AbstractModel
 from ..solvers.trajectory import Trajectory
+
+if TYPE_CHECKING:  # matplotlib is an extra
+    from matplotlib.axes import Axes
+else:
+    Axes = Any
 
 BLUE, ORANGE, GREY, GREEN = "#1f5fa8", "#d1651a", "#8a8a8a", "#2f8f4e"
 
@@ -36,7 +42,7 @@ def clock_label(run: Trajectory) -> str:
     return "rescaled time s = ∫r² dt (1/time)" if run.model.own_clock else "time t (unit of τ)"
 
 
-def new_axes(axes: Any, rows: int, size: tuple[float, float], sharex: bool = True) -> Any:
+def new_axes(axes: Axes | None, rows: int, size: tuple[float, float], sharex: bool = True) -> Any:
     """The given axes, or new ones, one below the other."""
     if axes is not None:
         return axes
@@ -59,7 +65,7 @@ def is_geometric(values: np.ndarray) -> bool:
     return bool(np.ptp(factors) < 1e-3 * np.abs(factors).max() and np.ptp(steps) > 1e-3 * np.abs(steps).max())
 
 
-def variable_label(model: Any, name: str) -> str:
+def variable_label(model: AbstractModel, name: str) -> str:
     """Meaning, symbol and unit of a variable, as an axis says them."""
     declared = model.variables[name]
     unit = "dimensionless" if declared.unit == "1" else declared.unit

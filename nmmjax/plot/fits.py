@@ -13,6 +13,8 @@ from ..fitting.profiles import Profile
 from ..fitting.result import FitResult
 from ..fitting.target import TargetSum
 from ..fitting.trajectory import TrajectoryTarget, unpack
+from ..models.base import AbstractModel
+from ..plot.common import Axes
 from ..solvers.simulation import simulate
 from .common import BLUE, GREEN, GREY, ORANGE, finish, node_label, pyplot, shade_stimulus, variable_label
 
@@ -127,7 +129,7 @@ def _over_time(fitted: FitResult, target: TrajectoryTarget, unknowns: Any, axes:
         each.set_xlim(ts[0], ts[-1])
 
 
-def _frame(axes: Any, data: np.ndarray, shown: np.ndarray, found: np.ndarray) -> None:
+def _frame(axes: Axes, data: np.ndarray, shown: np.ndarray, found: np.ndarray) -> None:
     """The range of the data, and of the fit as far as it isn't much wider."""
     known = data[shown]
     low, high = known.min(), known.max()
@@ -138,7 +140,7 @@ def _frame(axes: Any, data: np.ndarray, shown: np.ndarray, found: np.ndarray) ->
     axes.set_ylim(low - 0.08 * (high - low or span), high + 0.08 * (high - low or span))
 
 
-def _residuals(fitted: FitResult, axes: Any) -> None:
+def _residuals(fitted: FitResult, axes: Axes) -> None:
     """Residuals by number."""
     target = fitted.target
     unknowns = jnp.asarray(fitted.unknowns[fitted.best_index], fitted.parameters.scale.dtype)
@@ -183,7 +185,7 @@ def _losses(fitted: FitResult, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, loc="best")
 
 
-def _history(fitted: FitResult, axes: Any) -> None:
+def _history(fitted: FitResult, axes: Axes) -> None:
     """The loss of every start over the iterations, stage by stage."""
     history, best = fitted.history, fitted.best_index
     number = np.arange(1, history.shape[1] + 1)
@@ -209,7 +211,7 @@ def _history(fitted: FitResult, axes: Any) -> None:
     axes.set_title(text, fontsize=9, color=GREY, loc="left")
 
 
-def _symbol(model: Any, label: str) -> str:
+def _symbol(model: AbstractModel, label: str) -> str:
     """The symbol of a free number: `η`, `α [2]`."""
     name, _, entry = label.partition("[")
     declared = parameter_table(model).get(name)
@@ -217,7 +219,7 @@ def _symbol(model: Any, label: str) -> str:
     return f"{symbol} [{entry}" if entry else symbol
 
 
-def _unit(model: Any, label: str) -> str:
+def _unit(model: AbstractModel, label: str) -> str:
     declared = parameter_table(model).get(label.partition("[")[0])
     unit = declared[0].unit if declared else "1"
     return "dimensionless" if unit == "1" else unit
@@ -285,7 +287,9 @@ def recovery(fitted: FitResult | Sequence[FitResult], truth: Any, level: float =
     return finish(axes)
 
 
-def _errors(axes: Any, model: Any, labels: Any, true: np.ndarray, found: np.ndarray, bars: np.ndarray, level: float) -> None:
+def _errors(
+    axes: Axes, model: AbstractModel, labels: Any, true: np.ndarray, found: np.ndarray, bars: np.ndarray, level: float
+) -> None:
     """Relative errors of all numbers and fits on one logarithmic axis."""
     size = np.where(true != 0, np.abs(true), 1.0)
     error = np.maximum(np.abs(found - true) / size, 1e-17)
@@ -341,7 +345,7 @@ def profile(found: Profile, axes: Any = None) -> Any:
     return finish(axes)
 
 
-def posterior(samples: Any, truth: Mapping[str, Any] | None = None, axes: Any = None) -> Any:
+def posterior(samples: object, truth: Mapping[str, Any] | None = None, axes: Any = None) -> Any:
     """Marginals of all parameters on the diagonal, and of all pairs below; returns the axes (p, p).
 
     `samples` is an `xarray.Dataset` with the dimensions chain and draw (or ArviZ data with a group `posterior`), or a
@@ -427,7 +431,7 @@ def _arrays(samples: Any, of_xarray: bool) -> list[tuple[Any, Any]]:
     return list((samples.data_vars if of_xarray else samples).items())
 
 
-def _density(axes: Any, x: np.ndarray) -> None:
+def _density(axes: Axes, x: np.ndarray) -> None:
     """A histogram of all draws, and an outline per chain where they are few."""
     low, high = np.quantile(x, [0.0005, 0.9995])
     pad = 0.08 * (high - low) or 1e-9 * max(abs(low), 1.0)
@@ -438,7 +442,7 @@ def _density(axes: Any, x: np.ndarray) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
-def _cloud(axes: Any, x: np.ndarray, y: np.ndarray) -> None:
+def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Shades that hold 39, 86 and 99 % of the draws; dots where these are few."""
     if x.size < 500:
         axes.plot(x, y, ".", color=BLUE, ms=2, alpha=0.5)

@@ -16,13 +16,14 @@ from ..landscape.population import PopulationLandscape, population_landscape
 from ..landscape.tree import Tree
 from ..mechanics.energy import total_energy
 from ..models.base import require_one
+from ..plot.common import Axes
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE, finish, population_of, pyplot
 from .recordings import minima_labels
 
 
 def landscape(
-    found: PopulationLandscape | NetworkLandscape | IsingLandscape, run: Trajectory | None = None, axes: Any = None
+    found: PopulationLandscape | NetworkLandscape | IsingLandscape, run: Trajectory | None = None, axes: Axes | None = None
 ) -> Any:
     """The energy landscape, and a run on it; returns the axes.
 
@@ -90,7 +91,7 @@ def _of_population(found: PopulationLandscape, run: Trajectory | None, axes: Any
     return finish(axes)
 
 
-def _mark(axes: Any, points: FixedPoints, x: Any, y: Any) -> None:
+def _mark(axes: Any, points: FixedPoints, x: object, y: object) -> None:
     """Minima filled, passes open."""
     index = np.asarray(points.index)
     for which, face, label in ((index == 0, "black", "minimum"), (index > 0, "white", "pass")):
@@ -98,7 +99,7 @@ def _mark(axes: Any, points: FixedPoints, x: Any, y: Any) -> None:
             axes.plot(np.asarray(x)[which], np.asarray(y)[which], "o", color="black", mfc=face, ms=6, label=label, zorder=5)
 
 
-def _barriers(axes: Any, found: PopulationLandscape) -> None:
+def _barriers(axes: Axes, found: PopulationLandscape) -> None:
     """An arrow from each minimum to the level of the pass."""
     for r, V, barrier in zip(found.minima.r, found.minima.energy, found.minima.barrier, strict=True):
         if np.isfinite(barrier):
@@ -150,7 +151,7 @@ def _of_pair(found: NetworkLandscape, run: Trajectory | None, axes: Any) -> Any:
     return axes
 
 
-def _logarithmic(axes: Any) -> None:
+def _logarithmic(axes: Axes) -> None:
     """Both axes logarithmic, with ticks at 1, 2, 5 that are read as numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 

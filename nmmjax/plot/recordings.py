@@ -8,6 +8,7 @@ from .._checks import require
 from ..ising.landscape import IsingLandscape
 from ..ising.model import IsingModel
 from ..ising.walsh import spins_of, states_of
+from ..plot.common import Axes
 from ..recordings.recording import as_binarized
 from .common import BLUE, GREEN, GREY, ORANGE, finish, pyplot
 
@@ -243,7 +244,7 @@ def basin_graph(model: IsingModel, axes: Any = None) -> Any:
     return axes
 
 
-def ising(model: IsingModel, data: Any = None, axes: Any = None) -> Any:
+def ising(model: IsingModel, data: object = None, axes: Any = None) -> Any:
     """Fields h with standard errors, couplings J, and how well the model fits: states' probabilities and correlations.
 
     Pair correlations are what was fitted, those of three regions are a test. `data`: what was fitted, by default. Returns
@@ -267,7 +268,7 @@ def ising(model: IsingModel, data: Any = None, axes: Any = None) -> Any:
     return axes
 
 
-def _fields(model: IsingModel, axes: Any) -> None:
+def _fields(model: IsingModel, axes: Axes) -> None:
     y, h = np.arange(model.size), np.asarray(model.h, float)
     error = None if model.h_error is None else np.asarray(model.h_error, float)
     axes.barh(y, h, xerr=error, color=BLUE, error_kw={"lw": 0.9, "ecolor": "0.3"})
@@ -280,7 +281,7 @@ def _fields(model: IsingModel, axes: Any) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _couplings(model: IsingModel, axes: Any) -> None:
+def _couplings(model: IsingModel, axes: Axes) -> None:
     J = np.array(model.J, float)
     np.fill_diagonal(J, np.nan)
     top = np.nanmax(np.abs(J)) if model.size > 1 else 1.0
@@ -297,7 +298,7 @@ def _couplings(model: IsingModel, axes: Any) -> None:
             axes.text(j, i, f"{J[i, j]:.2f}", ha="center", va="center", fontsize=7, color=colour)
 
 
-def _states(model: IsingModel, data: Any, axes: Any) -> None:
+def _states(model: IsingModel, data: Any, axes: Axes) -> None:
     """Probabilities under the model against frequencies in the data."""
     P = np.asarray(model.probabilities(), float)
     samples = data.spins.shape[0]
@@ -315,7 +316,7 @@ def _states(model: IsingModel, data: Any, axes: Any) -> None:
     axes.legend(frameon=False, fontsize=8, title=title or None, title_fontsize=8, loc="upper left")
 
 
-def _correlations(model: IsingModel, data: Any, axes: Any) -> None:
+def _correlations(model: IsingModel, data: Any, axes: Axes) -> None:
     """Central moments of two and three regions: data against model."""
     P = np.asarray(model.probabilities(), float)
     states = spins_of(np.arange(P.size), model.size).astype(float)
@@ -369,6 +370,6 @@ def _plain_numbers(axis: Any, close: bool = True) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _check(name: str, value: Any, kind: type) -> None:
+def _check(name: str, value: object, kind: type) -> None:
     article = "an" if kind.__name__[0] in "AEIOU" else "a"
     require(name, type(value).__name__, f"be {article} `{kind.__name__}`", isinstance(value, kind))

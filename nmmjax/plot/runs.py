@@ -57,7 +57,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
     return finish(axes)
 
 
-def _lines(axes: Any, ts: np.ndarray, values: Any, color: str, labels: Any) -> None:
+def _lines(axes: Any, ts: np.ndarray, values: object, color: str, labels: object) -> None:
     """One line, or one per node of a network, named where they are few."""
     values = np.asarray(values)
     if values.ndim == 1:

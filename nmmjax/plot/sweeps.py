@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
+from ..plot.common import Axes
 from .common import BLUE, GREY, finish, is_geometric, label_of, pyplot
 
 
-def sweep(dataset: Any, variable: str | None = None, axes: Any = None) -> Any:
+def sweep(dataset: Any, variable: str | None = None, axes: Axes | None = None) -> Any:
     """One variable of a sweep: an image over two parameters, a line over one, dots for samples; returns the axes.
 
     `variable` is the first observable by default. Lanes that were not successful are grey and hatched (crosses on a line or

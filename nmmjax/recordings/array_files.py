@@ -46,7 +46,7 @@ def read_array(file: pathlib.Path, key: str | None, subject: str | None) -> tupl
     return values, labels, tuple(notes)
 
 
-def _is_table(array: Any) -> bool:
+def _is_table(array: object) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind in "iuf" and array.ndim == 2 and min(array.shape) > 1
 
 
@@ -126,7 +126,7 @@ def _filled(dataset: Any) -> np.ndarray:
     return values if fill is None else as_samples(np.ma.masked_equal(values, np.ravel(fill)[0]))
 
 
-def _numbers(file: pathlib.Path, what: str, array: Any) -> np.ndarray:
+def _numbers(file: pathlib.Path, what: str, array: object) -> np.ndarray:
     if isinstance(array, str):
         hint = "; save its part as a variable of its own" if "struct" in array or "cell" in array else ""
         raise ValueError(f"{str(file)!r}: {what} must hold real numbers, but is {array}{hint}.")

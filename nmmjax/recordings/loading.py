@@ -23,9 +23,9 @@ _INDEX = (*_UNNAMED, "index", "region", "regions", "roi", "name", "names", "labe
 
 def load_recording(
     path: str | os.PathLike[str],
-    regions: Any = None,
+    regions: object = None,
     *,
-    names: Any = None,
+    names: object = None,
     subject: Any = None,
     key: str | None = None,
     dt: Any = None,
@@ -216,7 +216,7 @@ class _Columns:
         self.notes.append(f"{self.called(at)}, {how}, was left out as an index; `index=False` reads it as a region{hint}.")
         return True
 
-    def time(self, kept: list[int], asked: bool | str | None, labels: Any) -> tuple[list[int], float | None]:
+    def time(self, kept: list[int], asked: bool | str | None, labels: object) -> tuple[list[int], float | None]:
         """Columns of times, and the step of the first that has one."""
         if asked is False:
             return [], None

@@ -87,7 +87,7 @@ class Binarized:
         at = find_regions(self.names, regions)
         return dataclasses.replace(self, spins=self.spins[:, at], names=tuple(self.names[k] for k in at))
 
-    def at(self, times: Any) -> "Binarized":
+    def at(self, times: object) -> "Binarized":
         """The samples at `times`, a slice or an array of indices."""
         subject = None if self.subject is None else self.subject[times]
         return dataclasses.replace(self, spins=self.spins[times], subject=subject)
@@ -99,7 +99,7 @@ class Binarized:
 
 def binarize(
     recording: Any,
-    threshold: Any = "mean",
+    threshold: object = "mean",
     *,
     per_subject: bool = True,
     ties: int = -1,
@@ -171,7 +171,7 @@ def binarize(
     return Binarized(spins, names, recording.subject, rule, recording.dt, recording.source)
 
 
-def as_binarized(name: str, data: Any) -> Binarized:
+def as_binarized(name: str, data: object) -> Binarized:
     """`data` if it is `Binarized`, or an array of two values; else a sentence that asks for `binarize`."""
     if isinstance(data, Binarized):
         _refuse_constant(data.spins, data.names, "")
@@ -199,7 +199,7 @@ def about_global_signal(data: Binarized) -> str:
     )
 
 
-def table(name: str, values: Any) -> np.ndarray:
+def table(name: str, values: object) -> np.ndarray:
     """`values` as a float array (time, regions), NaN where masked; a copy, so that nobody else changes it."""
     try:
         array = np.asarray(_by_numpy(values))
@@ -293,7 +293,7 @@ def _without_global_signal(values: np.ndarray, subject: np.ndarray | None) -> np
     return left
 
 
-def _numbers(threshold: Any, count: int) -> tuple[np.ndarray, str]:
+def _numbers(threshold: object, count: int) -> tuple[np.ndarray, str]:
     try:
         levels = np.asarray(as_samples(threshold), float)
     except (TypeError, ValueError):

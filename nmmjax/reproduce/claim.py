@@ -150,6 +150,6 @@ def _earlier(out: pathlib.Path) -> list[dict[str, Any]]:
         return []
 
 
-def as_numpy(x: Any) -> np.ndarray:
+def as_numpy(x: object) -> np.ndarray:
     """`x` as a float64 NumPy array."""
     return np.asarray(x, dtype=np.float64)

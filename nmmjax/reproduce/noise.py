@@ -9,6 +9,7 @@ import numpy as np
 from .. import plot
 from .._labelled import xarray
 from .._optional import optional
+from .._types import Key
 from ..ising.bridge import LandscapeComparison, compare_landscapes, saddle_rates
 from ..ising.fitting import fit_ising
 from ..landscape.landscapes import energy_landscape
@@ -121,7 +122,7 @@ def _picture_of_the_law(
     return figure
 
 
-def _population_rate(population: MPR, D: float, start: Any) -> EscapeRate:
+def _population_rate(population: MPR, D: float, start: object) -> EscapeRate:
     found = escape_rate(population, D, start)
     assert isinstance(found, EscapeRate)
     return found
@@ -155,13 +156,13 @@ def barriers(quick: bool) -> Evidence:
     return Evidence(rows, data, _picture_of_barriers(one, two, high, noises[0], *found[0]))
 
 
-def _exact_rate(D: float, start: Any) -> EscapeRate:
+def _exact_rate(D: float, start: object) -> EscapeRate:
     found = escape_rate(MPR(*BISTABLE), D, start)
     assert isinstance(found, EscapeRate)
     return found
 
 
-def _escapes(D: float, start: Any, key: Any, lanes: int) -> tuple[EscapeRate, FirstPassage]:
+def _escapes(D: float, start: object, key: Key, lanes: int) -> tuple[EscapeRate, FirstPassage]:
     return _exact_rate(D, start), first_passage(MPR(*BISTABLE), D, start, key, lanes=lanes)
 
 
@@ -169,7 +170,7 @@ def _rates(barrier: Any, simulated: FirstPassage, predicted: Any) -> tuple[float
     return float(barrier), float(simulated.rate), float(simulated.standard_error), float(predicted)
 
 
-def _pair_rates(D: float, key: Any) -> tuple[float, float, float, float]:
+def _pair_rates(D: float, key: Key) -> tuple[float, float, float, float]:
     """Escape of two populations that inhibit each other: least action, rate simulated with its error, rate predicted."""
     pair = mutual_inhibition()
     found = energy_landscape(pair)
@@ -181,7 +182,7 @@ def _pair_rates(D: float, key: Any) -> tuple[float, float, float, float]:
 
 
 def _picture_of_barriers(
-    one: np.ndarray, two: np.ndarray, start: Any, D: float, exact: EscapeRate, simulated: FirstPassage
+    one: np.ndarray, two: np.ndarray, start: object, D: float, exact: EscapeRate, simulated: FirstPassage
 ) -> Any:
     pyplot = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(1, 3, figsize=(15.0, 4.4), layout="constrained")

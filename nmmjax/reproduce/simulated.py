@@ -1,7 +1,5 @@
 """Simulations with which predictions are compared."""
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,13 +10,13 @@ from ..solvers.simulation import simulate
 from .claim import as_numpy
 
 
-def peak_state(model: MPR, r: Any) -> State:
+def peak_state(model: MPR, r: object) -> State:
     """The state at rate `r` where dr/dt = 0."""
     q = jnp.sqrt(2 / (model.tau * jnp.asarray(r)))
     return from_qqdot(model, q, jnp.zeros_like(q))
 
 
-def find_peaks(ts: Any, r: Any) -> tuple[np.ndarray, np.ndarray]:
+def find_peaks(ts: object, r: object) -> tuple[np.ndarray, np.ndarray]:
     """Times and heights of the local maxima of equally spaced samples, by the parabola through three points."""
     ts, r = as_numpy(ts), as_numpy(r)
     at = np.flatnonzero((r[1:-1] > r[:-2]) & (r[1:-1] >= r[2:])) + 1

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import as_array, as_samples, require
 from .._types import Values, is_concrete
@@ -47,7 +48,7 @@ class Clock(eqx.Module):
         return self.start[0] + (self.start[1] + elapsed)
 
 
-def clock_of(ts: Any, dtype: Any) -> Clock:
+def clock_of(ts: object, dtype: DTypeLike) -> Clock:
     """`ts`, at least two finite and strictly increasing times, as the clock of a run; else `ValueError`."""
     times = as_array(ts)
     require("ts", ts, "be an array of numbers", isinstance(times, jax.Array))

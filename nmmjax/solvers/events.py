@@ -19,7 +19,7 @@ class _OnClock(eqx.Module):
     start: Values
     term: PopulationTerm
 
-    def __call__(self, t: Any, y: Any, args: Any, **given: Any) -> Any:
+    def __call__(self, t: Any, y: object, args: object, **given: Any) -> Any:
         now = lambda t: self.start[0] + (self.start[1] + t)
         given |= {"terms": self.term, "t0": now(given["t0"]), "t1": now(given["t1"])}
         return self.condition(now(t), y, args, **given)

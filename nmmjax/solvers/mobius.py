@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from .._types import Values
+from .._types import Real, Values
 from ..models.state import State
 from .operators import force_gradient_step, multi_product_weights, step_functions, strang_step, time_constant_of
 from .term import PopulationTerm
@@ -76,7 +76,7 @@ def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Va
     return inner, t0 * direction, (t1 - t0) * direction
 
 
-def _dense_info(terms: Any, t0: Any, y0: State, solver: Any) -> dict[str, Any]:
+def _dense_info(terms: Any, t0: Real, y0: State, solver: object) -> dict[str, Any]:
     """Data for the interpolation. The direction is a float: diffrax pads the records with inf, which no integer holds."""
     if not isinstance(terms, PopulationTerm):
         direction = jnp.asarray(terms.direction, jnp.result_type(t0))
@@ -93,7 +93,7 @@ class MobiusInterpolation(diffrax.AbstractLocalInterpolation):
     terms: Any
     solver: Any
 
-    def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> Any:
+    def evaluate(self, t0: Real, t1: Real | None = None, left: bool = True) -> Any:
         if t1 is None:
             return self.solver.advance(self.terms, self.t0, t0, self.y0)[0]
         return jax.tree.map(lambda b, a: b - a, self.evaluate(t1), self.evaluate(t0))
@@ -108,7 +108,7 @@ class AbstractMobius(diffrax.AbstractSolver):
     interpolation_cls: ClassVar[Callable[..., MobiusInterpolation]] = MobiusInterpolation
 
     @abc.abstractmethod
-    def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State | None]:
+    def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, State | None]:
         """State at t1 after one step from t0, and its error estimate or None."""
 
     def order(self, terms: Any) -> int:
@@ -117,12 +117,12 @@ class AbstractMobius(diffrax.AbstractSolver):
     def init(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any) -> None:
         return None
 
-    def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
+    def step(self, terms: Any, t0: Real, t1: Real, y0: Any, args: Any, solver_state: Any, made_jump: Any) -> Any:
         del args, solver_state, made_jump
         y1, error = self.advance(terms, t0, t1, y0)
         return y1, error, _dense_info(terms, t0, y0, self), None, diffrax.RESULTS.successful
 
-    def func(self, terms: Any, t0: Any, y0: Any, args: Any) -> Any:
+    def func(self, terms: Any, t0: Real, y0: Any, args: Any) -> Any:
         return terms.vf(t0, y0, args)
 
 
@@ -141,7 +141,7 @@ class MobiusSplitting(AbstractMobius):
     def __check_init__(self) -> None:
         require("order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
 
-    def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, None]:
+    def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, None]:
         """State at t1 after one step from t0."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         base, base_order = _base(terms, self.mobius_order)
@@ -170,7 +170,7 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     def error_order(self, terms: Any) -> int:
         return self.mobius_order - 1
 
-    def advance(self, terms: Any, t0: Any, t1: Any, y0: State) -> tuple[State, State]:
+    def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, State]:
         """State at t1 after one step from t0, and its error estimate."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         _base(terms, self.mobius_order)

@@ -16,10 +16,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import as_key, require
-from .._types import Scalar, Values, is_concrete
-from ..models.base import require_offer
+from .._types import Key, Scalar, Values, is_concrete
+from ..models.base import AbstractModel, require_offer
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
@@ -40,7 +41,7 @@ class Kicks(eqx.Module):
     x: Values
 
 
-def first_kick(model: Any, noise: AbstractNoise, key: Any, shape: tuple[int, ...], dtype: Any) -> Values:
+def first_kick(model: Any, noise: AbstractNoise, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> Values:
     """x at the start: drawn from the stationary law of coloured noise, 0 for white noise."""
     if isinstance(noise, OrnsteinUhlenbeck):
         spread = jnp.sqrt(noise.intensity * model.tau / noise.correlation_time)
@@ -48,7 +49,7 @@ def first_kick(model: Any, noise: AbstractNoise, key: Any, shape: tuple[int, ...
     return jnp.zeros(shape, dtype)
 
 
-def kicks_of(model: Any, noise: AbstractNoise, key: Any, h: Values, x: Values) -> Kicks:
+def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -> Kicks:
     """Random input of one step of physical length `h`, from its own `key`."""
     steps = h / model.tau
     numbers = _normals(noise, key, 2, x.shape, x.dtype)
@@ -62,7 +63,7 @@ def kicks_of(model: Any, noise: AbstractNoise, key: Any, h: Values, x: Values) -
     return Kicks(amplitude * numbers[0], amplitude * numbers[1], x)
 
 
-def _normals(noise: Any, key: Any, count: int, shape: tuple[int, ...], dtype: Any) -> Values:
+def _normals(noise: Any, key: Key, count: int, shape: tuple[int, ...], dtype: DTypeLike) -> Values:
     """(count, *shape) standard normal numbers, the same for all nodes if the noise is shared."""
     if noise.shared and shape:
         return jnp.broadcast_to(jax.random.normal(key, (count, *(1 for _ in shape)), dtype), (count, *shape))
@@ -115,7 +116,7 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
     return jax.lax.stop_gradient(jnp.min(h))
 
 
-def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
+def check_noise(model: AbstractModel, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
     require_offer(model, "riccati", also=", for noise")
@@ -127,7 +128,7 @@ def check_noise(model: Any, noise: AbstractNoise, key: Any) -> Any:
     return as_key(key, purpose=" if there is noise")
 
 
-def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
+def schedule(ts: Values, jumps: Values, h: object) -> tuple[Values, Any, Any]:
     """(times, places, counts): `ts` merged with the input's jumps, the places of `ts` among them, and steps per interval.
 
     `counts` is one Python integer if all intervals need the same number of steps, else an array with one per interval,
@@ -146,7 +147,7 @@ def schedule(ts: Values, jumps: Values, h: Any) -> tuple[Values, Any, Any]:
     return times, places, _counts(known, step, float(jnp.finfo(ts.dtype).eps), jnp).astype(int)
 
 
-def _counts(times: Any, step: Any, eps: float, xp: Any) -> Any:
+def _counts(times: object, step: Any, eps: float, xp: Any) -> Any:
     """Steps per interval, NumPy or JAX; rounding of the times adds no further step."""
     ratio = xp.diff(times) / step
     spare = xp.minimum(1e-9 * ratio + 2 * eps * xp.max(xp.abs(times)) / step, 0.05)
@@ -189,7 +190,15 @@ def _stretches(times: Values, counts: Any) -> tuple[_Stretch, Any, Any]:
 
 
 def solve_noisy(
-    model: Any, noise: AbstractNoise, stimulus: Any, y0: State, x0: Any, times: Values, counts: Any, key: Any, meter: Any
+    model: AbstractModel,
+    noise: AbstractNoise,
+    stimulus: AbstractStimulus | None,
+    y0: State,
+    x0: Any,
+    times: Values,
+    counts: Any,
+    key: Key,
+    meter: object,
 ) -> tuple[State, Values]:
     """States and x at `times`, with `counts` equal steps in each interval; x begins at `x0`, or None for its stationary law.
     Step k of interval i has a key of its own, so a path depends on `key`, the times and the counts only."""
@@ -203,9 +212,9 @@ def solve_noisy(
 
 @eqx.filter_jit
 def _solve_noisy(
-    model: Any,
+    model: AbstractModel,
     noise: AbstractNoise,
-    stimulus: Any,
+    stimulus: AbstractStimulus | None,
     y0: State,
     x0: Any,
     stretches: _Stretch,
@@ -214,7 +223,7 @@ def _solve_noisy(
     forward: bool,
     begin: Values,
     end: Values,
-    key: Any,
+    key: Key,
     meter: Any,
     length: int,
 ) -> tuple[State, Values]:

@@ -8,14 +8,16 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
-from .._types import Mask, Real, Values, is_concrete
+from .._types import Key, Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel, as_model
 from ..models.noise import OrnsteinUhlenbeck, as_noise
+from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from .adjoint import adjoint_for
 from .clock import Clock, clock_of
@@ -26,7 +28,7 @@ from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
 
-def default_tolerances(dtype: Any) -> tuple[float, float]:
+def default_tolerances(dtype: DTypeLike) -> tuple[float, float]:
     """(rtol, atol) by default: (1e-8, 1e-10) in float64, (1e-5, 1e-6) in float32."""
     return (1e-8, 1e-10) if jnp.finfo(dtype).bits == 64 else (1e-5, 1e-6)
 
@@ -34,12 +36,12 @@ def default_tolerances(dtype: Any) -> tuple[float, float]:
 @nan_is_absent
 def simulate(
     model: AbstractModel,
-    y0: Any,
+    y0: StateLike,
     ts: Any,
     *,
     stimulus: AbstractStimulus | None = None,
     noise: Any = None,
-    key: Any = None,
+    key: Key | None = None,
     solver: Any = None,
     stepsize_controller: Any = None,
     rtol: Real | None = None,
@@ -152,8 +154,8 @@ def _simulate_noisy(
     y0: Any,
     before: Any,
     clock: Clock,
-    stimulus: Any,
-    solver: Any,
+    stimulus: AbstractStimulus | None,
+    solver: object,
     dt0: Any,
     progress: bool,
 ) -> Trajectory:
@@ -201,12 +203,12 @@ def _simulate_noisy(
     )
 
 
-def _since_start(stimulus: Any, model: AbstractModel, clock: Clock) -> Any:
+def _since_start(stimulus: AbstractStimulus | None, model: AbstractModel, clock: Clock) -> Any:
     """The stimulus on the run's clock; as it is for a model whose own state holds the physical time."""
     return stimulus if stimulus is None or clock.start is None or model.own_clock else stimulus.since(clock.start)
 
 
-def _unknown_span(stimulus: Any, shifted: Any, model: AbstractModel, clock: Clock) -> Any:
+def _unknown_span(stimulus: AbstractStimulus | None, shifted: Any, model: AbstractModel, clock: Clock) -> Any:
     """Range of a recorded input on the run's clock, if tracing hid it, or the times, from the check at the start."""
     span = None if stimulus is None or model.own_clock else stimulus.span()
     if span is None or all(is_concrete(each) for each in (*span, clock.ts)):
@@ -214,7 +216,7 @@ def _unknown_span(stimulus: Any, shifted: Any, model: AbstractModel, clock: Cloc
     return shifted.span()
 
 
-def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: Any, result: Any) -> tuple[Any, Any, Any]:
+def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: object, result: Any) -> tuple[Any, Any, Any]:
     """NaN for states outside the range of a recorded input, and the result code that says so."""
     if span is None:
         return saved, end, result
@@ -229,15 +231,15 @@ def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: Any, result: 
 @eqx.filter_jit
 def _solve(
     term: PopulationTerm,
-    y0: Any,
+    y0: StateLike,
     ts: Values,
-    span: Any,
+    span: object,
     solver: Any,
     controller: Any,
     dt0: Any,
     event: Any,
     adjoint: Any,
-    meter: Any,
+    meter: object,
     dense: bool,
     max_steps: int,
 ) -> Any:
@@ -316,7 +318,7 @@ def _check_stimulus(stimulus: AbstractStimulus, model: AbstractModel, clock: Clo
     check_range(stimulus, clock.ts[0], clock.ts[-1], "ts")
 
 
-def _controller(solver: Any, controller: Any, rtol: Any, atol: Any, dt0: Any, dtype: Any) -> tuple[Any, Any, str]:
+def _controller(solver: Any, controller: object, rtol: Any, atol: Any, dt0: Any, dtype: DTypeLike) -> tuple[Any, Any, str]:
     """First step, controller and a description of both."""
     for name, value in (("rtol", rtol), ("atol", atol), ("dt0", dt0)):
         if value is not None and is_concrete(value):

@@ -202,5 +202,5 @@ def rates_of(run: Trajectory, argument: str = "run") -> Values:
     return run.ys.r
 
 
-def _device(array: Any) -> str:
+def _device(array: object) -> str:
     return next(iter(array.devices())).platform if isinstance(array, jax.Array) else "host"

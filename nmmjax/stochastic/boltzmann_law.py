@@ -12,12 +12,12 @@ import numpy as np
 from .._checks import as_array, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
-from .._types import Real, Scalar, Values, is_concrete
+from .._types import Key, Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
 from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
-from ..models.noise import white_intensity
+from ..models.noise import NoiseLike, white_intensity
 from ..models.state import State
 from ..numerics.quadrature import gauss_hermite, nodes_between
 from ..numerics.roots import newton_between
@@ -122,7 +122,7 @@ class Boltzmann(eqx.Module):
             require("p", p, "lie in [0, 1]", bool(np.all((inside >= 0) & (inside <= 1))))
         return _quantile(self, share)
 
-    def sample(self, key: Any, shape: tuple[int, ...] = ()) -> State:
+    def sample(self, key: Key, shape: tuple[int, ...] = ()) -> State:
         """Independent exact samples, a `State` with arrays of the given shape: r by the inverse of `cdf`, then v, normal."""
         first, second = jax.random.split(as_key(key))
         dtype = self.x.dtype
@@ -240,7 +240,7 @@ class Boltzmann(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def boltzmann(population: MPR, noise: Any, stimulus: Real = 0.0) -> Boltzmann:
+def boltzmann(population: MPR, noise: NoiseLike, stimulus: Real = 0.0) -> Boltzmann:
     """The exact stationary law of a population under common white noise.
 
         dv = (v² + η + I + J R − π²R²) d(t/τ) + √(2D) dW(t/τ)        P(r, v) ∝ r⁻² exp(−E/T),  T = π D/Δ

@@ -9,13 +9,13 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number, dtype_of, with_dtype
-from .._types import Scalar, Values, is_concrete
+from .._types import Real, Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
 from ..models.base import require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import is_network
-from ..models.noise import white_intensity
+from ..models.noise import NoiseLike, white_intensity
 from ..models.state import State
 from .hierarchy import exchange_rates
 from .kramers import kramers_rate, loss_at_pass, turnover_factor
@@ -107,7 +107,7 @@ def escape_rate(
 
 
 def population_escape(
-    model: MPR, noise: Any, start: State, stimulus: Any, method: str, points: int, orders: int
+    model: MPR, noise: NoiseLike, start: State, stimulus: Real, method: str, points: int, orders: int
 ) -> EscapeRate:
     """See `escape_rate`; for one population."""
     D = white_intensity(noise)

@@ -53,7 +53,7 @@ class _Quadrature:
         with np.errstate(over="ignore", invalid="ignore"):
             self.features = statistics(self.coarse)
 
-    def panels(self, psi: Any) -> Any:
+    def panels(self, psi: object) -> Any:
         """Ends of panels in u, or None where ψ has no normalizable density."""
         with np.errstate(over="ignore", invalid="ignore"):
             values = self.features @ psi - self.coarse / 2
@@ -71,7 +71,7 @@ class _Quadrature:
             return None
         return np.linspace(self.grid[first], self.grid[last], _PANELS + 1)
 
-    def __call__(self, psi: Any) -> Any:
+    def __call__(self, psi: object) -> Any:
         theta = MIXTURE.T @ psi
         if theta[1] >= 0 or theta[3] > 0 or (ends := self.panels(psi)) is None:
             return None
@@ -100,7 +100,7 @@ def quadrature_of(width: float) -> Any:
     return _Quadrature(width)
 
 
-def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
+def maximize(mean: object, width: float, samples: float) -> FittedFamily:
     """The maximum of ψ·mean − ln Z by damped Newton steps behind logarithmic barriers at θ₂ = 0 and θ₄ = 0, then without.
 
     Where a parameter comes to lie within a hundredth of its standard error (of `samples` independent ones) from its bound,
@@ -132,7 +132,7 @@ def maximize(mean: Any, width: float, samples: float) -> FittedFamily:
     return FittedFamily(psi, state[2], state[3], state[4], converged, bounded)
 
 
-def _climb(quadrature: _Quadrature, psi: Any, mean: Any, walls: Any, barrier: float, free: Any) -> Any:
+def _climb(quadrature: _Quadrature, psi: Any, mean: object, walls: Any, barrier: float, free: Any) -> Any:
     """(ψ, quadrature there, whether it converged) of Newton's method on the free ψ, kept within the walls."""
 
     def loss(psi, state) -> float:

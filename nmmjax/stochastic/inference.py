@@ -225,7 +225,7 @@ def _root(V: Any) -> Any:
     return vectors * np.sqrt(np.maximum(values, 0))
 
 
-def _logarithms(r: Any) -> tuple[Any, Any]:
+def _logarithms(r: object) -> tuple[Any, Any]:
     """(ln r with 0 where unknown, where known)."""
     array = as_array(r)
     is_array = isinstance(array, (jax.Array, np.ndarray)) and array.ndim == 1
@@ -259,7 +259,7 @@ def _derivative(theta: Any, gauge: str, k: int) -> Any:
     return _parameters(theta + 1j * step * (np.arange(4) == k), gauge).imag / step
 
 
-def _sandwich(F: Any, C: Any, free: Any) -> Any:
+def _sandwich(F: Any, C: object, free: Any) -> Any:
     """F⁻¹ C F⁻¹ among the free, by scaling to unit diagonal."""
     inverse = np.zeros_like(F)
     inverse[np.ix_(free, free)] = scaled_inverse(F[np.ix_(free, free)], 1e-13)

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from .._types import Scalar, Values
+from .._types import Real, Scalar, Values
 from ..equilibria.points import FixedPoints
 from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
 from ..landscape.potential import with_input
 from ..models.network import Network
-from ..models.noise import WhiteNoise, as_noise, white_intensity
+from ..models.noise import NoiseLike, WhiteNoise, as_noise, white_intensity
 from ..models.state import State
 from .network_action import inputs_along, least_action, log_prefactor, uphill
 
@@ -55,7 +55,7 @@ class NetworkEscape(eqx.Module):
 
 
 def network_escape(
-    network: Network, noise: Any, start: State, stimulus: Any, landscape: NetworkLandscape | None
+    network: Network, noise: NoiseLike, start: State, stimulus: Real, landscape: NetworkLandscape | None
 ) -> NetworkEscape:
     """See `escape_rate`; for a network."""
     require("network", network.size, f"have at most {_LARGEST} nodes", network.size <= _LARGEST)

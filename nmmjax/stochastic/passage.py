@@ -11,16 +11,16 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
-from .._types import Mask, Scalar, Values
+from .._types import Key, Mask, Real, Scalar, Values
 from ..equilibria.points import FixedPoints
 from ..equilibria.stability import jacobian
 from ..landscape.landscapes import energy_landscape
-from ..models.base import require_offer, takes_model
+from ..models.base import AbstractModel, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
-from ..models.noise import CauchyNoise, OrnsteinUhlenbeck, WhiteNoise, as_noise
+from ..models.noise import CauchyNoise, NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
 from ..models.state import State
-from ..models.stimulus import Constant
+from ..models.stimulus import AbstractStimulus, Constant
 from ..solvers.noisy import Kicks, check_noise, default_step, first_kick, kicks_of, noisy_step
 from .survival import ExponentialFit, exponential_fit, kaplan_meier
 
@@ -86,9 +86,9 @@ class FirstPassage(eqx.Module):
 @takes_model
 def first_passage(
     model: MPR | Network,
-    noise: Any,
+    noise: NoiseLike,
     start: Any,
-    key: Any,
+    key: Key,
     *,
     lanes: int = 1024,
     horizon: Any = None,
@@ -97,7 +97,7 @@ def first_passage(
     until: float = 0.9,
     transient: Any = None,
     radius: float = 0.3,
-    dt0: Any = None,
+    dt0: Real | None = None,
 ) -> FirstPassage:
     """How long noise takes to carry `model` from `start` into another attractor, by simulation of many `lanes`.
 
@@ -177,7 +177,7 @@ class _Balls(eqx.Module):
         return jnp.where(far[nearest] <= 1, nearest, -1)
 
 
-def _ends(model: Any, y0: State, end: Any, current: Scalar, radius: float) -> tuple[Any, Any]:
+def _ends(model: AbstractModel, y0: State, end: Any, current: Scalar, radius: float) -> tuple[Any, Any]:
     if model.size is None:
         if end is None:
             rates = np.asarray(energy_landscape(model, current).minima.r)
@@ -196,7 +196,7 @@ def _ends(model: Any, y0: State, end: Any, current: Scalar, radius: float) -> tu
     return _Balls(jnp.log(others.r), radii), others
 
 
-def _settling(model: Any, y0: State, current: Scalar) -> Scalar:
+def _settling(model: AbstractModel, y0: State, current: Scalar) -> Scalar:
     """Three times the slowest relaxation time of the linearised equations at `y0`."""
     slowest = np.max(np.linalg.eigvals(np.asarray(jacobian(model, y0, current), float)).real)
     return jnp.asarray(3 / -slowest if slowest < 0 else 0.0, y0.r.dtype)
@@ -204,7 +204,16 @@ def _settling(model: Any, y0: State, current: Scalar) -> Scalar:
 
 @eqx.filter_jit
 def _passages(
-    model: Any, noise: Any, stimulus: Any, y0: State, edge: Any, h: Scalar, chunks: Any, until: float, key: Any, lanes: int
+    model: Any,
+    noise: Any,
+    stimulus: AbstractStimulus | None,
+    y0: State,
+    edge: Any,
+    h: Scalar,
+    chunks: Any,
+    until: float,
+    key: Any,
+    lanes: int,
 ) -> tuple[Values, Any, Any]:
     """Times, destinations, and the number of chunks done."""
     shape, dtype = y0.v.shape, y0.v.dtype

@@ -16,7 +16,7 @@ from ..mechanics.coordinates import from_qqdot, to_qqdot
 from ..mechanics.energy import damping, total_energy
 from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
-from ..models.noise import white_intensity
+from ..models.noise import NoiseLike, white_intensity
 from ..models.state import State
 from ..models.stimulus import Sampled
 from ..solvers.simulation import simulate
@@ -47,7 +47,7 @@ class EscapePath(eqx.Module):
         """The input as a stimulus, by cubic interpolation."""
         return Sampled(self.ts, self.input, interpolation="cubic")
 
-    def action(self, noise: Any) -> Values:
+    def action(self, noise: NoiseLike) -> Values:
         """∫I² d(t/τ)/4D of white noise: the exponent of the escape rate, equal to ΔU/T."""
         return self.effort / (4 * white_intensity(noise))
 

@@ -117,7 +117,7 @@ def _nodes(n: int) -> tuple[str, ...]:
     return tuple(f"node {k}" for k in range(n))
 
 
-def _thresholds(model: Any, low: Any, high: Any) -> tuple[float, float]:
+def _thresholds(model: Any, low: object, high: object) -> tuple[float, float]:
     if low is None or high is None:
         rule = "be given where the run has no population with two minima to take it from"
         name = "low" if low is None else "high"

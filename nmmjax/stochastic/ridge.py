@@ -25,7 +25,7 @@ _STEPS = 60
 
 
 def along_temperature(
-    psi: Any, mean: Any, width: float, C: Any, least: float, count: int, highest: float, error: float
+    psi: Any, mean: Any, width: float, C: object, least: float, count: int, highest: float, error: float
 ) -> tuple[Any, Any, Any]:
     """(ψ (k, 4), deviance (k,), covariance of ψ given T (k, 4, 4)) at temperatures below and above that of `psi`.
 
@@ -69,14 +69,14 @@ def _given(information: Any, basis: Any, variance: float) -> Any:
     return variance * basis @ solve_scaled(basis.T @ information @ basis, np.eye(3)) @ basis.T
 
 
-def _refit(quadrature: Any, guess: Any, last: Any, mean: Any, bases: Any, target: float) -> Any:
+def _refit(quadrature: Any, guess: Any, last: object, mean: object, bases: Any, target: float) -> Any:
     """ψ at the given θ₂ and the state there, by damped Newton steps from two starts; None where there is none."""
     found = [_descend(quadrature, start, mean, bases, target) for start in (guess, last)]
     fine = [each for each in found if each is not None]
     return min(fine, key=lambda each: each[1][0] - each[0] @ mean) if fine else None
 
 
-def _descend(quadrature: Any, start: Any, mean: Any, bases: Any, target: float) -> Any:
+def _descend(quadrature: Any, start: Any, mean: object, bases: Any, target: float) -> Any:
     wall, floor = MIXTURE[:, 1], MIXTURE[:, 3]
     psi = start + 0.0
     psi[3] = min(psi[3], 0.0)

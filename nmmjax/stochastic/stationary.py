@@ -10,10 +10,10 @@ import numpy as np
 from .._checks import as_count, as_key
 from .._nan import nan_is_absent
 from .._parameter import as_number
-from .._types import Real, Scalar, Values
+from .._types import Key, Real, Scalar, Values
 from ..models.base import takes_model
 from ..models.mpr import MPR
-from ..models.noise import WhiteNoise, white_intensity
+from ..models.noise import NoiseLike, WhiteNoise, white_intensity
 from ..models.state import State
 from ..models.stimulus import Constant
 from ..solvers.noisy import default_step
@@ -67,8 +67,8 @@ class SampledDensity(eqx.Module):
 @takes_model
 def stationary_density(
     population: MPR,
-    noise: Any,
-    key: Any,
+    noise: NoiseLike,
+    key: Key,
     *,
     stimulus: Real = 0.0,
     lanes: int = 1024,

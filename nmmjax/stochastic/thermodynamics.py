@@ -23,11 +23,11 @@ import numpy as np
 from .._checks import as_array, as_count, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
-from .._types import Real, Scalar, Values, is_concrete
+from .._types import Key, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..models.base import takes_model
 from ..models.mpr import MPR
-from ..models.noise import WhiteNoise, white_intensity
+from ..models.noise import NoiseLike, WhiteNoise, white_intensity
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
 from ..solvers.clock import clock_of
@@ -106,8 +106,8 @@ class DrivenRuns(eqx.Module):
 def run_protocol(
     population: MPR,
     stimulus: AbstractStimulus,
-    noise: Any,
-    key: Any,
+    noise: NoiseLike,
+    key: Key,
     *,
     t0: Real = 0.0,
     t1: Real,
@@ -184,7 +184,7 @@ def _number(stimulus: AbstractStimulus, t: Scalar) -> Scalar:
 @eqx.filter_jit
 def _driven(
     population: MPR,
-    stimulus: Any,
+    stimulus: AbstractStimulus | None,
     D: Scalar,
     t0: Scalar,
     t1: Scalar,

@@ -44,7 +44,7 @@ def burst_atlas(
     t0: Real | None = None,
     t1: Real | None = None,
     prominence: float = PROMINENCE,
-    rtol: Any = None,
+    rtol: Real | None = None,
     store: str | os.PathLike[str] | None = None,
     chunk: int | None = None,
     cluster: Any = None,

@@ -16,6 +16,7 @@ import numpy as np
 from .._checks import require
 from .._optional import optional
 from .._types import uses_float64
+from ..ensemble.plan import PlanLike
 from .store import Blocks
 
 _AHEAD = 2  # tasks under way per thread of the cluster
@@ -42,7 +43,7 @@ class Cluster:
     def compute(
         self,
         compute: Callable[..., Any],
-        plan: Any,
+        plan: PlanLike,
         blocks: Blocks,
         pending: list[tuple[int, ...]],
         report: Callable[[int], None],
@@ -90,7 +91,7 @@ class Cluster:
         return sum(self._client.nthreads().values())
 
 
-def _packed(compute: Callable[..., Any], plan: Any) -> bytes:
+def _packed(compute: Callable[..., Any], plan: PlanLike) -> bytes:
     """The plan and what computes it in bytes, with functions that have no name on the workers, such as lambdas."""
     try:
         return optional("cloudpickle", "cluster").dumps((compute, plan))

@@ -28,6 +28,7 @@ from .._files import as_path, lock
 from .._identity import refuse_other_call
 from .._labelled import xarray
 from .._optional import optional
+from ..ensemble.plan import PlanLike
 
 FORMAT = 2
 _BEFORE = {1: ", which told functions apart by their code"}  # why other formats aren't read
@@ -103,7 +104,9 @@ def fill_value(dtype: str) -> Any:
     return float("nan") if np.dtype(dtype).kind == "f" else -1
 
 
-def open_store(path: str | os.PathLike[str], plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]) -> "SweepStore":
+def open_store(
+    path: str | os.PathLike[str], plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]
+) -> "SweepStore":
     """The store of a plan at `path`: a new one, cut into blocks of `shape`, or the one that an earlier call left there.
 
     An existing store keeps its own blocks. Raises `ValueError` for a path that holds something else, a store of another
@@ -124,7 +127,7 @@ def open_store(path: str | os.PathLike[str], plan: Any, shape: tuple[int, ...], 
 class SweepStore:
     """A store that is open for writing; a context manager that gives up the lock on leaving. Made by `open_store`."""
 
-    def __init__(self, path: pathlib.Path, lock: IO[str], plan: Any, shape: tuple[int, ...]):
+    def __init__(self, path: pathlib.Path, lock: IO[str], plan: PlanLike, shape: tuple[int, ...]):
         self.path = path
         self.blocks = Blocks(tuple(plan.dims.values()), shape)
         self.finished: set[tuple[int, ...]] = set()
@@ -206,7 +209,7 @@ def _is_vacant(path: pathlib.Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
-def _create(path: pathlib.Path, plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]) -> SweepStore:
+def _create(path: pathlib.Path, plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]) -> SweepStore:
     """Build the whole template under another name, then rename it: a crash before leaves nothing at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
@@ -243,7 +246,7 @@ def _rename(partial: pathlib.Path, path: pathlib.Path, lock: IO[str]) -> IO[str]
     return _acquire(path, path)
 
 
-def _write_template(path: pathlib.Path, plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]) -> None:
+def _write_template(path: pathlib.Path, plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]) -> None:
     zarr = optional("zarr", "data")
     beside = [name for name, (dims, _, _) in plan.coords.items() if tuple(dims) != (name,)]
     # xarray reads from this attribute which variables are coordinates without being dimensions.
@@ -272,7 +275,7 @@ def _write_template(path: pathlib.Path, plan: Any, shape: tuple[int, ...], attri
         zarr.consolidate_metadata(str(path))
 
 
-def _open_existing(path: pathlib.Path, plan: Any, attributes: dict[str, Any]) -> SweepStore:
+def _open_existing(path: pathlib.Path, plan: PlanLike, attributes: dict[str, Any]) -> SweepStore:
     rule = "be a new path or the store of a sweep"
     require("store", str(path), rule, (path / _FOLDER / "store.json").is_file())
     try:

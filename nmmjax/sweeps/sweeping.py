@@ -22,8 +22,13 @@ from .._files import as_path
 from .._labelled import software, xarray
 from .._nan import nan_is_absent
 from .._progress import Progress
+from .._types import Key, Real
 from ..ensemble.computation import compute_lanes
+from ..ensemble.plan import PlanLike
 from ..ensemble.planning import plan_sweep
+from ..models.base import AbstractModel
+from ..models.state import StateLike
+from ..models.stimulus import AbstractStimulus
 from .cluster import Cluster
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 
@@ -43,21 +48,21 @@ class Interrupted(KeyboardInterrupt):
 
 @nan_is_absent
 def sweep(
-    model: Any,
+    model: AbstractModel,
     *,
     over: Mapping[str, Any],
-    y0: Any,
-    t1: Any,
+    y0: StateLike,
+    t1: Real,
     observe: Mapping[str, Any],
-    t0: Any = 0.0,
-    stimulus: Any = None,
+    t0: Real = 0.0,
+    stimulus: AbstractStimulus | None = None,
     method: Any = None,
-    rtol: Any = None,
-    atol: Any = None,
-    dt0: Any = None,
+    rtol: Real | None = None,
+    atol: Real | None = None,
+    dt0: Real | None = None,
     estimate: bool = True,
     noise: Any = None,
-    key: Any = None,
+    key: Key | None = None,
     gradient: Any = None,
     store: str | os.PathLike[str] | None = None,
     chunk: int | None = None,
@@ -112,13 +117,13 @@ def sweep(
     return data
 
 
-def plan_of(model: Any, **arguments: Any) -> Any:
+def plan_of(model: AbstractModel, **arguments: Any) -> Any:
     """The plan of a sweep, checked; nothing is computed. Arguments as of `sweep`, those that are None left to the engine."""
     return plan_sweep(model, **{name: value for name, value in arguments.items() if value is not None})
 
 
 def run_plan(
-    plan: Any,
+    plan: PlanLike,
     *,
     compute: Callable[..., dict[str, np.ndarray]] = compute_lanes,
     store: str | os.PathLike[str] | None = None,
@@ -149,7 +154,7 @@ def run_plan(
         return sink.dataset(_size(plan) <= min(_LOADED, available_memory() // 4))
 
 
-def summarize(status: Any, meanings: Mapping[int, str]) -> str:
+def summarize(status: object, meanings: Mapping[int, str]) -> str:
     """How the lanes ended that were not successful, in one line; empty if all were."""
     counts = collections.Counter(np.asarray(status).ravel().tolist())
     good = counts.pop(0, 0)
@@ -159,7 +164,7 @@ def summarize(status: Any, meanings: Mapping[int, str]) -> str:
     return f"sweep: {good} of {good + sum(counts.values())} lanes successful; {ends}"
 
 
-def dataset_attributes(plan: Any, device: str) -> dict[str, Any]:
+def dataset_attributes(plan: PlanLike, device: str) -> dict[str, Any]:
     """Attributes of a result that say where its numbers come from."""
     return {
         "model": plan.config["model"]["kind"],
@@ -197,7 +202,12 @@ class _Local:
         self.memory = sum(free) if free else available_memory()
 
     def compute(
-        self, compute: Callable[..., Any], plan: Any, blocks: Blocks, pending: list[Index], report: Callable[[int], None]
+        self,
+        compute: Callable[..., Any],
+        plan: PlanLike,
+        blocks: Blocks,
+        pending: list[Index],
+        report: Callable[[int], None],
     ) -> Iterator[Computed]:
         for index in pending:
             yield index, compute(plan, blocks.lanes(index), report)
@@ -216,7 +226,7 @@ def _site(cluster: Any, stored: bool) -> Any:
     return Cluster(cluster)
 
 
-def _chunk_limit(plan: Any, chunk: int | None, site: Any) -> int:
+def _chunk_limit(plan: PlanLike, chunk: int | None, site: Any) -> int:
     """The largest number of lanes in a chunk: the user's, or by memory and so that chunks finish now and then."""
     fitting = max(1, int(site.memory / 2 / max(plan.lane_bytes, 1)))
     if chunk is not None:
@@ -235,7 +245,7 @@ def _warn_of_other_chunk(sink: SweepStore, shape: tuple[int, ...], chunk: int | 
         warnings.warn(message, stacklevel=4)
 
 
-def _fill(sink: Any, compute: Callable[..., Any], plan: Any, site: Any, shown: bool) -> None:
+def _fill(sink: Any, compute: Callable[..., Any], plan: PlanLike, site: Any, shown: bool) -> None:
     pending = sink.pending()
     if not pending:
         return
@@ -254,7 +264,7 @@ def _fill(sink: Any, compute: Callable[..., Any], plan: Any, site: Any, shown: b
         raise Interrupted(f"Interrupted: {done}; the same call resumes.") from None
 
 
-def _size(plan: Any) -> int:
+def _size(plan: PlanLike) -> int:
     """Bytes of the whole result."""
     each = (math.prod(variable.shape) * np.dtype(variable.dtype).itemsize for variable in plan.variables.values())
     return plan.lanes * sum(each)
@@ -263,7 +273,7 @@ def _size(plan: Any) -> int:
 class _Memory:
     """In-memory stand-in for the store of a sweep; the same methods as `SweepStore`."""
 
-    def __init__(self, plan: Any, shape: tuple[int, ...], attributes: dict[str, Any]):
+    def __init__(self, plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]):
         size, free = _size(plan), available_memory()
         if size > 0.8 * free:
             needed = f"{size / 2**30:.3g} GiB, but {free / 2**30:.3g} GiB of memory are free"

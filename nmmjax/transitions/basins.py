@@ -40,7 +40,7 @@ class Basins(eqx.Module):
     at: State
     attractors: tuple[State, ...]
     cycles: tuple[tuple[np.ndarray, np.ndarray], ...]
-    model: Any
+    model: AbstractModel
     axes: tuple[Any, Any] = eqx.field(static=True)
 
     @property
@@ -136,7 +136,7 @@ def basin_map(
     )
 
 
-def _base_state(model: Any, at: Any, known: Attractors | None) -> State:
+def _base_state(model: AbstractModel, at: object, known: Attractors | None) -> State:
     base = model.state(at) if at is not None or known is None else known.state(0)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     return jax.tree.map(lambda leaf: leaf.astype(dtype), base)
@@ -178,12 +178,12 @@ def _grid(model: Any, base: State, axes: tuple[Any, Any], values: tuple[Values, 
 
 
 @eqx.filter_jit
-def _labels(model: Any, grid: State, known: Attractors | None, accuracy: Accuracy) -> Any:
+def _labels(model: AbstractModel, grid: State, known: Attractors | None, accuracy: Accuracy) -> Any:
     """Label and last state of every lane."""
     return jax.vmap(lambda y: settled(model, y, known, accuracy))(grid)
 
 
-def _find_cycles(model: Any, ends: State, labels: np.ndarray, count: int, window: Any) -> Any:
+def _find_cycles(model: AbstractModel, ends: State, labels: np.ndarray, count: int, window: Any) -> Any:
     """Label, in place, the undecided lanes that oscillate; the extremes of every oscillation found."""
     open_lanes, cycles = np.flatnonzero(labels == UNDECIDED), []
     if open_lanes.size == 0:
@@ -205,7 +205,7 @@ def _find_cycles(model: Any, ends: State, labels: np.ndarray, count: int, window
 
 
 @eqx.filter_jit
-def _extremes(model: Any, ends: State, window: Any, name: str) -> Values:
+def _extremes(model: AbstractModel, ends: State, window: Any, name: str) -> Values:
     """Lowest and highest values of a variable in two windows after the given states, shape (lanes, 2, 2, …)."""
 
     def lane(y: State) -> Values:

@@ -1,7 +1,5 @@
 """The saddle on the edge between two basins, and on which side of its stable manifold a state is."""
 
-from typing import Any
-
 import diffrax
 import equinox as eqx
 import jax
@@ -12,7 +10,9 @@ from jax.flatten_util import ravel_pytree
 from .._types import Scalar, Values
 from ..equilibria.newton import fixed_point
 from ..equilibria.stability import flat_field
+from ..models.base import AbstractModel
 from ..models.state import State
+from ..models.stimulus import AbstractStimulus
 from ..solvers.simulation import simulate
 from .attractors import Attractors
 from .outcomes import Accuracy, driven
@@ -35,14 +35,21 @@ class Edge(eqx.Module):
     inverse: Values
     found: bool = eqx.field(static=True)
 
-    def side(self, model: Any, y: State) -> Scalar:
+    def side(self, model: AbstractModel, y: State) -> Scalar:
         """w·(y − s): zero on the saddle's stable manifold to first order, with the saddle's own derivative by `model`."""
         x = ravel_pytree(self.saddle)[0]
         x = x - self.inverse @ flat_field(model, self.saddle)(x)
         return self.left @ (ravel_pytree(y)[0] - x)
 
 
-def find_edge(model: Any, y0: State, stimulus: Any, duration: Scalar, attractors: Attractors, accuracy: Accuracy) -> Edge:
+def find_edge(
+    model: AbstractModel,
+    y0: State,
+    stimulus: AbstractStimulus | None,
+    duration: Scalar,
+    attractors: Attractors,
+    accuracy: Accuracy,
+) -> Edge:
     """The saddle which the run under `stimulus`, at threshold, passes after `duration`."""
     time, near = _slowest(model, y0, stimulus, duration, attractors, accuracy)
     saddle, A, residual = fixed_point(model, near)
@@ -60,7 +67,12 @@ def find_edge(model: Any, y0: State, stimulus: Any, duration: Scalar, attractors
 
 @eqx.filter_jit
 def _slowest(
-    model: Any, y0: State, stimulus: Any, duration: Scalar, attractors: Attractors, accuracy: Accuracy
+    model: AbstractModel,
+    y0: State,
+    stimulus: AbstractStimulus | None,
+    duration: Scalar,
+    attractors: Attractors,
+    accuracy: Accuracy,
 ) -> tuple[Scalar, State]:
     """Time after the stimulus, and state, at which the run is slowest outside of all traps: next to a saddle."""
     end, _ = driven(model, y0, stimulus, duration, accuracy)

@@ -56,7 +56,7 @@ class OptimalStimulus(eqx.Module):
     pulse: SwitchingPulse
     history: Values
     time: Scalar
-    model: Any
+    model: AbstractModel
     start: State
     end: State
     result: RESULTS
@@ -206,7 +206,14 @@ def steps_of(values: Values, length: Scalar, gains: Values | None, after: Any = 
 
 @eqx.filter_jit
 def _scaled_labels(
-    model: Any, y0: State, values: Values, gains: Any, length: Scalar, x: Values, attractors: Attractors, accuracy: Accuracy
+    model: AbstractModel,
+    y0: State,
+    values: Values,
+    gains: Any,
+    length: Scalar,
+    x: Values,
+    attractors: Attractors,
+    accuracy: Accuracy,
 ) -> Any:
     """Attractor reached under `values` times each of `x`, shape `(1, M)`."""
     lane = lambda x: outcome(model, y0, steps_of(x * values, length, gains), length, attractors, accuracy)
@@ -214,7 +221,9 @@ def _scaled_labels(
 
 
 @eqx.filter_jit
-def _normal(model: Any, y0: State, values: Values, gains: Any, length: Scalar, edge: Edge, accuracy: Accuracy) -> Values:
+def _normal(
+    model: AbstractModel, y0: State, values: Values, gains: Any, length: Scalar, edge: Edge, accuracy: Accuracy
+) -> Values:
     """∂g/∂u, through the solve."""
 
     def side(values: Values) -> Scalar:

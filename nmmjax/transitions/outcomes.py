@@ -46,7 +46,12 @@ def controller_for(accuracy: Accuracy, stimulus: AbstractStimulus | None) -> Any
 
 
 def driven(
-    model: AbstractModel, y0: State, stimulus: Any, duration: Scalar, accuracy: Accuracy, adjoint: Any = None
+    model: AbstractModel,
+    y0: State,
+    stimulus: AbstractStimulus | None,
+    duration: Scalar,
+    accuracy: Accuracy,
+    adjoint: Any = None,
 ) -> tuple[State, Any]:
     """The state after `duration` under `stimulus`, and the solver's result code."""
     solution = diffrax.diffeqsolve(
@@ -93,7 +98,12 @@ def settled(model: AbstractModel, y0: State, attractors: Attractors | None, accu
 
 
 def outcome(
-    model: AbstractModel, y0: State, stimulus: Any, duration: Scalar, attractors: Attractors, accuracy: Accuracy
+    model: AbstractModel,
+    y0: State,
+    stimulus: AbstractStimulus | None,
+    duration: Scalar,
+    attractors: Attractors,
+    accuracy: Accuracy,
 ) -> Any:
     """Which attractor the model is at after `stimulus` for `duration` and the time to settle."""
     end, result = driven(model, y0, stimulus, duration, accuracy)

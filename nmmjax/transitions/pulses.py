@@ -39,7 +39,7 @@ class SwitchingPulse(eqx.Module):
     charge: Scalar
     energy: Scalar
     stimulus: AbstractStimulus | None
-    model: Any
+    model: AbstractModel
     start: State
     end: State
     result: RESULTS
@@ -65,7 +65,7 @@ class SwitchingPulse(eqx.Module):
 class Task(eqx.Module):
     """Shared data of all searches between two states."""
 
-    model: Any
+    model: AbstractModel
     attractors: Attractors
     accuracy: Accuracy
     rtol: float = eqx.field(static=True)
@@ -77,11 +77,11 @@ class Task(eqx.Module):
         labels = lambda x: labels_of(self.model, y0, rows, x, self.attractors, self.accuracy)
         return brackets_of(labels, rows.amplitude.shape[0], self.rtol, self.scan, rows.amplitude.dtype)
 
-    def array(self, values: Any) -> Values:
+    def array(self, values: object) -> Values:
         """Values in the model's dtype."""
         return jnp.asarray(values, self.attractors.flat.dtype)
 
-    def rows(self, amplitudes: Any, durations: Any, gains: Any, scales_time: bool = False) -> Rows:
+    def rows(self, amplitudes: Any, durations: object, gains: Any, scales_time: bool = False) -> Rows:
         """Searches from broadcast arrays; `gains` `(K, n)`, `(n,)` or None."""
         amplitudes, durations = np.broadcast_arrays(np.asarray(amplitudes, float), np.asarray(durations, float))
         if gains is not None:
@@ -89,7 +89,9 @@ class Task(eqx.Module):
         return Rows(self.array(amplitudes), self.array(durations), gains, scales_time)
 
 
-def task_for(model: Any, start: Any, end: Any, others: Sequence[Any], rtol: Any, scan: Any, patience: Any) -> Task:
+def task_for(
+    model: AbstractModel, start: object, end: object, others: Sequence[Any], rtol: Real, scan: Any, patience: Any
+) -> Task:
     """Checked input of a search; states `others` are recognised as ends besides `start` and `end`."""
     model = as_model(model)
     named = {"start": start, "end": end} | {f"others[{k}]": y for k, y in enumerate(others)}
@@ -183,7 +185,7 @@ def part(brackets: Brackets, own: Any) -> Brackets:
 
 
 def pulse_of(
-    task: Task, brackets: Brackets, signs: Sequence[int], bound: float, duration: float, node: Any
+    task: Task, brackets: Brackets, signs: Sequence[int], bound: float, duration: float, node: object
 ) -> SwitchingPulse:
     """The weaker of the pulses of both signs, as a result."""
     best = int(np.argmin(np.where(brackets.found, brackets.upper, np.inf)))

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 
 from .._checks import require
 from .._parameter import as_number
@@ -66,7 +67,7 @@ def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors
     return jax.vmap(row)(rows.amplitude, rows.duration, rows.gains, x)
 
 
-def brackets_of(labels: Any, count: int, rtol: float, scan: int, dtype: Any, x0: float = 0.0) -> Brackets:
+def brackets_of(labels: object, count: int, rtol: float, scan: int, dtype: DTypeLike, x0: float = 0.0) -> Brackets:
     """The first strength in (x0, 1] at which each of `count` searches switches, to `rtol`; `labels` maps `(K, M)` strengths
     to outcomes. The first scan's strengths are closer together where they are small."""
     low, one = np.full(count, x0), np.ones(count)
@@ -90,7 +91,7 @@ def brackets_of(labels: Any, count: int, rtol: float, scan: int, dtype: Any, x0:
     return brackets
 
 
-def _first(labels: Any, x: np.ndarray, old: Brackets, dtype: Any) -> Brackets:
+def _first(labels: Any, x: np.ndarray, old: Brackets, dtype: DTypeLike) -> Brackets:
     """Narrower brackets around the first of the strengths `x`, `(K, M)` ascending, that switches."""
     x = np.asarray(jnp.asarray(x, dtype), float)  # as the solver sees them
     seen = np.asarray(labels(jnp.asarray(x, dtype)))
@@ -128,7 +129,7 @@ def gains_of(model: Any, node: Any) -> Any:
     return np.asarray(model.target(Constant(0.0), node).gains)
 
 
-def label_of(model: Any, node: Any) -> Any:
+def label_of(model: AbstractModel, node: Any) -> Any:
     """How a result calls the nodes at which a pulse acts: their names or numbers, a tuple of several, None for all."""
     if node is None:
         return None

@@ -22,7 +22,7 @@ from .._nan import nan_is_absent, nan_unless
 from .._results import RESULTS
 from .._types import Scalar
 from ..equilibria.stability import flat_field, jacobian
-from ..models.base import takes_model
+from ..models.base import AbstractModel, takes_model
 from ..models.network import Targeted
 from ..models.state import State
 from ..models.stimulus import Constant, Pulse
@@ -43,7 +43,7 @@ class Sensitivity(eqx.Module):
     - `result`: `RESULTS.no_saddle` with NaN where it came close to no saddle with one unstable direction
     """
 
-    model: Any
+    model: AbstractModel
     duration: Scalar
     amplitude: Scalar
     saddle: State
@@ -81,7 +81,7 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
 
 @nan_is_absent
 @takes_model
-def threshold_amplitude(model: Any, pulse: SwitchingPulse) -> Scalar:
+def threshold_amplitude(model: AbstractModel, pulse: SwitchingPulse) -> Scalar:
     """The threshold of `pulse` as a function of `model`, for `jax.grad`: exact with its gradient at `pulse.model`, linear in
     the parameters elsewhere.
 
@@ -112,7 +112,7 @@ def _refined(pulse: SwitchingPulse, attractors: Attractors, accuracy: Accuracy) 
 
 @eqx.filter_jit
 def _slopes(
-    model: Any,
+    model: AbstractModel,
     amplitude: Scalar,
     duration: Scalar,
     y0: State,
