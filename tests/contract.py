@@ -3,8 +3,8 @@
 - `MODELS`: name → what the battery needs to know of a model. A new model joins by one entry and one column of `OUTCOMES`.
 - `CALLS`: name → the public function, called with small inputs: short runs, few lanes, fixed steps. A name begins with the
   function's own (`plot.` in front of those of `nmmjax.plot`); what follows tells one call of it from another.
-- `OUTCOMES`: what is expected of every pair: `+` works, `-` refuses, `?` either. A function that begins to refuse a model is
-  seen there.
+- `OUTCOMES`: what is expected of every pair: `+` works, `-` refuses, `?` not recorded yet (either). A function that begins
+  to refuse a model is seen there.
 
 `python tests/contract.py [--only PATTERN] [--models a,b]` prints the table as it is now, and what went wrong.
 """
@@ -204,6 +204,7 @@ OF_OSCILLATORS = {
     "y0": {"V": -1.2, "w": -0.6}, "high": {"V": 1.2, "w": 0.6}, "turn": {"V": 0.92, "w": 0.46}, "over": "current",
     "second": "epsilon", "channel": "V", "plane": ("V", "w"), "observed": ("V",),
 }  # fmt: skip
+OF_NODES = {"over": "gain", "second": "node.b", "channel": "V[0]", "plane": (("V", 0), ("V", 1))}
 HALVED = {"y0": {"r": 0.04, "v": -0.98}, "high": {"r": 0.5, "v": -0.08}}
 ADAPTED = {"adaptation": nmm.SpikeFrequencyAdaptation(alpha=0.02, tau=5.0)}
 
@@ -221,9 +222,10 @@ MODELS = {
     "slow": lambda: Case(nmm.Network(nmm.MPR(**ADAPTED), weights(2)), **OF_NETWORKS),
     "named": lambda: Case(nmm.Network(nmm.MPR(), weights(2), names=("V1", "MT")), **OF_NETWORKS),
     "synapse": lambda: Case(nmm.MPR(adaptation=FirstOrderSynapse(tau=0.2)), **OF_SYNAPSES),
-    "pair": lambda: Case(EIPair(), **OF_PAIRS),
+    "ei": lambda: Case(EIPair(), **OF_PAIRS),
     "own": lambda: Case(DoubleWell(), **OF_WELLS),
     "fhn": lambda: Case(FitzHughNagumo(a=0.0, b=2.0), **OF_OSCILLATORS),
+    "nodes": lambda: Case(nmm.Network(FitzHughNagumo(a=0.0, b=2.0), weights(2) / 10), **OF_OSCILLATORS | OF_NODES),
 }  # fmt: skip
 
 CALLS = {
@@ -414,157 +416,157 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
 
 
 OUTCOMES = """
-                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse pair own fhn
-extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +    +   +
-simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -    -   -
-simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -    -   -
-simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -    -   -
-simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -    -   -
-simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +    -   +
-per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -    -   -
-mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -    -   -
-mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -    +   -
-coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -    -   -
-cusp_rate                         +     +   +    +     +    +   -     +      -     ?      ?    ?     +       -    -   -
-mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-loss_per_cycle                    +     +   +    -     -    -   -     +      -     ?      ?    ?     -       -    -   -
-limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -    -   -
-spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -    -   -
-predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -    -   -
-predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -    +   -
-fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-fit FoldTarget, state             -     -   -    -     -    -   +     -      -     +      +    +     -       +    +   +
-fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-check_gradient                    +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +    +   +
-sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +    +   +
-continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +    +   +
-continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +    +   +
-find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +    +   +
-continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -    -   +
-continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +    -   +
-continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +    -   +
-energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -    -   -
-find_fixed_point                  -     -   -    -     -    -   -     -      +     +      +    +     -       -    -   -
-network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -    -   -
-basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -    +   +
-minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -    +   +
-minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -    -   -
-best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -    -   -
-strength_duration                 +     +   +    +     -    +   -     +      +     ?      ?    ?     +       -    +   +
-minimal_charge                    +     +   +    +     -    +   -     +      +     ?      ?    ?     +       -    +   +
-optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -    +   +
-threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -    +   +
-threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -    +   +
-boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -    -   -
-escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -    -   -
-escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -    -   -
-MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -    -   -
-ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -    -   -
-ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -    -   -
-ising.compare_landscapes          -     -   -    -     -    -   -     -      -     ?      ?    ?     -       -    -   -
-plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -    +   -
-plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -    +   -
-plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -    -   -
-plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -    -   -
-plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -    -   -
-plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -    -   -
-plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -    -   -
-plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +    +   +
-plot.recovery                     +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +    +   +
-plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +    +   +
-plot.posterior                    +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       +    +   +
-plot.bifurcation                  +     +   +    ?     ?    ?   -     +      +     +      +    +     +       +    +   +
-plot.bifurcation_curves           +     +   +    ?     ?    ?   -     +      -     -      -    -     +       -    -   +
-plot.landscape                    +     +   +    ?     ?    ?   -     +      +     +      -    +     -       -    -   -
-plot.disconnectivity              -     -   -    ?     ?    ?   -     -      +     +      -    +     -       -    -   -
-plot.animate_landscape            +     +   +    ?     ?    ?   +     +      -     -      -    -     -       -    -   -
-plot.basins                       +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -    +   +
-plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -    +   +
-plot.switch                       +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -    +   +
-plot.density                      +     -   -    ?     ?    ?   -     +      -     -      -    -     -       -    -   -
-plot.potential                    +     +   +    ?     ?    ?   -     +      -     -      -    -     -       -    -   -
-plot.survival                     +     +   +    ?     ?    ?   -     +      +     +      -    +     -       -    -   -
-plot.work                         +     -   -    ?     ?    ?   -     +      -     -      -    -     -       -    -   -
-plot.compared_landscapes          -     -   -    ?     ?    ?   -     -      -     ?      ?    ?     -       -    -   -
+                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse ei own fhn nodes
+extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
+simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -
+simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -
+simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -
+per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
+mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
+mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -
+coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
+cusp_rate                         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+loss_per_cycle                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -
+spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -
+fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+fit FoldTarget, state             -     -   -    -     -    -   +     -      -     +      +    +     -       +  +   +   +
+fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?
+continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
+continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
+find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
+continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -
+continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -
+continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -
+energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+find_fixed_point                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
+network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
+basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +
+best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +
+strength_duration                 +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+minimal_charge                    +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
+threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
+threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
+boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
+ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
+ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+ising.compare_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  +   -   -
+plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
+plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
+plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -
+plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
+plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
+plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +
+plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?
+plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
+plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -
+plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
+plot.animate_landscape            +     +   +    -     -    -   +     +      -     -      -    -     -       -  -   -   -
+plot.basins                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -  +   +   +
+plot.switch                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
+plot.density                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.potential                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.survival                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
+plot.work                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
+plot.compared_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
 """
 
 # What the default tests try of the models in QUICK: refusals, and calls that compile next to nothing once a model has run.
