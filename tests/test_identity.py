@@ -65,7 +65,7 @@ class Versioned(Scaled):
 
 def test_a_sweep_with_functions_needs_a_name_to_be_stored(tmp_path):
     path = tmp_path / "s.zarr"
-    with pytest.raises(ValueError, match=r"`name` must be given to Fold with `store`, such as `name=.v1.`, and"):
+    with pytest.raises(ValueError, match=r"`name` must be given to Custom with `store`, such as `name=.v1.`, and"):
         sweep(integral(), store=path)
     assert not path.exists()
     first = sweep(integral(name="∫ r"), store=path)

@@ -3,7 +3,7 @@
 A model declares its variables once (`AbstractModel.variables`); checks, xarray, plots, sweeps and fits read them there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import equinox as eqx
@@ -74,16 +74,17 @@ class Row(Protocol):
         ...
 
 
-StateLike: TypeAlias = State | Row
+StateLike: TypeAlias = State | Row | eqx.Module  # or a record of one's own with the variables as fields
 
 
-def variables_of(y: Any) -> dict[str, Any] | None:
-    """Variables of a state by name, if `y` is a `State` or a mapping (a dictionary, a row of a table, …); else None."""
+def variables_of(y: Any, declared: Iterable[str] = ()) -> dict[str, Any] | None:
+    """Variables of a state by name, if `y` is a `State`, a mapping (a dictionary, a row of a table, …) or another record
+    that has some of those declared; else None."""
     if isinstance(y, State):
         return y.variables
     if hasattr(y, "keys"):
         return {name: y[name] for name in y.keys()}  # noqa: SIM118 (iterating over a pandas Series gives its values)
-    return None
+    return {name: getattr(y, name) for name in declared if hasattr(y, name)} or None
 
 
 def as_state(y: object, declared: Mapping[str, Variable], argument: str = "y") -> State:
@@ -92,7 +93,7 @@ def as_state(y: object, declared: Mapping[str, Variable], argument: str = "y") -
     A state may have more variables than those (a state of a population with adaptation is also a state of one without); a
     mapping may not. Raises `ValueError` for missing or unknown names, values that are not numbers, and shapes that differ.
     """
-    given = variables_of(y)
+    given = variables_of(y, declared)
     keys = " and ".join(f"`{each}`" for each in declared)
     require(argument, y, f"be a state or a mapping with the keys {keys}", given is not None)
     assert given is not None
@@ -116,7 +117,7 @@ def as_initial_state(y: object, declared: Mapping[str, Variable], shape: tuple[i
     Variables that `y` does not name start at rest, if they declare one. Values have the given shape, `()` for one population
     and `(n,)` for a network, for which a number stands for all nodes.
     """
-    given = variables_of(y)
+    given = variables_of(y, declared)
     if given is not None:
         refuse_unknown(given, declared, "state names")
         rest = {name: each.rest for name, each in declared.items() if each.rest is not None}

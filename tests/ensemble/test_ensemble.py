@@ -416,7 +416,7 @@ def test_observables_of_ones_own_are_told_apart():
     plan("first").require_names()
     assert plan("first").config == plan("first").config
     assert plan("first").config != plan("second").config
-    with pytest.raises(ValueError, match="`name` must be given to Fold with `store`"):
+    with pytest.raises(ValueError, match="`name` must be given to Custom with `store`"):
         plan("").require_names()
 
 

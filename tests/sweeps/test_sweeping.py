@@ -104,13 +104,13 @@ def test_summary_counts_how_lanes_ended(capsys, monkeypatch):
     plan = FakePlan(failing=7)
     words = "4 of 9 lanes successful; 3 × The maximum number of solver steps was reached.; 2 × status 5"
     assert summarize([0, 0, 1, 1, 1, 5, 5, 0, 0], plan.meanings) == f"sweep: {words}"
-    monkeypatch.setattr(sweeping, "plan_sweep", lambda model, **arguments: model)
+    monkeypatch.setattr(sweeping, "plan_sweep", lambda model, **arguments: plans.pop(0))
     monkeypatch.setattr(sweeping, "run_plan", run_plan)
-    call = {"over": {}, "y0": {}, "t1": 1.0, "observe": {}}
-    nmm_sweep(plan, **call)
+    call, plans = {"over": {}, "y0": {}, "t1": 1.0, "observe": {}}, [plan, plan, FakePlan()]
+    nmm_sweep(nmm.MPR(), **call)
     assert "51 of 60 lanes successful; 9 × The maximum" in capsys.readouterr().err
-    nmm_sweep(plan, progress=False, **call)
-    nmm_sweep(FakePlan(), **call)
+    nmm_sweep(nmm.MPR(), progress=False, **call)
+    nmm_sweep(nmm.MPR(), **call)
     captured = capsys.readouterr()
     assert captured.err == captured.out == ""
 
