@@ -62,8 +62,7 @@ def channel_units(problem: Problem) -> dict[str, str]:
         units |= dict.fromkeys(["energy", "potential_energy", "kinetic_energy"], "1")
     if "riccati" in model.offers:
         units["hamiltonian"] = "1"
-    own = jax.eval_shape(lambda y: {name: value for name, (value, _) in model.channels(y, zero).items()}, problem.y0)
-    return units | {name: model.channels(problem.y0, zero)[name][1] for name in own}
+    return units | {name: unit for name, (_, unit) in model.channels(problem.y0, zero).items()}
 
 
 def parsed(name: str) -> tuple[str, str | None]:

@@ -1,6 +1,7 @@
 """A sweep as a plan: everything that can be known, checked and written down before anything is computed."""
 
 import dataclasses
+import functools
 import hashlib
 import operator
 from collections.abc import Mapping
@@ -193,7 +194,7 @@ class Plan:
             found["node"] = (("node",), self.base.model.labels, {"units": "1", "long_name": "node of the network"})
         return found
 
-    @property
+    @functools.cached_property
     def variables(self) -> dict[str, Variable]:
         """The result's variables: the observables', then how every lane ended."""
         found = {}
