@@ -21,7 +21,7 @@ class AbstractMechanical(AbstractModel):
     """A model whose fast motion is that of a unit mass: q̈ + Γ(q) q̇ + U′(q) = −I q, exactly, at frozen slow variables.
 
     It declares `potential`, `damping`, and the maps `position` and `at` between its state and (q, q̇); slow variables, if it
-    has any, by `slow_names` and `frozen`. `tau` is the unit of time in which the equation holds, 1 by default.
+    has any, by `slow_names` and `frozen`. `time_constant` is the unit of time in which the equation holds, 1 by default.
     """
 
     @abc.abstractmethod

@@ -103,7 +103,8 @@ def basin_map(
     - `at`: the state that gives all other variables (default the first attractor)
     - `rtol`: tolerance of the solver; `patience`: longest time to come to rest (default 100 times the slowest relaxation)
 
-    A run has ended at a state once it is in a neighbourhood that provably can't be left, however slow the model; one that
+    A run has ended at a state once it is in a neighbourhood that can't be left, however slow the model: proven for models
+    that say their `degree` (2 or 3, as `MPR` does), assumed for others, whose runs decide. One that
     has not after `patience` is an oscillation if its rates (or first variable) rise and fall between equal extremes in two
     more windows of that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError`
     for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `patience`. Use it for
