@@ -154,7 +154,7 @@ def swept(family: Family) -> Call:
             y0=Y0,
             t0=END / 2,
             t1=END,
-            method=diffrax.Tsit5(),
+            solver=diffrax.Tsit5(),
             rtol=1e-5,
             observe=observe,
             progress=False,

@@ -120,7 +120,7 @@ STARTS = [[0.4, 0.4], *(pytest.param(each, marks=pytest.mark.slow) for each in (
 @pytest.mark.slow
 @pytest.mark.parametrize("start", STARTS)
 def test_branches_start_wherever_newton_converges(start):
-    branch = nmm.continue_branch(reactor, "Da", (0.1, 0.25), y0=jnp.asarray(start), parameters={"Da": 0.15})
+    branch = nmm.continue_branch(reactor, "Da", (0.1, 0.25), guess=jnp.asarray(start), parameters={"Da": 0.15})
     assert int(branch.count[0]) > 10
     state = np.asarray(branch.state[0, :5]), np.asarray(branch.parameter[0, :5])
     for y, Da in zip(*state, strict=True):

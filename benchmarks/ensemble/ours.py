@@ -63,12 +63,12 @@ def adaptive(problem: Ensemble, tol: float, solver: str = "Tsit5") -> Run:
     """Final states by the path for any model: adaptive Runge–Kutta, atol = rtol/10."""
     import diffrax
 
-    return _final(problem, method=getattr(diffrax, solver)(), rtol=tol, atol=tol / 10)
+    return _final(problem, solver=getattr(diffrax, solver)(), rtol=tol, atol=tol / 10)
 
 
 def fixed(problem: Ensemble, h: float) -> Run:
     """Final states by the splitting with steps h: the C loop's work."""
-    return _final(problem, method=nmm.MobiusSplitting(4), dt0=h)
+    return _final(problem, solver=nmm.MobiusSplitting(4), dt0=h)
 
 
 def gradient(problem: Ensemble, rtol: float) -> Run:

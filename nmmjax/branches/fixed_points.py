@@ -50,7 +50,7 @@ def continue_branch(
     model: AbstractModel | Callable[..., Any],
     parameter: str,
     bounds: Any,
-    y0: Any = None,
+    guess: Any = None,
     parameters: Mapping[str, Any] | None = None,
     *,
     crossing: bool = False,
@@ -63,7 +63,7 @@ def continue_branch(
     - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
     - `parameter`: its name, dotted as in `parameter_table` ("eta", "adaptation.alpha"), or a key of `parameters`
     - `bounds`: (from, to); branches end there, exactly
-    - `y0`: a state near a fixed point at the model's own value of the parameter; the branch through it is followed both
+    - `guess`: a state near a fixed point at the model's own value of the parameter; the branch through it is followed both
       ways. A single `MPR` population needs none: all its fixed points within the bounds are on the branches
     - `parameters`: names and values, for a function only
     - `crossing`: also follow branches that cross at branch points, such as those of a pitchfork
@@ -77,20 +77,20 @@ def continue_branch(
     even number of eigenvalues vanish (networks of more than two equal nodes). Use it to see where states appear, vanish or
     begin to oscillate; `continue_cycle`, `continue_fold` and `continue_hopf` go on from its special points.
 
-    Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `y0`.
+    Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `guess`.
     """
     rests = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
-    require("y0", y0, "be given, unless `model` is a single population such as an `MPR`", y0 is not None or rests)
-    start = {"r": 1.0, "v": 0.0} if y0 is None else y0
+    require("guess", guess, "be given, unless `model` is a single population such as an `MPR`", guess is not None or rests)
+    start = {"r": 1.0, "v": 0.0} if guess is None else guess
     system = as_system(model, parameter, start, parameters)
     bounds = as_bounds("bounds", bounds, system.value().dtype)
     value = system.value()
-    if y0 is not None and is_concrete(value) and is_concrete(bounds):
+    if guess is not None and is_concrete(value) and is_concrete(bounds):
         inside = bool(bounds[0] <= value <= bounds[1])
         require(parameter, value, f"start within the bounds, ({bounds[0]:g}, {bounds[1]:g})", inside)
     max_step = as_number("max_step", max_step, "(0, 1]").astype(value.dtype)
     options = Options(bool(crossing), as_count("max_points", max_points, 2), as_count("max_branches", max_branches))
-    return _continue(system, bounds, max_step, y0 is None, options)
+    return _continue(system, bounds, max_step, guess is None, options)
 
 
 @eqx.filter_jit

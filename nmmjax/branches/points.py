@@ -18,29 +18,29 @@ from .system import System, as_system
 @nan_is_absent
 @takes_model
 def find_fold(
-    model: AbstractModel | Callable[..., Any], parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None
+    model: AbstractModel | Callable[..., Any], parameter: str, guess: Any, parameters: Mapping[str, Any] | None = None
 ) -> SpecialPoints:
     """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
 
-    The guess is the state `y0` and the model's own value of `parameter`, both within a few percent; arguments as for
+    The guess is the state `guess` and the model's own value of `parameter`, both within a few percent; arguments as for
     `continue_branch`, which finds all folds without a guess. Returns one special point with `parameter` and `state`; NaN
     and `kind` 0 where Newton's method doesn't converge. Differentiable in the model's other parameters (implicit function
     theorem), so its location can be fitted. Raises `ValueError` as `continue_branch` does.
     """
-    return _find("LP", as_system(model, parameter, y0, parameters))
+    return _find("LP", as_system(model, parameter, guess, parameters))
 
 
 @nan_is_absent
 @takes_model
 def find_hopf(
-    model: AbstractModel | Callable[..., Any], parameter: str, y0: Any, parameters: Mapping[str, Any] | None = None
+    model: AbstractModel | Callable[..., Any], parameter: str, guess: Any, parameters: Mapping[str, Any] | None = None
 ) -> SpecialPoints:
     """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
 
     As `find_fold`, with the angular frequency `omega` and the first Lyapunov coefficient `lyapunov`: negative where stable
     cycles are born (supercritical). `continue_cycle` starts from it.
     """
-    return _find("HB", as_system(model, parameter, y0, parameters))
+    return _find("HB", as_system(model, parameter, guess, parameters))
 
 
 @eqx.filter_jit

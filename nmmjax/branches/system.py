@@ -97,27 +97,27 @@ def check_name(model: Any, name: Any, argument: str = "parameter") -> None:
         require(name, value, "have the same value in all entries to be continued", bool(np.all(values == values[0])))
 
 
-def as_system(model: Any, parameter: Any, y0: Any, parameters: Mapping[str, Any] | None) -> System:
-    """The system of a model, or of `field(y, parameters)`; checked at the door. `y0` may be None for a model with rest."""
+def as_system(model: Any, parameter: Any, guess: Any, parameters: Mapping[str, Any] | None) -> System:
+    """The system of a model, or of `field(y, parameters)`; checked at the door. `guess` may be None if the model rests."""
     if isinstance(model, AbstractModel):
         require("parameters", parameters, "be None for a model, which has its own", parameters is None)
         require("model", type(model).__name__, "run on physical time", not model.own_clock)
         check_name(model, parameter)
-        return System(model, with_dtype(model.state(y0), dtype_of(model)), (parameter,))
+        return System(model, with_dtype(model.state(guess), dtype_of(model)), (parameter,))
     require("model", model, "be a model or a function `field(y, parameters)`", callable(model))
     require("parameters", parameters, "be a mapping of names to numbers", isinstance(parameters, Mapping))
     assert isinstance(parameters, Mapping)
     field = UserField(model, {name: _number(name, value) for name, value in parameters.items()})
     check_name(field, parameter)
-    y0 = as_array(y0)
-    is_vector = hasattr(y0, "ndim") and y0.ndim == 1 and y0.dtype == float_dtype()
-    require("y0", y0, "be a vector of numbers", is_vector)
-    finite = not is_concrete(y0) or bool(np.all(np.isfinite(np.asarray(y0))))
-    require("y0", y0, "be finite, without NaN", finite)
-    flow = jax.eval_shape(field.vector_field, y0[0], y0, y0[0])
-    same = hasattr(flow, "shape") and flow.shape == y0.shape
-    require("y0", y0, f"have the shape of what the field returns, {getattr(flow, 'shape', flow)}", same)
-    return System(field, y0, (parameter,))
+    guess = as_array(guess)
+    is_vector = hasattr(guess, "ndim") and guess.ndim == 1 and guess.dtype == float_dtype()
+    require("guess", guess, "be a vector of numbers", is_vector)
+    finite = not is_concrete(guess) or bool(np.all(np.isfinite(np.asarray(guess))))
+    require("guess", guess, "be finite, without NaN", finite)
+    flow = jax.eval_shape(field.vector_field, guess[0], guess, guess[0])
+    same = hasattr(flow, "shape") and flow.shape == guess.shape
+    require("guess", guess, f"have the shape of what the field returns, {getattr(flow, 'shape', flow)}", same)
+    return System(field, guess, (parameter,))
 
 
 def _number(name: str, value: object) -> Any:

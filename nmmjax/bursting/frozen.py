@@ -33,7 +33,7 @@ def require_burster(model: MPR) -> None:
     require("model", model, rule, bool(model.slow_terms) and all(term.acts_by for term in model.slow_terms))
 
 
-def hysteresis_starts(model: MPR, stimulus: Scalar) -> State:
+def hysteresis_starts(model: MPR, I: Scalar) -> State:
     """Two states on either side of a burst, arrays of shape `(2,)`: silent, with the slow variable of the fold at which
     firing stops, and firing, with that of the fold at which it starts.
 
@@ -41,7 +41,7 @@ def hysteresis_starts(model: MPR, stimulus: Scalar) -> State:
     can't be), slow variables are at rest.
     """
     name = "A" if model.adaptation is not None else "xu"
-    fast = Fast(alone(model, name), stimulus, name)
+    fast = Fast(alone(model, name), I, name)
     slow = jax.lax.stop_gradient(where_finite(fast.slow, fold_positions(fast)))[::-1]
     R = jnp.asarray([0.6, 2.0], slow.dtype) * model.tau * cusp_rate(model)
     R = jnp.where(R > 0, R, jnp.ones_like(R))

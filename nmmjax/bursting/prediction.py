@@ -101,7 +101,7 @@ class BurstCycle(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> BurstCycle:
+def burst_cycle(model: MPR, *, I: Real = 0.0, max_spikes: int = 32) -> BurstCycle:
     """The burst cycle of a population with slow terms from its parameters alone: no run, no fast solve.
 
     A map from the onset of a burst to the next: energy along each half cycle of the ringing, then the flow along the slow
@@ -117,7 +117,7 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
     """
     _require_burster(model)
     max_spikes = as_count("max_spikes", max_spikes, 2)
-    found = _cycle(model, _current(model, stimulus), max_spikes)
+    found = _cycle(model, _current(model, I), max_spikes)
     if is_concrete(found.slowness):
         _warn_if_fast(found.slowness)
     return found
@@ -125,19 +125,19 @@ def burst_cycle(model: MPR, *, stimulus: Real = 0.0, max_spikes: int = 32) -> Bu
 
 @nan_is_absent
 @takes_model
-def predict_next_peak(model: MPR, y: StateLike, *, stimulus: Real = 0.0) -> PredictedSpikes:
+def predict_next_peak(model: MPR, y: StateLike, *, I: Real = 0.0) -> PredictedSpikes:
     """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
 
     `y` has r, v and the slow variables. At a trough (dr/dt ≈ 0) the half cycle's energy gives the peak; on the rise
     (dr/dt > 0) the kinetic energy counts too. Differentiable. See `burst_cycle` for limits and errors.
     """
     _require_burster(model)
-    return _peak(model, _checked(model, y), _current(model, stimulus))
+    return _peak(model, _checked(model, y), _current(model, I))
 
 
 @nan_is_absent
 @takes_model
-def predict_spikes(model: MPR, y: StateLike, count: int, *, stimulus: Real = 0.0) -> PredictedSpikes:
+def predict_spikes(model: MPR, y: StateLike, count: int, *, I: Real = 0.0) -> PredictedSpikes:
     """`count` successive spike peaks of a burst from the first one, a state `y` with r at the peak and slow variables.
 
     Every half cycle loses energy by damping and gains the work of the slow variables as they move the landscape.
@@ -146,12 +146,12 @@ def predict_spikes(model: MPR, y: StateLike, count: int, *, stimulus: Real = 0.0
     """
     _require_burster(model)
     count = as_count("count", count, 2)
-    return _spikes(model, _checked(model, y), _current(model, stimulus), count)
+    return _spikes(model, _checked(model, y), _current(model, I), count)
 
 
 @nan_is_absent
 @takes_model
-def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
+def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
     """Predicted peaks beside those of `find_bursts(run)`, as an `xarray.Dataset` with the same burst and spike numbers.
 
     - `peak`: as found; `peak_from_trough` (i): from energy and slow variables at the trough before each spike, for the
@@ -160,15 +160,15 @@ def predict_burst(model: MPR, bursts: Any, *, stimulus: Real = 0.0) -> Any:
     - `time_from_first`, `loss_fraction`, `error_estimate` of (ii); `error_…`: relative errors against `peak`
     - `period`, `duration`, `n_spikes` as found and, with the ending `_from_cycle`, predicted
 
-    `stimulus` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
+    `I` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
     limits are those of `burst_cycle`. Needs the extra `data`.
     """
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))
     require("bursts", type(bursts).__name__, "be the result of `find_bursts`", is_found)
-    current = _current(model, stimulus)
-    cycle = burst_cycle(model, stimulus=current, max_spikes=max(32, 2 * bursts.sizes["spike"]))
-    attributes = attributes_of(model, "model") | {"stimulus": float(current)}
+    current = _current(model, I)
+    cycle = burst_cycle(model, I=current, max_spikes=max(32, 2 * bursts.sizes["spike"]))
+    attributes = attributes_of(model, "model") | {"I": float(current)}
     if bursts.sizes["burst"] == 0 or bursts.sizes["spike"] == 0:
         return _dataset(bursts, {}, cycle, attributes)
 
@@ -258,8 +258,8 @@ def _require_burster(model: MPR) -> None:
         require("Delta", model.Delta, "be > 0 for bursts, whose ringing must die out", float(model.Delta) > 0)
 
 
-def _current(model: MPR, stimulus: Real) -> Scalar:
-    return as_number("stimulus", stimulus).astype(model.eta.dtype)
+def _current(model: MPR, I: Real) -> Scalar:
+    return as_number("I", I).astype(model.eta.dtype)
 
 
 def _checked(model: MPR, y: StateLike) -> State:

@@ -162,7 +162,7 @@ class SlowFast(eqx.Module):
             },
             attrs={
                 **attributes_of(self.model, "model"),
-                "stimulus": float(self.current),
+                "I": float(self.current),
                 "variable": self.variable,
                 **software(),
             },
@@ -174,7 +174,7 @@ class SlowFast(eqx.Module):
 def slow_fast(
     model: MPR,
     *,
-    stimulus: Real = 0.0,
+    I: Real = 0.0,
     variable: str | None = None,
     span: tuple[Real, Real] | None = None,
     points: int = 201,
@@ -184,7 +184,7 @@ def slow_fast(
     - `variable`: "A" (adaptation or depression) or "xu" (short-term plasticity: x and u act on the fast equations through
       their product alone, J_eff = J x u). By default the one the model has; where it has both, say which, and the other
       term stays at rest
-    - `stimulus`: a constant input
+    - `I`: a constant input
     - `span`: (low, high) values of the slow variable to show; by default around the folds and equilibria
     - `points`: number of rates along the branches, and of rates and slow values of the landscape
 
@@ -203,7 +203,7 @@ def slow_fast(
     points = as_count("points", points, 9)
     edges = None if span is None else _as_span(span)
     name = str(accepted[0] if variable is None else variable)
-    current = as_number("stimulus", stimulus)
+    current = as_number("I", I)
     fast = Fast(alone(model, name), current, name)
     if is_concrete(model.J) and is_concrete(fast.influence()):
         rule = f"not be 0, since {name!r} acts through it"

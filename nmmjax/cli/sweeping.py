@@ -23,13 +23,13 @@ from .configuration import Document, Path
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
 
 _TABLES = ("model", "y0", "over", "sample", "observe", "stimulus")
-_KEYS = ("t0", "t1", "method", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
+_KEYS = ("t0", "t1", "solver", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
 
 
 def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> None:
     """Run the parameter sweep that a TOML file describes; write a picture, and a NetCDF file unless it names a store.
 
-    The file: t1 (and t0, method, rtol, atol, dt0, noise, seed, precision, store, chunk, figure, show), then tables
+    The file: t1 (and t0, solver, rtol, atol, dt0, noise, seed, precision, store, chunk, figure, show), then tables
     [model] name, parameters and terms; [y0] r, v; [over.eta] start, stop, num, scale or values, or [sample] n, seed, and
     [sample.bounds] eta = [low, high]; [observe.peak] kind, channel, …; [stimulus] kind, parameters.
 
@@ -116,9 +116,9 @@ def _plan(document: Document) -> Any:
         for name, each in document.table(("observe",), values["observe"]).items()
     }
     over, settings = _over(document, problem), _settings(document, values)
-    if "method" in settings:
-        with document.at(("method",)):
-            _probe(problem, over, method=settings["method"])
+    if "solver" in settings:
+        with document.at(("solver",)):
+            _probe(problem, over, solver=settings["solver"])
     with document.at(()):
         plan = plan_of(model, over=over, y0=y0, observe=observe, stimulus=current, **settings)
     show = values.get("show")
@@ -145,21 +145,21 @@ def _settings(document: Document, values: dict[str, Any]) -> dict[str, Any]:
     document.require(
         ("t1",), f"be later than t0 ({found.get('t0', 0.0):g})", values["t1"], found["t1"] > found.get("t0", 0.0)
     )
-    if "method" in values:
-        found["method"] = _method(document, document.text(("method",), values["method"]))
+    if "solver" in values:
+        found["solver"] = _solver(document, document.text(("solver",), values["solver"]))
     if "noise" in found:
         document.table((), values, needed=("seed",))
         found["key"] = jax.random.key(document.integer(("seed",), values["seed"], 0))
     return found
 
 
-def _method(document: Document, name: str) -> Any:
+def _solver(document: Document, name: str) -> Any:
     """A solver by its class's name, ours or one of diffrax's."""
     if name == "MobiusSplitting":
         return MobiusSplitting(4)
     solver = getattr(diffrax, name, object)
     is_solver = inspect.isclass(solver) and issubclass(solver, diffrax.AbstractERK) and not inspect.isabstract(solver)
-    document.require(("method",), "be MobiusSplitting or a Runge–Kutta solver of diffrax such as Tsit5", name, is_solver)
+    document.require(("solver",), "be MobiusSplitting or a Runge–Kutta solver of diffrax such as Tsit5", name, is_solver)
     return solver()
 
 

@@ -44,7 +44,7 @@ def plan_sweep(
     observe: object,
     t0: Real = 0.0,
     stimulus: AbstractStimulus | None = None,
-    method: Any = None,
+    solver: Any = None,
     rtol: Real | None = None,
     atol: Real | None = None,
     dt0: Real | None = None,
@@ -74,12 +74,12 @@ def plan_sweep(
         dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
-    chosen, name = choose_method(base, method, rtol * finest, atol * finest, dt0)
+    chosen, name = choose_method(base, solver, rtol * finest, atol * finest, dt0)
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)
     numbers = (rtol, atol, dt0, bool(estimate))
-    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=method)
+    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=solver)
 
 
 def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
@@ -108,35 +108,35 @@ def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
 
 
-def choose_method(base: Problem, method: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
+def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
     """The way to integrate: geometric splitting where offered, else Runge–Kutta; adaptive unless `dt0` is given."""
     pairs = jax.default_backend() == "cpu"
     splitting = offers_splitting(base.model)
-    if method is None:
-        method = MobiusSplitting(4) if splitting else diffrax.Tsit5()
+    if solver is None:
+        solver = MobiusSplitting(4) if splitting else diffrax.Tsit5()
     if base.noise is not None:
         rule = "be `MobiusSplitting(4)` or None where there is noise"
-        require("method", type(method).__name__, rule, isinstance(method, MobiusSplitting))
+        require("solver", type(solver).__name__, rule, isinstance(solver, MobiusSplitting))
         rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
         require("noise", base.noise, rule, splitting)
         require("noise", base.noise, "be None for a network", not base.nodes)
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
-    if isinstance(method, MobiusSplitting):
-        require("method", method, "be of order 4 for a sweep", method.mobius_order == 4)
+    if isinstance(solver, MobiusSplitting):
+        require("solver", solver, "be of order 4 for a sweep", solver.mobius_order == 4)
         rule = "be a diffrax solver for this model (splitting takes no gap junctions, conductances or slow terms in a sweep)"
-        require("method", method, rule, splitting)
+        require("solver", solver, rule, splitting)
         if base.nodes:
             return Uniform(
                 stretch=network_stretch, short=splitting_flow, pairs=pairs
             ), "force-gradient Möbius splitting, order 4"
         return Uniform(stretch=splitting_stretch, short=splitting_flow, pairs=pairs), "processed Möbius splitting, order 4"
     rule = "be None, `MobiusSplitting(4)` or an explicit Runge–Kutta solver of diffrax such as `diffrax.Tsit5()`"
-    require("method", method, rule, is_explicit(method))
-    name = type(method).__name__
+    require("solver", solver, rule, is_explicit(solver))
+    name = type(solver).__name__
     if dt0 is not None:
-        return Uniform(stretch=RKStretch(method), short=RKFlow(method), pairs=False), f"{name}, fixed steps"
-    return Adaptive(solver=method, rtol=rtol, atol=atol, max_steps=MAX_STEPS), f"{name}, adaptive"
+        return Uniform(stretch=RKStretch(solver), short=RKFlow(solver), pairs=False), f"{name}, fixed steps"
+    return Adaptive(solver=solver, rtol=rtol, atol=atol, max_steps=MAX_STEPS), f"{name}, adaptive"
 
 
 def _axes(base: Problem, over: Any) -> tuple[dict[str, int], dict[str, tuple[tuple[str, ...], np.ndarray]]]:

@@ -40,15 +40,15 @@ class Equilibria(eqx.Module):
 
 
 @eqx.filter_jit
-def find_equilibria(model: MPR, stimulus: Real = 0.0) -> Equilibria:
+def find_equilibria(model: MPR, I: Real = 0.0) -> Equilibria:
     """All equilibria of a population with its slow variables, by rate, with eigenvalues and stability.
 
     They are where the slow variables are steady at the rate that the fast equations hold: zeros of f(R; s(R)), bracketed
-    on a grid of ln R with steps of 0.7 %. At most 5. `stimulus` is a constant input.
+    on a grid of ln R with steps of 0.7 %. At most 5. `I` is a constant input.
     Differentiable, and `jax.vmap` gives those of many populations.
     """
     require_one(model, offer="riccati")
-    current = jnp.asarray(stimulus, model.eta.dtype)
+    current = jnp.asarray(I, model.eta.dtype)
     tilted = model.tilted(current)
     found = solve_on_grid(steady_force, tilted, jnp.asarray(GRID, current.dtype), _EQUILIBRIA)
     exists = jnp.isfinite(found)

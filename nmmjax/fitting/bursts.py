@@ -77,7 +77,7 @@ class BurstAmplitudeTarget(AbstractTarget):
       variables are slow; or "simulation"
     - `noise`: standard deviation: a number for all, or a mapping of the names above to a number or an array like the data;
       None where unknown: then all count by their relative errors
-    - `stimulus`: a constant input, a number; `y0`: the state at which simulations start, or None for the onset of a burst
+    - `I`: a constant input, a number; `y0`: the state at which simulations start, or None for the onset of a burst
       with slow variables at rest; `longest`: time after which a simulation gives up waiting for the next onset, or None for
       50 slow time constants
 
@@ -110,7 +110,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         period: Real | None = None,
         method: str = "prediction",
         noise: Any = None,
-        stimulus: Real = 0.0,
+        I: Real = 0.0,
         y0: Any = None,
         longest: Real | None = None,
     ):
@@ -145,7 +145,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         self.kept = tuple(self.kept)
         self.wanted, self.sigma = jax.tree.map(jnp.asarray, (wanted, sigma))
         self.longest_burst = max(2, *(value.shape[1] for value in data.values()))
-        self.current = as_number("stimulus", stimulus)
+        self.current = as_number("I", I)
         variables = y0.variables if isinstance(y0, State) else y0
         known = y0 is None or hasattr(variables, "keys")
         require("y0", y0, "be None, a state or a mapping with the keys `r` and `v`", known)
@@ -198,7 +198,7 @@ class BurstAmplitudeTarget(AbstractTarget):
             return simulated_burst(
                 model, self.longest_burst, current=current, y0=self.y0, longest=self.longest, refine=refine
             )
-        cycle = burst_cycle(model, stimulus=current, max_spikes=max(32, 2 * self.longest_burst))
+        cycle = burst_cycle(model, I=current, max_spikes=max(32, 2 * self.longest_burst))
         spikes = cycle.spikes
         first = lambda each: each[: self.longest_burst]
         return Burst(first(spikes.time), first(spikes.peak), first(spikes.trough), cycle.period, cycle.n_spikes)

@@ -39,7 +39,7 @@ class EnergyTarget(AbstractTarget):
       to `near`
     - `mean`: time average of the total energy along the run from `y0` between `t0` and `t1`, input included
     - `near`: a rate; None for the stable state of highest rate
-    - `stimulus`: the constant input, a number; or for `mean` alone a stimulus such as `Pulse(...)`
+    - `I`: the constant input, a number; `stimulus`: for `mean` alone, an input that varies, such as `Pulse(...)`
     - `noise`: standard deviation of the wanted values: a number, or a mapping of the names above to a number or one for each
       value; None where unknown: then all count by their relative errors
 
@@ -75,7 +75,8 @@ class EnergyTarget(AbstractTarget):
         y0: Any = None,
         t0: Real = 0.0,
         t1: Real | None = None,
-        stimulus: Any = 0.0,
+        I: Real = 0.0,
+        stimulus: AbstractStimulus | None = None,
         noise: Any = None,
     ):
         self.near = as_near(near)
@@ -106,10 +107,10 @@ class EnergyTarget(AbstractTarget):
         for name, (_, wanted) in tables.items():
             each = noise[own.get(name, name)] if hasattr(noise, "keys") else noise
             self.sigma[name] = jnp.asarray(deviations("noise", each, wanted))
-        is_input = isinstance(stimulus, AbstractStimulus)
-        require("stimulus", stimulus, "be a number for all energies but `mean`", not is_input or tuple(tables) == ("mean",))
-        self.current = jnp.zeros(()) if is_input else as_number("stimulus", stimulus)
-        self.stimulus = stimulus if is_input else Constant(self.current)
+        self.current = as_number("I", I)
+        alone = stimulus is None or (isinstance(stimulus, AbstractStimulus) and tuple(tables) == ("mean",))
+        require("stimulus", stimulus, "be None for all energies but `mean`, and a stimulus for it", alone)
+        self.stimulus = Constant(self.current) if stimulus is None else Constant(self.current) + stimulus
         self.y0, self.span = None, None
         if mean is None:
             require("y0", y0, "be None without `mean`, which is along a run", y0 is None and t1 is None)

@@ -122,7 +122,7 @@ class SpectrumTarget(AbstractTarget):
     - `noise`: the intensity D of the white noise (dv = … + √(2D) dW in time t/τ), or None to fit it too, as `ln D`
     - `error`: standard errors: of `peak_frequency` itself, relative ones of powers (1/√averages for Welch's estimate): a
       number for all, or a mapping of the names above to one or an array; None where unknown
-    - `stimulus`: a constant input, a number
+    - `I`: a constant input, a number
 
     Linear, so valid for weak noise; slow variables are part of A. NaN where the state isn't stable or the spectrum has no
     maximum. Raises `ValueError` for frequencies < 0, powers ≤ 0, bands that aren't any, nothing to compare. Use it for
@@ -149,7 +149,7 @@ class SpectrumTarget(AbstractTarget):
         near: Any = None,
         noise: Real | None = None,
         error: Any = None,
-        stimulus: Real = 0.0,
+        I: Real = 0.0,
     ):
         wanted: dict[str, np.ndarray] = {}
         present = None
@@ -192,7 +192,7 @@ class SpectrumTarget(AbstractTarget):
         self.wanted = jax.tree.map(jnp.asarray, wanted)
         self.names, self.known, self.near = tuple(wanted), error is not None, as_near(near)
         self.intensity = None if noise is None else as_number("noise", noise, "(0, inf)")
-        self.current = as_number("stimulus", stimulus)
+        self.current = as_number("I", I)
 
     @property
     def noise_known(self) -> bool:

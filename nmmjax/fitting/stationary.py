@@ -37,7 +37,7 @@ class StationaryTarget(AbstractTarget):
     - `noise`: the intensity D (dv = … + √(2D) dW in time t/τ), or None to fit it too, as `ln D`
     - `samples`: how many independent samples N the data amount to; None: of `r`, their number over twice the integrated
       autocorrelation time; of a density, unknown, and the errors' size is estimated from the best fit
-    - `stimulus`: a constant input, a number
+    - `I`: a constant input, a number
 
     r in the model's unit of rate. Energies and T scale alike, but r^(−3/2) and Δ don't: all of η, J, Δ, D can be told from a
     density, where the noise shows enough of the landscape. Raises `ValueError` for rates ≤ 0, edges that don't
@@ -60,7 +60,7 @@ class StationaryTarget(AbstractTarget):
         noise: Real | None = None,
         samples: Real | None = None,
         bins: int = 40,
-        stimulus: Real = 0.0,
+        I: Real = 0.0,
     ):
         require("r", r if density is None else density, "be given, or else `density`", (r is None) != (density is None))
         bins = as_count("bins", bins, 2)
@@ -74,7 +74,7 @@ class StationaryTarget(AbstractTarget):
         self.size = jnp.ones(()) if self.size is None else self.size
         self.edges, self.shares = jnp.asarray(edges), jnp.asarray(shares)
         self.intensity = None if noise is None else as_number("noise", noise, "(0, inf)")
-        self.current = as_number("stimulus", stimulus)
+        self.current = as_number("I", I)
 
     @property
     def noise_known(self) -> bool:

@@ -19,7 +19,7 @@ from .potential import state_at, with_input
 
 @nan_is_absent
 @takes_model
-def energy_landscape(model: MPR | Network, stimulus: Real = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
+def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
     """The states at which a population or network can rest, the passes between them, and how high they are.
 
     One population: V(r) with its one to three fixed points, kinds, eigenvalues, barriers, small oscillations
@@ -39,7 +39,7 @@ def energy_landscape(model: MPR | Network, stimulus: Real = 0.0, **options: Any)
       the `key` that draws the states (`jax.random.key(0)`)
     - `report(tries, found)`: called as the search goes on
 
-    `stimulus` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
+    `I` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
     slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8,
     §D1–§D4, §D7.
     """
@@ -48,23 +48,23 @@ def energy_landscape(model: MPR | Network, stimulus: Real = 0.0, **options: Any)
     require("model", model.slow_names, rule, not model.slow_names)
     if is_network(model):
         refuse_unknown(options, ("starts", "saddles", "cycles", "key", "report"), "options for a network,")
-        return network_landscape(model, stimulus, **options)
+        return network_landscape(model, I, **options)
     require("options", sorted(options), "be none for one population", not options)
     population: Any = model
-    return population_landscape(population, stimulus)
+    return population_landscape(population, I)
 
 
 @nan_is_absent
 @takes_model
-def find_fixed_point(network: Network, y0: StateLike, stimulus: Real = 0.0) -> State:
-    """The fixed point of a network near the state `y0`, by Newton's method on the rates; NaN where it doesn't converge.
+def find_fixed_point(network: Network, guess: StateLike, I: Real = 0.0) -> State:
+    """The fixed point of a network near the state `guess`, by Newton's method on the rates; NaN where it doesn't converge.
 
     Stable or not, symmetric weights or not. Differentiable with respect to weights, gain, parameters and stimulus (implicit
-    function theorem), so that landscapes can be fitted; `y0` is a minimum or saddle of `energy_landscape`, whose search
+    function theorem), so that landscapes can be fitted; `guess` is a minimum or saddle of `energy_landscape`, whose search
     itself has no derivatives.
     """
     require_network(network)
-    y0 = network.state(y0)
-    tilted = with_input(network, stimulus)
-    x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y0.r))
+    guess = network.state(guess)
+    tilted = with_input(network, I)
+    x, fine = polish(tilted, jnp.log(tilted.nodes().tau * guess.r))
     return state_at(tilted, nan_unless(fine, x))

@@ -44,7 +44,7 @@ class NetworkLandscape(eqx.Module):
     """
 
     network: Network
-    stimulus: Values
+    I: Values
     minima: FixedPoints
     saddles: FixedPoints
     others: FixedPoints
@@ -67,7 +67,7 @@ class NetworkLandscape(eqx.Module):
     def proved_stable(self) -> np.ndarray:
         """Whether the stability of each of `minima` (k,) is proved by a small one-way part of the weights, ‖(W − Wᵀ)/2‖²
         below a bound. Sufficient, not necessary (the eigenvalues decide)."""
-        tilted = with_input(self.network, self.stimulus)
+        tilted = with_input(self.network, self.I)
         x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
         return proved_stable(tilted, x, _scalings(self.network))
 
@@ -84,7 +84,7 @@ class NetworkLandscape(eqx.Module):
         solver, without inertia (`basin_map` follows the dynamics). `key` is a random key. A large `unknown` says that the
         search should have more `starts`.
         """
-        tilted = with_input(self.network, self.stimulus)
+        tilted = with_input(self.network, self.I)
         low, high = box(tilted)
         samples = as_count("samples", samples)
         x = jax.random.uniform(as_key(key), (samples, self.network.size), low.dtype)
@@ -100,7 +100,7 @@ class NetworkLandscape(eqx.Module):
 
     def potential(self, r: Any) -> Values:
         """Ψ at rates r (…, n), with the landscape's input."""
-        return network_potential(self.network, r, self.stimulus)
+        return network_potential(self.network, r, self.I)
 
     def __repr__(self) -> str:
         lines = [f"Landscape of {describe(self.network)}"]
@@ -133,7 +133,7 @@ class NetworkLandscape(eqx.Module):
 
 def network_landscape(
     network: Network,
-    stimulus: Real = 0.0,
+    I: Real = 0.0,
     *,
     starts: int = 4096,
     saddles: int = 256,
@@ -145,8 +145,8 @@ def network_landscape(
     require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_names)
     starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
     key = jax.random.key(0) if key is None else as_key(key)
-    tilted, weights = with_input(network, stimulus), symmetry(network)
-    current = jnp.broadcast_to(jnp.asarray(stimulus, network.gain.dtype), (network.size,))
+    tilted, weights = with_input(network, I), symmetry(network)
+    current = jnp.broadcast_to(jnp.asarray(I, network.gain.dtype), (network.size,))
     if weights.reason is not None:
         found = _without_potential(network, tilted, current, weights.reason, starts, report)
     else:

@@ -83,17 +83,17 @@ class Orbit(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Orbit:
+def orbit(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) -> Orbit:
     """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.
 
-    `near=None` takes the stable state of highest rate. `stimulus` is a constant input. Differentiable in the model and in
+    `near=None` takes the stable state of highest rate. `I` is a constant input. Differentiable in the model and in
     `energy`. Raises `ValueError` where the energy is below the well's bottom or no closed orbit has it; inside a
     transformation the result code says so. Accurate to 1e-13 in float64, less close to the bottom, where E − V is lost in
     rounding: 1e-7 at (E − E_min)/|E| = 1e-8. Rates outside 1e-6 … 1e6 per τ are not looked at. Use it for periods,
     amplitudes and shapes at weak damping.
     """
     _require_fast(model)
-    E, current = as_number("energy", energy), as_number("stimulus", stimulus)
+    E, current = as_number("energy", energy), as_number("I", I)
     found = _orbit(model, E, _as_near(near), current)
     if is_concrete(found.period) and bool(jnp.isnan(found.period)):
         bottom = float(potential_energy(model, State(r=found.r_well, v=jnp.zeros_like(found.r_well)), current))
@@ -104,18 +104,18 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real 
 
 @nan_is_absent
 @takes_model
-def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, stimulus: Real = 0.0) -> Scalar:
+def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) -> Scalar:
     """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost.
 
     NaN where no closed orbit has this energy, so that it can be scanned and mapped; `orbit` raises there.
     """
     _require_fast(model)
-    return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("stimulus", stimulus))
+    return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("I", I))
 
 
 @nan_is_absent
 @takes_model
-def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> Values:
+def predict_peaks(model: MPR, r0: Real, count: int, *, I: Real = 0.0) -> Values:
     """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
 
     E_{k+1} = E_k − D, with half a cycle's loss D/2 taken at the middle energy of each half cycle; the peak is the turning
@@ -127,7 +127,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
     _require_fast(model)
     count = as_count("count", count)
     start = as_number("r0", r0, "(0, inf)")
-    peaks, bottom = _peaks(model, start, count, as_number("stimulus", stimulus))
+    peaks, bottom = _peaks(model, start, count, as_number("I", I))
     if is_concrete(start) and is_concrete(bottom):
         rule = f"be a peak, above the stable state's rate {float(bottom):g}"
         require("r0", start, rule, float(start) > float(bottom))
@@ -136,7 +136,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, stimulus: Real = 0.0) -> 
 
 @nan_is_absent
 @takes_model
-def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
+def limit_cycle(model: MPR, *, I: Real = 0.0) -> Orbit:
     """The sustained oscillation predicted by the energy balance D(E*) = 0: amplitude and period (needs gap junctions).
 
     The smallest orbit around the highest stable or unstable focus at which pumping −g q̇² and loss (Δ/π) q² q̇² cancel over
@@ -144,7 +144,7 @@ def limit_cycle(model: MPR, *, stimulus: Real = 0.0) -> Orbit:
     the loss per cycle is small. `result` is `RESULTS.no_closed_orbit`, with NaN, where there is none. Differentiable.
     """
     _require_fast(model)
-    return _limit_cycle(model, as_number("stimulus", stimulus))
+    return _limit_cycle(model, as_number("I", I))
 
 
 def _require_fast(model: MPR) -> None:

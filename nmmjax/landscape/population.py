@@ -32,7 +32,7 @@ class PopulationLandscape(eqx.Module):
     """
 
     model: MPR
-    stimulus: Scalar
+    I: Scalar
     state: State
     energy: Values
     eigenvalues: ComplexValues
@@ -70,11 +70,11 @@ class PopulationLandscape(eqx.Module):
     def potential(self, r: Real) -> Values:
         """V(r) at rates r, with the landscape's input."""
         rates: Values = as_array(r)
-        return potential_energy(self.model, State(r=rates, v=jnp.zeros_like(rates)), self.stimulus)
+        return potential_energy(self.model, State(r=rates, v=jnp.zeros_like(rates)), self.I)
 
-    def tilted(self, stimulus: Real) -> "PopulationLandscape":
+    def tilted(self, I: Real) -> "PopulationLandscape":
         """The landscape under a further constant input I, which adds I/R to the potential."""
-        return population_landscape(self.model, self.stimulus + jnp.asarray(stimulus, self.stimulus.dtype))
+        return population_landscape(self.model, self.I + jnp.asarray(I, self.I.dtype))
 
     def grid(self, count: int = 401, around: float = 0.35) -> tuple[Values, Values]:
         """(r, V): the potential on `count` rates that cover all fixed points, with `around` as margin in ln r, for plots."""
@@ -88,16 +88,16 @@ class PopulationLandscape(eqx.Module):
         if not is_concrete(self.energy) or self.energy.ndim != 1:
             return f"PopulationLandscape of {type(self.model).__name__}, batch shape {self.energy.shape[:-1]}"
         points = self.points
-        lines = [f"Landscape of {describe(self.model)}" + (f", input {self.stimulus:g}" if self.stimulus != 0 else "")]
+        lines = [f"Landscape of {describe(self.model)}" + (f", input {self.I:g}" if self.I != 0 else "")]
         for k, kind in enumerate(points.kinds):
             barrier = f", barrier {points.barrier[k]:.6g}" if np.isfinite(points.barrier[k]) else ""
             lines.append(f"  {kind:<13} r = {points.r[k]:.6g}, v = {points.v[k]:.6g}, V = {points.energy[k]:.6g}{barrier}")
         return "\n".join(lines)
 
 
-def population_landscape(model: MPR, stimulus: Real = 0.0) -> PopulationLandscape:
+def population_landscape(model: MPR, I: Real = 0.0) -> PopulationLandscape:
     """See `energy_landscape`; for one population without slow terms."""
-    return _landscape(model, as_number("stimulus", stimulus).astype(model.eta.dtype))
+    return _landscape(model, as_number("I", I).astype(model.eta.dtype))
 
 
 @eqx.filter_jit  # one compilation in place of a hundred small ones
@@ -125,7 +125,7 @@ def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
     vanishing = jnp.stack([to_fold[0], nothing, to_fold[1]])
     return PopulationLandscape(
         model=model,
-        stimulus=current,
+        I=current,
         state=jax.tree.map(shown, y),
         energy=shown(energy),
         eigenvalues=jnp.where(exists[:, None], eigenvalues, jnp.nan),

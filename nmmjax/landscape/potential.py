@@ -29,7 +29,7 @@ from .symmetry import Symmetry, symmetry_of
 
 @nan_is_absent
 @takes_model
-def network_potential(network: Network, r: Any, stimulus: Real = 0.0) -> Values:
+def network_potential(network: Network, r: Any, I: Real = 0.0) -> Values:
     """Ψ at rates r (…, n), with a constant input of shape () or (n,): the energy landscape of the whole network.
 
     Its minima are the stable resting states, its index-1 saddles the passes between them; limit cycles, which symmetric
@@ -41,7 +41,7 @@ def network_potential(network: Network, r: Any, stimulus: Real = 0.0) -> Values:
     require_network(network)
     scaling = scaling_of(network)
     r = as_array(r)
-    nodes = with_input(network, stimulus).nodes(r.shape[:-1])
+    nodes = with_input(network, I).nodes(r.shape[:-1])
     R = nodes.tau * r
     return jnp.sum(_scaled(nodes.rate_potential(R) - R * network.apply(R) / 2, scaling), axis=-1)
 
@@ -66,13 +66,13 @@ def _scaled(values: Values, scaling: Values | None) -> Values:
     return values if scaling is None else values * jnp.broadcast_to(scaling, values.shape)
 
 
-def with_input(network: Network, stimulus: Any) -> Network:
+def with_input(network: Network, I: Any) -> Network:
     """The network with a constant input, () or (n,), added to η."""
-    current = as_array(stimulus)
+    current = as_array(I)
     shape = getattr(current, "shape", None)
-    require("stimulus", stimulus, f"be a number or an array of shape ({network.size},)", shape in ((), (network.size,)))
+    require("I", I, f"be a number or an array of shape ({network.size},)", shape in ((), (network.size,)))
     if is_concrete(current):
-        require("stimulus", stimulus, "be finite, without NaN", bool(np.all(np.isfinite(np.asarray(current)))))
+        require("I", I, "be finite, without NaN", bool(np.all(np.isfinite(np.asarray(current)))))
     return network.tilted(current.astype(network.gain.dtype))
 
 

@@ -1,7 +1,7 @@
 """Energies of a population, and the dynamics derived from them by autodiff.
 
 A model declares one potential U(q) and one damping Γ(q) (q = √(2/(τ r))); everything here follows from those two scalars
-and the vector field. Energies are dimensionless; they refer to time t/τ. `stimulus` is the input current I at the state's
+and the vector field. Energies are dimensionless; they refer to time t/τ. `I` is the input current at the state's
 time: a number or an array of the state's shape. Slow variables (adaptation, plasticity) enter as η_eff and J_eff, so
 every energy is that in the instantaneous landscape of the state's own slow variables.
 
@@ -43,27 +43,27 @@ def kinetic_energy(model: AbstractMechanical | Network, y: StateLike) -> Values:
 
 
 @takes_model
-def potential_energy(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
+def potential_energy(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
     """V = U(q) + ½ I q²; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
     At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
     """
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
-    return fast.potential(q) + jnp.asarray(stimulus, q.dtype) * q**2 / 2
+    return fast.potential(q) + jnp.asarray(I, q.dtype) * q**2 / 2
 
 
 @takes_model
-def total_energy(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
+def total_energy(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
     """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H if Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
     """
-    return kinetic_energy(model, y) + potential_energy(model, y, stimulus)
+    return kinetic_energy(model, y) + potential_energy(model, y, I)
 
 
 @takes_model
-def hamiltonian(model: AbstractMechanical | Network, y: StateLike, stimulus: Real = 0.0) -> Values:
+def hamiltonian(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
     """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
 
     Conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy` for
@@ -71,7 +71,7 @@ def hamiltonian(model: AbstractMechanical | Network, y: StateLike, stimulus: Rea
     """
     fast, y = _landscape(model, y, "riccati")
     R = fast.tau * y.r
-    return (y.v**2 + fast.eta + jnp.asarray(stimulus, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
+    return (y.v**2 + fast.eta + jnp.asarray(I, R.dtype)) / R + jnp.pi**2 * R - fast.J * jnp.log(R)
 
 
 @takes_model
@@ -90,11 +90,11 @@ def heat_rate(model: AbstractMechanical | Network, y: StateLike) -> Values:
 
 
 @takes_model
-def port_power(model: AbstractMechanical | Network, y: StateLike, stimulus: Real) -> Values:
+def port_power(model: AbstractMechanical | Network, y: StateLike, I: Real) -> Values:
     """Power that an input delivers to the population, −I q q̇/τ = −I d(1/R)/dt; the port through which it is passive."""
     fast, y = _landscape(model, y)
     q, qdot = fast.position(y)
-    return -jnp.asarray(stimulus, q.dtype) * q * qdot / fast.time_constant
+    return -jnp.asarray(I, q.dtype) * q * qdot / fast.time_constant
 
 
 @takes_model
@@ -162,15 +162,15 @@ def _rate_of_sent(network: Network, y: State) -> Values:
 
 
 @takes_model
-def force(model: AbstractMechanical, y: StateLike, stimulus: Real = 0.0) -> Values:
+def force(model: AbstractMechanical, y: StateLike, I: Real = 0.0) -> Values:
     """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
-    return -_elementwise_grad(fast.potential, q) - jnp.asarray(stimulus, q.dtype) * q
+    return -_elementwise_grad(fast.potential, q) - jnp.asarray(I, q.dtype) * q
 
 
 @takes_model
-def hamiltonian_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0) -> State:
+def hamiltonian_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> State:
     """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
     dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r), at frozen slow variables. Equal to `model.vector_field`, which
@@ -178,7 +178,7 @@ def hamiltonian_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0
     """
     require_one(model, offer="riccati")
     y = as_states(y, model)
-    dE = _elementwise_grad(lambda each: total_energy(model, each, stimulus), y)
+    dE = _elementwise_grad(lambda each: total_energy(model, each, I), y)
     rate = y.r**2 * dE.v
     v = -(y.r**2) * dE.r - damping(model, y) * rate / (2 * y.r)
     flow = model.vector_field(jnp.zeros_like(y.r), y)
@@ -186,22 +186,22 @@ def hamiltonian_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0
 
 
 @takes_model
-def conservative_field(model: AbstractRiccati, y: StateLike, stimulus: Real = 0.0) -> State:
+def conservative_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> State:
     """The vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0."""
     require_one(model, offer="riccati")
     y = as_states(y, model)
-    dH = _elementwise_grad(lambda each: hamiltonian(model, each, stimulus), y)
+    dH = _elementwise_grad(lambda each: hamiltonian(model, each, I), y)
     return State(r=y.r**2 * dH.v, v=-(y.r**2) * dH.r)
 
 
 @takes_model
-def mechanical_residual(model: AbstractMechanical, y: StateLike, stimulus: Real = 0.0) -> Values:
+def mechanical_residual(model: AbstractMechanical, y: StateLike, I: Real = 0.0) -> Values:
     """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact.
 
     Slow variables are frozen, as they are in the mechanical form.
     """
     fast, y = _landscape(model, y)
-    current = jnp.broadcast_to(jnp.asarray(stimulus, jax.tree.leaves(y)[0].dtype), jnp.shape(jax.tree.leaves(y)[0]))
+    current = jnp.broadcast_to(jnp.asarray(I, jax.tree.leaves(y)[0].dtype), jnp.shape(jax.tree.leaves(y)[0]))
     given = State(**{name: getattr(y, name) for name in fast.variables})
     flow = jax.tree.map(lambda each: each * fast.time_constant, fast.vector_field(jnp.zeros_like(current), given, current))
     (_, qdot), (_, acceleration) = jax.jvp(fast.position, (given,), (flow,))

@@ -16,7 +16,7 @@ from .planes import energy_contours, still
 
 
 def phase_plane(
-    model: MPR, run: Trajectory | None = None, *, stimulus: float = 0.0, r: Any = None, v: Any = None, axes: Any = None
+    model: MPR, run: Trajectory | None = None, *, I: float = 0.0, r: Any = None, v: Any = None, axes: Any = None
 ) -> Any:
     """Nullclines, contours of the energy, fixed points and the separatrix of a population at a constant input.
 
@@ -25,7 +25,7 @@ def phase_plane(
     where the run ended, or at rest. Returns the axes.
     """
     model = still(model, run)
-    found = population_landscape(model, stimulus)
+    found = population_landscape(model, I)
     points = found.points
     r_known, v_known = [np.asarray(points.r)], [np.asarray(points.v)]
     if run is not None:
@@ -35,13 +35,13 @@ def phase_plane(
     span = max(2.0, np.ptp(np.concatenate(v_known)))
     low, high = (f(each) for f, each in ((min, [e.min() for e in v_known]), (max, [e.max() for e in v_known])))
     v = (low - 0.35 * span, high + 0.5 * span) if v is None else v
-    axes = energy_contours(model, r, v, stimulus=stimulus, axes=axes)
+    axes = energy_contours(model, r, v, I=I, axes=axes)
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 401)
     nullcline = np.asarray(model.voltage_at_rate(model.tau * jnp.asarray(rs)))
     axes.plot(rs, nullcline, color=BLUE, linewidth=1.4, label="dr/dt = 0")
     R, V = np.meshgrid(rs, np.linspace(v[0], v[1], 401))
     y = State(r=jnp.asarray(R), v=jnp.asarray(V))
-    field = model.vector_field(jnp.zeros(R.shape), y, stimulus)
+    field = model.vector_field(jnp.zeros(R.shape), y, I)
     axes.contour(R, V, np.asarray(field.v), levels=[0.0], colors=[ORANGE], linewidths=1.4)
     axes.plot([], [], color=ORANGE, label="dv/dt = 0")
     for k, branch in enumerate(_separatrix(model, found, r, v)):
@@ -65,12 +65,12 @@ def _separatrix(model: MPR, found: PopulationLandscape, r: Any, v: Any) -> list[
     if not len(found.saddles):
         return []
     saddle, decay = found.saddles[0], jnp.real(found.saddles.eigenvalues[0, 1])
-    point, field = jnp.stack([saddle.r, saddle.v]), flat_field(model, saddle, found.stimulus)
+    point, field = jnp.stack([saddle.r, saddle.v]), flat_field(model, saddle, found.I)
 
     def outside(t, y, args, **_) -> Any:
         return (y[0] > 1.3 * r[1]) | (y[0] < 1e-3 * r[1]) | (y[1] > v[1] + 1.0) | (y[1] < v[0] - 1.0)
 
-    slopes = jacobian(model, saddle, found.stimulus)[0]
+    slopes = jacobian(model, saddle, found.I)[0]
     direction = jnp.stack([slopes[1], decay - slopes[0]])  # (J − λ) x = 0 by its first row
     direction = direction / jnp.linalg.norm(direction)
     branches = []

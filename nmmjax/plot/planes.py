@@ -15,7 +15,7 @@ from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
 
 
-def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
+def energy_contours(model: MPR, r: Any, v: Any, *, I: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
     """Contours of the total energy over the (r, v) plane, slow variables at rest; `r` and `v` are the (low, high) ranges
     shown."""
     model = still(model)
@@ -23,7 +23,7 @@ def energy_contours(model: MPR, r: Any, v: Any, *, stimulus: Real = 0.0, levels:
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 301)
     vs = np.linspace(v[0], v[1], 301)
     R, V = np.meshgrid(rs, vs)
-    E = np.asarray(total_energy(model, State(r=jnp.asarray(R), v=jnp.asarray(V)), stimulus))
+    E = np.asarray(total_energy(model, State(r=jnp.asarray(R), v=jnp.asarray(V)), I))
     shown = np.quantile(E[np.isfinite(E)], np.linspace(0.001, 0.9, levels))
     axes.contour(R, V, E, levels=np.unique(shown), cmap="Greys_r", linewidths=0.6)
     axes.set_xlabel("firing rate r (1/time)")

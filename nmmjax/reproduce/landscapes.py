@@ -51,7 +51,7 @@ def switching(quick: bool) -> Evidence:
     """(h) Pitchforks, asymmetric states, the switching pulse, the tilt at which a minimum vanishes, energies of both."""
     pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
     pair, rows = _pair(), []
-    branch = continue_branch(pair, "node.eta", (1.0, 19.5), y0={"r": _SYMMETRIC, "v": -0.54}, crossing=True)
+    branch = continue_branch(pair, "node.eta", (1.0, 19.5), guess={"r": _SYMMETRIC, "v": -0.54}, crossing=True)
     forks = branch.special.select("BP")
     found_at = np.sort(np.asarray(forks.parameter)[: int(forks.count)])
     rows += [

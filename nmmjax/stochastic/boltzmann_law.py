@@ -37,7 +37,7 @@ class Boltzmann(eqx.Module):
 
     Rates r per unit of time, R = τ r; v, q, energies, T dimensionless.
 
-    - `population`, `stimulus`, `intensity`: the population, its constant input and D
+    - `population`, `I`, `intensity`: the population, its constant input and D
     - `log_normalizer`: ln ∫ R^(−3/2) exp(−V/T) dR
     - `x`, `mass`: nodes of quadrature in x = ln R (1536,) and their probabilities, which add up to 1
 
@@ -45,7 +45,7 @@ class Boltzmann(eqx.Module):
     """
 
     population: MPR
-    stimulus: Scalar
+    I: Scalar
     intensity: Scalar
     log_normalizer: Scalar
     x: Values
@@ -55,7 +55,7 @@ class Boltzmann(eqx.Module):
 
     @property
     def _tilted(self) -> MPR:
-        return self.population.tilted(self.stimulus)
+        return self.population.tilted(self.I)
 
     @property
     def temperature(self) -> Scalar:
@@ -229,7 +229,7 @@ class Boltzmann(eqx.Module):
             return f"Boltzmann law, batch shape {self.x.shape[:-1]}"
         T, rate, deviation, energy, free, low, two = (each.item() for each in _summary(self))
         rows = [
-            ("population", describe(self.population) + (f", input {self.stimulus:g}" if self.stimulus != 0 else "")),
+            ("population", describe(self.population) + (f", input {self.I:g}" if self.I != 0 else "")),
             ("noise", f"D = {self.intensity:.6g}, T = π D/Δ = {T:.6g}"),
             ("rate", f"{rate:.6g} ± {deviation:.6g} per unit of time (mean, standard deviation)"),
             ("wells", f"two, {low:.4g} of the time below the pass, {1 - low:.4g} above" if two else "one"),
@@ -240,14 +240,14 @@ class Boltzmann(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def boltzmann(population: MPR, noise: NoiseLike, stimulus: Real = 0.0) -> Boltzmann:
+def boltzmann(population: MPR, noise: NoiseLike, I: Real = 0.0) -> Boltzmann:
     """The exact stationary law of a population under common white noise.
 
         dv = (v² + η + I + J R − π²R²) d(t/τ) + √(2D) dW(t/τ)        P(r, v) ∝ r⁻² exp(−E/T),  T = π D/Δ
 
     - `population`: an `MPR` with Δ > 0, without gap junctions, conductances and slow terms
     - `noise`: D > 0, a number or `WhiteNoise(D)`
-    - `stimulus`: a constant input I, in units of η
+    - `I`: a constant input I, in units of η
 
     Noise multiplies q in the mechanical form (√(2D) q) as heterogeneity multiplies q² in its damping, so that fluctuation
     and dissipation balance exactly. Use it instead of long noisy runs: moments, quantiles, samples, free energy, and their
@@ -262,7 +262,7 @@ def boltzmann(population: MPR, noise: NoiseLike, stimulus: Real = 0.0) -> Boltzm
     require("population", population, rule, population.riccati().plain)
     dtype = population.eta.dtype
     D = white_intensity(noise).astype(dtype)
-    current = as_number("stimulus", stimulus).astype(dtype)
+    current = as_number("I", I).astype(dtype)
     return _law(population, D, current)
 
 

@@ -65,7 +65,7 @@ def escape_rate(
     model: Any,
     noise: Any,
     start: Any,
-    stimulus: Any = 0.0,
+    I: Any = 0.0,
     *,
     method: str = "exact",
     points: int = 192,
@@ -79,7 +79,7 @@ def escape_rate(
         k ≈ [√(Γ_b²/4 + ω_b²) − Γ_b/2]/ω_b · ω₀/2π · e^(−ΔU/T) · Υ(δ₁) Υ(δ₂)/Υ(δ₁ + δ₂),      T = πD/Δ
 
     - `noise`: D > 0 or `WhiteNoise(D)`; `start`: a state, `landscape.minima[1]` or a mapping; its side of the pass counts
-    - `stimulus`: a constant input
+    - `I`: a constant input
     - `method`: "exact" solves the Klein–Kramers equation for its slowest mode, at any barrier and damping: the two rates
       add up to the rate at which a difference between the wells decays. "kramers" is the formula without the Υ, right for
       strong damping at the pass and ΔU ≫ T; "turnover" is all of it, for weak damping too. Both take microseconds under
@@ -101,13 +101,13 @@ def escape_rate(
     """
     require_offer(model, "riccati")
     if is_network(model):
-        return network_escape(model, noise, model.state(start), stimulus, landscape)
+        return network_escape(model, noise, model.state(start), I, landscape)
     start = with_dtype(model.state(start), dtype_of(model))
-    return population_escape(model, noise, start, stimulus, method, points, orders)
+    return population_escape(model, noise, start, I, method, points, orders)
 
 
 def population_escape(
-    model: MPR, noise: NoiseLike, start: State, stimulus: Real, method: str, points: int, orders: int
+    model: MPR, noise: NoiseLike, start: State, I: Real, method: str, points: int, orders: int
 ) -> EscapeRate:
     """See `escape_rate`; for one population."""
     D = white_intensity(noise)
@@ -117,7 +117,7 @@ def population_escape(
         require("Delta", model.Delta, "be > 0: without heterogeneity there is no damping", bool(model.Delta > 0))
     require("method", method, f"be one of {', '.join(map(repr, METHODS))}", method in METHODS)
     points, orders = as_count("points", points, 32), as_count("orders", orders, 2)
-    current = as_number("stimulus", stimulus).astype(model.eta.dtype)
+    current = as_number("I", I).astype(model.eta.dtype)
     found = _escape(model, D.astype(model.eta.dtype), start.r, current, method, points, orders)
     if is_concrete(found.rate):
         rule = "lie in one of two wells; this landscape has a single one, which nothing leaves"

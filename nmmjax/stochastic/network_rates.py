@@ -55,7 +55,7 @@ class NetworkEscape(eqx.Module):
 
 
 def network_escape(
-    network: Network, noise: NoiseLike, start: State, stimulus: Real, landscape: NetworkLandscape | None
+    network: Network, noise: NoiseLike, start: State, I: Real, landscape: NetworkLandscape | None
 ) -> NetworkEscape:
     """See `escape_rate`; for a network."""
     require("network", network.size, f"have at most {_LARGEST} nodes", network.size <= _LARGEST)
@@ -66,7 +66,7 @@ def network_escape(
     plain = network.riccati().plain and not network.slow_names
     require("model", type(network).__name__, "be without gap junctions, conductances and slow terms", plain)
     require("Delta", network.nodes().Delta, "be > 0", bool(jnp.all(network.nodes().Delta > 0)))
-    tilted = with_input(network, stimulus)
+    tilted = with_input(network, I)
     known = energy_landscape(tilted) if landscape is None else landscape
     rule = "be a network's, from `energy_landscape`"
     require("landscape", type(known).__name__, rule, isinstance(known, NetworkLandscape))

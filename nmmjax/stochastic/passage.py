@@ -93,7 +93,7 @@ def first_passage(
     lanes: int = 1024,
     horizon: Any = None,
     end: Any = None,
-    stimulus: Any = 0.0,
+    I: Any = 0.0,
     until: float = 0.9,
     transient: Any = None,
     radius: float = 0.3,
@@ -108,7 +108,7 @@ def first_passage(
     - `horizon`: the longest time to watch a lane; default a million steps. The loop ends early once the share `until` of
       the lanes has passed: the last ones cost as much as all others
     - `transient`: the time left out of the rate, default 3 times the slowest relaxation at `start`
-    - `stimulus`: a constant input; `dt0`: the largest step, by default an 80th of the shortest interval between spikes to
+    - `I`: a constant input; `dt0`: the largest step, by default an 80th of the shortest interval between spikes to
       expect (rates are then about 0.5 % high)
 
     Rates are smooth in time (the noise acts on v), so that looking at whole steps misses no crossing to O(h). Raises
@@ -128,7 +128,7 @@ def first_passage(
     y0 = model.state(start)
     dtype = y0.r.dtype
     number = lambda name, value: as_number(name, value, "(0, inf)").astype(dtype)
-    current = as_number("stimulus", stimulus).astype(dtype)
+    current = as_number("I", I).astype(dtype)
     step = 1.5 * default_step(model, noise, y0, current).astype(dtype) if dt0 is None else number("dt0", dt0)
     longest = 1e6 * step if horizon is None else number("horizon", horizon)
     edge, ends = _ends(model, y0, end, current, radius)

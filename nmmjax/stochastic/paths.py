@@ -62,7 +62,7 @@ class EscapePath(eqx.Module):
 
 @nan_is_absent
 @takes_model
-def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 2001, margin: Any = 1e-8) -> EscapePath:
+def escape_path(model: MPR, start: Any, I: Any = 0.0, *, points: int = 2001, margin: Any = 1e-8) -> EscapePath:
     """The most probable path by which weak white noise carries a bistable population from the well of `start` to its pass.
 
         q̈ − Γ q̇ + U′(q) = 0,      I(t) = −2 Γ q̇/q,      ∫I² d(t/τ)/4D = ΔU/T
@@ -72,7 +72,7 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     same I(t) is the stimulus of least ∫I² dt among all that reach the pass, however long (`optimal_stimulus` finds the one
     of a given length, whose energy is above τ × `effort`).
 
-    - `start`: a state; its side of the pass counts. `stimulus`: a constant input
+    - `start`: a state; its side of the pass counts. `I`: a constant input
     - `points`: number of times, equally spaced; `margin`: energy above the minimum at the first, relative to ΔU
 
     Raises `ValueError` for one well, Δ = 0, gap junctions, conductances and slow terms. Source: Freidlin & Wentzell (1984)
@@ -83,7 +83,7 @@ def escape_path(model: MPR, start: Any, stimulus: Any = 0.0, *, points: int = 20
     require("model", model, "have Δ > 0 and no gap junctions, conductances and slow terms", plain)
     points = as_count("points", points, 16)
     small = as_number("margin", margin, "(0, 1)")
-    current = as_number("stimulus", stimulus).astype(model.eta.dtype)
+    current = as_number("I", I).astype(model.eta.dtype)
     landscape = population_landscape(model, current)
     here = model.state(start)
     two = bool(jnp.isfinite(landscape.state.r[1]))

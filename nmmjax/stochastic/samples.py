@@ -34,7 +34,7 @@ class MeasuredPotential(eqx.Module):
     error: Values
     temperature: Scalar
 
-    def compare(self, population: MPR, stimulus: Real = 0.0) -> dict[str, Scalar]:
+    def compare(self, population: MPR, I: Real = 0.0) -> dict[str, Scalar]:
         """Against V of a population, the constant fitted: `offset`, `chi_square` per degree of freedom, `rms`, `difference`.
 
         `difference` (k,) is measured minus V minus offset. χ² near 1 where the potential is that of the recording.
@@ -42,7 +42,7 @@ class MeasuredPotential(eqx.Module):
         require_one(population, "population", offer="riccati")
         rule = "be without slow terms, whose landscape moves (use `population.frozen(y)`)"
         require("population", population, rule, not population.slow_names)
-        current = as_number("stimulus", stimulus).astype(self.r.dtype)
+        current = as_number("I", I).astype(self.r.dtype)
         V = potential_energy(population, State(r=self.r, v=jnp.zeros_like(self.r)), current)
         weights = 1 / self.error**2
         offset = jnp.sum(weights * (self.potential - V)) / jnp.sum(weights)
@@ -102,12 +102,12 @@ class Temperature(NamedTuple):
 
 
 @nan_is_absent
-def effective_temperature(run: Any, population: MPR | None = None, stimulus: Real = 0.0) -> Temperature:
+def effective_temperature(run: Any, population: MPR | None = None, I: Real = 0.0) -> Temperature:
     """The temperature of a stationary run: ⟨q̇²⟩ (equipartition), and ⟨U′²⟩/⟨U″⟩, which asks for positions alone.
 
     - `run`: a `Trajectory` (its model is used), or a `State` (or mapping with `r` and `v`) of arrays (n,) in order of time,
       with `population`
-    - `population`, `stimulus`: the MPR and its constant input, for what isn't a `Trajectory`
+    - `population`, `I`: the MPR and its constant input, for what isn't a `Trajectory`
 
     Both are T = π D/Δ where common white noise alone drives a population without gap junctions and conductances; where they
     differ, something else does. Cut off the time before the run is stationary. The error of the second takes ⟨U″⟩ as
@@ -118,14 +118,14 @@ def effective_temperature(run: Any, population: MPR | None = None, stimulus: Rea
         if run.stimulus is not None:
             current = np.asarray(run.input)
             require("run", current, "have a constant input", bool(np.all(current == current.flat[0])))
-            stimulus = current.flat[0]
+            I = current.flat[0]
     else:
         y = run if isinstance(run, State) else State(r=run["r"], v=run["v"])
     require("population", population, "be given with states", population is not None)
     assert population is not None
     check_lawful(population)
     require("run", y.r.shape, "hold times in one axis, at least 10", y.r.ndim == 1 and y.r.size >= 10)
-    tilted = population.tilted(jnp.asarray(stimulus, population.eta.dtype))
+    tilted = population.tilted(jnp.asarray(I, population.eta.dtype))
     q, qdot = to_qqdot(tilted, y)
     slope = -force(tilted, y)
     curvature = jax.vmap(jax.grad(jax.grad(tilted.potential)))(q)

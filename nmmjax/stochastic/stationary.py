@@ -70,7 +70,7 @@ def stationary_density(
     noise: NoiseLike,
     key: Key,
     *,
-    stimulus: Real = 0.0,
+    I: Real = 0.0,
     lanes: int = 1024,
     transient: Real = 50.0,
     duration: Real = 100.0,
@@ -81,7 +81,7 @@ def stationary_density(
     """The stationary density of (r, v) under common white noise by simulation, also with gap junctions or conductances.
 
     - `population`: an `MPR` with Δ > 0 without slow terms; `noise`: D > 0 or `WhiteNoise(D)`; `key`: a random key
-    - `stimulus`: a constant input
+    - `I`: a constant input
     - `lanes`: independent runs, from rates spread evenly in ln r over two decades around √Δ/π/τ
     - `transient`, `duration`: time
       before and while states are kept, in units of τ; `times`: how many states of each lane are kept
@@ -96,7 +96,7 @@ def stationary_density(
     check_lawful(population)
     dtype = population.eta.dtype
     D = white_intensity(noise).astype(dtype)
-    current = as_number("stimulus", stimulus).astype(dtype)
+    current = as_number("I", I).astype(dtype)
     lanes, times, bins = as_count("lanes", lanes, 2), as_count("times", times, 2), as_count("bins", bins, 2)
     key = as_key(key)
     before, length = as_number("transient", transient, "(0, inf)"), as_number("duration", duration, "(0, inf)")

@@ -40,7 +40,7 @@ def burst_atlas(
     model: MPR,
     over: Mapping[str, Any],
     *,
-    stimulus: Real = 0.0,
+    I: Real = 0.0,
     t0: Real | None = None,
     t1: Real | None = None,
     prominence: float = PROMINENCE,
@@ -53,7 +53,7 @@ def burst_atlas(
     """Firing patterns of a population with slow variables over one or two parameters, as an `xarray.Dataset`.
 
     - `over`: one or two parameter names with a 1-D array each, such as `{"eta": …, "adaptation.alpha": …}`
-    - `stimulus`: a constant input (`"stimulus.amplitude"` can be swept, too)
+    - `I`: a constant input (`"stimulus.amplitude"` can be swept, too)
     - `t0`, `t1`: where counting begins and ends; by default 20 and 60 of the longest slow time constant
     - `prominence`: the least rise and fall Δln r of a spike, as in `find_spikes`
     - `rtol`: relative tolerance, by default 1e-6 (1e-5 in float32), on which the count of the smallest spikes depends
@@ -82,7 +82,7 @@ def burst_atlas(
     require_burster(model)
     require("over", over, "be a mapping from one or two parameter names to values", hasattr(over, "keys"))
     require("over", sorted(over), "name one or two parameters", 1 <= len(over) <= 2)
-    current = as_number("stimulus", stimulus)
+    current = as_number("I", I)
     base = Problem(model, model.state({"r": 1.0, "v": 0.0}), Constant(current))
     axes = _axes(base, over)
     slowest = _slowest(model, axes)

@@ -56,7 +56,7 @@ def sweep(
     observe: Mapping[str, Any],
     t0: Real = 0.0,
     stimulus: AbstractStimulus | None = None,
-    method: Any = None,
+    solver: Any = None,
     rtol: Real | None = None,
     atol: Real | None = None,
     dt0: Real | None = None,
@@ -74,7 +74,7 @@ def sweep(
     - `over`: parameter names with a 1-D array each (a grid), or with `("sample", values)` (samples that vary together)
     - `y0`, `t0`, `t1`, `stimulus`: start, first and last time, and input of every lane
     - `observe`: names with observables, such as `{"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}`
-    - `method`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. By default populations are integrated by the
+    - `solver`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. By default populations are integrated by the
       order-4 geometric splitting, the step of every lane refined until two runs agree within `rtol` (1e-6), and results
       extrapolated; `error` is the estimate, relative to each value x (|x| + atol/rtol), or to the scale of what is observed
       if rounding stops a lane and that suffices. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0`
@@ -102,7 +102,7 @@ def sweep(
         observe=observe,
         t0=t0,
         stimulus=stimulus,
-        method=method,
+        solver=solver,
         rtol=rtol,
         atol=atol,
         dt0=dt0,

@@ -29,7 +29,7 @@ class Basins(eqx.Module):
 
     - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of `cycles`;
       −1 undecided in the time allowed, −2 the solver failed
-    - `axes`: names of the two varied variables, `coordinates` their values; `at`: the state that gives all others
+    - `axes`: names of the two varied variables, `coordinates` their values; `y0`: the state that gives all others
     - `attractors`: the stable states, as Newton's method polished them, in the order given
     - `cycles`: per oscillation the lowest and highest firing rate of every node (value of the first variable of a model
       without rates)
@@ -37,7 +37,7 @@ class Basins(eqx.Module):
 
     labels: np.ndarray
     coordinates: tuple[Values, Values]
-    at: State
+    y0: State
     attractors: tuple[State, ...]
     cycles: tuple[tuple[np.ndarray, np.ndarray], ...]
     model: AbstractModel
@@ -71,7 +71,7 @@ class Basins(eqx.Module):
         }
         data: dict[str, Any] = {"basin": (names, self.labels, {"units": "1", "long_name": "attractor", **meanings})}
         dims = ("attractor",) if self.model.size is None else ("attractor", "node")
-        for name in self.at.names if self.attractors else ():
+        for name in self.y0.names if self.attractors else ():
             values = np.stack([np.asarray(getattr(state, name)) for state in self.attractors])
             attrs = about[name]
             data[f"{name}_attractor"] = (dims, values, attrs | {"long_name": f"{attrs['long_name']} at the attractor"})
@@ -92,7 +92,7 @@ def basin_map(
     *,
     attractors: Sequence[Any],
     over: Mapping[Any, Any],
-    at: Any = None,
+    y0: Any = None,
     rtol: Real = 1e-6,
     patience: Real | None = None,
 ) -> Basins:
@@ -100,23 +100,23 @@ def basin_map(
 
     - `attractors`: stable states; empty where the model only oscillates
     - `over`: two variables and their values, `{"r": rs, "v": vs}`; of a network's nodes `{("r", 0): …, ("r", 1): …}`
-    - `at`: the state that gives all other variables (default the first attractor)
+    - `y0`: the state that gives all other variables (default the first attractor)
     - `rtol`: tolerance of the solver; `patience`: longest time to come to rest (default 100 times the slowest relaxation)
 
     A run has ended at a state once it is in a neighbourhood that can't be left, however slow the model: proven for models
     that say their `degree` (2 or 3, as `MPR` does), assumed for others, whose runs decide. One that
     has not after `patience` is an oscillation if its rates (or first variable) rise and fall between equal extremes in two
     more windows of that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError`
-    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `at` and `patience`. Use it for
+    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `y0` and `patience`. Use it for
     basins and their sizes; the separatrix is `plot.basins`'s line.
     """
     model = as_model(model)
     tolerance, time = as_positive("rtol", rtol), None if patience is None else as_positive("patience", patience)
     given = {f"attractors[{k}]": y for k, y in enumerate(attractors)}
     require("patience", patience, "be given where there are no attractors", given or time is not None)
-    require("at", at, "be given where there are no attractors", given or at is not None)
+    require("y0", y0, "be given where there are no attractors", given or y0 is not None)
     known = find_attractors(model, given) if given else None
-    base = _base_state(model, at, known)
+    base = _base_state(model, y0, known)
     dtype = base.values[0].dtype
     horizon = jnp.asarray(time, dtype) if time is not None or known is None else known.horizon
     accuracy = Accuracy(*(jnp.asarray(each, dtype) for each in (tolerance, tolerance / 100, horizon)))
@@ -129,7 +129,7 @@ def basin_map(
     return Basins(
         labels=labels.reshape(values[0].size, values[1].size),
         coordinates=values,
-        at=base,
+        y0=base,
         attractors=tuple(known.state(k) for k in range(count)) if known is not None else (),
         cycles=cycles,
         model=model,
@@ -137,8 +137,8 @@ def basin_map(
     )
 
 
-def _base_state(model: AbstractModel, at: object, known: Attractors | None) -> State:
-    base = model.state(at) if at is not None or known is None else known.state(0)
+def _base_state(model: AbstractModel, y0: object, known: Attractors | None) -> State:
+    base = model.state(y0) if y0 is not None or known is None else known.state(0)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
     return jax.tree.map(lambda leaf: leaf.astype(dtype), base)
 

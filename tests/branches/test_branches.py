@@ -49,7 +49,7 @@ def mpr_branch():
 
 @functools.cache
 def ab_branch(p2):
-    return nmm.continue_branch(ab, "p1", (0.0, 0.4), y0=[0.0, 0.0], parameters={**AB, "p2": p2})
+    return nmm.continue_branch(ab, "p1", (0.0, 0.4), guess=[0.0, 0.0], parameters={**AB, "p2": p2})
 
 
 @functools.cache

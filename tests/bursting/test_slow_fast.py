@@ -48,7 +48,7 @@ def slow_state(model, r, v, slow):
 @pytest.mark.parametrize("name", rest_slow(MODELS, "depression", "plasticity"))
 def test_branches_are_equilibria_with_the_jacobians_eigenvalues(name):
     model = MODELS[name]
-    picture = nmm.slow_fast(model, stimulus=0.3)
+    picture = nmm.slow_fast(model, I=0.3)
     states = slow_state(model, picture.r, picture.v, picture.slow)
 
     def field(r, v, y):
@@ -82,7 +82,7 @@ def test_slow_rates_vanish_on_the_nullcline(model):
 @models
 def test_landscape_has_its_extrema_on_the_branches(model):
     """Wells and saddle are where the potential is level; the barrier is their difference, and vanishes at the folds."""
-    picture = nmm.slow_fast(model, stimulus=-0.2)
+    picture = nmm.slow_fast(model, I=-0.2)
     low, high = np.sort(picture.fold_slow)
     inside = low + (high - low) * jnp.array([0.02, 0.5, 0.98])
     levels = picture.levels(inside)
@@ -107,7 +107,7 @@ def test_landscape_has_its_extrema_on_the_branches(model):
 @pytest.mark.parametrize("tau, current", [(1.0, 0.0), (2.5, 0.4)])
 def test_folds_of_depression_in_closed_form(eta, tau, current):
     """r² = (−η ± √(η² − 3Δ²))/2π²,  A = 1 + (η − π²r² + Δ²/4π²r²)/(J r), in units of τ; a constant input shifts η."""
-    picture = nmm.slow_fast(depressed(eta - current), stimulus=current)
+    picture = nmm.slow_fast(depressed(eta - current), I=current)
     r = np.sqrt((-eta + np.array([-1, 1]) * np.sqrt(eta**2 - 12)) / (2 * np.pi**2))
     A = 1 + (eta - np.pi**2 * r**2 + 1 / (np.pi * r) ** 2) / (J * r)
     np.testing.assert_allclose(picture.fold_r, r, rtol=1e-13)
@@ -343,8 +343,8 @@ def test_span_points_and_the_variable_to_move():
 
 
 def test_picture_as_dataset(tmp_path):
-    data = nmm.slow_fast(depressed(-5.75), stimulus=0.1).to_xarray()
-    assert data.attrs["variable"] == "A" and data.attrs["stimulus"] == 0.1 and data.attrs["adaptation.alpha"] == 0.05
+    data = nmm.slow_fast(depressed(-5.75), I=0.1).to_xarray()
+    assert data.attrs["variable"] == "A" and data.attrs["I"] == 0.1 and data.attrs["adaptation.alpha"] == 0.05
     assert dict(data.sizes)["fold"] == 2 and dict(data.sizes)["hopf"] == 0 and dict(data.sizes)["change"] == 2
     assert data["landscape"].dims == ("grid_r", "grid_slow")
     assert data["slow"].attrs["long_name"] == "depression A"
@@ -404,7 +404,7 @@ BAD = [
     (lambda: nmm.slow_fast(depressed(), span=(0.3, 0.2)), r"`span` must increase"),
     (lambda: nmm.slow_fast(depressed(), span=0.3), r"`span` must be a pair"),
     (lambda: nmm.slow_fast(depressed(), points=5), r"`points` must be an integer ≥ 9, but got 5"),
-    (lambda: nmm.slow_fast(depressed(), stimulus="x"), r"`stimulus` must be a number"),
+    (lambda: nmm.slow_fast(depressed(), I="x"), r"`stimulus` must be a number"),
     (lambda: nmm.plot.slow_fast("x"), r"`picture` must be the result of `slow_fast`"),
     (
         lambda: nmm.slow_fast(nmm.MPR(adaptation=depressed().adaptation, plasticity=plastic().plasticity)),

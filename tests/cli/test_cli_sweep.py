@@ -20,7 +20,7 @@ from nmmjax.cli.sweeping import read_job, sweep
 
 CONFIG = """\
 t1 = 5.0
-method = "Tsit5"
+solver = "Tsit5"
 rtol = 1e-3
 
 [model]
@@ -154,12 +154,12 @@ MISTAKES = [  # (what stands in the file, what is written instead, the message)
     ("t1 = 5.0", "t1 = true", r"line 1: key `t1` must be a number, but got True"),
     ("t1 = 5.0", "t1 = -1.0", r"line 1: key `t1` must be later than t0 \(0\), but got -1.0"),
     ("t1 = 5.0", "t1 = nan", r"line 1: Argument `t1` must be finite"),
-    ("t1 = 5.0", "t2 = 5.0", r"line 1: key `t2` is unknown; it must be one of t0, t1, method"),
+    ("t1 = 5.0", "t2 = 5.0", r"line 1: key `t2` is unknown; it must be one of t0, t1, solver"),
     ("t1 = 5.0", "", r"config.toml: key `t1` must be given"),
     ("rtol = 1e-3", "rtol = 0.0", r"line 3: Argument `rtol` must be > 0 and < 1, but got 0"),
-    ('"Tsit5"', '"Tsit6"', r"line 2: key `method` must be MobiusSplitting or a Runge.*, but got 'Tsit6'"),
-    ('"Tsit5"', '"Kvaerno5"', r"line 2: key `method` must be MobiusSplitting or a Runge.*, but got 'Kvaerno5'"),
-    ('"Tsit5"', '"MobiusSplitting"', r"line 2: Argument `method` must be a diffrax solver for this model"),
+    ('"Tsit5"', '"Tsit6"', r"line 2: key `solver` must be MobiusSplitting or a Runge.*, but got 'Tsit6'"),
+    ('"Tsit5"', '"Kvaerno5"', r"line 2: key `solver` must be MobiusSplitting or a Runge.*, but got 'Kvaerno5'"),
+    ('"Tsit5"', '"MobiusSplitting"', r"line 2: Argument `solver` must be a diffrax solver for this model"),
     ("rtol = 1e-3", "chunk = 0", r"line 3: key `chunk` must be an integer ≥ 1, but got 0"),
     ("rtol = 1e-3", "precision = 'half'", r"line 3: key `precision` must be one of float32, float64, but got 'half'"),
     ("rtol = 1e-3", "figure = 'map'", r"line 3: key `figure` must be false or the name of a file that ends in .png"),

@@ -286,7 +286,7 @@ def first_steps(plan, model, stimulus):
 def test_fixed_steps_are_those_of_diffrax(solver, name, stimulus):
     model = MODELS[name]
     plan = plan_sweep(
-        model, over={"eta": ETAS}, y0=Y0, t1=T1, observe={"last": Final()}, method=solver, dt0=0.01, stimulus=stimulus
+        model, over={"eta": ETAS}, y0=Y0, t1=T1, observe={"last": Final()}, solver=solver, dt0=0.01, stimulus=stimulus
     )
     found = compute(plan)
     r, v, steps = solve_all(model, solver, stimulus, diffrax.ConstantStepSize(), [0.01] * 3, model.state(Y0))
@@ -305,7 +305,7 @@ def test_adaptive_steps_are_those_of_diffrax(solver, name, stimulus):
         y0=Y0,
         t1=T1,
         observe={"last": Final()},
-        method=solver,
+        solver=solver,
         rtol=rtol,
         atol=atol,
         stimulus=stimulus,
@@ -366,7 +366,7 @@ def explosive(rates):
     """Explicit steps so large that a high rate blows up."""
     over = {"r": ("lane", rates)}
     observe = {"last": Final(), "peak": Peak("r"), "mean": Mean("v")}
-    return plan_sweep(MPR(1.0, 8.0, 0.3), over=over, y0=Y0, t1=T1, observe=observe, method=diffrax.Tsit5(), dt0=0.04)
+    return plan_sweep(MPR(1.0, 8.0, 0.3), over=over, y0=Y0, t1=T1, observe=observe, solver=diffrax.Tsit5(), dt0=0.04)
 
 
 def test_a_lane_that_blows_up_costs_no_other():
@@ -477,13 +477,13 @@ SENTENCES = {
     "rtol": ({"rtol": 0.0}, r"Argument `rtol` must be > 0"),
     "dt0": ({"dt0": -0.1}, r"Argument `dt0` must be > 0"),
     "implicit method": (
-        {"method": diffrax.Kvaerno5()},
-        r"Argument `method` must be None, `MobiusSplitting\(4\)` or an explicit",
+        {"solver": diffrax.Kvaerno5()},
+        r"Argument `solver` must be None, `MobiusSplitting\(4\)` or an explicit",
     ),
-    "order": ({"method": MobiusSplitting(2)}, r"Argument `method` must be of order 4"),
+    "order": ({"solver": MobiusSplitting(2)}, r"Argument `solver` must be of order 4"),
     "splitting of a gap": (
-        {"model": MODELS["gap"], "method": MobiusSplitting(4)},
-        r"Argument `method` must be a diffrax solver for this model",
+        {"model": MODELS["gap"], "solver": MobiusSplitting(4)},
+        r"Argument `solver` must be a diffrax solver for this model",
     ),
     "state": ({"y0": {"r": 0.1}}, r"Argument `y0` must have the key `v`"),
     "initial rate": ({"y0": {"r": -0.1, "v": 0.0}}, r"Argument `r` must be > 0"),

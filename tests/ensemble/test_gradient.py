@@ -17,8 +17,8 @@ T1, Y0 = 3.0, {"r": 0.3, "v": -0.5}
 PULSE = nmm.Pulse(amplitude=2.0, start=1.0, stop=2.0)
 METHODS = {
     "splitting": {},
-    "adaptive": {"method": diffrax.Tsit5()},
-    "fixed": {"method": diffrax.Tsit5(), "dt0": 0.01},
+    "adaptive": {"solver": diffrax.Tsit5()},
+    "fixed": {"solver": diffrax.Tsit5(), "dt0": 0.01},
 }
 some = pytest.mark.parametrize("name", rest_slow(METHODS, "splitting"))
 

@@ -79,7 +79,7 @@ def targeted(network):
 def test_final_states_are_those_of_simulate(name, method, given, close, simulated):
     network, given = NETWORKS[name], dict(given)
     stimulus = targeted(network) if given.pop("pulse", False) else None
-    found = computed(network, method=method, stimulus=stimulus, **given)
+    found = computed(network, solver=method, stimulus=stimulus, **given)
     assert found["last_r"].shape == (4, 3)
     exact = simulated(name, stimulus)
     for variable in exact.names:
@@ -142,7 +142,7 @@ def test_channels_are_those_of_nodes_and_means_over_nodes(simulated):
 
 def test_samples_at_nodes(simulated):
     observe = {"trace": nmm.Samples([0.0, 3.0, 6.0]), "E": nmm.Samples([3.0], "energy[0]")}
-    found = computed(NETWORKS["shared"], observe=observe, method=diffrax.Tsit5(), rtol=1e-9)
+    found = computed(NETWORKS["shared"], observe=observe, solver=diffrax.Tsit5(), rtol=1e-9)
     np.testing.assert_allclose(found["trace_r"], np.asarray(simulated("shared").r)[:, [0, 300, 600]], rtol=1e-6)
     assert found["E"].shape == (4, 1)
 
@@ -150,7 +150,7 @@ def test_samples_at_nodes(simulated):
 def test_peak_at_the_start_of_adaptive_steps():
     """The rate only falls; a step as long as the longest, which comes at rest, would lead nowhere from the start."""
     network = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7), jnp.abs(jax.random.normal(jax.random.key(2), (3, 3))))
-    given = {"y0": {"r": 0.1, "v": -2.0}, "t1": 20.0, "observe": {"peak": nmm.Peak("r[1]")}, "method": diffrax.Tsit5()}
+    given = {"y0": {"r": 0.1, "v": -2.0}, "t1": 20.0, "observe": {"peak": nmm.Peak("r[1]")}, "solver": diffrax.Tsit5()}
     np.testing.assert_allclose(computed(network, over={"gain": [0.0, 3.0]}, **given)["peak"], 0.1, rtol=1e-12)
 
 
@@ -172,7 +172,7 @@ def test_gradient_by_gain_is_that_of_finite_differences(name, method):
     step = 1e-4
     gains = np.concatenate([GAINS[1:] - step, GAINS[1:], GAINS[1:] + step])
     found = computed(
-        NETWORKS[name], over={"gain": gains}, gradient="gain", observe=observe, method=method, rtol=1e-9, atol=1e-10
+        NETWORKS[name], over={"gain": gains}, gradient="gain", observe=observe, solver=method, rtol=1e-9, atol=1e-10
     )
     for variable in observe:
         low, _, high = np.split(found[variable], 3)
@@ -194,7 +194,7 @@ def test_initial_values_parameters_and_targeted_stimuli_are_swept():
 
 def test_a_failing_node_fails_its_lane_alone():
     """Fixed Runge–Kutta steps that are too long for the strongly coupled lane."""
-    plan = planned(NETWORKS["shared"], over={"gain": [0.5, 300.0]}, method=diffrax.Tsit5(), dt0=0.1)
+    plan = planned(NETWORKS["shared"], over={"gain": [0.5, 300.0]}, solver=diffrax.Tsit5(), dt0=0.1)
     found = nmm.extend.compute_lanes(plan, np.arange(2))
     assert found["status"][0] == 0 and found["status"][1] in (2, 3)
     assert np.all(np.isnan(found["last_r"][1])) and np.all(np.isfinite(found["last_r"][0]))

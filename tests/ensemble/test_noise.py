@@ -149,8 +149,8 @@ SENTENCES = {
     "negative": ({"noise": -0.1}, r"Argument `noise` must be ≥ 0"),
     "negative axis": ({"over": {"noise": [-0.1]}}, r"Argument `noise` must be ≥ 0"),
     "method": (
-        {"method": diffrax.Tsit5()},
-        r"Argument `method` must be `MobiusSplitting\(4\)` or None where there is noise",
+        {"solver": diffrax.Tsit5()},
+        r"Argument `solver` must be `MobiusSplitting\(4\)` or None where there is noise",
     ),
     "sample times": ({"observe": {"s": Samples((1.0, 4.0))}}, r"Argument `ts` must lie between `t0` \(0\) and `t1` \(3\)"),
 }

@@ -435,7 +435,7 @@ BAD = [
     (lambda: nmm.EnergyTarget(loss_per_cycle=1.0), "Argument `loss_per_cycle` must be a mapping of energies to energies"),
     (lambda: nmm.EnergyTarget(mean=1.0), "Argument `y0` must be given for `mean`"),
     (lambda: nmm.EnergyTarget(1.0, noise=0.0), "Argument `noise` must be None or > 0, but got 0.0."),
-    (lambda: nmm.EnergyTarget(1.0, stimulus=PULSE), "Argument `stimulus` must be a number for all energies but `mean`"),
+    (lambda: nmm.EnergyTarget(1.0, stimulus=PULSE), "Argument `stimulus` must be None for all energies but `mean`"),
     (lambda: nmm.EnergyTarget(1.0).check(BURSTER), "Argument `model` must be without slow terms for `EnergyTarget`"),
     (lambda: nmm.EnergyTarget(1.0).check(PAIR), "Argument `model` must be one population for `EnergyTarget`"),
     (lambda: nmm.EnergyTarget(1.0, t1=3.0), "Argument `y0` must be None without `mean`"),

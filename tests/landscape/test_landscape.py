@@ -110,7 +110,7 @@ def test_no_root_is_missed():
 @pytest.mark.parametrize("terms", [{}, {"gap": nmm.GapJunction(0.2), "conductance": nmm.ConductanceSynapse(0.3, -1.0)}])
 def test_eigenvalues_are_those_of_the_jacobian(tau, terms):
     model = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0, tau=tau, **terms)
-    found = nmm.energy_landscape(model, stimulus=0.3)
+    found = nmm.energy_landscape(model, I=0.3)
 
     def field(y):
         flow = model.vector_field(jnp.asarray(0.0), nmm.State(r=y[0], v=y[1]), 0.3)
@@ -179,7 +179,7 @@ def test_pitchforks_of_mutual_inhibition(eta, minima):
 
 
 def test_a_strong_enough_stimulus_removes_a_minimum():
-    tilted = nmm.energy_landscape(PAIR, stimulus=jnp.asarray([0.0, 12.0]))
+    tilted = nmm.energy_landscape(PAIR, I=jnp.asarray([0.0, 12.0]))
     assert len(tilted.minima) == 1 and float(tilted.minima.r[0, 1]) > float(tilted.minima.r[0, 0])
 
 
@@ -354,10 +354,10 @@ def test_a_lane_without_numbers_spoils_no_other():
 
 REFUSED = {
     "NaN": (
-        lambda: nmm.energy_landscape(nmm.MPR(), stimulus=np.nan),
+        lambda: nmm.energy_landscape(nmm.MPR(), I=np.nan),
         r"`stimulus` must be finite, without NaN, but got nan",
     ),
-    "NaN at nodes": (lambda: nmm.energy_landscape(PAIR, stimulus=np.nan), r"`stimulus` must be finite, without NaN"),
+    "NaN at nodes": (lambda: nmm.energy_landscape(PAIR, I=np.nan), r"`stimulus` must be finite, without NaN"),
     "option": (lambda: nmm.energy_landscape(PAIR, start=3), r"`start` must be one of the options for a network, `starts`"),
     "grid": (
         lambda: nmm.energy_landscape(nmm.MPR(eta=-1.0, J=1.0, Delta=0.0)).grid(),
@@ -370,7 +370,7 @@ REFUSED = {
     ),
     "starts": (lambda: nmm.energy_landscape(PAIR, starts=0), r"`starts` must be an integer ≥ 1, but got 0"),
     "stimulus": (
-        lambda: nmm.energy_landscape(PAIR, stimulus=jnp.ones(3)),
+        lambda: nmm.energy_landscape(PAIR, I=jnp.ones(3)),
         r"`stimulus` must be a number or an array of shape \(2,\)",
     ),
     "options": (lambda: nmm.energy_landscape(nmm.MPR(), starts=3), r"`options` must be none for one population"),

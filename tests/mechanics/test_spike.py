@@ -91,18 +91,18 @@ TSIT5 = pytest.param(diffrax.Tsit5(), True, marks=pytest.mark.slow)
 def test_nothing_counts_at_rest(method, double):
     """Before, one in three of such lanes had a spike too many, and periods that were off by up to 92 %, with status 0."""
     with jax.enable_x64(double):
-        check(counted(FEW, {}, method=method), *truth(FEW, 0.02), rtol=1e-4 if double else 1e-3)
+        check(counted(FEW, {}, solver=method), *truth(FEW, 0.02), rtol=1e-4 if double else 1e-3)
 
 
 METHODS = {
     "default": {},
-    "Tsit5": {"method": diffrax.Tsit5()},
-    "Dopri5": {"method": diffrax.Dopri5()},
-    "Dopri8": {"method": diffrax.Dopri8()},
+    "Tsit5": {"solver": diffrax.Tsit5()},
+    "Dopri5": {"solver": diffrax.Dopri5()},
+    "Dopri8": {"solver": diffrax.Dopri8()},
     "dt0": {"dt0": 0.01},
-    "Tsit5 with dt0": {"method": diffrax.Tsit5(), "dt0": 0.01},
+    "Tsit5 with dt0": {"solver": diffrax.Tsit5(), "dt0": 0.01},
     "gradient": {"gradient": ("eta",)},
-    "gradient by Tsit5": {"gradient": ("eta",), "method": diffrax.Tsit5()},
+    "gradient by Tsit5": {"gradient": ("eta",), "solver": diffrax.Tsit5()},
 }
 
 

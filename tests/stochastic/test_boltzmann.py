@@ -216,11 +216,11 @@ def test_thermodynamic_identities():
 
 
 def test_input_shifts_eta_and_units_scale():
-    one, shifted = boltzmann(MPR(eta=-1.0, J=4.0, Delta=0.7), 0.4, stimulus=0.3), MPR(eta=-0.7, J=4.0, Delta=0.7)
+    one, shifted = boltzmann(MPR(eta=-1.0, J=4.0, Delta=0.7), 0.4, I=0.3), MPR(eta=-0.7, J=4.0, Delta=0.7)
     law, same = expectations(one), expectations(law_of(shifted, 0.4))
     assert same["mean_rate"] == pytest.approx(float(law["mean_rate"]), rel=1e-13)
     scaled = MPR(eta=-1.0 * 4, J=4.0 * 2, Delta=0.7 * 4, tau=5.0)
-    other = expectations(boltzmann(scaled, nmm.WhiteNoise(0.4 * 8), stimulus=0.3 * 4))
+    other = expectations(boltzmann(scaled, nmm.WhiteNoise(0.4 * 8), I=0.3 * 4))
     assert other["mean_rate"] == pytest.approx(float(law["mean_rate"]) * 2 / 5, rel=1e-12)
     assert other["entropy"] == pytest.approx(float(law["entropy"]), rel=1e-12)  # dq dq̇ has no scale: q √λ, q̇ shrinks alike
 

@@ -123,7 +123,7 @@ def test_rates_scale_with_tau_and_heterogeneity():
 
 @pytest.mark.slow
 def test_a_constant_input_is_a_shift_of_eta():
-    shifted = nmm.escape_rate(nmm.MPR(eta=-5.3), 0.05, wells()[1], stimulus=0.3)
+    shifted = nmm.escape_rate(nmm.MPR(eta=-5.3), 0.05, wells()[1], I=0.3)
     assert float(shifted) == pytest.approx(float(nmm.escape_rate(POPULATION, 0.05, wells()[1])), rel=1e-9)
 
 

@@ -42,7 +42,7 @@ def computed(tmp_path_factory):
     """The atlas, and the same call once more, which finds its sweep in the store."""
     over = {"eta": jnp.array([row[0] for row in ATLAS]) - 0.5, "adaptation.alpha": jnp.array([0.0, 0.05, 0.1])}
     store = tmp_path_factory.mktemp("atlas") / "atlas.zarr"
-    return [nmm.burst_atlas(depressed(), over, stimulus=0.5, store=store, progress=False) for _ in range(2)]
+    return [nmm.burst_atlas(depressed(), over, I=0.5, store=store, progress=False) for _ in range(2)]
 
 
 @pytest.mark.parametrize("row", range(len(ATLAS)), ids=[f"{row[0]:g}" for row in ATLAS])

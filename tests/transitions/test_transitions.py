@@ -254,7 +254,7 @@ def test_states_that_never_decide_are_told():
     """On the diagonal the pair keeps its symmetry and ends at the saddle: in no basin."""
     rs = jnp.asarray([0.2, 0.5])
     over = {("r", 0): rs, ("r", 1): rs}
-    found = nmm.basin_map(PAIR, attractors=[FIRST, SECOND], at={"r": 0.3, "v": -0.5}, over=over)
+    found = nmm.basin_map(PAIR, attractors=[FIRST, SECOND], y0={"r": 0.3, "v": -0.5}, over=over)
     np.testing.assert_array_equal(found.labels, [[-1, 1], [0, -1]])
     assert found.cycles == () and found.to_xarray().basin.dims == ("r_0", "r_1")
 
@@ -263,7 +263,7 @@ def test_oscillations_are_basins_too():
     """Gap junctions sustain a cycle, of peak 1.8648 (docs/theory.md §5)."""
     model = nmm.MPR(eta=1.0, J=0.0, Delta=0.05, gap=nmm.GapJunction(0.2))
     over = {"r": jnp.linspace(0.1, 2.0, 3), "v": jnp.linspace(-2.0, 2.0, 3)}
-    found = nmm.basin_map(model, attractors=[], at={"r": 0.3, "v": 0.0}, patience=100.0, over=over)
+    found = nmm.basin_map(model, attractors=[], y0={"r": 0.3, "v": 0.0}, patience=100.0, over=over)
     assert np.all(found.labels == 0) and len(found.cycles) == 1 and found.names == ("cycle 0",)
     np.testing.assert_allclose(found.cycles[0][1], 1.8648, rtol=1e-3)
 
