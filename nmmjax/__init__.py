@@ -7,6 +7,7 @@ from . import mechanics as mechanics
 from . import plot as plot
 from . import results as results
 from . import stochastic as stochastic
+from ._optional import __version__ as __version__
 from .branches.curves import continue_fold as continue_fold
 from .branches.curves import continue_hopf as continue_hopf
 from .branches.cycles import continue_cycle as continue_cycle
@@ -33,6 +34,7 @@ from .ensemble.observables import SpikeCount as SpikeCount
 from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Variance as Variance
 from .ensemble.planning import plan_sweep as plan_sweep
+from .equilibria.brackets import cusp_rate as cusp_rate
 from .fitting.bifurcations import FoldTarget as FoldTarget
 from .fitting.bifurcations import HopfTarget as HopfTarget
 from .fitting.bursts import BurstAmplitudeTarget as BurstAmplitudeTarget
@@ -48,6 +50,7 @@ from .ising.fitting import fit_ising as fit_ising
 from .landscape.landscapes import energy_landscape as energy_landscape
 from .landscape.landscapes import find_fixed_point as find_fixed_point
 from .landscape.orbits import limit_cycle as limit_cycle
+from .landscape.orbits import loss_per_cycle as loss_per_cycle
 from .landscape.orbits import orbit as orbit
 from .landscape.orbits import predict_peaks as predict_peaks
 from .landscape.potential import network_potential as network_potential
@@ -73,6 +76,8 @@ from .models.stimulus import PulseTrain as PulseTrain
 from .models.stimulus import Ramp as Ramp
 from .models.stimulus import Sampled as Sampled
 from .models.stimulus import Sinusoid as Sinusoid
+from .models.terms import ConductanceSynapse as ConductanceSynapse
+from .models.terms import GapJunction as GapJunction
 from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import binarize as binarize
@@ -96,9 +101,3 @@ from .transitions.pulses import best_node as best_node
 from .transitions.pulses import minimal_pulse as minimal_pulse
 from .transitions.sensitivity import threshold_amplitude as threshold_amplitude
 from .transitions.sensitivity import threshold_gradient as threshold_gradient
-
-__version__ = "0.1.0"
-from .equilibria.brackets import cusp_rate as cusp_rate
-from .landscape.orbits import loss_per_cycle as loss_per_cycle
-from .models.terms import ConductanceSynapse as ConductanceSynapse
-from .models.terms import GapJunction as GapJunction

@@ -2,7 +2,23 @@
 
 import importlib
 import importlib.metadata
+import pathlib
+import re
 from typing import Any
+
+
+def _own_version() -> str:
+    """The installed version; of files that are not installed, the one that `pyproject.toml` beside them declares."""
+    try:
+        return importlib.metadata.version("nmmjax")
+    except importlib.metadata.PackageNotFoundError:
+        project = pathlib.Path(__file__).parent.parent / "pyproject.toml"
+        text = project.read_text(encoding="utf8") if project.exists() else ""
+        found = re.search(r'^name = "nmmjax"\nversion = "(.+)"$', text, flags=re.MULTILINE)
+        return found[1] if found else "unknown"
+
+
+__version__ = _own_version()
 
 
 def optional(module: str, extra: str) -> Any:
@@ -18,4 +34,5 @@ def optional(module: str, extra: str) -> Any:
 
 def versions() -> dict[str, str]:
     """Versions of nmmjax and of the packages that determine its numbers."""
-    return {name: importlib.metadata.version(name) for name in ("nmmjax", "jax", "diffrax", "equinox", "numpy")}
+    others = {name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")}
+    return {"nmmjax": __version__, **others}

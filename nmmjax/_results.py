@@ -1,6 +1,15 @@
-"""How a solve ended. Diffrax's result codes, and two of ours for what an integrator can't see itself."""
+"""How a solve ended, in diffrax's result codes and our own, and how results are shown."""
+
+import html
 
 import diffrax
+
+
+class Shown:
+    """Base of what prints as text: notebooks show the same print-out, escaped, with its columns aligned."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]

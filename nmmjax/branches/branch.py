@@ -10,7 +10,7 @@ import numpy as np
 from .._checks import require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import ComplexValues, Values, is_concrete
 from .labels import require_single, special_dataset
 from .system import System
@@ -28,7 +28,7 @@ MEANINGS = {
 }
 
 
-class SpecialPoints(eqx.Module):
+class SpecialPoints(eqx.Module, Shown):
     """Special points, in the order of branches and along them; at most 32, 0 and NaN where there are fewer.
 
     - `kind`: codes, positions in `nmmjax.branches.branch.LABELS`; `labels` gives the names
@@ -120,7 +120,7 @@ def _line(point: SpecialPoints) -> str:
     return text
 
 
-class Branch(eqx.Module):
+class Branch(eqx.Module, Shown):
     """Branches of fixed points over a parameter, arrays of shape `(branches, points)`; NaN beyond `count` points.
 
     - `parameter`, `state`, `tangent`: along each branch; `tangent`: d(parameter)/d(arclength), 0 at folds

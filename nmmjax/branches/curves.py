@@ -13,7 +13,7 @@ from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..numerics.arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
 from .branch import LABELS, SpecialPoints, message
@@ -53,7 +53,7 @@ class SpecialCurve(AbstractCurve):
         return x, tangent, jnp.where(size > 0.1 * jnp.linalg.norm(image), across / size, anchor)
 
 
-class BifurcationCurve(eqx.Module):
+class BifurcationCurve(eqx.Module, Shown):
     """A curve of folds or Hopf points over two parameters, arrays of shape `(points,)`; NaN beyond `count`.
 
     - `parameters`: `(points, 2)`; `state`: the model's; `omega`: angular frequency on Hopf curves, else NaN

@@ -13,7 +13,7 @@ from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
 from .._parameter import as_number
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..numerics.arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
 from .branch import LABELS, SpecialPoints, message
@@ -59,7 +59,7 @@ class Cycles(AbstractCurve):
         return RESULTS.where(shrank, RESULTS.cycle_shrank, result)
 
 
-class CycleBranch(eqx.Module):
+class CycleBranch(eqx.Module, Shown):
     """A branch of limit cycles over a parameter, arrays of shape `(points,)`, the Hopf point first; NaN beyond `count`.
 
     - `parameter`, `period`; `maximum`, `minimum`: largest and smallest value of every state variable

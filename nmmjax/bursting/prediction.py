@@ -18,7 +18,7 @@ from .._checks import as_count, require
 from .._labelled import attributes_of, xarray
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import cusp_rate
 from ..mechanics.spike import PROMINENCE
@@ -37,7 +37,7 @@ from .swings import CAREFUL, SMALL, Turn, follow_turns, half_cycle, small_swing
 _SLOW_ENOUGH = 3.0
 
 
-class PredictedSpikes(eqx.Module):
+class PredictedSpikes(eqx.Module, Shown):
     """Predicted spike peaks in order; arrays `(count,)`, NaN after the last.
 
     - `time`: since the start of the prediction; `peak`: firing rate; `trough`, `trough_time`: the minimum before it
@@ -65,7 +65,7 @@ class PredictedSpikes(eqx.Module):
         return jnp.sum(self.prominence > PROMINENCE, axis=-1)
 
 
-class BurstCycle(eqx.Module):
+class BurstCycle(eqx.Module, Shown):
     """A predicted burst cycle; NaN with `result = RESULTS.no_burst` where there is none.
 
     - `period`: onset to onset; `duration`: first to last spike peak; `n_spikes`: spikes per burst

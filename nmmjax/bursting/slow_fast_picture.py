@@ -16,6 +16,7 @@ from .._checks import as_array, as_count, require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._results import Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..equilibria.stability import planar_eigenvalues
 from ..equilibria.steady import GRID, Equilibria, find_equilibria, where_finite
@@ -43,7 +44,7 @@ class Levels(NamedTuple):
     barrier_high: Values
 
 
-class SlowFast(eqx.Module):
+class SlowFast(eqx.Module, Shown):
     """The fast equations over one frozen slow variable s, called `variable`: "A", or "xu" for the product x u.
 
     - `r`, `slow`, `v`: equilibria at `points` rates, spaced equally in ln r; `eigenvalues` `(points, 2)`, with the slower

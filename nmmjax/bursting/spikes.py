@@ -17,6 +17,7 @@ import numpy as np
 
 from .._checks import require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Mask, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..mechanics.spike import PROMINENCE, as_prominence
@@ -34,7 +35,7 @@ _NODES = 2**17  # steps followed per call, over all intervals
 _ITERATIONS = 14
 
 
-class Spikes(eqx.Module):
+class Spikes(eqx.Module, Shown):
     """Spikes of a run in the order of time; arrays of shape `(n,)`, one entry per spike.
 
     - `time`, `peak`: when the rate is largest, and that rate

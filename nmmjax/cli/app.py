@@ -1,7 +1,8 @@
-"""`nmmjax reproduce | sweep | fit | landscape | models | doctor` (extra `cli`)."""
+"""`nmmjax reproduce | sweep | fit | landscape | models | doctor` and `--completion` (extra `cli`)."""
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 
 def main() -> None:
@@ -10,7 +11,7 @@ def main() -> None:
 
     try:
         app = _app(optional("cyclopts", "cli"))
-        app()
+        app(sys.argv[1:])
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'Interrupted.'}", file=sys.stderr)
         sys.exit(130)
@@ -36,4 +37,15 @@ def _app(cyclopts: Any) -> Any:
     app.command(landscape)
     app.command(models)
     app.command(doctor)
+    app.command(_completion(app), name="--completion")
     return app
+
+
+def _completion(app: Any) -> Callable[[Literal["bash", "zsh", "fish"]], None]:
+    """The option `--completion`, which knows the commands of `app`."""
+
+    def completion(shell: Literal["bash", "zsh", "fish"], /) -> None:
+        """Print a script that completes commands and options in a shell: bash, zsh or fish."""
+        print(app.generate_completion(shell=shell), end="")
+
+    return completion

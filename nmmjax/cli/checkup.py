@@ -14,6 +14,7 @@ from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.simulation import simulate
+from .printing import console_for, print_json
 
 
 def self_check() -> list[tuple[str, float, float]]:
@@ -37,27 +38,49 @@ def self_check() -> list[tuple[str, float, float]]:
     ]
 
 
-def doctor() -> None:
-    """Devices, precision, versions, and a self-check of a few seconds against closed forms."""
-    console = optional("rich.console", "cli").Console()
+def doctor(*, json: bool = False) -> None:
+    """Devices, precision, versions, and a self-check of a few seconds against closed forms.
+
+    Parameters
+    ----------
+    json
+        Print one JSON object.
+    """
+    console = console_for(json)
+    python, extras, precision = platform.python_version(), _extras(), str(jnp.zeros(()).dtype)
+    devices = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
     table = optional("rich.table", "cli").Table(show_header=False)
-    table.add_row("python", platform.python_version())
-    for name, version in versions().items():
+    for name, version in {"python": python, **versions()}.items():
         table.add_row(name, version)
-    for extra, module in (("plot", "matplotlib"), ("data", "xarray"), ("cluster", "distributed")):
-        try:
-            table.add_row(f"extra {extra}", f"{module} {optional(module, extra).__version__}")
-        except ModuleNotFoundError as missing:
-            table.add_row(f"extra {extra}", str(missing).replace("[", "\\["))
-    for device in jax.devices():
-        table.add_row("device", f"{device.platform}: {device.device_kind}")
-    table.add_row("default precision", f"{jnp.zeros(()).dtype} (JAX_ENABLE_X64=1 gives float64)")
+    for extra, found in extras.items():
+        table.add_row(f"extra {extra}", found.replace("[", "\\["))
+    for device in devices:
+        table.add_row("device", device)
+    table.add_row("default precision", f"{precision} (JAX_ENABLE_X64=1 gives float64)")
     console.print(table)
     began = time.perf_counter()
-    checks = self_check()
-    console.print(f"Self-check against closed forms in {jnp.zeros(()).dtype} ({time.perf_counter() - began:.1f} s)")
-    for what, error, allowed in checks:
-        verdict = "ok  " if abs(error) <= allowed else "FAIL"
-        console.print(f"  {verdict} {what}: error {abs(error):.1e}, allowed {allowed:.0e}", highlight=False)
-    if any(not abs(error) <= allowed for _, error, allowed in checks):
+    checks = [
+        {"what": what, "error": abs(error), "allowed": allowed, "ok": abs(error) <= allowed}
+        for what, error, allowed in self_check()
+    ]
+    seconds = time.perf_counter() - began
+    console.print(f"Self-check against closed forms in {precision} ({seconds:.1f} s)")
+    for each in checks:
+        line = f"{each['what']}: error {each['error']:.1e}, allowed {each['allowed']:.0e}"
+        console.print(f"  {'ok  ' if each['ok'] else 'FAIL'} {line}", highlight=False)
+    if json:
+        about = {"python": python, "versions": versions(), "extras": extras, "devices": devices, "precision": precision}
+        print_json({**about, "self_check": checks, "seconds": seconds})
+    if not all(each["ok"] for each in checks):
         sys.exit(1)
+
+
+def _extras() -> dict[str, str]:
+    """What is installed of each extra, or how to install it."""
+    found = {}
+    for extra, module in (("plot", "matplotlib"), ("data", "xarray"), ("cluster", "distributed")):
+        try:
+            found[extra] = f"{module} {optional(module, extra).__version__}"
+        except ModuleNotFoundError as missing:
+            found[extra] = str(missing)
+    return found

@@ -14,12 +14,14 @@ from .._optional import optional
 from .._parameter import parameter_table
 from ..fitting.fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
+from ..fitting.result import FitResult
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..fitting.units import time_constants
 from ..models.base import AbstractModel
 from ..models.network import Network, per_node
 from .configuration import Document
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
+from .printing import console_for, print_json
 from .recorded_run import Recording, Table, check_units, read_recording
 
 _TABLES = ("model", "network", "data", "units", "fit", "stimulus", "y0")
@@ -37,6 +39,7 @@ def fit(
     *,
     out: pathlib.Path = pathlib.Path(),
     example: bool = False,
+    json: bool = False,
 ) -> None:
     """Fit the model that a TOML file describes to a recording; write the best model, all starts (NetCDF) and a picture.
 
@@ -54,14 +57,18 @@ def fit(
         Folder for what is written; the current one by default.
     example
         Write fit.toml and fit.csv, an example to begin with, and do nothing else.
+    json
+        Print one JSON object.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     out = as_folder(out)
-    console = optional("rich.console", "cli").Console()
+    console = console_for(json)
     if example:
         _write_example(out)
         console.print(f"Written: {out / 'fit.toml'}, {out / 'fit.csv'}", highlight=False, soft_wrap=True)
         console.print(f"Now: nmmjax fit {out / 'fit.toml'} {out / 'fit.csv'} --out {out}", highlight=False, soft_wrap=True)
+        if json:
+            print_json({"written": [out / "fit.toml", out / "fit.csv"]})
         return
     if config is None:
         raise ValueError(
@@ -84,6 +91,24 @@ def fit(
             written.append(_draw(fitted, figure))
         console.print(fitted.report(), highlight=False, markup=False, soft_wrap=True)
     console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    if json:
+        print_json({**_summary(fitted), "notes": task.notes, "written": written})
+
+
+def _summary(fitted: FitResult) -> dict[str, object]:
+    """The best fit and how every start ended, in plain names."""
+    return {
+        "model": repr(fitted.best),
+        "best": dict(zip(fitted.labels, fitted.values[fitted.best_index], strict=True)),
+        "standard_error": fitted.standard_error,
+        "interval": fitted.interval(),
+        "loss": fitted.loss,
+        "converged": fitted.converged,
+        "status": [fitted.meanings[int(code)] for code in fitted.status],
+        "best_index": fitted.best_index,
+        "found_best": fitted.found_best,
+        "interrupted": bool(fitted.interrupted),
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,6 +55,19 @@ def write_tables(done: Analysis, out: pathlib.Path) -> None:
     save_ising(done.model, out / "model.json")
 
 
+def summary(done: Analysis) -> dict[str, object]:
+    """The same tables as lists of rows by name, but for the states, with what the fit says of itself."""
+    tables = {
+        name: [dict(zip(header, row, strict=True)) for row in rows]
+        for name, (header, rows) in _tables(done).items()
+        if name != "states"
+    }
+    samples, size = done.data.spins.shape
+    about = {"file": done.file, "samples": samples, "regions": size, "threshold": done.data.threshold}
+    notes = {"notes": [*done.recording.notes, *done.notes], "unknown": done.unknown}
+    return {**about, "accuracy": done.model.accuracy, **tables, **notes}
+
+
 def active_regions(found: IsingLandscape, k: int) -> list[str]:
     """Names of the regions that are +1 in minimum k."""
     return [name for name, spin in zip(found.names, found.spins[k], strict=True) if spin > 0]

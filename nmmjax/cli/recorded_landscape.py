@@ -14,7 +14,6 @@ import numpy as np
 
 from .._checks import require
 from .._files import as_folder, replace_text
-from .._optional import optional
 from .._progress import Progress
 from ..ising.fitting import fit_ising
 from ..ising.significance import IsingBootstrap, ShuffleTest, bootstrap_ising, shuffle_test
@@ -23,8 +22,9 @@ from ..ising.walsh import LARGEST
 from ..recordings.loading import load_recording
 from ..recordings.recording import Recording, about_global_signal, binarize
 from .landscape_report import draw_figures, write_report
-from .landscape_tables import Analysis, write_tables
+from .landscape_tables import Analysis, summary, write_tables
 from .objects import using_precision
+from .printing import console_for, print_json
 
 _EXACT = 15  # regions up to which nothing has to be said about the method
 _LATER = ("Held-out data", "Shuffled data", "Resampled data")
@@ -56,6 +56,7 @@ def landscape(
     figures: str = "png",
     quiet: bool = False,
     example: bool = False,
+    json: bool = False,
 ) -> None:
     """The energy landscape of a recording: a report (Markdown, HTML), tables (CSV), the model (JSON) and figures.
 
@@ -110,14 +111,18 @@ def landscape(
         Print nothing but errors.
     example
         Write recording.csv, an example to begin with, and do nothing else.
+    json
+        Print one JSON object; its tables are those of the CSV files.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     out = as_folder(out)
-    console = optional("rich.console", "cli").Console(quiet=quiet)
+    console = console_for(json, quiet)
     say = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)
     if example:
         say(f"Written: {_write_example(out)}")
         say(f"Now: nmmjax landscape {out / 'recording.csv'} --out {out}")
+        if json:
+            print_json({"written": [out / "recording.csv"]})
         return
     if recording is None:
         raise ValueError("The recording must be given: nmmjax landscape bold.csv (or --example for one to begin with).")
@@ -149,6 +154,8 @@ def landscape(
             if stopped:
                 raise KeyboardInterrupt(f"Interrupted; what was found until then is in {out / 'report.md'}.")
     _tell(done, out, say)
+    if json:
+        print_json({**summary(done), "report": out / "report.md"})
 
 
 @dataclasses.dataclass(frozen=True)

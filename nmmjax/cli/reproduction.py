@@ -11,9 +11,12 @@ from .._optional import optional
 from ..reproduce.claim import Claim
 from ..reproduce.runner import CLAIMS
 from ..reproduce.runner import reproduce as run_claims
+from .printing import console_for, print_json
 
 
-def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", quick: bool | None = None) -> None:
+def reproduce(
+    *, out: pathlib.Path = pathlib.Path("results"), only: str = "", quick: bool | None = None, json: bool = False
+) -> None:
     """Reproduce the paper's claims: per claim a figure (PNG, SVG), the data (NetCDF) and measured against claimed.
 
     Parameters
@@ -24,12 +27,14 @@ def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", qu
         Names of claims, separated by commas; all by default.
     quick
         Toy size. The environment variable NMMJAX_QUICK=1 turns it on too.
+    json
+        Print one JSON object.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     out = as_folder(out)
     small = os.environ.get("NMMJAX_QUICK", "") not in ("", "0") if quick is None else quick
     names = [name.strip() for name in only.split(",") if name.strip()] or None
-    console = optional("rich.console", "cli").Console()
+    console = console_for(json)
     began = time.perf_counter()
     with _progress(console) as progress:
         task = progress.add_task("starting", total=len(names or CLAIMS))
@@ -59,6 +64,8 @@ def reproduce(*, out: pathlib.Path = pathlib.Path("results"), only: str = "", qu
     console.print(
         f"{len(entries) - len(failed)} of {len(entries)} claims met in {seconds:.0f} s. Report: {out / 'report.md'}"
     )
+    if json:
+        print_json({"claims": entries, "not_met": failed, "seconds": seconds, "report": out / "report.md"})
     if failed:
         print(f"nmmjax: not met: {', '.join(failed)}", file=sys.stderr)
         sys.exit(1)

@@ -21,12 +21,13 @@ from ..solvers.mobius import MobiusSplitting
 from ..sweeps.sweeping import plan_of, run_plan
 from .configuration import Document, Path
 from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
+from .printing import console_for, print_json
 
 _TABLES = ("model", "y0", "over", "sample", "observe", "stimulus")
 _KEYS = ("t0", "t1", "solver", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
 
 
-def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> None:
+def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path(), json: bool = False) -> None:
     """Run the parameter sweep that a TOML file describes; write a picture, and a NetCDF file unless it names a store.
 
     The file: t1 (and t0, solver, rtol, atol, dt0, noise, seed, precision, store, chunk, figure, show), then tables
@@ -39,12 +40,14 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> Non
         The TOML file.
     out
         Folder for what is written; the current one by default.
+    json
+        Print one JSON object.
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     out = as_folder(out)
     document = Document(config)
     job = read_job(document)
-    console = optional("rich.console", "cli").Console()
+    console = console_for(json)
     with using_precision(job.precision):
         plan = job.plan()
         out.mkdir(parents=True, exist_ok=True)
@@ -58,8 +61,11 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path()) -> Non
         written.append(_draw(data, job.show, figure))
     elif figure is not None:
         console.print("No picture: the sweep has more than two dimensions.")
-    console.print(_summary(data["status"], plan.meanings))
+    ends = _ends(data["status"], plan.meanings)
+    console.print(_summary(ends))
     console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    if json:
+        print_json({"lanes": sum(each["lanes"] for each in ends), "status": ends, "written": written})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,10 +294,18 @@ def _draw(data: object, show: str | None, path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def _summary(status: object, meanings: dict[int, str]) -> Any:
-    counts = Counter(np.asarray(status).ravel().tolist())
+def _ends(status: object, meanings: dict[int, str]) -> list[dict[str, Any]]:
+    """How the lanes ended: status code, number of lanes, their share and what the code means."""
+    counts = sorted(Counter(np.asarray(status).ravel().tolist()).items())
+    total = sum(number for _, number in counts)
+    return [
+        {"status": code, "lanes": number, "share": number / total, "meaning": meanings.get(code, "")}
+        for code, number in counts
+    ]
+
+
+def _summary(ends: list[dict[str, Any]]) -> Any:
     table = optional("rich.table", "cli").Table("status", "lanes", "share", "meaning", title="How the lanes ended")
-    for code, number in sorted(counts.items()):
-        share = f"{100 * number / sum(counts.values()):.3g} %"
-        table.add_row(str(code), str(number), share, meanings.get(code, ""))
+    for each in ends:
+        table.add_row(str(each["status"]), str(each["lanes"]), f"{100 * each['share']:.3g} %", each["meaning"])
     return table

@@ -14,7 +14,7 @@ import numpy as np
 
 from .._identity import is_known, written
 from .._parameter import Parameter, describe, parameter_table
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Key
 from ..models.network import Targeted
 from .channels import Problem
@@ -145,7 +145,7 @@ class PlanLike(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """A checked sweep, as data: `compute_lanes(plan, lanes)` gives its lanes' results, numbered in C order over `dims`."""
 
     base: Problem

@@ -8,13 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._results import Shown
 from .._types import ComplexValues, Mask, Values, is_concrete
 from ..models.state import State
 
 KINDS = ("stable node", "stable focus", "saddle", "unstable", "center")
 
 
-class FixedPoints(eqx.Module):
+class FixedPoints(eqx.Module, Shown):
     """Fixed points of one population or network, k of them.
 
     - `state`: their `State`, arrays (k,) or (k, nodes); `points[i]` is the i-th state, ready for `simulate(y0=…)`

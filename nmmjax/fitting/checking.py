@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import dtype_of, with_dtype
+from .._results import Shown
 from .._types import Values
 from ..models.base import AbstractModel, as_model
 from .modes import REFUSALS
@@ -26,7 +27,7 @@ _RUGGED = 30.0  # how often the slope exceeds the change that the largest step m
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class GradientCheck:
+class GradientCheck(Shown):
     """Derivatives of a loss by autodiff and by differences. Arrays have one entry per number of `labels`.
 
     - `loss`: at the model; `forward`, `reverse` (n,): derivatives by either mode, None where the mode doesn't go through

@@ -13,6 +13,7 @@ from .._labelled import about_parameter, attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._optional import optional
 from .._progress import Progress
+from .._results import Shown
 from .._types import Key, Scalar, Values
 from .descent import Problem
 from .parametrization import Parametrization
@@ -27,7 +28,7 @@ _MIXED, _ENOUGH = 1.01, 400  # R̂ below which, and effective draws above which,
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Posterior:
+class Posterior(Shown):
     """Draws from the posterior of a fit, labelled.
 
     - `posterior`: an `xarray.Dataset` over `chain` and `draw`, one variable per free number, and per unknown of the target,

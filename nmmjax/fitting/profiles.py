@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._results import Shown
 from .._types import Values, Whole
 from ..numerics.linear import scaled_inverse
 from .descent import LevenbergMarquardt, Normal, Problem, Structure
@@ -28,7 +29,7 @@ def _program(task: LevenbergMarquardt) -> Any:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Profile:
+class Profile(Shown):
     """The profile likelihood of one parameter: the smallest loss at each of its values, all else fitted again.
 
     - `values` (n,): the parameter, rising; `loss` (n,): the smallest loss there; `others` (n, width): everything in the

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._checks import require
 from .._labelled import about_parameter, attributes_of, software, xarray
+from .._results import Shown
 from ..models.base import AbstractModel
 from .descent import MEANINGS, Problem
 from .parametrization import Parametrization
@@ -21,7 +22,7 @@ _SAME = 1e-3  # starts within so many standard errors of the best count as havin
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class FitResult:
+class FitResult(Shown):
     """The result of `fit`. Arrays have the starts as their first axis.
 
     - `values` (starts, p): the free parameters, in the order of `labels`; `initial` (starts, p): where they started

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import ndtri, stdtrit
 
 from .._checks import require
+from .._results import Shown
 from .._types import Values, Whole
 from ..numerics.linear import scaled_inverse
 from .descent import Normal, Problem
@@ -46,7 +47,7 @@ def degrees_of_freedom(fitted: Any) -> int:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Identifiability:
+class Identifiability(Shown):
     """Information of the data about p free numbers: the Fisher information in units of the numbers' sizes,
 
         F = S (JᵀJ/σ²) S,  with the target's unknowns eliminated,

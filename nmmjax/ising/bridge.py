@@ -24,6 +24,7 @@ import numpy as np
 
 from .._checks import require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Values
 from ..landscape.landscapes import energy_landscape
 from ..landscape.network import NetworkLandscape
@@ -207,7 +208,7 @@ def _two_state_nodes(network: Network, D: Values | None) -> tuple[MPR, Values, V
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class LandscapeComparison:
+class LandscapeComparison(Shown):
     """A network's landscape Ψ beside an Ising model of its recordings; made by `compare_landscapes`.
 
     - `ising`: of the recording; `predicted`: `predict_ising`; `landscape`: Ψ with its minima

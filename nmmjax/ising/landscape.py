@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
+from .._results import Shown
 from ..landscape.tree import Tree, disconnectivity
 from ..recordings.recording import Binarized, as_binarized
 from .searching import bounds_between, descend_spins, starting_spins
@@ -16,7 +17,7 @@ _MOST = 4000  # minima, beyond which tables of all pairs don't help
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class IsingLandscape:
+class IsingLandscape(Shown):
     """The landscape of an Ising model with k local minima, by energy; made by `model.landscape()`.
 
     Two states are neighbours where one region differs. A minimum lies below all neighbours; from any other state the

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, as_count, as_key, require
+from .._results import Shown
 from .._types import Key, Values, is_concrete
 from ..recordings.recording import Binarized, region_names
 from .landscape import IsingLandscape, survey
@@ -44,7 +45,7 @@ class IsingFit:
     reason: str | None = None
 
 
-class IsingModel(eqx.Module):
+class IsingModel(eqx.Module, Shown):
     """The pairwise maximum-entropy model: P(s) ∝ exp(−E(s)), E(s) = −½ Σ_{i≠j} J_ij s_i s_j − Σ_i h_i s_i, s_i = ±1.
 
     Made by `fit_ising`, or by hand from `h` (N,) and symmetric `J` (N, N) with zero diagonal. `names` of the regions: R1,
@@ -226,7 +227,7 @@ class IsingModel(eqx.Module):
         return "\n".join(lines)
 
 
-class IsingModels(eqx.Module):
+class IsingModels(eqx.Module, Shown):
     """Models of the same regions fitted to m pieces of data; made by `fit_ising_many`. `models[k]` is an `IsingModel`.
 
     - `h`, `h_error` (m, N), `J`, `J_error` (m, N, N): NaN where no estimate exists

@@ -7,6 +7,7 @@ import numpy as np
 
 from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Key
 from ..landscape.tree import disconnectivity
 from ..recordings.recording import Binarized, as_binarized
@@ -20,7 +21,7 @@ _PIECE = 2**22  # numbers of shuffled or resampled tables held at once
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class ShuffleTest:
+class ShuffleTest(Shown):
     """Depth of minima that chance alone explains; made by `shuffle_test`.
 
     - `depth` (k,): of the model's minima, height of the lowest way out; `labels` (k,) their bit strings
@@ -77,7 +78,7 @@ def shuffle_test(data: object, key: Key, *, count: int = 100, percentile: float 
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class IsingBootstrap:
+class IsingBootstrap(Shown):
     """Models fitted to resampled data; made by `bootstrap_ising`.
 
     - `h` (count, N), `J` (count, N, N): the estimates; `h_error`, `J_error`: their standard deviations

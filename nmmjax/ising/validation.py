@@ -8,13 +8,14 @@ import numpy as np
 
 from .._checks import require
 from .._nan import nan_is_absent
+from .._results import Shown
 from ..recordings.recording import Binarized, Recording, as_binarized, find_regions
 from .fitting import fit_ising_many, independent_entropy
 from .walsh import refuse_large, states_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CrossValidation:
+class CrossValidation(Shown):
     """Log-likelihoods of held-out data, bits per sample; made by `cross_validate_ising`.
 
     - `pairwise`, `independent` (folds,): of the pairwise model and of independent regions; `gain`: mean difference,

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._results import Shown
 from .._types import ComplexValues, Key, Scalar, Values
 from ..models.network import Network
 from ..models.state import State
@@ -32,7 +33,7 @@ _ATTRACTING = 1e-4  # by which all multipliers but that of the shift are at leas
 _STEPS = 12
 
 
-class LimitCycles(eqx.Module):
+class LimitCycles(eqx.Module, Shown):
     """Attracting limit cycles that simulations ran into; made by `energy_landscape(network, cycles=n)`.
 
     Closed orbits that attract nothing, of which homogeneous networks have families, count as undecided.

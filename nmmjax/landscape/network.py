@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 
 from .._checks import as_count, as_key, require
 from .._parameter import describe
+from .._results import Shown
 from .._types import Key, Real, Values
 from ..equilibria.points import FixedPoints
 from ..models.network import Network
@@ -27,7 +28,7 @@ from .tree import Tree, disconnectivity
 _EIGENVALUE_WORK = 4e8  # operations spent on eigenvalues of Jacobians: k points cost 10 k (2n)³
 
 
-class NetworkLandscape(eqx.Module):
+class NetworkLandscape(eqx.Module, Shown):
     """The resting states of a network and the landscape Ψ that connects them; made by `energy_landscape`.
 
     - `minima`: the stable resting states found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first; `others`:

@@ -20,7 +20,7 @@ import numpy as np
 from .._checks import as_array, as_count, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..mechanics.coordinates import from_qqdot
 from ..mechanics.energy import potential_energy
@@ -49,7 +49,7 @@ class Ellipse(eqx.Module):
     residual_max: Scalar
 
 
-class Orbit(eqx.Module):
+class Orbit(eqx.Module, Shown):
     """A closed orbit of the frozen energy; NaN with `result = RESULTS.no_closed_orbit` where there is none.
 
     - `energy`; `r_trough`, `r_peak`: turning points, exact wherever dr/dt = 0; `r_well`: the stable state inside

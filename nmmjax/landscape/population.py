@@ -7,6 +7,7 @@ import numpy as np
 
 from .._checks import as_array, require
 from .._parameter import as_number, describe
+from .._results import Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..equilibria.points import FixedPoints, kind_codes
@@ -16,7 +17,7 @@ from ..models.mpr import MPR
 from ..models.state import State
 
 
-class PopulationLandscape(eqx.Module):
+class PopulationLandscape(eqx.Module, Shown):
     """The landscape V(r) of a population at a constant input, with all its fixed points; made by `energy_landscape`.
 
     Arrays of shape (3,): the point of the low branch, the pass between the folds, the point of the high branch; NaN where

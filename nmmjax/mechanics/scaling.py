@@ -14,6 +14,7 @@ import numpy as np
 
 from .._checks import require
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, as_states, require_one, takes_model
 from ..models.mpr import FAST, MPR
@@ -21,7 +22,7 @@ from ..models.state import State, StateLike, Variable
 from ..models.terms import ConductanceSynapse, GapJunction
 
 
-class Scaling(eqx.Module):
+class Scaling(eqx.Module, Shown):
     """A rescaled population and the way back.
 
     - `model`: the population in scaled units

@@ -14,13 +14,14 @@ import equinox as eqx
 
 from .._checks import require
 from .._parameter import check_parameters, describe, with_arrays
+from .._results import Shown
 from .._types import Values
 from .state import State, Variable, as_initial_state, as_state
 
 _RESERVED = ("names", "values", "variables", "replace", "input")
 
 
-class AbstractModel(eqx.Module):
+class AbstractModel(eqx.Module, Shown):
     """A dynamical model: declared parameters, declared variables and one vector field, without batch axes (use `jax.vmap`).
 
     Your own model is one class with `variables` and `vector_field`. Further declarations open more of the library: `sent`

@@ -12,11 +12,12 @@ from jaxtyping import ArrayLike
 
 from .._checks import as_array, require
 from .._parameter import as_number, check_parameters, declared, parameter
+from .._results import Shown
 from .._types import Scalar, Values, is_concrete
 from .base import require_offer
 
 
-class AbstractNoise(eqx.Module):
+class AbstractNoise(eqx.Module, Shown):
     """Random input, in units of η. `simulate(..., noise=...)` takes one, or a number D for `WhiteNoise(D)`."""
 
     @abc.abstractmethod

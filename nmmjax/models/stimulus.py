@@ -16,6 +16,7 @@ import numpy as np
 
 from .._checks import as_count, as_whole, lie_within, require
 from .._parameter import check_parameters, declared, describe, parameter, with_arrays
+from .._results import Shown
 from .._types import Scalar, Values, float_dtype, is_concrete
 
 _PHASE_LOST = 0.01  # rad, at most
@@ -23,7 +24,7 @@ _PHASE_LOST = 0.01  # rad, at most
 _KEPT, _KEPT_OF_STEP = 1e-3, 0.05
 
 
-class AbstractStimulus(eqx.Module):
+class AbstractStimulus(eqx.Module, Shown):
     """Input current I(t), in units of η."""
 
     @abc.abstractmethod

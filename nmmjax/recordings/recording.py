@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from .._checks import as_samples, require
+from .._results import Shown
 
 MOSTLY = 0.9  # share of the states "all" and "none" from which a global signal dominates
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Recording:
+class Recording(Shown):
     """A recording of several regions; made by `load_recording`, or by hand.
 
     - `values` (time, regions): finite floats, NaN where a sample is missing; samples that a masked array masks are missing.
@@ -50,7 +51,7 @@ class Recording:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Binarized:
+class Binarized(Shown):
     """A recording with two values; made by `binarize`.
 
     - `spins` (time, regions): −1 or +1, int8; `names`, `subject`, `dt`: as in `Recording`

@@ -10,6 +10,7 @@ import numpy as np
 
 from .._checks import require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Scalar, Values, is_concrete
 from ..mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
 from ..models.base import require_offer
@@ -19,7 +20,7 @@ from .simulation import default_tolerances, jump_times
 from .trajectory import Trajectory
 
 
-class EnergyBalance(eqx.Module):
+class EnergyBalance(eqx.Module, Shown):
     """E(t) − E(t₀) = work + exchange + slow work − heat + residual, along a run; arrays of shape `(n,)`, dimensionless.
 
     For a network arrays have the shape `(n, nodes)`: the balance of every population in its instantaneous landscape.

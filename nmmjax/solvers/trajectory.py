@@ -10,14 +10,14 @@ import numpy as np
 from .._checks import lie_within, require
 from .._labelled import about_variables, attributes_of, software, xarray
 from .._parameter import describe
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values, float_dtype, is_concrete
 from ..mechanics.energy import hamiltonian, kinetic_energy, potential_energy
 from ..models.stimulus import AbstractStimulus, input_at
 from .clock import Clock
 
 
-class Trajectory(eqx.Module):
+class Trajectory(eqx.Module, Shown):
     """States of a model at the requested times.
 
     - `ts`: times as given, shape `(n,)`, in NumPy's float64 if the run's dtype would blur their differences; `elapsed`: the

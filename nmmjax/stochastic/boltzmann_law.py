@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import as_array, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
+from .._results import Shown
 from .._types import Key, Real, Scalar, Values, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..mechanics.energy import potential_energy
@@ -29,7 +30,7 @@ _HERMITE = 40  # nodes in v
 _NEWTON = 12  # steps at most within a panel; bisection where Newton's leaves it
 
 
-class Boltzmann(eqx.Module):
+class Boltzmann(eqx.Module, Shown):
     """The stationary law of a population under common white noise, exact for g = k = 0; made by `boltzmann`.
 
         P(r, v) ∝ r⁻² exp(−E(r, v)/T),    P(r) ∝ r^(−3/2) exp(−V(r)/T),    T = π D/Δ

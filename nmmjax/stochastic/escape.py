@@ -9,6 +9,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number, dtype_of, with_dtype
+from .._results import Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..landscape.network import NetworkLandscape
 from ..landscape.population import population_landscape
@@ -25,7 +26,7 @@ METHODS = ("exact", "turnover", "kramers")
 _STAND_IN = (0.08113444195011973, 0.47298034068468414, 1.030596798837572)  # rates of (η, J, Δ) = (−5, 15, 1)
 
 
-class EscapeRate(eqx.Module):
+class EscapeRate(eqx.Module, Shown):
     """The rate at which white noise carries a population out of a well; `float(rate)` is `rate.rate`.
 
     - `rate`: per unit of time, by `method`; 1/`rate` is the mean time between escapes

@@ -12,6 +12,7 @@ from scipy.special import gammaincc, ndtri
 from .._checks import as_array, as_samples, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Real, Scalar, Values, float_dtype
 from ..models.mpr import MPR
 from ..models.noise import WhiteNoise
@@ -30,7 +31,7 @@ _BENT = 0.05  # relative error of T from which the likelihood's ridge is followe
 _WEAK = 0.2  # and from which the fit is called weak
 
 
-class StationaryFit(eqx.Module):
+class StationaryFit(eqx.Module, Shown):
     """Population and noise estimated from a stationary recording of the rate; made by `fit_stationary`.
 
     - `eta`, `J`, `Delta`, `intensity` (D), `temperature` (T = π D/Δ): the estimates, in the model's units; `rate_unit`: what

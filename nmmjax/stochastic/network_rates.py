@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._results import Shown
 from .._types import Real, Scalar, Values
 from ..equilibria.points import FixedPoints
 from ..landscape.landscapes import energy_landscape
@@ -20,7 +21,7 @@ from .network_action import inputs_along, least_action, log_prefactor, uphill
 _LARGEST = 8  # nodes: the path is one dense least-squares problem
 
 
-class NetworkEscape(eqx.Module):
+class NetworkEscape(eqx.Module, Shown):
     """Rates at which weak white noise carries a network out of a stable state, by pass; `float(found)` is the total.
 
     - `rate`: per unit of time, the sum of `rates` (s,), one per pass; `destinations` (s,): the minimum beyond each

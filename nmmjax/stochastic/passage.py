@@ -11,6 +11,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
+from .._results import Shown
 from .._types import Key, Mask, Real, Scalar, Values
 from ..equilibria.points import FixedPoints
 from ..equilibria.stability import jacobian
@@ -27,7 +28,7 @@ from .survival import ExponentialFit, exponential_fit, kaplan_meier
 _STEPS = 128  # between looks at how many have passed
 
 
-class FirstPassage(eqx.Module):
+class FirstPassage(eqx.Module, Shown):
     """Times of first passage of many independent lanes, and the rate they give.
 
     - `times` (lanes,): when each passed, or when the watching ended; `passed`: which did, the others are censored

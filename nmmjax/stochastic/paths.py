@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
+from .._results import Shown
 from .._types import Scalar, Values
 from ..landscape.population import population_landscape
 from ..mechanics.coordinates import from_qqdot, to_qqdot
@@ -24,7 +25,7 @@ from ..solvers.simulation import simulate
 _OFF_PASS = 1e-4  # where the way down starts, relative to q at the pass
 
 
-class EscapePath(eqx.Module):
+class EscapePath(eqx.Module, Shown):
     """The most probable path from a stable state to the pass, for weak noise; without noise, the least input that does it.
 
     - `ts` (n,), `ys`: times and states; `energy`: E along it, from the minimum up to the pass

@@ -9,6 +9,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Values
 from ..landscape.population import population_landscape
 from ..models.base import AbstractModel
@@ -16,7 +17,7 @@ from ..solvers.trajectory import rates_of
 from .survival import ExponentialFit, exponential_fit
 
 
-class ResidenceTimes(eqx.Module):
+class ResidenceTimes(eqx.Module, Shown):
     """Visits of a run to its states, m of them, in the order of time.
 
     - `begins`, `ends` (visits,): times; `states` (visits,): which state, for one population 0 low and 1 high, for a network

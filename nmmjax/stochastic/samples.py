@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import as_array, as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
 from ..mechanics.energy import force, potential_energy
@@ -22,7 +23,7 @@ from .density import autocorrelation_sum
 _FEWEST = 20  # samples in a bin whose potential is shown
 
 
-class MeasuredPotential(eqx.Module):
+class MeasuredPotential(eqx.Module, Shown):
     """The potential that a histogram of rates shows, up to a constant; made by `potential_from_samples`.
 
     - `r`: rates (k,), the bins' geometric centres; `potential`: −T ln(P r^(3/2)), its minimum 0; `error`: standard errors

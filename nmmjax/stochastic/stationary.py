@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import as_count, as_key
 from .._nan import nan_is_absent
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Key, Real, Scalar, Values
 from ..models.base import takes_model
 from ..models.mpr import MPR
@@ -21,7 +22,7 @@ from ..solvers.simulation import simulate
 from .boltzmann_law import check_lawful
 
 
-class SampledDensity(eqx.Module):
+class SampledDensity(eqx.Module, Shown):
     """A stationary density from an ensemble of noisy runs; made by `stationary_density`.
 
     - `states`: a `State` of arrays (lanes, times): stationary samples, equally spaced in time

@@ -10,10 +10,11 @@ from scipy.special import gammaincinv
 
 from .._checks import require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Scalar, Values
 
 
-class ExponentialFit(eqx.Module):
+class ExponentialFit(eqx.Module, Shown):
     """The rate of events that come at random, from times with censoring: events/exposure, the maximum of likelihood.
 
     - `rate`, `standard_error` = rate/√events; `interval` (2,): exact, of 95 % (Garwood 1936), also for no events

@@ -23,6 +23,7 @@ import numpy as np
 from .._checks import as_array, as_count, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
+from .._results import Shown
 from .._types import Key, Real, Scalar, Values, is_concrete
 from ..mechanics.energy import total_energy
 from ..models.base import takes_model
@@ -37,7 +38,7 @@ from .boltzmann_law import boltzmann, check_lawful
 _LANES_AT_ONCE = 16_384
 
 
-class Estimate(eqx.Module):
+class Estimate(eqx.Module, Shown):
     """A number with its standard error."""
 
     value: Scalar
@@ -47,7 +48,7 @@ class Estimate(eqx.Module):
         return f"{float(self.value):.6g} ± {float(self.standard_error):.2g}"
 
 
-class DrivenRuns(eqx.Module):
+class DrivenRuns(eqx.Module, Shown):
     """Many runs of one protocol from equilibrium; made by `run_protocol`.
 
     - `work`, `heat`, `energy_change` (lanes,): W, the heat Q given off, E(t₁) − E(t₀); W = Q + E(t₁) − E(t₀)
@@ -234,7 +235,7 @@ def jarzynski(work: Any, temperature: Real) -> Estimate:
     return Estimate(lowest - T * jnp.log(mean), error)
 
 
-class Crooks(eqx.Module):
+class Crooks(eqx.Module, Shown):
     """Forward and backward runs of one protocol beside each other; made by `crooks`.
 
     - `free_energy`: ΔF of the forward protocol by Bennett's acceptance ratio, the best estimate from both

@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._labelled import about_variables, attributes_of, software, xarray
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Real, Values
 from ..models.base import AbstractModel, as_model, takes_model
 from ..models.state import State
@@ -24,7 +25,7 @@ _SAMPLES = 2048  # per window in which an oscillation's extremes are looked for
 _SAME = 0.1  # how much the logarithms of those extremes may differ between windows, and between runs on the same cycle
 
 
-class Basins(eqx.Module):
+class Basins(eqx.Module, Shown):
     """Ends of a grid of initial states.
 
     - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of `cycles`;

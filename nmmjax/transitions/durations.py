@@ -10,13 +10,14 @@ import numpy as np
 
 from .._checks import as_array, as_sign, require
 from .._nan import nan_is_absent
+from .._results import Shown
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, takes_model
 from .pulses import SwitchingPulse, Task, part, pulse_of, task_for
 from .search import SCAN, Brackets, as_positive, gains_of, label_of
 
 
-class StrengthDuration(eqx.Module):
+class StrengthDuration(eqx.Module, Shown):
     """Threshold amplitude against the duration of a rectangular pulse.
 
     - `durations`, `amplitudes` `(d,)`, `brackets` `(d, 2)`: the latter's second amplitude switches, its first doesn't; NaN

@@ -21,7 +21,7 @@ import optax
 
 from .._checks import as_count
 from .._nan import nan_is_absent
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, takes_model
 from ..models.network import Targeted
@@ -38,7 +38,7 @@ from .search import SCAN, aimed, as_positive, brackets_of, gains_of, label_of
 _LARGEST = 1.5  # the factor up to which a new waveform's threshold is looked for
 
 
-class OptimalStimulus(eqx.Module):
+class OptimalStimulus(eqx.Module, Shown):
     """The stimulus of least energy that switches within a time, beside the best rectangular pulse.
 
     - `stimulus`: for `simulate(model, found.start, ts, stimulus=found.stimulus)`; steps until `time`, then zero

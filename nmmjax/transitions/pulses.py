@@ -9,7 +9,7 @@ import numpy as np
 
 from .._checks import as_count, as_sign, require
 from .._nan import nan_is_absent
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values
 from ..models.base import AbstractModel, as_model, takes_model
 from ..models.network import is_network
@@ -20,7 +20,7 @@ from .outcomes import Accuracy, accuracy_for
 from .search import SCAN, Brackets, Rows, aimed, as_positive, brackets_of, gains_of, label_of, labels_of
 
 
-class SwitchingPulse(eqx.Module):
+class SwitchingPulse(eqx.Module, Shown):
     """The weakest rectangular pulse that switches, or that there is none.
 
     - `amplitude`: current during the pulse, in units of η; it switches. NaN where none up to `bound` does

@@ -19,7 +19,7 @@ from jax.flatten_util import ravel_pytree
 
 from .._checks import require
 from .._nan import nan_is_absent, nan_unless
-from .._results import RESULTS
+from .._results import RESULTS, Shown
 from .._types import Scalar
 from ..equilibria.stability import flat_field, jacobian
 from ..models.base import AbstractModel, takes_model
@@ -33,7 +33,7 @@ from .pulses import SwitchingPulse, Task
 from .search import SCAN, brackets_of, gains_of, labels_of
 
 
-class Sensitivity(eqx.Module):
+class Sensitivity(eqx.Module, Shown):
     """Derivatives of a threshold amplitude.
 
     - `model`: the model with every number replaced by ∂(amplitude)/∂(number): `.J`, `.node.eta`, `.weights`

@@ -1,6 +1,7 @@
 """`nmmjax fit config.toml data.csv`: what it writes, one sentence for every mistake; pictures of fits are labelled."""
 
 import gzip
+import json
 import re
 import tomllib
 
@@ -94,6 +95,21 @@ def test_the_command_recovers_the_truth_and_writes_everything(done):
         assert data["history"].sizes == {"start": 3, "iteration": fitted.history.shape[1]}
         assert data.attrs["Delta"] == best["model"]["Delta"]
         assert list(data["unknown_name"].values) == ["ln r(0)", "v(0)"]
+
+
+def test_fit_as_json(done, tmp_path, capsys, monkeypatch):
+    folder, fitted = done
+    monkeypatch.setattr(fitting, "run_fit", lambda *_, **__: fitted)
+    monkeypatch.setattr(fitting, "_draw", lambda _, path: path)
+    fit(folder / "my.toml", folder / "data.csv", out=tmp_path, json=True)
+    caught = capsys.readouterr()
+    found = json.loads(caught.out)
+    best = fitted.best_index
+    assert found["best"] == {"eta": fitted.values[best, 0], "Delta": fitted.values[best, 1]}
+    assert found["best_index"] == best and found["converged"][best] and len(found["status"]) == len(found["loss"]) == 3
+    assert found["standard_error"] == {name: float(each) for name, each in fitted.standard_error.items()}
+    assert found["written"] == [str(tmp_path / name) for name in ("my_best.toml", "my.nc", "my.png")]
+    assert "4 samples of r are missing" in caught.err and "4 samples of r are missing" in " ".join(found["notes"])
 
 
 def test_gaps_are_masked_and_said(done, capsys):

@@ -89,6 +89,19 @@ def test_tables_agree_with_the_library(done):
     assert sum(int(row["count"]) for row in states) == 800
 
 
+def test_landscape_as_json(tmp_path, capsys):
+    path = write(tmp_path / "bold.csv", signals())
+    landscape(path, out=tmp_path, threshold="0", shuffles=0, figures="none", json=True)
+    caught = capsys.readouterr()
+    found, minima = json.loads(caught.out), table(tmp_path / "minima.csv")
+    assert (found["samples"], found["regions"]) == (800, 4)
+    assert [each["pattern"] for each in found["minima"]] == [row["pattern"] for row in minima]
+    assert [each["energy"] for each in found["minima"]] == [float(row["energy"]) for row in minima]
+    assert found["minima"][0]["significant"] is None and "see `--shuffles`" in found["unknown"]["Shuffled data"]
+    assert {each["region"]: each["h"] for each in found["h"]}.keys() == set(NAMES)
+    assert found["report"] == str(tmp_path / "report.md") and "Report: " in caught.err
+
+
 def test_the_report_says_what_was_read_and_found(done):
     out, _, model = done
     text = (out / "report.md").read_text(encoding="utf8")

@@ -1,5 +1,6 @@
 """`nmmjax sweep config.toml`: what it writes, and one sentence with file, line and key for every mistake in the file."""
 
+import json
 import os
 import re
 import subprocess
@@ -88,6 +89,16 @@ def test_sweep_writes_picture_and_data(tmp_path, fake, capsys):
     out = capsys.readouterr().out
     assert "How the lanes ended" in out
     assert re.search(r"1 .* 9 .* 15 %.*The maximum number", out)
+
+
+def test_sweep_as_json(tmp_path, fake, capsys):
+    sweep(written(tmp_path, "figure = false\n" + CONFIG), out=tmp_path / "results", json=True)
+    caught = capsys.readouterr()
+    found = json.loads(caught.out)
+    assert found["lanes"] == 60 and found["written"] == [str(tmp_path / "results" / "config.nc")]
+    assert [(each["status"], each["lanes"], each["share"]) for each in found["status"]] == [(0, 51, 0.85), (1, 9, 0.15)]
+    assert found["status"][0]["meaning"] == "successful"
+    assert "How the lanes ended" in caught.err
 
 
 def test_sweep_with_a_store(tmp_path, fake, capsys):

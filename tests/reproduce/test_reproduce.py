@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+from nmmjax.cli import reproduction
 from nmmjax.reproduce import runner
 from nmmjax.reproduce.claim import Claim, Evidence, at_most, close_to
 
@@ -45,6 +46,17 @@ def small_evidence(quick):
     return Evidence(
         [at_most("zero", 0.0, 1e-9), close_to("one", 1.0, 1.0, 0.0)], xr.Dataset({"x": ("n", np.arange(3.0))}), plt.figure()
     )
+
+
+def test_claims_as_json(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "CLAIMS", (toy("first", "a", small_evidence), toy("second", "b", lambda quick: 1 / 0)))
+    with pytest.raises(SystemExit):
+        reproduction.reproduce(out=tmp_path, json=True)
+    caught = capsys.readouterr()
+    found = json.loads(caught.out)
+    assert [(each["name"], each["met"]) for each in found["claims"]] == [("first", True), ("second", False)]
+    assert found["claims"][0]["rows"][1]["measured"] == 1.0 and found["not_met"] == ["second"]
+    assert found["report"] == str(tmp_path / "report.md") and "Measured against claimed" in caught.err
 
 
 def test_interrupted_reproduction_keeps_what_is_finished(tmp_path, monkeypatch):
