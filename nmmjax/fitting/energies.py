@@ -163,7 +163,7 @@ class EnergyTarget(AbstractTarget):
             return self._mean(model)[None]
         at = self.rates[name].astype(dtype)
         if name == "loss_per_cycle":
-            return jax.vmap(lambda energy: orbit_loss(model, energy, near=self.near.astype(dtype), stimulus=current))(at)
+            return jax.vmap(lambda energy: orbit_loss(model, energy, near=self.near.astype(dtype), I=current))(at)
         if name == "orbit":
             return _potential(model, at, current)
         R, _ = fixed_rates(model.tilted(current))

@@ -404,7 +404,7 @@ BAD = [
     (lambda: nmm.slow_fast(depressed(), span=(0.3, 0.2)), r"`span` must increase"),
     (lambda: nmm.slow_fast(depressed(), span=0.3), r"`span` must be a pair"),
     (lambda: nmm.slow_fast(depressed(), points=5), r"`points` must be an integer ≥ 9, but got 5"),
-    (lambda: nmm.slow_fast(depressed(), I="x"), r"`stimulus` must be a number"),
+    (lambda: nmm.slow_fast(depressed(), I="x"), r"`I` must be a number"),
     (lambda: nmm.plot.slow_fast("x"), r"`picture` must be the result of `slow_fast`"),
     (
         lambda: nmm.slow_fast(nmm.MPR(adaptation=depressed().adaptation, plasticity=plastic().plasticity)),

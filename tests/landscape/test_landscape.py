@@ -355,9 +355,9 @@ def test_a_lane_without_numbers_spoils_no_other():
 REFUSED = {
     "NaN": (
         lambda: nmm.energy_landscape(nmm.MPR(), I=np.nan),
-        r"`stimulus` must be finite, without NaN, but got nan",
+        r"`I` must be finite, without NaN, but got nan",
     ),
-    "NaN at nodes": (lambda: nmm.energy_landscape(PAIR, I=np.nan), r"`stimulus` must be finite, without NaN"),
+    "NaN at nodes": (lambda: nmm.energy_landscape(PAIR, I=np.nan), r"`I` must be finite, without NaN"),
     "option": (lambda: nmm.energy_landscape(PAIR, start=3), r"`start` must be one of the options for a network, `starts`"),
     "grid": (
         lambda: nmm.energy_landscape(nmm.MPR(eta=-1.0, J=1.0, Delta=0.0)).grid(),
@@ -369,9 +369,9 @@ REFUSED = {
         r"`model` must be without slow terms to have a landscape",
     ),
     "starts": (lambda: nmm.energy_landscape(PAIR, starts=0), r"`starts` must be an integer ≥ 1, but got 0"),
-    "stimulus": (
+    "I": (
         lambda: nmm.energy_landscape(PAIR, I=jnp.ones(3)),
-        r"`stimulus` must be a number or an array of shape \(2,\)",
+        r"`I` must be a number or an array of shape \(2,\)",
     ),
     "options": (lambda: nmm.energy_landscape(nmm.MPR(), starts=3), r"`options` must be none for one population"),
     "symmetry": (
