@@ -75,7 +75,15 @@ def parameter(
     ndim: int | tuple[int, ...] = 0,
     doc: str,
 ) -> Any:
-    """A field of an `equinox.Module` that holds one parameter, a float array with `ndim` axes (or any of several)."""
+    """A field of an `equinox.Module` that holds one parameter, a float array.
+
+    - `default`: a number; without one the argument must be given
+    - `symbol`: how plots and prints write it, such as "τ_A"
+    - `unit`: "time", "1/time", or "1", the default, if dimensionless
+    - `bounds`: an interval in the usual notation, such as "[0, inf)"; unbounded by default. Fits never leave it
+    - `ndim`: number of axes (0), or a tuple of those allowed
+    - `doc`: its meaning, in a few words
+    """
     known = None if default is dataclasses.MISSING else default
     declaration = Parameter(symbol, unit, bounds, doc, default=known, ndim=ndim)
     return eqx.field(default=default, converter=as_array, metadata={"parameter": declaration})
@@ -116,8 +124,11 @@ def as_number(name: str, value: object, bounds: str = "(-inf, inf)") -> Any:
 def declared(cls: _Class) -> _Class:
     """Class decorator: the constructor checks its arguments against the declared parameters.
 
-    Unknown, missing and surplus arguments and values that break a declaration raise `ValueError`; traced values pass,
-    since they can't be read. A class method `check_given` sees the arguments, by name, before they are converted.
+    - `cls`: a subclass of `equinox.Module` with fields made by `parameter`
+
+    Returns the class. Its constructor raises `ValueError` for unknown, missing and surplus arguments and values that
+    break a declaration; traced values pass, since they can't be read. A class method `check_given` sees the arguments,
+    by name, before they are converted.
     """
     inner: Callable[..., None] = cls.__init__
     arguments = list(inspect.signature(inner).parameters.values())[1:]
@@ -178,7 +189,12 @@ def with_arrays(module: object) -> Any:
 
 
 def parameter_table(module: Any) -> dict[str, tuple[Parameter, Any]]:
-    """Declaration and value of every parameter, the composed terms' included, by dotted name (`gap.g`)."""
+    """Declaration and value of every parameter, the composed terms' included, by dotted name (`gap.g`).
+
+    - `module`: a model, term or stimulus
+
+    Returns a dictionary of pairs (declaration, value).
+    """
     table: dict[str, tuple[Parameter, Any]] = {}
     for name, declaration in parameters(module).items():
         table[name] = (declaration, getattr(module, name))

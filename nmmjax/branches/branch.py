@@ -29,13 +29,14 @@ MEANINGS = {
 
 
 class SpecialPoints(eqx.Module, Shown):
-    """Special points, in the order of branches and along them; at most 32, 0 and NaN where there are fewer.
+    """Special points, in the order of branches and along them; at most 32, 0 and NaN beyond those found.
 
+    - `system`: the equations, with the names of the free parameters
     - `kind`: codes, positions in `nmmjax.branches.branch.LABELS`; `labels` gives the names
     - `parameters`: values of the free parameters, `(…, 1)`, or `(…, 2)` on curves; `parameter` is the first
     - `state`: the model's state there
-    - `omega`: angular frequency of Hopf points, of cycles at their folds; `lyapunov`: first Lyapunov coefficient of Hopf
-      points, negative where the cycle born there is stable (supercritical)
+    - `omega`: angular frequency of Hopf points, of cycles at their folds, per unit of time; `lyapunov`: first Lyapunov
+      coefficient of Hopf points, negative if the cycle born there is stable (supercritical)
     - `branch`, `position`: branch and point before which it lies
 
     `points[0]` is the first, from which `continue_cycle`, `continue_fold` or `continue_hopf` goes on. Differentiable in
@@ -123,9 +124,10 @@ def _line(point: SpecialPoints) -> str:
 class Branch(eqx.Module, Shown):
     """Branches of fixed points over a parameter, arrays of shape `(branches, points)`; NaN beyond `count` points.
 
+    - `system`: the equations, with the name of the parameter
     - `parameter`, `state`, `tangent`: along each branch; `tangent`: d(parameter)/d(arclength), 0 at folds
-    - `eigenvalues`: `(branches, points, n)`, by decreasing real part; `unstable`: how many have a positive one, −1 where
-      there is no point
+    - `eigenvalues`: `(branches, points, n)`, by decreasing real part, per unit of time; `unstable`: how many have a
+      positive one, −1 if there is no point
     - `count`: points per branch; `ends`: how it ended at its first and last point, `RESULTS` codes `(branches, 2)`
     - `special`: folds (LP), Hopf points (HB) and branch points (BP) of all branches; `folds`, `hopfs`, `branch_points`
 

@@ -56,10 +56,12 @@ class SpecialCurve(AbstractCurve):
 class BifurcationCurve(eqx.Module, Shown):
     """A curve of folds or Hopf points over two parameters, arrays of shape `(points,)`; NaN beyond `count`.
 
-    - `parameters`: `(points, 2)`; `state`: the model's; `omega`: angular frequency on Hopf curves, else NaN
-    - `ends`: how it ended at its first and last point, `RESULTS` codes `(2,)`
-    - `special`: cusps (CP) and Bogdanov–Takens points (BT) on curves of folds; BT and generalized Hopf points (GH), where
-      the first Lyapunov coefficient vanishes, on those of Hopf points
+    - `system`: the equations, with the names of the two parameters
+    - `parameters`: `(points, 2)`; `state`: the model's; `omega`: angular frequency on Hopf curves, per unit of time, and
+      `lyapunov`: first Lyapunov coefficient there, negative if supercritical; else NaN
+    - `count`: number of points; `ends`: how it ended at its first and last point, `RESULTS` codes `(2,)`
+    - `special`: cusps (CP) and Bogdanov–Takens points (BT) on curves of folds; BT and generalized Hopf points (GH), at
+      which the first Lyapunov coefficient vanishes, on those of Hopf points
     - `kind`: "LP" or "HB"
 
     Print it for a summary, `to_xarray()` for labelled data, `nmmjax.plot.bifurcation_curves(curve, …)` for a picture.
@@ -113,10 +115,11 @@ def continue_fold(
 
     - `fold`: `branch.folds[0]` or that of `find_fold`
     - `second`: the second parameter's name; `bounds`, `second_bounds`: (from, to) of the first and of the second
-    - `max_step`: longest step, in units of the bounds' widths and of the state (or 1); `max_points`: most points each way
+    - `max_step`: longest step, in units of the bounds' widths and of the state (or 1); `max_points`: most points each
+      way
 
-    Returns a `BifurcationCurve` with cusps (CP), at which two folds meet, and Bogdanov–Takens points (BT), at which a curve
-    of Hopf points ends. Raises `ValueError` where `fold` is no single fold or lies outside the bounds.
+    Returns a `BifurcationCurve` with cusps (CP), at which two folds meet, and Bogdanov–Takens points (BT), at which a
+    curve of Hopf points ends. Raises `ValueError` if `fold` is no single fold or lies outside the bounds.
     """
     return _continue_curve("LP", fold, second, bounds, second_bounds, max_step, max_points)
 
@@ -127,8 +130,14 @@ def continue_hopf(
 ) -> BifurcationCurve:
     """The curve of Hopf points through one of them, over its own parameter and a second one, both ways.
 
-    Arguments as for `continue_fold`. It ends at Bogdanov–Takens points (BT), where ω = 0 and a curve of folds is met.
-    Generalized Hopf points (GH) separate stable from unstable cycles at birth.
+    - `hopf`: `branch.hopfs[0]` or that of `find_hopf`
+    - `second`: the second parameter's name; `bounds`, `second_bounds`: (from, to) of the first and of the second
+    - `max_step`: longest step, in units of the bounds' widths and of the state (or 1); `max_points`: most points each
+      way
+
+    Returns a `BifurcationCurve`. It ends at Bogdanov–Takens points (BT), with ω = 0, on a curve of folds. Generalized
+    Hopf points (GH) separate stable from unstable cycles at birth. Raises `ValueError` if `hopf` is no single Hopf point
+    or lies outside the bounds.
     """
     return _continue_curve("HB", hopf, second, bounds, second_bounds, max_step, max_points)
 

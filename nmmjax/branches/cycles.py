@@ -62,11 +62,13 @@ class Cycles(AbstractCurve):
 class CycleBranch(eqx.Module, Shown):
     """A branch of limit cycles over a parameter, arrays of shape `(points,)`, the Hopf point first; NaN beyond `count`.
 
-    - `parameter`, `period`; `maximum`, `minimum`: largest and smallest value of every state variable
+    - `system`: the equations, with the name of the parameter
+    - `parameter`; `period`, in the unit of τ; `maximum`, `minimum`: largest and smallest value of every state variable
     - `state`: the cycles, `(points, N m + 1)`, at `phase`, times in periods from 0 to 1
-    - `multipliers`: Floquet multipliers, by decreasing size, `(points, n)`: one of them is 1; `unstable`: how many of the
-      others are larger than 1 in absolute value, −1 where there is no cycle
-    - `end`: why the branch ends, a `RESULTS` code; `special`: folds of cycles (LPC), whose `state` is one on the cycle
+    - `multipliers`: Floquet multipliers, by decreasing size, `(points, n)`: one of them is 1; `unstable`: how many of
+      the others are larger than 1 in absolute value, −1 if there is no cycle
+    - `count`: number of points; `end`: why the branch ends, a `RESULTS` code; `special`: folds of cycles (LPC), whose
+      `state` is one on the cycle
 
     Print it for a summary, `to_xarray()` for labelled data, `nmmjax.plot.bifurcation(branch, cycles)` for a picture.
     """
@@ -149,14 +151,13 @@ def continue_cycle(
     - `bounds`: (from, to) of the parameter; the branch ends there, exactly
     - `intervals`, `degree`: of the mesh, which follows the orbit; 20 to 60 of degree 4 for most cycles, more for bursts
     - `max_step`: longest step, in units of the bounds' width, of the state (or 1) and of the period at the Hopf point
-    - `max_points`: most points; `max_period`: where the branch ends, by default 10 periods at the Hopf point. Towards
-      homoclinic orbits, multipliers lose digits
+    - `max_points`: most points; `max_period`: the period, in the unit of τ, at which the branch ends, by default 10
+      periods at the Hopf point. Towards homoclinic orbits, multipliers lose digits
 
-    Returns a `CycleBranch` with periods, extremes, Floquet multipliers and folds of cycles (LPC). Period doublings and tori
-    show in `unstable` and `multipliers`, but aren't located. Under `vmap`, all Hopf points must exist. Use it to see what
-    oscillations a population has, the unstable ones included.
-
-    Raises `ValueError` where `hopf` is no single Hopf point or lies outside the bounds.
+    Returns a `CycleBranch` with periods, extremes, Floquet multipliers and folds of cycles (LPC). Period doublings and
+    tori show in `unstable` and `multipliers`, but aren't located. Under `vmap`, all Hopf points must exist. Use it to
+    see what oscillations a population has, the unstable ones included. Raises `ValueError` if `hopf` is no single Hopf
+    point or lies outside the bounds.
     """
     ok = isinstance(hopf, SpecialPoints) and jnp.ndim(hopf.kind) == 0
     require("hopf", hopf, "be one Hopf point, such as `branch.hopfs[0]`", ok)

@@ -22,10 +22,15 @@ def find_fold(
 ) -> SpecialPoints:
     """The fold (saddle-node, LP) of fixed points nearest to a guess, by Newton's method on f = 0, A φ = 0, φ·φ = 1.
 
-    The guess is the state `guess` and the model's own value of `parameter`, both within a few percent; arguments as for
-    `continue_branch`, which finds all folds without a guess. Returns one special point with `parameter` and `state`; NaN
-    and `kind` 0 where Newton's method doesn't converge. Differentiable in the model's other parameters (implicit function
-    theorem), so its location can be fitted. Raises `ValueError` as `continue_branch` does.
+    - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
+    - `parameter`: the name of the free parameter, dotted as in `parameter_table`, or a key of `parameters`; the model's
+      own value of it is the guess, good to a few percent
+    - `guess`: a state near the fold, good to a few percent
+    - `parameters`: names and values, for a function only; None by default
+
+    Returns one `SpecialPoints` with `parameter` and `state`; NaN and `kind` 0 if Newton's method doesn't converge. It is
+    differentiable in the model's other parameters (implicit function theorem), so a fold can be fitted.
+    `continue_branch` finds all folds without a guess. Raises `ValueError` for unknown parameters and a wrong `guess`.
     """
     return _find("LP", as_system(model, parameter, guess, parameters))
 
@@ -37,8 +42,16 @@ def find_hopf(
 ) -> SpecialPoints:
     """The Hopf point (HB) nearest to a guess, by Newton's method on f = 0, (A² + ω²) φ = 0, φ·φ = 1.
 
-    As `find_fold`, with the angular frequency `omega` and the first Lyapunov coefficient `lyapunov`: negative where stable
-    cycles are born (supercritical). `continue_cycle` starts from it.
+    - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
+    - `parameter`: the name of the free parameter, dotted as in `parameter_table`, or a key of `parameters`; the model's
+      own value of it is the guess, good to a few percent
+    - `guess`: a state near the Hopf point, good to a few percent
+    - `parameters`: names and values, for a function only; None by default
+
+    Returns one `SpecialPoints` with `parameter`, `state`, the angular frequency `omega` per unit of time, and the first
+    Lyapunov coefficient `lyapunov`, negative if stable cycles are born (supercritical); NaN and `kind` 0 if Newton's
+    method doesn't converge. It is differentiable in the model's other parameters. `continue_cycle` starts from it.
+    Raises `ValueError` for unknown parameters and a wrong `guess`.
     """
     return _find("HB", as_system(model, parameter, guess, parameters))
 

@@ -36,23 +36,25 @@ class Bursts:
 def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = PROMINENCE) -> Any:
     """Bursts of a run as an `xarray.Dataset` with dimensions `burst` and `spike`, both numbered from 1.
 
-    Spikes are the exact maxima of `find_spikes`. Those closer together than `gap` make a burst. Without `gap`, it is the
-    geometric middle of the widest gap among the sorted intervals between spikes and the silences before the first and
-    after the last, where that is at least a factor of 2; where none stands out, all spikes form one group.
+    - `run`: a single `Trajectory` of an `MPR` population
+    - `gap`: spikes closer together than this time make a burst. By default it is the geometric middle of the widest gap
+      among the sorted intervals between spikes and the silences before the first and after the last, if that is at least
+      a factor of 2; if none stands out, all spikes form one group
+    - `prominence`: of spikes, the exact maxima of `find_spikes`; a rise of ln r, 1e-3 by default
 
     Variables of `(burst, spike)`, NaN after a burst's last spike: `spike_time`, `interval` since the spike before,
     `peak`, `energy_peak`, `prominence`; `trough_time`, `trough`, `energy_trough` of the trough before it; `<name>_peak`
     and `<name>_trough` of every slow variable.
 
     Variables of `(burst,)`: `n_spikes`; `start` and `stop`, its first and last spike; `duration`; `frequency`, intervals
-    per duration; `quiescence`, from its last spike to the next burst's first; `period`, from first spike to first spike (NaN
-    for the last burst); `complete`; and the onset, the upward crossing of the cusp rate r_c = (3/4)^¼ √Δ/(π τ), which
-    lies between the folds of the population with frozen slow variables for every J and η: `onset_time`, `onset_v`,
-    `onset_energy`, `onset_<name>`, NaN where it wasn't seen or the population has other terms.
+    per duration; `quiescence`, from its last spike to the next burst's first; `period`, from first spike to first spike
+    (NaN for the last burst); `complete`; and the onset, the upward crossing of the cusp rate r_c = (3/4)^¼ √Δ/(π τ),
+    which lies between the folds of the population with frozen slow variables for every J and η: `onset_time`, `onset_v`,
+    `onset_energy`, `onset_<name>`, NaN if it wasn't seen or the population has other terms.
 
-    `complete` is False where the run may have cut the burst, that is where less than `gap` of silence was seen before its
-    first spike or after its last one; and where the silence is no quiescence, as in ringing down: where r does not fall as
-    deep as the trough before the last spike. It is False wherever the run doesn't burst. The attribute `pattern` tells:
+    `complete` is False if the run may have cut the burst, that is if less than `gap` of silence was seen before its
+    first spike or after its last one; and if the silence is no quiescence, as in ringing down: r does not fall as deep
+    as the trough before the last spike. It is False whenever the run doesn't burst. The attribute `pattern` tells:
 
     - "bursting": a complete burst of two spikes or more, or two groups of as many with a silence between them
     - "tonic": spiking goes on to the end (three spikes or more), at like intervals or after a silence
@@ -60,8 +62,8 @@ def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 
     - "single spikes": no more than isolated spikes
     - "rest": none; dimensions of size 0
 
-    A series without bursts, cut or too short gives such a dataset, never an error. Raises `ValueError` for anything but a
-    single run of an `MPR` population, gaps ≤ 0 and prominences < 0. The attributes are the model's as in `to_xarray`.
+    A series without bursts, cut or too short gives such a dataset, never an error. Raises `ValueError` for anything but
+    a single run of an `MPR` population, gaps ≤ 0 and prominences < 0. The attributes are the model's as in `to_xarray`.
     """
     check_run(run, "find its bursts")
     threshold = None if gap is None else as_float("gap", gap, "be None or a number > 0", lambda value: value > 0)

@@ -66,14 +66,15 @@ class PredictedSpikes(eqx.Module, Shown):
 
 
 class BurstCycle(eqx.Module, Shown):
-    """A predicted burst cycle; NaN with `result = RESULTS.no_burst` where there is none.
+    """A predicted burst cycle; if there is none, NaN with the result `no_burst`.
 
-    - `period`: onset to onset; `duration`: first to last spike peak; `n_spikes`: spikes per burst
+    - `period`: onset to onset; `duration`: first to last spike peak; both in the unit of τ; `n_spikes`: spikes per burst
     - `spikes`: see `PredictedSpikes`, times since the onset (the rate's upward crossing of `r_onset`)
     - `onset`: slow variables there; `r_onset`: (3/4)^¼ √Δ/(πτ); `r_min`: the lowest rate between bursts
     - `shift`: relative change of `onset` in the last iteration of the cycle map, an error estimate
     - `slowness`: shortest slow time constant at burst activity over the period of the fast oscillation at onset; below 3
       the prediction is not valid
+    - `result`: a `RESULTS` code, with an empty message if successful
     """
 
     period: Scalar
@@ -104,16 +105,20 @@ class BurstCycle(eqx.Module, Shown):
 def burst_cycle(model: MPR, *, I: Real = 0.0, max_spikes: int = 32) -> BurstCycle:
     """The burst cycle of a population with slow terms from its parameters alone: no run, no fast solve.
 
-    A map from the onset of a burst to the next: energy along each half cycle of the ringing, then the flow along the slow
-    variables past both folds. It contracts so strongly that two passes do, the first one without spikes. Period within
-    0.5 % and peaks within 0.3 % on the published sets of depression and adaptation, with the exact number of spikes
-    (those that rise by 0.1 %; a burst's last one may be at that edge). At most `max_spikes` are followed. Where rest and
-    bursting coexist, the burst cycle is found. Past the upper end of the range of η that bursts, a cycle may still be found
-    (published depression: 2 % of the range).
-    Differentiable (the number of spikes is piecewise constant; the period hardly jumps there) and made for `jax.vmap`.
+    A map leads from the onset of a burst to the next: energy along each half cycle of the ringing, then the flow along
+    the slow variables past both folds. It contracts so strongly that two passes do, the first one without spikes. The
+    period is within 0.5 % and peaks within 0.3 % on the published sets of depression and adaptation, with the exact
+    number of spikes (those that rise by 0.1 %; a burst's last one may be at that edge). If rest and bursting coexist,
+    the burst cycle is found. Past the upper end of the range of η that bursts, a cycle may still be found (published
+    depression: 2 % of the range).
 
-    Not valid where slow variables are not slow (a warning names the ratio), nor for gap junctions or conductances, which
-    are refused with `ValueError`, as are models without slow terms and Δ = 0. Source: docs/theory.md §5.
+    - `model`: an MPR population with slow terms, Δ > 0, without gap junctions and conductances
+    - `I`: constant input, in units of η; 0 by default
+    - `max_spikes`: most spikes that are followed
+
+    Returns a `BurstCycle`, differentiable (the number of spikes is piecewise constant; the period hardly jumps there)
+    and made for `jax.vmap`. It is not valid if slow variables are not slow; a warning names the ratio. Raises
+    `ValueError` for gap junctions and conductances, models without slow terms, and Δ = 0. Source: docs/theory.md §5.
     """
     _require_burster(model)
     max_spikes = as_count("max_spikes", max_spikes, 2)
@@ -126,10 +131,16 @@ def burst_cycle(model: MPR, *, I: Real = 0.0, max_spikes: int = 32) -> BurstCycl
 @nan_is_absent
 @takes_model
 def predict_next_peak(model: MPR, y: StateLike, *, I: Real = 0.0) -> PredictedSpikes:
-    """The next spike peak after the state `y`, a trough of the rate or the onset of a burst; arrays `(1,)`.
+    """The next spike peak after a trough of the rate or the onset of a burst.
 
-    `y` has r, v and the slow variables. At a trough (dr/dt ≈ 0) the half cycle's energy gives the peak; on the rise
-    (dr/dt > 0) the kinetic energy counts too. Differentiable. See `burst_cycle` for limits and errors.
+    At a trough (dr/dt ≈ 0) the half cycle's energy gives the peak; on the rise (dr/dt > 0) the kinetic energy counts
+    too.
+
+    - `model`: an MPR population with a slow term, Δ > 0, without gap junctions and conductances
+    - `y`: one state with r, v and the slow variables
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns `PredictedSpikes` with arrays `(1,)`, differentiable. Limits and errors are those of `burst_cycle`.
     """
     _require_burster(model)
     return _peak(model, _checked(model, y), _current(model, I))
@@ -138,11 +149,17 @@ def predict_next_peak(model: MPR, y: StateLike, *, I: Real = 0.0) -> PredictedSp
 @nan_is_absent
 @takes_model
 def predict_spikes(model: MPR, y: StateLike, count: int, *, I: Real = 0.0) -> PredictedSpikes:
-    """`count` successive spike peaks of a burst from the first one, a state `y` with r at the peak and slow variables.
+    """Successive spike peaks of a burst from the first one: `predict_peaks` with slow terms.
 
     Every half cycle loses energy by damping and gains the work of the slow variables as they move the landscape.
-    NaN after the last spike, where the drift of the well has outrun the ringing. Differentiable. Generalises
-    `predict_peaks` to slow terms. See `burst_cycle` for limits and errors.
+
+    - `model`: an MPR population with a slow term, Δ > 0, without gap junctions and conductances
+    - `y`: one state with r at the first peak, and slow variables
+    - `count`: number of peaks, ≥ 1, the first included
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns `PredictedSpikes` with arrays `(count,)`, differentiable; NaN after the last spike, when the drift of the
+    well has outrun the ringing. Limits and errors are those of `burst_cycle`.
     """
     _require_burster(model)
     count = as_count("count", count, 2)
@@ -154,14 +171,19 @@ def predict_spikes(model: MPR, y: StateLike, count: int, *, I: Real = 0.0) -> Pr
 def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
     """Predicted peaks beside those of `find_bursts(run)`, as an `xarray.Dataset` with the same burst and spike numbers.
 
+    - `model`: an MPR population with slow terms, Δ > 0, without gap junctions and conductances
+    - `bursts`: a dataset of `find_bursts`
+    - `I`: constant input, in units of η; 0 by default. Under a pulse, only the spikes within it are predicted
+
+    Returns the variables
+
     - `peak`: as found; `peak_from_trough` (i): from energy and slow variables at the trough before each spike, for the
       first spike at the burst's onset; `peak_from_first` (ii): all from the burst's first peak; `peak_from_cycle` (iii):
       from the parameters alone; `peak_undamped`: the naive estimate, the level set of the energy at the trough
     - `time_from_first`, `loss_fraction`, `error_estimate` of (ii); `error_…`: relative errors against `peak`
     - `period`, `duration`, `n_spikes` as found and, with the ending `_from_cycle`, predicted
 
-    `I` is constant: under a pulse, only the spikes within it are predicted. Empty where `bursts` is. Errors and
-    limits are those of `burst_cycle`. Needs the extra `data`.
+    It is empty if `bursts` is. Limits and errors are those of `burst_cycle`. Needs the extra `data`.
     """
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))

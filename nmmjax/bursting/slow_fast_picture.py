@@ -47,11 +47,13 @@ class Levels(NamedTuple):
 class SlowFast(eqx.Module, Shown):
     """The fast equations over one frozen slow variable s, called `variable`: "A", or "xu" for the product x u.
 
-    - `r`, `slow`, `v`: equilibria at `points` rates, spaced equally in ln r; `eigenvalues` `(points, 2)`, with the slower
-      (or upper) one first, per unit of time; `kind`: index into `KINDS`
-    - `fold_r`, `fold_slow`: folds `(2,)`, that of the low branch first, at which a population at rest starts to fire, then
-      that of the high branch, at which it falls silent; NaN if absent
-    - `change_r`, `change_slow`: where node and focus meet `(4,)`; `hopf_r`, `hopf_slow`: Hopf points `(2,)` (gap junctions)
+    - `model`, `current`: the population, and its constant input in units of η
+    - `r`, `slow`, `v`: equilibria at `points` rates, spaced equally in ln r; `eigenvalues` `(points, 2)`, with the
+      slower (or upper) one first, per unit of time; `kind`: index into `KINDS`
+    - `fold_r`, `fold_slow`: folds `(2,)`, that of the low branch first, at which a population at rest starts to fire,
+      then that of the high branch, at which it falls silent; NaN if absent
+    - `change_r`, `change_slow`: where node and focus meet `(4,)`; `hopf_r`, `hopf_slow`: Hopf points `(2,)` (gap
+      junctions)
     - `nullcline`: the value to which s settles at every rate of `r`
     - `equilibria`: those of the whole system, where the nullcline meets the branches, with their stability
     - `grid_r`, `grid_slow`, `landscape`: the frozen potential V (dimensionless) over rate and s, `(points, points)`
@@ -182,20 +184,21 @@ def slow_fast(
 ) -> SlowFast:
     """The bifurcation diagram and energy landscape of a population's fast equations over one slow variable.
 
-    - `variable`: "A" (adaptation or depression) or "xu" (short-term plasticity: x and u act on the fast equations through
-      their product alone, J_eff = J x u). By default the one the model has; where it has both, say which, and the other
-      term stays at rest
-    - `I`: a constant input
+    - `model`: an MPR population with a slow term
+    - `variable`: "A" (adaptation or depression) or "xu" (short-term plasticity: x and u act on the fast equations
+      through their product alone, J_eff = J x u). By default the one the model has; if it has both, say which, and the
+      other term stays at rest
+    - `I`: constant input, in units of η
     - `span`: (low, high) values of the slow variable to show; by default around the folds and equilibria
-    - `points`: number of rates along the branches, and of rates and slow values of the landscape
+    - `points`: number of rates along the branches, and of rates and slow values of the landscape, ≥ 9
 
     Folds, changes of kind and equilibria are exact to rounding and don't depend on `span` and `points`; they are
-    differentiable in the model and the stimulus, branches at fixed rates. Rates outside 1e-6 … 1e6 per τ aren't looked at.
-    Use it to see why and where a population bursts: it fires while the slow variable moves from the low branch's fold to
-    the high branch's, and rests on the way back (`nmm.plot.slow_fast`). `jax.vmap` gives a family of pictures.
+    differentiable in the model and the stimulus, branches at fixed rates. Rates outside 1e-6 … 1e6 per τ aren't
+    searched. Use it to see why and where a population bursts: it fires while the slow variable moves from the low
+    branch's fold to the high branch's, and rests on the way back (`nmm.plot.slow_fast`).
 
-    Raises `ValueError` for models without slow terms, unknown variables, a coupling J = 0 where the variable scales it, a
-    span that doesn't increase, and fewer than 9 points.
+    Returns a `SlowFast`; `jax.vmap` gives a family of pictures. Raises `ValueError` for models without slow terms,
+    unknown variables, a coupling J = 0 if the variable scales it, a span that doesn't increase, and fewer than 9 points.
     """
     require_burster(model)
     accepted = tuple(term.acts_by for term in model.slow_terms)

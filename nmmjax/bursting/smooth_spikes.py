@@ -80,16 +80,22 @@ def spike_peaks(
     atol: Real | None = None,
     adjoint: Any = None,
 ) -> SpikePeaks:
-    """The first `count` spikes of the solution from `y0` at t0 to t1: times and states of peaks and troughs, with gradients.
+    """The first `count` spikes of the solution from `y0`: times and states of peaks and troughs, with gradients.
 
-    Spikes are those of `find_spikes`, by the same definition and `prominence`. Events (ṙ = 0, in the right direction)
-    locate them; the equations are then solved to each trough and peak in turn, and one Newton step to ṙ = 0 carries the
-    derivative of its time (implicit function theorem): dt_peak/dp = −(∂ṙ/∂p)/r̈, dr_peak/dp = ∂r/∂p at fixed time.
-    Number and choice of spikes have no derivative.
+    Events (ṙ = 0, in the right direction) locate the spikes; the equations are then solved to each trough and peak in
+    turn, and one Newton step to ṙ = 0 carries the derivative of its time (implicit function theorem): dt_peak/dp =
+    −(∂ṙ/∂p)/r̈, dr_peak/dp = ∂r/∂p at fixed time. Number and choice of spikes have no derivative.
 
-    Works under `jax.jit`, `jax.grad` and `jax.vmap` (`adjoint=diffrax.ForwardMode()` for forward mode). `rtol` and `atol`
-    are 1e-10 and 1e-12 in float64, 1e-5 and 1e-6 in float32, where they are not given. Raises `ValueError` for wrong
-    input. Use it in losses, and `find_spikes` for a run at hand.
+    - `model`: an MPR population
+    - `y0`: the state at `t0`; `t0`, `t1`: first and last time, in the unit of τ
+    - `count`: number of spikes, ≥ 1
+    - `stimulus`: input current I(t), in units of η; None, the default, for no input
+    - `prominence`: of spikes, by the definition of `find_spikes`; a rise of ln r, 1e-3 by default
+    - `rtol`, `atol`: tolerances of the solver, by default 1e-10 and 1e-12 in float64, 1e-5 and 1e-6 in float32
+    - `adjoint`: a diffrax adjoint; `diffrax.ForwardMode()` for forward mode
+
+    Returns `SpikePeaks`. Works under `jax.jit`, `jax.grad` and `jax.vmap`. Raises `ValueError` for wrong input. Use it
+    in losses, and `find_spikes` for a run at hand.
     """
     require_one(model, offer="riccati")
     count = as_count("count", count)
@@ -182,13 +188,17 @@ def _locate(
 
 @nan_is_absent
 def soft_spike_count(rates: Any, threshold: Real, sharpness: Real = 20.0) -> Values:
-    """Half the total variation of σ(sharpness · ln(r/threshold)) along a run: a smooth count of spikes above `threshold`.
+    """Smooth count of spikes above a threshold: half the total variation of σ(sharpness · ln(r/threshold)) along a run.
 
-    `rates` is a run, or rates r > 0 with times along the last axis. With growing sharpness it tends to half the number of
-    crossings of the threshold: the number of spikes above it that begin and end in the run. Spikes whose peaks or troughs
-    lie within a factor exp(±2/sharpness) of the threshold count in part, which is where the gradient is. Peaks between
-    samples are not seen. Rates that a run did not reach are left out. Raises `ValueError` for numbers ≤ 0 and what has no
-    rates.
+    With growing sharpness it tends to half the number of crossings of the threshold: the number of spikes above it that
+    begin and end in the run. Spikes whose peaks or troughs lie within a factor exp(±2/sharpness) of the threshold count
+    in part, and there the gradient is. Peaks between samples are not seen. Rates that a run did not reach are left out.
+
+    - `rates`: a run, or rates r > 0, per unit of time, (…, times)
+    - `threshold`: a rate > 0, per unit of time
+    - `sharpness`: > 0, 20 by default
+
+    Returns the count of shape (…), differentiable. Raises `ValueError` for numbers ≤ 0 and what has no rates.
     """
     r = rates_of(rates, "rates") if isinstance(rates, Trajectory) else as_array(rates)
     has_times = isinstance(r, jax.Array) and r.ndim >= 1

@@ -39,9 +39,9 @@ class Spikes(eqx.Module, Shown):
     """Spikes of a run in the order of time; arrays of shape `(n,)`, one entry per spike.
 
     - `time`, `peak`: when the rate is largest, and that rate
-    - `trough_time`, `trough`: where the rate was lowest since the spike before (for the first: since the run's first time),
-      and that rate; NaN where the run starts on the rise
-    - `prominence`: the rise ln(peak/trough); where the run starts on the rise, ln of the rise seen, a lower bound
+    - `trough_time`, `trough`: time and rate of the lowest rate since the spike before (for the first: since the run's
+      first time); NaN if the run starts on the rise
+    - `prominence`: the rise ln(peak/trough); if the run starts on the rise, ln of the rise seen, a lower bound
     - `state`, `trough_state`: all variables of the model there; `energy`, `trough_energy`: `total_energy` there, in the
       instantaneous landscape, input included (E = V(r), since ṙ = 0)
     """
@@ -66,15 +66,17 @@ class Spikes(eqx.Module, Shown):
 
 @nan_is_absent
 def find_spikes(run: Trajectory, *, prominence: Real = PROMINENCE) -> Spikes:
-    """The spikes of a run: maxima of r to which ln r rises by more than `prominence` (by default 1e-3, as everywhere) from
-    its lowest value since the last one, and from which it then falls by more than that.
+    """Spikes of a run: maxima of r to which ln r rises, and from which it falls, by more than `prominence`.
 
-    Maxima are exact (ṙ = 0 to rounding, along the flow from the last saved state), so saved times may be far apart: the
-    same spikes are found as with dense ones, to the accuracy of the run. A return to rest from below, or a ripple on a
-    rise, is no spike. `prominence=0` counts every maximum, those due to rounding at rest included. The input may jump.
-    Only the part that the run reached counts; a run without spikes gives arrays of size 0. Not for use inside `jit` or
-    `grad` (see `spike_peaks`).
+    The rise counts from the lowest value since the last spike. Maxima are exact (ṙ = 0 to rounding, along the flow from
+    the last saved state), so saved times may be far apart: the same spikes are found as with dense ones, to the accuracy
+    of the run. A return to rest from below, or a ripple on a rise, is no spike. The input may jump.
 
+    - `run`: a single `Trajectory` of an `MPR` population; only the part that it reached counts
+    - `prominence`: rise and fall of ln r, 1e-3 by default, as everywhere; 0 counts every maximum, those due to rounding
+      at rest included
+
+    Returns `Spikes`, with arrays of size 0 if there are none. Not for use inside `jit` or `grad` (see `spike_peaks`).
     Raises `ValueError` for anything but a single run of an `MPR` population and for prominences < 0.
     """
     check_run(run, "find its spikes")

@@ -179,7 +179,7 @@ def _observables() -> dict[str, type]:
         and issubclass(cls, observables.AbstractObservable)
         and not inspect.isabstract(cls)
         and not cls.__name__.startswith("_")
-        and cls.__name__ != "Fold"
+        and cls.__name__ != "Custom"
     }
 
 

@@ -26,7 +26,11 @@ Solved = tuple[dict[str, np.ndarray], np.ndarray]
 def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np.ndarray]:
     """Results of a plan's lanes, by flat number: every variable of the plan as an array (lanes, …).
 
-    `report(n)` hears of every n lanes done. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    - `plan`: a `Plan`, of `plan_sweep`
+    - `lanes` (m,): numbers of the lanes, in C order over `plan.dims`
+    - `report(n)`: a function that hears of every n lanes done; None by default
+
+    Returns a dictionary of arrays. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
     `status` and its time in `failure_time`.
     """
     values = plan.values(lanes)

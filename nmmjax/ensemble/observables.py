@@ -1,7 +1,7 @@
 """Observables: what a sweep keeps of every lane, folded while integrating; trajectories are never stored.
 
 An observable is three functions: `init` (first point → accumulator of floats), `update` (accumulator, point →
-accumulator) and `finish` (accumulator → results). `Fold` makes one of any three functions. Observation starts at the
+accumulator) and `finish` (accumulator → results). `Custom` makes one of any three functions. Observation starts at the
 sweep's `t0` (what lies before is the transient). Peaks, troughs and periods are refined between steps, so they are as
 exact as the solver.
 """
@@ -113,9 +113,11 @@ def _named(what: str, channel: str) -> str:
 
 
 class Final(AbstractObservable):
-    """The state at `t1`, or one `channel` of it. Results: `<name>_r`, `<name>_v`, …; `<name>` for one channel.
+    """The state at `t1`, or one channel of it. Results: `<name>_r`, `<name>_v`, …; `<name>` for one channel.
 
-    Of a network with the further dimension `node`, unless the channel names one (`Final("r[3]")`).
+    - `channel`: a variable, "energy" or another of the model's channels; None, the default, for the whole state
+
+    Results of a network have the further dimension `node`, unless the channel names one (`Final("r[3]")`).
     """
 
     channel: str | None = eqx.field(static=True, default=None)
@@ -203,7 +205,11 @@ class AbstractSingle(AbstractObservable):
 
 
 class Mean(AbstractSingle):
-    """Time average of a channel, (t1 − t0)⁻¹ ∫ f dt, to fourth order in the step (trapezoids with end corrections)."""
+    """Time average of a channel, (t1 − t0)⁻¹ ∫ f dt, to fourth order in the step (trapezoids with end corrections).
+
+    - `channel`: what to average: a variable, "energy" or another of the model's channels; of a network per node, or
+      "r[3]"
+    """
 
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
@@ -226,7 +232,10 @@ def _integrand(point: Point, value: Values, rate: Callable[[], Values]) -> Value
 
 
 class Variance(AbstractSingle):
-    """Variance over time of a channel, the mean square of its deviation from the mean, to fourth order in the step."""
+    """Variance over time of a channel, the mean square of its deviation from the mean, to fourth order in the step.
+
+    - `channel`: a variable, "energy" or another of the model's channels; of a network per node, or "r[3]"
+    """
 
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
@@ -280,7 +289,10 @@ class AbstractExtremum(AbstractSingle):
 
 
 class Peak(AbstractExtremum):
-    """The largest value of a channel between `t0` and `t1`, e.g. `Peak("r")`, refined between steps."""
+    """The largest value of a channel between `t0` and `t1`, e.g. `Peak("r")`, refined between steps.
+
+    - `channel`: a variable, "energy" or another of the model's channels; of a network per node, or "r[3]"
+    """
 
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
@@ -291,7 +303,10 @@ class Peak(AbstractExtremum):
 
 
 class Trough(AbstractExtremum):
-    """The smallest value of a channel between `t0` and `t1`, refined between steps."""
+    """The smallest value of a channel between `t0` and `t1`, refined between steps.
+
+    - `channel`: a variable, "energy" or another of the model's channels; of a network per node, or "r[3]"
+    """
 
     channel: str = eqx.field(static=True)
     smooth: ClassVar[bool] = True
@@ -371,10 +386,15 @@ class AbstractMaxima(AbstractSingle):
 class SpikeCount(AbstractMaxima):
     """Number of spikes of a channel between `t0` and `t1`, as a float: those of `find_spikes` for `r`.
 
-    A spike is a maximum of at least `threshold` to which ln r rises by more than `prominence` from its lowest value since
-    the last one, and from which it then falls by more than that; so nothing counts at rest. For channels that may be ≤ 0,
-    such as `v` or `energy`, `prominence` is the absolute rise and fall, in the channel's unit. Methods of fixed steps h see
-    all but (ω h)²/8 of a rise; adaptive ones look between their steps, at `rtol` ≤ `prominence`/10⁴.
+    A spike is a maximum of at least `threshold` to which ln r rises by more than `prominence` from its lowest value
+    since the last one, and from which it then falls by more than that; so nothing counts at rest. Methods of fixed steps
+    h see all but (ω h)²/8 of a rise; adaptive ones look between their steps, at `rtol` ≤ `prominence`/10⁴.
+
+    - `channel`: "r" by default; a variable, "energy" or another of the model's channels; of a network per node, or
+      "r[3]"
+    - `threshold`: lowest value of a spike, in the channel's unit; none by default
+    - `prominence`: rise and fall of ln r, 1e-3 by default; for channels that may be ≤ 0, such as `v` or `energy`, the
+      absolute rise and fall, in the channel's unit
     """
 
     channel: str = eqx.field(static=True, default="r")
@@ -400,7 +420,9 @@ class SpikeCount(AbstractMaxima):
 class Period(AbstractMaxima):
     """Mean time between spikes of a channel, (last − first)/(count − 1); NaN with fewer than two.
 
-    Spikes are those of `SpikeCount`; the first and the last time are refined to where the channel's rate vanishes.
+    The first and the last time are refined to where the channel's rate vanishes.
+
+    - `channel`, `threshold`, `prominence`: as in `SpikeCount`
     """
 
     channel: str = eqx.field(static=True, default="r")
@@ -455,14 +477,18 @@ class LastFinite(AbstractObservable):
 
 
 class Custom(AbstractObservable):
-    """An observable of your own: `init(point)`, `update(state, point)`, `finish(state, duration)` on floats.
+    """An observable of your own, made of three functions on floats.
+
+    - `first(point)`: the accumulator, a pytree of floats, at the first time
+    - `each(state, point)`: the accumulator after one more point
+    - `last(state, duration)`: the result, a number; the accumulator itself by default
+    - `units`, `long_name`: of the result, for labels
+    - `name`: such as "time above 1, v2", by which a sweep with `store=` knows the functions again; needed there. Change
+      it when you change them or anything they use
 
     A `point` has `t`, `y` (with `y.r`, `y.v`, of a network arrays (n,)), `weight` (trapezoid weight for time integrals),
-    `channel(name)` and `rate(name)`. The accumulator is a pytree of floats, the result a number. Example, the time spent
-    above 1: `Fold(lambda p: 0 * p.t, lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
-
-    A sweep with `store=` needs a `name`, such as "time above 1, v2", by which the store knows the functions again: change it
-    when you change them or anything they use.
+    `channel(name)` and `rate(name)`. Example, the time spent above 1:
+    `Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight * (p.y.r > 1), lambda s, duration: s, units="time")`.
     """
 
     first: Callable[[Point], Any] = eqx.field(static=True)

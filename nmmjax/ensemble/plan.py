@@ -146,7 +146,17 @@ class PlanLike(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Plan(Shown):
-    """A checked sweep, as data: `compute_lanes(plan, lanes)` gives its lanes' results, numbered in C order over `dims`."""
+    """A checked sweep, as data: `compute_lanes(plan, lanes)` gives its lanes' results, numbered in C order over `dims`.
+
+    - `base`: model, initial state, stimulus and noise that all lanes share
+    - `dims`: sizes of the swept dimensions by name; `swept`: dimensions and values of every swept parameter, by name
+    - `observables`: by the name of their results; `times`: first, last and sample times
+    - `method`, `method_name`, `solver`: the integration method, its name, and the solver that was given, or None
+    - `rtol`, `atol`, `dt0`, `max_steps`: tolerances, first or fixed step (None: by the method) and the largest number of
+      steps
+    - `estimate`: whether results come with an error estimate
+    - `key`: random key of the noise, or None; `gradient`: names of the parameters by which results are differentiated
+    """
 
     base: Problem
     dims: dict[str, int]

@@ -53,7 +53,14 @@ def plan_sweep(
     key: Key | None = None,
     gradient: Any = None,
 ) -> Plan:
-    """Check the arguments of a sweep (see `nmmjax.sweep`) and fix everything about it; computes nothing."""
+    """Check the arguments of a sweep and fix everything about it as data; computes nothing.
+
+    - `model`, `over`, `y0`, `t0`, `t1`, `observe`, `stimulus`: what is run, varied and kept, as in `sweep`
+    - `solver`, `rtol`, `atol`, `dt0`, `estimate`: how, as in `sweep`
+    - `noise`, `key`, `gradient`: as in `sweep`
+
+    Returns a `Plan`. Raises `ValueError` for wrong arguments.
+    """
     model = as_model(model)
     stimulus = as_stimulus(stimulus, model)
     over = dict(over) if hasattr(over, "keys") else over

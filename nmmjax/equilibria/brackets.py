@@ -16,11 +16,16 @@ from ..numerics.roots import solve_between, solve_near, with_slope
 
 @takes_model
 def cusp_rate(model: MPR) -> Scalar:
-    """The rate at which both folds of the fast equations meet in a cusp, (3/4)^¼ √Δ/(π τ) for the MPR model.
+    """Rate at which both folds of the fast equations meet in a cusp, (3/4)^¼ √Δ/(π τ) for the MPR model.
 
-    It depends neither on η and J nor on slow variables, and lies between the two folds wherever there are two: a burst
-    crosses it upward where it starts and downward where it ends. With gap junctions and conductances it is where
-    ∂²f/∂R² = 0, that is 3Δ²/(2π²) = (Δ g/π) R + (2π² + ½k²) R⁴. Differentiable; 0 for Δ = 0.
+    It depends neither on η and J nor on slow variables, and lies between the two folds whenever there are two: a burst
+    crosses it upward at its start and downward at its end. With gap junctions and conductances it solves ∂²f/∂R² = 0,
+    that is 3Δ²/(2π²) = (Δ g/π) R + (2π² + ½k²) R⁴.
+
+    - `model`: an MPR population
+
+    Returns the rate, a number per unit of time, differentiable; 0 for Δ = 0. Raises `ValueError` for networks and for
+    models without a Riccati equation. Source: docs/theory.md §1.
     """
     require_one(model, offer="riccati")
     plain = 0.75**0.25 * jnp.sqrt(model.Delta) / jnp.pi

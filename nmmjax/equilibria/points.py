@@ -22,7 +22,7 @@ class FixedPoints(eqx.Module, Shown):
     - `energy`: the potential there, V for one population, Ψ for a network (NaN without a landscape); shape (k,)
     - `index`: how many directions lead downhill, the Morse index: 0 for minima, 1 for the passes between them
     - `eigenvalues`: of the Jacobian, (k, d), by decreasing real part, per unit of time
-    - `barrier`: height of the lowest pass out of a minimum, inf where there is none; NaN for other points
+    - `barrier`: height of the lowest pass out of a minimum, inf without a pass; NaN for other points
     """
 
     state: State

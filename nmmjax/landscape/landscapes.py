@@ -20,28 +20,30 @@ from .potential import state_at, with_input
 @nan_is_absent
 @takes_model
 def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
-    """The states at which a population or network can rest, the passes between them, and how high they are.
+    """Resting states of a population or network, the passes between them, and their heights.
 
     One population: V(r) with its one to three fixed points, kinds, eigenvalues, barriers, small oscillations
-    (`PopulationLandscape`); differentiable, and `jax.vmap` gives many, about 10⁵ per second. None can be missed: the force
-    has at most two folds, and between them it is monotone.
+    (`PopulationLandscape`); differentiable, and `jax.vmap` gives many, about 10⁵ per second. None can be missed: the
+    force has at most two folds, and between them it is monotone.
 
-    A network with symmetric weights, or weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji (row-normalised
-    connectomes, gains of senders and receivers): the potential Ψ(r) of the whole, its minima by many descents, index-1
-    saddles, barriers and disconnectivity tree (`NetworkLandscape`). For other weights there is no Ψ; fixed points and their
-    stability are found all the same, and `reason` names the nodes that prevent it. Ψ lists resting states: symmetric
-    networks can have limit cycles as well. Options for networks:
+    A network with symmetric weights, or weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji
+    (row-normalised connectomes, gains of senders and receivers): the potential Ψ(r) of the whole, its minima by many
+    descents, index-1 saddles, barriers and disconnectivity tree (`NetworkLandscape`). For other weights there is no Ψ;
+    fixed points and their stability are found all the same, and `reason` names the nodes that prevent it. Ψ lists
+    resting states: symmetric networks can have limit cycles as well.
 
+    - `model`: an MPR population, or a network of them, without slow terms
+    - `I`: constant input, in units of η, a number or one per node (n,), which tilts the landscape; 0 by default
+    - `**options`: for networks, the following
     - `starts`: budget of descents (4096): with n ≤ 12 free nodes all corners of the box that contains every fixed point,
       and beyond that from each minimum with one node flipped, the lowest first
     - `saddles`: budget of guesses for passes (256), of each sort; 0 to find minima only
-    - `cycles`: how many runs from random states look for limit cycles (0); those found are in `cycles` of the result, with
-      the `key` that draws the states (`jax.random.key(0)`)
+    - `cycles`: number of runs from random states that look for limit cycles (0); those found are in `cycles` of the
+      result, with the `key` that draws the states (`jax.random.key(0)`)
     - `report(tries, found)`: called as the search goes on
 
-    `I` is a constant input, a number or one per node, which tilts the landscape. Raises `ValueError` for models with
-    slow terms (take `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8,
-    §D1–§D4, §D7.
+    Returns a `PopulationLandscape` or a `NetworkLandscape`. Raises `ValueError` for models with slow terms (take
+    `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8, §D1–§D4, §D7.
     """
     require_offer(model, "riccati")
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
@@ -57,11 +59,16 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 @nan_is_absent
 @takes_model
 def find_fixed_point(network: Network, guess: StateLike, I: Real = 0.0) -> State:
-    """The fixed point of a network near the state `guess`, by Newton's method on the rates; NaN where it doesn't converge.
+    """The fixed point of a network near a guess, by Newton's method on the rates, stable or not, for any weights.
 
-    Stable or not, symmetric weights or not. Differentiable with respect to weights, gain, parameters and stimulus (implicit
-    function theorem), so that landscapes can be fitted; `guess` is a minimum or saddle of `energy_landscape`, whose search
-    itself has no derivatives.
+    Differentiable with respect to weights, gain, parameters and input (implicit function theorem), so that landscapes
+    can be fitted; the search of `energy_landscape` itself has no derivatives.
+
+    - `network`: a network of MPR populations, n nodes
+    - `guess`: the state from which to start, arrays (n,), such as a minimum or saddle of `energy_landscape`
+    - `I`: constant input, in units of η, a number or one per node (n,); 0 by default
+
+    Returns the `State`, arrays (n,); NaN if the iteration does not converge. Raises `ValueError` for single populations.
     """
     require_network(network)
     guess = network.state(guess)

@@ -31,17 +31,19 @@ _EIGENVALUE_WORK = 4e8  # operations spent on eigenvalues of Jacobians: k points
 class NetworkLandscape(eqx.Module, Shown):
     """The resting states of a network and the landscape Ψ that connects them; made by `energy_landscape`.
 
-    - `minima`: the stable resting states found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first; `others`:
-      further fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable
+    - `network`, `I`: the model, and its constant input in units of η, a number or (n,)
+    - `minima`: the stable resting states found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first;
+      `others`: further fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable
     - `links` (s, 2): the two minima on either side of each saddle, −1 if unknown
     - `complete`: whether the search ran out of places to try before its budget; `tries`: descents made
     - `checked`, `agreeing`: points whose Morse index was compared with the unstable eigenvalues, and of those equal
-    - `scaling` (n,): the numbers d > 0 with d_i W_ij = d_j W_ji, to which Ψ refers; None for symmetric weights, where d = 1
-    - `reason`: why there is no Ψ, naming the nodes that prevent it, else None. Energies and barriers are NaN then, `minima`
-      are the stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
-    - `margin`: positive where it is proved that the network has a single resting state (`single`); see `certificates.py`
-    - `cycles`: the `LimitCycles` found from random starts if they were looked for (`cycles=n`), else None. Ψ lists resting
-      states only: a symmetric network can have limit cycles as well
+    - `scaling` (n,): the numbers d > 0 with d_i W_ij = d_j W_ji, to which Ψ refers; None for symmetric weights, with d =
+      1
+    - `reason`: why there is no Ψ, naming the nodes that prevent it, else None. Energies and barriers are NaN then,
+      `minima` are the stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
+    - `margin`: positive if it is proved that the network has a single resting state (`single`); see `certificates.py`
+    - `cycles`: the `LimitCycles` found from random starts if they were looked for (`cycles=n`), else None. Ψ lists
+      resting states only: a symmetric network can have limit cycles as well
     """
 
     network: Network

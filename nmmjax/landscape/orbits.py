@@ -39,7 +39,7 @@ class Ellipse(eqx.Module):
 
     - `center`: (πτr, v); `semi_axes`: longer first; `angle`: of the longer one against the πτr axis, in radians
     - `residual`, `residual_max`: root mean square and largest relative distance ρ − 1 of the level set from the ellipse,
-      where ρ is the radius from its centre in units of the ellipse's own radius in that direction; 0 for an exact ellipse
+      with ρ the radius from its centre in units of the ellipse's own radius in that direction; 0 for an exact ellipse
     """
 
     center: Values
@@ -50,11 +50,14 @@ class Ellipse(eqx.Module):
 
 
 class Orbit(eqx.Module, Shown):
-    """A closed orbit of the frozen energy; NaN with `result = RESULTS.no_closed_orbit` where there is none.
+    """A closed orbit of the frozen energy; if there is none, NaN with the result `no_closed_orbit`.
 
-    - `energy`; `r_trough`, `r_peak`: turning points, exact wherever dr/dt = 0; `r_well`: the stable state inside
-    - `period`: time; `action`: ∮ q̇ dq, the phase-space area; `loss`: energy dissipated in one cycle, ∮ Γ q̇ dq
+    - `energy`: E, dimensionless; `r_trough`, `r_peak`: turning points, at which dr/dt = 0 exactly; `r_well`: the stable
+      state inside; rates per unit of time
+    - `period`: in the unit of τ; `action`: ∮ q̇ dq, the phase-space area; `loss`: energy dissipated in one cycle, ∮ Γ q̇
+      dq
     - `mean_interval`: ⟨1/(τ r)⟩ over a cycle; `level_set`: states along the orbit; `ellipse`: the one closest to it
+    - `result`: a `RESULTS` code, with an empty message if successful
     """
 
     energy: Scalar
@@ -84,13 +87,19 @@ class Orbit(eqx.Module, Shown):
 @nan_is_absent
 @takes_model
 def orbit(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) -> Orbit:
-    """The closed orbit of total energy `energy` (H where Δ = g = k = 0) around the stable state closest to rate `near`.
+    """The closed orbit of total energy `energy` around the stable state closest to rate `near`.
 
-    `near=None` takes the stable state of highest rate. `I` is a constant input. Differentiable in the model and in
-    `energy`. Raises `ValueError` where the energy is below the well's bottom or no closed orbit has it; inside a
-    transformation the result code says so. Accurate to 1e-13 in float64, less close to the bottom, where E − V is lost in
-    rounding: 1e-7 at (E − E_min)/|E| = 1e-8. Rates outside 1e-6 … 1e6 per τ are not looked at. Use it for periods,
-    amplitudes and shapes at weak damping.
+    Accurate to 1e-13 in float64, less close to the bottom, where E − V is lost in rounding: 1e-7 at (E − E_min)/|E| =
+    1e-8. Rates outside 1e-6 … 1e6 per τ are not searched. Use it for periods, amplitudes and shapes at weak damping.
+
+    - `model`: an MPR population without slow terms
+    - `energy`: E, dimensionless, a number (`total_energy`; it equals H if Δ = g = k = 0)
+    - `near`: a rate, per unit of time, that picks the stable state; None, the default, takes the one of highest rate
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns an `Orbit`, differentiable in the model and in `energy`. Raises `ValueError` for slow terms, networks, and if
+    the energy is below the well's bottom or no closed orbit has it; inside a transformation the result code says so.
+    Source: docs/theory.md §5.
     """
     _require_fast(model)
     E, current = as_number("energy", energy), as_number("I", I)
@@ -105,9 +114,15 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) 
 @nan_is_absent
 @takes_model
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) -> Scalar:
-    """D(E) = ∮ Γ q̇ dq, the energy lost in one cycle at energy E; negative where gap junctions pump more than is lost.
+    """Energy lost in one cycle at energy E, D(E) = ∮ Γ q̇ dq; negative if gap junctions pump in more than is lost.
 
-    NaN where no closed orbit has this energy, so that it can be scanned and mapped; `orbit` raises there.
+    - `model`: an MPR population without slow terms
+    - `energy`: E, dimensionless, a number
+    - `near`: a rate, per unit of time, that picks the stable state; None, the default, takes the one of highest rate
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns D, dimensionless, a number; NaN if no closed orbit has this energy, so that it can be scanned and mapped
+    (`orbit` raises there). Raises `ValueError` for slow terms and networks. Source: docs/theory.md §5.
     """
     _require_fast(model)
     return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("I", I))
@@ -116,13 +131,20 @@ def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, I: Rea
 @nan_is_absent
 @takes_model
 def predict_peaks(model: MPR, r0: Real, count: int, *, I: Real = 0.0) -> Values:
-    """Firing rates at `count` successive spike peaks from energy alone, the first being `r0`; shape `(count,)`.
+    """Firing rates at successive spike peaks from energy alone, E_{k+1} = E_k − D.
 
-    E_{k+1} = E_k − D, with half a cycle's loss D/2 taken at the middle energy of each half cycle; the peak is the turning
-    point V(r) = E_{k+1}. The error per spike is of third order in the loss per cycle: below 0.1 % while a cycle loses less
-    than a third of the energy above the well, tens of percent where it loses nearly all. NaN after the last peak: the
-    state is captured by another well or rings no more. `r0` must be a peak, above the stable state around which the
-    population rings. Differentiable. Raises `ValueError` for `count` < 1 or such an `r0`.
+    Half a cycle's loss D/2 is taken at the middle energy of each half cycle; the peak is the turning point V(r) =
+    E_{k+1}. The error per spike is of third order in the loss per cycle: below 0.1 % while a cycle loses less than a
+    third of the energy above the well, tens of percent if it loses nearly all.
+
+    - `model`: an MPR population without slow terms
+    - `r0`: rate at the first peak, per unit of time, above the stable state around which the population rings
+    - `count`: number of peaks, ≥ 1, the first included
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns rates (count,), per unit of time, differentiable; NaN after the last peak, when the state is captured by
+    another well or rings no more. Raises `ValueError` for `count` < 1, an `r0` that is no peak, slow terms and networks.
+    Source: docs/theory.md §5.
     """
     _require_fast(model)
     count = as_count("count", count)
@@ -137,11 +159,17 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, I: Real = 0.0) -> Values:
 @nan_is_absent
 @takes_model
 def limit_cycle(model: MPR, *, I: Real = 0.0) -> Orbit:
-    """The sustained oscillation predicted by the energy balance D(E*) = 0: amplitude and period (needs gap junctions).
+    """The sustained oscillation that the energy balance D(E*) = 0 predicts: amplitude and period (needs gap junctions).
 
-    The smallest orbit around the highest stable or unstable focus at which pumping −g q̇² and loss (Δ/π) q² q̇² cancel over
-    a cycle, pumping inside and losing outside, so it is stable. To first order in the damping: 0.3 % in the peak rate where
-    the loss per cycle is small. `result` is `RESULTS.no_closed_orbit`, with NaN, where there is none. Differentiable.
+    It is the smallest orbit around the highest focus, stable or unstable, at which pumping g q̇² and loss (Δ/π) q² q̇²
+    cancel over a cycle, pumping inside and losing outside, so it is stable. The prediction is of first order in the
+    damping: 0.3 % in the peak rate if the loss per cycle is small.
+
+    - `model`: an MPR population with gap junctions, without slow terms
+    - `I`: constant input, in units of η; 0 by default
+
+    Returns an `Orbit`, differentiable; if there is none, NaN with the result `RESULTS.no_closed_orbit`. Raises
+    `ValueError` for slow terms and networks. Source: docs/theory.md §5.
     """
     _require_fast(model)
     return _limit_cycle(model, as_number("I", I))

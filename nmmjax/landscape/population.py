@@ -20,15 +20,17 @@ from ..models.state import State
 class PopulationLandscape(eqx.Module, Shown):
     """The landscape V(r) of a population at a constant input, with all its fixed points; made by `energy_landscape`.
 
-    Arrays of shape (3,): the point of the low branch, the pass between the folds, the point of the high branch; NaN where
-    there is none. So it works under `jax.vmap`, `jax.jit` and `jax.grad`.
+    Arrays of shape (3,): the point of the low branch, the pass between the folds, the point of the high branch; NaN if
+    absent. So it works under `jax.vmap`, `jax.jit` and `jax.grad`.
 
+    - `model`, `I`: the population, and its constant input in units of η
     - `state`: r and v; `energy`: V there; `eigenvalues` (3, 2): of the Jacobian, per unit of time
-    - `barrier`: V at the pass minus V, for minima, inf where there is no pass; NaN for the pass itself
+    - `barrier`: V at the pass minus V, for minima, inf without a pass; NaN for the pass itself
     - `curvature`: U″(q) = ω₀² (per (t/τ)²), with the input; negative at a pass
-    - `frequency`: ω of small oscillations, per unit of time, 0 at nodes; `damping`: their decay rate Γ/2 per unit of time
-    - `vanishing_input`: the constant input (added to the present one) at which the minimum meets the pass and vanishes: lift
-      the low state by more, or push the high one down by more, and it is gone. NaN where there are no folds
+    - `frequency`: ω of small oscillations, per unit of time, 0 at nodes; `damping`: their decay rate Γ/2 per unit of
+      time
+    - `vanishing_input`: the constant input (added to the present one) at which the minimum meets the pass and vanishes:
+      lift the low state by more, or push the high one down by more, and it is gone. NaN without folds
     - `fold_rate` (2,): rates of the two folds
     """
 

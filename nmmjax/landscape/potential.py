@@ -30,13 +30,19 @@ from .symmetry import Symmetry, symmetry_of
 @nan_is_absent
 @takes_model
 def network_potential(network: Network, r: Any, I: Real = 0.0) -> Values:
-    """Ψ at rates r (…, n), with a constant input of shape () or (n,): the energy landscape of the whole network.
+    """Energy landscape of a whole network, Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j, at given rates.
 
     Its minima are the stable resting states, its index-1 saddles the passes between them; limit cycles, which symmetric
-    networks can have as well, don't show in it. Dimensionless. For a single population it has the critical points of
-    `potential_energy`, but not its values. Weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji, have the
-    landscape Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j. Raises `ValueError` for others, naming the cycle of nodes that prevents
-    it. Source: docs/theory.md §8, §D1.
+    networks can have as well, don't show in it. For a single population it has the critical points of
+    `potential_energy`, but not its values. d = 1 for symmetric weights; else d > 0 is the scaling that makes them
+    symmetric, d_i W_ij = d_j W_ji.
+
+    - `network`: a network of MPR populations, n nodes, without slow terms
+    - `r`: rates (…, n), per unit of time
+    - `I`: constant input, in units of η, a number or one per node (n,); 0 by default
+
+    Returns Ψ of shape (…), dimensionless. Raises `ValueError` for slow terms, and for weights that no scaling makes
+    symmetric, naming the cycle of nodes that prevents it. Source: docs/theory.md §8, §D1.
     """
     require_network(network)
     scaling = scaling_of(network)

@@ -37,16 +37,32 @@ def _landscape(model: Any, y: Any, offer: str = "potential") -> tuple[Any, State
 
 @takes_model
 def kinetic_energy(model: AbstractMechanical | Network, y: StateLike) -> Values:
-    """K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R if Δ = g = k = 0. Zero at every peak and trough of r."""
+    """Kinetic energy K = ½ q̇² = R′²/(4 R³) with R = τ r and ′ = d/d(t/τ); v²/R if Δ = g = k = 0.
+
+    It vanishes at every peak and trough of r.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns K, dimensionless, of the state's shape. Raises `ValueError` for models without a potential. Source:
+    docs/theory.md §4.
+    """
     fast, y = _landscape(model, y)
     return fast.position(y)[1] ** 2 / 2
 
 
 @takes_model
 def potential_energy(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
-    """V = U(q) + ½ I q²; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
+    """Potential energy V = U(q) + ½ I q²; for the MPR model (η + I)/R + π² R − J ln R + Δ²/(12π² R³) with R = τ r.
 
-    At constant input its minima are the stable states, its maximum the saddle, and E = V(r) at every peak of r.
+    At constant input its minima are the stable states, its maximum is the saddle, and E = V(r) at every peak of r.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns V, dimensionless, of the state's shape. Raises `ValueError` for models without a potential. Source:
+    docs/theory.md §4.
     """
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
@@ -55,19 +71,33 @@ def potential_energy(model: AbstractMechanical | Network, y: StateLike, I: Real 
 
 @takes_model
 def total_energy(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
-    """E = `kinetic_energy` + `potential_energy`: the exact mechanical energy, equal to H if Δ = g = k = 0.
+    """Exact mechanical energy E = `kinetic_energy` + `potential_energy`, equal to H if Δ = g = k = 0.
 
     It never rises at constant input and g = 0. Use it to rank states, predict peaks and check a run (`energy_balance`).
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns E, dimensionless, of the state's shape. Raises `ValueError` for models without a potential. Source:
+    docs/theory.md §4.
     """
     return kinetic_energy(model, y) + potential_energy(model, y, I)
 
 
 @takes_model
 def hamiltonian(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0) -> Values:
-    """H = (v² + η + I)/R + π² R − J ln R, R = τ r: Andrean & Pedersen's energy of the homogeneous limit Δ = g = k = 0.
+    """Hamiltonian H = (v² + η + I)/R + π² R − J ln R, R = τ r: the energy of the homogeneous limit Δ = g = k = 0.
 
-    Conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy` for
-    the exact energy with heterogeneity, gap junctions or conductances.
+    H is conserved in that limit at constant input; for MPR with Δ > 0, τ dH/dt = (Δ/π) ∂H/∂R exactly. Use `total_energy`
+    for the exact energy with heterogeneity, gap junctions or conductances.
+
+    - `model`: an MPR population or a network of them
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns H, dimensionless, of the state's shape. Raises `ValueError` for models without a Riccati equation. Source:
+    Andrean & Pedersen, arXiv 2509.10428 (2025); docs/theory.md §4.
     """
     fast, y = _landscape(model, y, "riccati")
     R = fast.tau * y.r
@@ -76,14 +106,28 @@ def hamiltonian(model: AbstractMechanical | Network, y: StateLike, I: Real = 0.0
 
 @takes_model
 def damping(model: AbstractMechanical | Network, y: StateLike) -> Values:
-    """Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R, per unit of t/τ; negative where gap junctions pump energy in."""
+    """Damping Γ = (Δ/π) q² − g + 2k/q² = 2Δ/(π R) − g + k R; negative if gap junctions pump energy in.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns Γ, per unit of t/τ, of the state's shape. Raises `ValueError` for models without a potential. Source:
+    docs/theory.md §4.
+    """
     fast, y = _landscape(model, y)
     return fast.damping(fast.position(y)[0])
 
 
 @takes_model
 def heat_rate(model: AbstractMechanical | Network, y: StateLike) -> Values:
-    """Energy lost per unit of time, Γ q̇²/τ."""
+    """Energy lost per unit of time, Γ q̇²/τ.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns the rate, per unit of time, of the state's shape. Raises `ValueError` for models without a potential. Source:
+    docs/theory.md §4.
+    """
     fast, y = _landscape(model, y)
     q, qdot = fast.position(y)
     return fast.damping(q) * qdot**2 / fast.time_constant
@@ -91,7 +135,15 @@ def heat_rate(model: AbstractMechanical | Network, y: StateLike) -> Values:
 
 @takes_model
 def port_power(model: AbstractMechanical | Network, y: StateLike, I: Real) -> Values:
-    """Power that an input delivers to the population, −I q q̇/τ = −I d(1/R)/dt; the port through which it is passive."""
+    """Power that an input delivers to the population, −I q q̇/τ = −I d(1/R)/dt; the port through which it is passive.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns the power, per unit of time, of the state's shape. Raises `ValueError` for models without a potential.
+    Source: docs/theory.md §4.
+    """
     fast, y = _landscape(model, y)
     q, qdot = fast.position(y)
     return -jnp.asarray(I, q.dtype) * q * qdot / fast.time_constant
@@ -99,10 +151,16 @@ def port_power(model: AbstractMechanical | Network, y: StateLike, I: Real) -> Va
 
 @takes_model
 def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, Values]:
-    """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt per unit of time; {} without slow terms.
+    """Power that each slow variable s delivers to the population, (∂V/∂s) ds/dt.
 
     −(dA/dt)/R for spike-frequency adaptation, J (dA/dt) ln R for depression, −J u (dx/dt) ln R and −J x (du/dt) ln R for
     short-term plasticity; B = τ_A dA/dt delivers none by itself.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns powers by the slow variable's name, per unit of time, of the state's shape; {} without slow terms. Raises
+    `ValueError` for models without a potential. Source: docs/theory.md §4.
     """
     require_offer(model, "potential")
     y = as_states(y, model)
@@ -122,9 +180,14 @@ def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, V
 def exchange_power(network: Network, y: StateLike) -> Values:
     """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
 
-    Shape (…, n, n), receiver first, per unit of time. Together with the stimulus's power (dI_i/dt)/R_i and the work of slow
-    variables it balances the energy in the instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, for each
-    population, and therefore for their sums. Not symmetric: i need not return to j what it receives from j. Source:
+    Together with the stimulus's power (dI_i/dt)/R_i and the work of slow variables it balances the energy in the
+    instantaneous landscape: dE_i/dt = Σ_j P_ij + (dI_i/dt)/R_i − heat_i, for each population, and therefore for their
+    sums. Not symmetric: i need not return to j what it receives from j.
+
+    - `network`: a network of MPR populations
+    - `y`: its state, with arrays of shape (…, n)
+
+    Returns P of shape (…, n, n), receiver first, per unit of time. Raises `ValueError` for single populations. Source:
     docs/theory.md §8.
     """
     y = _network_states(network, y)
@@ -138,9 +201,15 @@ def exchange_power(network: Network, y: StateLike) -> Values:
 
 @takes_model
 def received_power(network: Network, y: StateLike) -> Values:
-    """Power that every population of a network receives from all others, the row sums of `exchange_power`; shape (…, n).
+    """Power that every population of a network receives from all others: the row sums of `exchange_power`.
 
-    Use it for large n: it makes no (n, n) array.
+    Use it for large n: it makes no (…, n, n) array.
+
+    - `network`: a network of MPR populations
+    - `y`: its state, with arrays of shape (…, n)
+
+    Returns the power of shape (…, n), per unit of time. Raises `ValueError` for single populations. Source:
+    docs/theory.md §8.
     """
     y = _network_states(network, y)
     sent_rate = _rate_of_sent(network, y)
@@ -163,7 +232,15 @@ def _rate_of_sent(network: Network, y: State) -> Values:
 
 @takes_model
 def force(model: AbstractMechanical, y: StateLike, I: Real = 0.0) -> Values:
-    """−U′(q) − I q, the conservative force on the unit mass, by autodiff of the potential."""
+    """Conservative force on the unit mass, −U′(q) − I q, by autodiff of the potential.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns the force, q̈ in units of 1/(t/τ)², of the state's shape. Raises `ValueError` for models without a potential.
+    Source: docs/theory.md §4.
+    """
     fast, y = _landscape(model, y)
     q = fast.position(y)[0]
     return -_elementwise_grad(fast.potential, q) - jnp.asarray(I, q.dtype) * q
@@ -171,10 +248,17 @@ def force(model: AbstractMechanical, y: StateLike, I: Real = 0.0) -> Values:
 
 @takes_model
 def hamiltonian_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> State:
-    """The model's vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
+    """Vector field rebuilt from energy and damping alone, by autodiff through the Poisson structure r².
 
     dr/dt = r² ∂E/∂v, dv/dt = −r² ∂E/∂r − Γ (dr/dt)/(2 r), at frozen slow variables. Equal to `model.vector_field`, which
     tests check.
+
+    - `model`: an MPR population
+    - `y`: its state, with arrays of any shape
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns a `State` of derivatives, per unit of time, with those of the slow variables. Raises `ValueError` for
+    networks and for models without a Riccati equation. Source: docs/theory.md §4.
     """
     require_one(model, offer="riccati")
     y = as_states(y, model)
@@ -187,7 +271,15 @@ def hamiltonian_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> St
 
 @takes_model
 def conservative_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> State:
-    """The vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0."""
+    """Vector field of H alone, dr/dt = r² ∂H/∂v, dv/dt = −r² ∂H/∂r: the limit Δ = g = k = 0.
+
+    - `model`: an MPR population
+    - `y`: its state, with arrays of any shape
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns a `State` of the derivatives of r and v, per unit of time. Raises `ValueError` for networks and for models
+    without a Riccati equation. Source: docs/theory.md §4.
+    """
     require_one(model, offer="riccati")
     y = as_states(y, model)
     dH = _elementwise_grad(lambda each: hamiltonian(model, each, I), y)
@@ -196,9 +288,16 @@ def conservative_field(model: AbstractRiccati, y: StateLike, I: Real = 0.0) -> S
 
 @takes_model
 def mechanical_residual(model: AbstractMechanical, y: StateLike, I: Real = 0.0) -> Values:
-    """q̈ + Γ q̇ + U′(q) + I q along the model's own vector field: zero to rounding wherever the mechanical form is exact.
+    """Residual q̈ + Γ q̇ + U′(q) + I q along the model's own vector field, zero to rounding in the mechanical form.
 
-    Slow variables are frozen, as they are in the mechanical form.
+    Slow variables are frozen, as they are in the mechanical form. Use it to test a model of your own.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+    - `I`: input current at the state's time, in units of η, a number or an array that broadcasts to the state's shape
+
+    Returns the residual, in units of 1/(t/τ)², of the state's shape. Raises `ValueError` for models without a potential.
+    Source: docs/theory.md §4.
     """
     fast, y = _landscape(model, y)
     current = jnp.broadcast_to(jnp.asarray(I, jax.tree.leaves(y)[0].dtype), jnp.shape(jax.tree.leaves(y)[0]))

@@ -60,7 +60,16 @@ class Scaling(eqx.Module, Shown):
 
 @takes_model
 def rescale(model: MPR, factor: Real) -> Scaling:
-    """The population in units scaled by `factor` c > 0; exact, for every parameter. See the module's formulas."""
+    """Population in units scaled by a factor c: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃; exact.
+
+    Gap junctions and conductances scale as g = c g̃, k = k̃, E_s = c Ẽ_s.
+
+    - `model`: an MPR population without slow terms
+    - `factor`: c > 0, a number
+
+    Returns a `Scaling`: the scaled population and the way back. Raises `ValueError` for networks, slow terms and c ≤ 0.
+    Source: docs/theory.md §3.
+    """
     c = as_number("factor", factor, "(0, inf)")
     _refuse_slow(model, "rescaled")
     gap, synapse = model.gap, model.conductance
@@ -84,7 +93,12 @@ def _refuse_slow(model: MPR, what: str) -> None:
 def strong_coupling(model: MPR) -> Scaling:
     """Units of the coupling, c = |J|: η̃ = η/J², J̃ = ±1 and Δ̃ = Δ/J², the only term that breaks conservation of H.
 
-    Drift of H per cycle vanishes like Δ/J². Raises `ValueError` for J = 0.
+    The drift of H per cycle vanishes like Δ/J².
+
+    - `model`: an MPR population without slow terms, J ≠ 0
+
+    Returns a `Scaling`: the scaled population and the way back. Raises `ValueError` for networks, slow terms and J = 0.
+    Source: Andrean & Pedersen, arXiv 2509.10428 (2025); docs/theory.md §3.
     """
     _refuse_slow(model, "rescaled")
     if is_concrete(model.J):
@@ -94,7 +108,13 @@ def strong_coupling(model: MPR) -> Scaling:
 
 @takes_model
 def unit_heterogeneity(model: MPR) -> Scaling:
-    """Units in which Δ̃ = 1, c = √Δ. Raises `ValueError` for Δ = 0."""
+    """Units in which Δ̃ = 1, c = √Δ.
+
+    - `model`: an MPR population without slow terms, Δ > 0
+
+    Returns a `Scaling`: the scaled population and the way back. Raises `ValueError` for networks, slow terms and Δ = 0.
+    Source: docs/theory.md §3.
+    """
     _refuse_slow(model, "rescaled")
     if is_concrete(model.Delta):
         require("Delta", model.Delta, "be > 0 for the scaling to Δ = 1", bool(np.asarray(model.Delta) > 0))
@@ -104,9 +124,12 @@ def unit_heterogeneity(model: MPR) -> Scaling:
 class RescaledTime(AbstractModel):
     """A population on the clock s with ds = r² dt, on which (r, v) are canonical: dr/ds = ∂E/∂v, dv/ds = −∂E/∂r − ….
 
-    The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still a
-    function of physical time; `simulate` refuses one with jumps, because their places on the clock s are not known
-    beforehand. s has the unit of 1/time.
+    - `model`: an MPR population without slow terms
+
+    The state (r, v, t) carries the physical time, so the way back is the column `t` of the solution. A stimulus is still
+    a function of physical time; `simulate` refuses one with jumps, because their places on the clock s are not known
+    beforehand. s has the unit of 1/time. Raises `ValueError` for networks and slow terms. Source: Andrean & Pedersen,
+    arXiv 2509.10428 (2025).
     """
 
     model: MPR

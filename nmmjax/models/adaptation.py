@@ -64,8 +64,11 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
         τ_A A′ = B,  τ_A B′ = α τ_A r − 2 B − A      kernel="alpha" (state A, B)
         τ_A A′ = α τ_A r − A                         kernel="exponential" (state A)
 
-    A steady rate gives A = α τ_A r with both (`alpha` times τ_A is the gain in The Virtual Brain's convention). In the
-    unit of η. Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020). Raises `ValueError` for α < 0 and τ_A ≤ 0.
+    - `alpha`, `tau`: gain α ≥ 0, in units of η, and time constant τ_A > 0, in the unit of τ; numbers
+    - `kernel`: "alpha" (default) or "exponential"
+
+    A steady rate gives A = α τ_A r with both (`alpha` times τ_A is the gain in The Virtual Brain's convention). Raises
+    `ValueError` for α < 0, τ_A ≤ 0 and other kernels. Source: Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020).
     """
 
     alpha: Scalar = parameter(symbol="α", bounds="[0, inf)", doc="adaptation gain; a steady rate gives A = α τ_A r")
@@ -83,9 +86,12 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
 class SynapticDepression(AbstractAdaptation):
     """Coupling that weakens with activity: J_eff = J (1 − A), with A as in `SpikeFrequencyAdaptation`.
 
-    A is not clipped at 1: a depression beyond 1 would turn excitation into inhibition, a sign that α τ_A r is too large for
-    the model. Gast, Schmidt & Knösche, Neural Comput. 32:1615 (2020); α_TVB = τ_A α. Raises `ValueError` for α < 0 and
-    τ_A ≤ 0.
+    - `alpha`, `tau`: gain α ≥ 0, dimensionless, and time constant τ_A > 0, in the unit of τ; numbers
+    - `kernel`: "alpha" (default) or "exponential"
+
+    A is not clipped at 1: a depression beyond 1 would turn excitation into inhibition, a sign that α τ_A r is too large
+    for the model. α_TVB = τ_A α. Raises `ValueError` for α < 0, τ_A ≤ 0 and other kernels. Source: Gast, Schmidt &
+    Knösche, Neural Comput. 32:1615 (2020).
     """
 
     alpha: Scalar = parameter(symbol="α", bounds="[0, inf)", doc="depression gain; a steady rate gives A = α τ_A r")
@@ -108,8 +114,11 @@ class ShortTermPlasticity(AbstractTerm):
 
         x′ = (1 − x)/τ_d − u x r,      u′ = (U0 − u)/τ_f + U0 (1 − u) r
 
-    At rest x = 1 and u = U0. Taher, Torcini & Olmi, PLoS Comput. Biol. 16:e1008533 (2020). Raises `ValueError` for time
-    constants ≤ 0 and U0 outside (0, 1].
+    - `tau_d`, `tau_f`: time constants of depression and facilitation, > 0, in the unit of τ; numbers
+    - `U0`: utilization at rest, in (0, 1]
+
+    At rest x = 1 and u = U0. Raises `ValueError` for time constants ≤ 0 and U0 outside (0, 1]. Source: Taher, Torcini &
+    Olmi, PLoS Comput. Biol. 16:e1008533 (2020).
     """
 
     tau_d: Scalar = parameter(symbol="τ_d", unit="time", bounds="(0, inf)", doc="recovery time of resources (depression)")

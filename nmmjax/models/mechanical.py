@@ -102,9 +102,12 @@ class Tilted(AbstractMechanical):
 class Riccati(eqx.Module):
     """The parts of a population that geometric solvers use: dimensionless time t/τ and rate R = τ r.
 
-    Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
+        Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
 
-    Numbers for one population, arrays `(n,)` for a network.
+    - `eta`, `Delta`: centre and half-width of the excitabilities
+    - `g`: gap-junction strength; `k`, `E_s`: synaptic conductance and its reversal potential; None if absent
+
+    Numbers for one population, arrays `(n,)` for a network, all dimensionless.
     """
 
     eta: Values

@@ -25,10 +25,14 @@ def _as_names(value: Any) -> tuple[str, ...]:
 
 @takes_model
 def per_node(node: Any, **values: Any) -> Any:
-    """The model with parameters of shape (n,), one value per node; names as in `parameter_table`, `eta` or
-    `adaptation.alpha` (given as `**{"adaptation.alpha": …}`). For `Network(per_node(MPR(...), eta=etas), weights)`.
+    """The model with parameters of shape (n,), one value per node, for `Network(per_node(MPR(...), eta=etas), weights)`.
 
-    Raises `ValueError` for unknown names, values outside a parameter's bounds and axes other than one.
+    - `node`: a model of one population
+    - `**values`: arrays (n,) by the parameter's name as in `parameter_table`: `eta=…`, or
+      `**{"adaptation.alpha": …}` for a term's; in the parameter's unit
+
+    Returns the model with these parameters. Raises `ValueError` for unknown names, values outside a parameter's bounds
+    and axes other than one.
     """
     table = parameter_table(node)
     for name, value in values.items():
@@ -52,8 +56,11 @@ def _attribute(module: Any, path: str) -> Any:
 class Targeted(AbstractStimulus):
     """An input with a strength of its own at every node of a network: I_i(t) = gains_i I(t).
 
+    - `stimulus`: I(t), the same for all nodes, in units of η
+    - `gains` (n,): strength at every node, dimensionless
+
     `Network.target(stimulus, node)` makes it. Add several with `+`. Called at one time, it gives an array `(n,)`; at an
-    array of times, one of shape `(…, n)`.
+    array of times, one of shape `(…, n)`. Raises `ValueError` for a stimulus that is made for nodes already.
     """
 
     stimulus: AbstractStimulus
@@ -296,10 +303,18 @@ def is_network(model: object) -> TypeGuard[Network]:
 def mutual_inhibition(
     eta: Any = 5.0, J_self: Any = 0.0, J_cross: Any = -15.0, Delta: Any = 1.0, tau: Any = 1.0, size: int = 2
 ) -> Network:
-    """`size` equal populations that inhibit each other: coupling `J_self` to itself and `J_cross` ≤ 0 to every other.
+    """A network of equal populations that inhibit each other.
 
-    Two of them have a symmetric state that loses stability in a pitchfork where 2π²R + Δ²/(2π²R³) = J_self − J_cross; beyond
-    it one population fires and silences the other: a bistable switch. The defaults are such a pair (docs/theory.md §8).
+    Two of them have a symmetric state that loses stability in a pitchfork at 2π²R + Δ²/(2π²R³) = J_self − J_cross;
+    beyond it one population fires and silences the other: a bistable switch. The defaults are such a pair.
+
+    - `eta`, `Delta`, `tau`: centre and half-width of the excitabilities, and time constant, of every population; numbers
+    - `J_self`: coupling of a population to itself, dimensionless; 0 by default
+    - `J_cross`: coupling to every other population, ≤ 0, dimensionless
+    - `size`: number of populations n, ≥ 2
+
+    Returns a `Network` of n nodes. Raises `ValueError` for J_cross > 0 and fewer than 2 populations. Source:
+    docs/theory.md §8.
     """
     cross = as_number("J_cross", J_cross, "(-inf, 0]")
     size = as_count("size", size, 2)
@@ -316,10 +331,15 @@ def excitatory_inhibitory(
     Delta: tuple[Any, Any] = (1.0, 1.0),
     tau: tuple[Any, Any] = (1.0, 1.0),
 ) -> Network:
-    """An excitatory population (node 0) and an inhibitory one (node 1); `J_ei` is to e from i, and so on.
+    """A network of an excitatory population (node 0) and an inhibitory one (node 1).
 
-    Pairs are (excitatory, inhibitory). Dale's law, J_ee, J_ie ≥ 0 and J_ei, J_ii ≤ 0, is checked. The weights are not
-    symmetric, so there are fixed points and oscillations, but no energy landscape.
+    - `eta`, `Delta`, `tau`: pairs (excitatory, inhibitory) of numbers: centre and half-width of the excitabilities, and
+      time constant; 1 by default for `Delta` and `tau`
+    - `J_ee`, `J_ie`: couplings from e, to e and to i, ≥ 0, dimensionless
+    - `J_ei`, `J_ii`: couplings from i, to e and to i, ≤ 0, dimensionless
+
+    Returns a `Network`. Its weights are not symmetric, so it has fixed points and oscillations, but no energy landscape.
+    Raises `ValueError` if Dale's law, the signs above, is broken, and for what is no pair.
     """
     J_ee, J_ie = as_number("J_ee", J_ee, "[0, inf)"), as_number("J_ie", J_ie, "[0, inf)")
     J_ei, J_ii = as_number("J_ei", J_ei, "(-inf, 0]"), as_number("J_ii", J_ii, "(-inf, 0]")

@@ -89,8 +89,10 @@ class OrnsteinUhlenbeck(AbstractNoise):
 class CauchyNoise(AbstractNoise):
     """Independent Cauchy white noise of every neuron, of half-width Γ: the equations with Δ → Δ + Γ, exactly.
 
-    The mean field stays deterministic: `simulate` needs no key and uses its adaptive solvers. Raises `ValueError` for Γ < 0.
-    Source: Clusella & Montbrió, Phys. Rev. E 109:014229 (2024).
+    - `width`: half-width Γ ≥ 0, in units of η
+
+    The mean field stays deterministic: `simulate` needs no key and uses its adaptive solvers. Raises `ValueError` for Γ
+    < 0. Source: Clusella & Montbrió, Phys. Rev. E 109:014229 (2024).
     """
 
     width: Scalar = parameter(symbol="Γ", bounds="[0, inf)", doc="half-width of the individual noise")

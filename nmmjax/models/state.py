@@ -35,8 +35,10 @@ class Variable(NamedTuple):
 class State(eqx.Module):
     """State of a model: its variables by name, `State(r=0.1, v=-2.0)`, read as `y.r`, `y.v`; a pytree.
 
-    All variables have the same shape: `()` for one population, `(n,)` for a network of n; a trajectory has time as an axis
-    in front. States with the same variables have the same tree, in whatever order they were given.
+    - `**variables`: arrays by name, in the units that the model declares, all of the same shape: () for one population,
+      (n,) for a network of n; a trajectory has time as an axis in front
+
+    States with the same variables have the same tree, in whatever order they were given.
     """
 
     names: tuple[str, ...] = eqx.field(static=True)

@@ -25,7 +25,11 @@ _KEPT, _KEPT_OF_STEP = 1e-3, 0.05
 
 
 class AbstractStimulus(eqx.Module, Shown):
-    """Input current I(t), in units of η."""
+    """Input current I(t), in units of η.
+
+    A stimulus of your own defines `__call__(t)` and `jumps()`, and `span`, `nodes` or `since` if the defaults do not
+    fit.
+    """
 
     @abc.abstractmethod
     def __call__(self, t: Values) -> Values:
@@ -148,7 +152,10 @@ def _ordered(stimulus: Any) -> None:
 
 @declared
 class Constant(AbstractStimulus):
-    """I(t) = amplitude, for all t: the same as a shift of η."""
+    """Constant input I(t) = amplitude, for all t: the same as a shift of η.
+
+    - `amplitude`: input current, in units of η
+    """
 
     amplitude: Scalar = parameter(symbol="I", doc="input current")
 
@@ -164,7 +171,13 @@ class Constant(AbstractStimulus):
 
 @declared
 class Pulse(AbstractStimulus):
-    """I(t) = amplitude for start ≤ t < stop, else 0."""
+    """Pulse I(t) = amplitude for start ≤ t < stop, else 0.
+
+    - `amplitude`: input current during the pulse, in units of η
+    - `start`, `stop`: onset and end, in the unit of τ
+
+    Raises `ValueError` for stop ≤ start and for times that the precision can't hold.
+    """
 
     amplitude: Scalar = parameter(symbol="I", doc="input current during the pulse")
     start: Scalar = parameter(symbol="t_0", unit="time", doc="onset")
@@ -190,7 +203,13 @@ class Pulse(AbstractStimulus):
 
 @declared
 class Ramp(AbstractStimulus):
-    """I(t) rises linearly from 0 at start to amplitude at stop, and stays there."""
+    """Ramp I(t) that rises linearly from 0 at start to amplitude at stop, and stays there.
+
+    - `amplitude`: input current reached at `stop`, in units of η
+    - `start`, `stop`: beginning and end of the ramp, in the unit of τ
+
+    Raises `ValueError` for stop ≤ start and for times that the precision can't hold.
+    """
 
     amplitude: Scalar = parameter(symbol="I", doc="input current reached at stop")
     start: Scalar = parameter(symbol="t_0", unit="time", doc="where the ramp begins")
@@ -216,7 +235,15 @@ class Ramp(AbstractStimulus):
 
 @declared
 class Sinusoid(AbstractStimulus):
-    """I(t) = amplitude · sin(omega t + phase); Montbrió, Pazó & Roxin 2015, Fig. 2, use amplitude 3, omega π/20."""
+    """Sinusoidal input I(t) = amplitude · sin(omega t + phase).
+
+    - `amplitude`: peak input current, in units of η
+    - `omega`: angular frequency > 0, in rad per unit of τ
+    - `phase`: phase at t = 0, in rad; 0 by default
+
+    Raises `ValueError` for omega ≤ 0. Montbrió, Pazó & Roxin, Phys. Rev. X 5:021028 (2015), Fig. 2, use amplitude 3,
+    omega π/20.
+    """
 
     amplitude: Scalar = parameter(symbol="I", doc="peak input current")
     omega: Scalar = parameter(symbol="ω", unit="rad/time", bounds="(0, inf)", doc="angular frequency")
@@ -241,7 +268,15 @@ class Sinusoid(AbstractStimulus):
 
 @declared
 class PulseTrain(AbstractStimulus):
-    """`count` pulses of the given width, one every `period`, the first at `start`."""
+    """Train of equal pulses, one every `period`.
+
+    - `amplitude`: input current during each pulse, in units of η
+    - `start`: onset of the first pulse; `period`: from onset to onset; `width`: duration of each pulse, below the
+      period; all in the unit of τ
+    - `count`: number of pulses, ≥ 1
+
+    Raises `ValueError` for period or width ≤ 0, width ≥ period and counts < 1.
+    """
 
     amplitude: Scalar = parameter(symbol="I", doc="input current during each pulse")
     start: Scalar = parameter(symbol="t_0", unit="time", doc="onset of the first pulse")

@@ -69,8 +69,10 @@ class AbstractTerm(eqx.Module):
 class GapJunction(eqx.Module):
     """Electrical coupling of strength g: adds −g r to the rate equation.
 
-    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Pietras et al., Phys. Rev. E
-    100:042412 (2019).
+    - `g`: strength ≥ 0, dimensionless
+
+    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Raises `ValueError` for g <
+    0. Source: Pietras et al., Phys. Rev. E 100:042412 (2019).
     """
 
     g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")
@@ -83,7 +85,10 @@ class GapJunction(eqx.Module):
 class ConductanceSynapse(eqx.Module):
     """Instantaneous conductance synapse: adds −k r² to the rate and k r (E_s − v) to the voltage equation.
 
-    Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019).
+    - `k`: conductance per unit of rate, ≥ 0, dimensionless
+    - `E_s`: reversal potential, in units of v; 0 by default
+
+    Raises `ValueError` for k < 0. Source: Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019).
     """
 
     k: Scalar = parameter(symbol="k", bounds="[0, inf)", doc="synaptic conductance per unit of rate")

@@ -25,6 +25,7 @@ class EnergyBalance(eqx.Module, Shown):
 
     For a network arrays have the shape `(n, nodes)`: the balance of every population in its instantaneous landscape.
 
+    - `ts`: the run's times
     - `energy`: E in the instantaneous landscape, input included; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I
       included
     - `slow_work`: work of every slow variable, by name, as it moves the landscape, ∫ (∂V/∂s) ds; empty if there are none
@@ -70,11 +71,16 @@ class _Ledger(eqx.Module):
 
 @nan_is_absent
 def energy_balance(run: Trajectory) -> EnergyBalance:
-    """Work, heat and residual of a run, for every parameter, slow term and stimulus (docs/theory.md §4, §8).
+    """Work, heat and residual of a run, for every parameter, slow term and stimulus.
 
-    From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time (tightly,
-    all intervals at once), so the residual is the energy error of the run itself, whatever solver made it: 1e-9 at
-    rtol 1e-10. Times that the run did not reach are NaN. Raises `ValueError` for models without a potential.
+    From each saved state the equations, with work and heat as extra unknowns, are solved to the next saved time
+    (tightly, all intervals at once), so the residual is the energy error of the run itself, whatever solver made it:
+    1e-9 at rtol 1e-10.
+
+    - `run`: a `Trajectory` at n times, of a model with a potential, without noise
+
+    Returns an `EnergyBalance` with arrays (n,), or (n, nodes) for a network; NaN at times that the run did not reach.
+    Raises `ValueError` for batches, noisy runs and models without a potential. Source: docs/theory.md §4, §8.
     """
     require("run", type(run).__name__, "be a run of a model with a potential", isinstance(run, Trajectory))
     run.require_single("balance its energy")

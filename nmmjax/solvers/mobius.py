@@ -133,13 +133,16 @@ class MobiusSplitting(AbstractMobius):
     every stimulus, gap junctions and conductances (order 4 then by extrapolation, which is not symplectic, but those terms
     are not conservative either). Gives no error estimate: choose `dt0`; h ≈ 0.2/√(|J| r_max) gives about 1e-6 (order 4).
     Use it for long runs, conservation and sweeps; use `MobiusExtrapolation` for adaptive steps and high accuracy.
-    Source: docs/theory.md §6.
+
+    - `mobius_order`: 2 or 4 (default)
+
+    Raises `ValueError` for other orders. Source: docs/theory.md §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=4)
 
     def __check_init__(self) -> None:
-        require("order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
+        require("mobius_order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
 
     def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, None]:
         """State at t1 after one step from t0."""
@@ -156,16 +159,21 @@ class MobiusSplitting(AbstractMobius):
 class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     """Multi-product extrapolation of the geometric splitting: order 6 or 8 with an error estimate for adaptive steps.
 
-    Combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; error from the next lower order. Exact
-    at J = 0 like its base. Takes every stimulus, gap junctions and conductances. Not symplectic. Takes fewer steps than
-    Runge–Kutta through spikes at equal error, but each costs more (benchmarks/splitting.py): choose it if r > 0 must hold at
-    every tolerance, and `diffrax.Dopri8()` if only speed counts. Source: docs/theory.md §6.
+    It combines 1, 2, … substeps of `MobiusSplitting` in (ln r, v), so r > 0 at any step; the error estimate comes from
+    the next lower order. Exact at J = 0 like its base. It takes every stimulus, gap junctions and conductances. It is
+    not symplectic. It takes fewer steps than Runge–Kutta through spikes at equal error, but each costs more
+    (benchmarks/splitting.py): choose it if r > 0 must hold at every tolerance, and `diffrax.Dopri8()` if only speed
+    counts.
+
+    - `mobius_order`: 6 (default) or 8
+
+    Raises `ValueError` for other orders. Source: docs/theory.md §6.
     """
 
     mobius_order: int = eqx.field(static=True, default=6)
 
     def __check_init__(self) -> None:
-        require("order", self.mobius_order, "be 6 or 8", self.mobius_order in (6, 8))
+        require("mobius_order", self.mobius_order, "be 6 or 8", self.mobius_order in (6, 8))
 
     def error_order(self, terms: Any) -> int:
         return self.mobius_order - 1

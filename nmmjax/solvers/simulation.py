@@ -56,6 +56,7 @@ def simulate(
 ) -> Trajectory:
     """Solve dy/dt = f(t, y; I(t)) from `y0` at `ts[0]` and return the states at `ts`.
 
+    - `model`: any model or network
     - `y0`: the state, a mapping such as `{"r": 0.1, "v": -2.0}` or `model`'s state class (r > 0); or a run, to go on from
       its end: from its last state and, with `OrnsteinUhlenbeck`, the noise's last value (`run.y_end` alone leaves that out,
       and x starts anew from its stationary law). Use a new key for the continuation
@@ -70,18 +71,18 @@ def simulate(
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` if the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
     - `max_steps`: default a million, and 65 536 with `dense=True`, which reserves memory for every one of them
+    - `progress=True` shows a line of progress; the default is silent
     - `dense=True` keeps the solution for `run.evaluate(t)`; `event`: a `diffrax.Event` that ends the run
     - `throw=True` raises `RuntimeError` if the solve fails; by default `run.result` says how it ended, and states after a
       failure are NaN
-
     - `adjoint`: by default the one that suits the derivative being taken: `RecursiveCheckpointAdjoint` for `jax.grad`,
       `ForwardMode` for `jax.jvp` and `jax.jacfwd`, `DirectAdjoint` with 4096 steps at most for both (`jax.hessian`). A
       `jax.jit` inside `jax.jvp` hides which one that is: then give `adjoint=diffrax.ForwardMode()`
 
-    Works under `jax.jit`, `jax.vmap` and derivatives. If several events lie in one step, the earliest ends the run if the
-    `Event` has a `root_finder`, and otherwise the end of the step. If a traced run leaves the range of a recorded input,
-    states are NaN and the result is `input_out_of_range`. Raises `ValueError` for wrong input. Use it for single runs and
-    fits; for many parameter values, `jax.vmap` over it.
+    Returns a `Trajectory`. Works under `jax.jit`, `jax.vmap` and derivatives. If several events lie in one step, the
+    earliest ends the run if the `Event` has a `root_finder`, and otherwise the end of the step. If a traced run leaves the
+    range of a recorded input, states are NaN and the result is `input_out_of_range`. Raises `ValueError` for wrong input.
+    Use it for single runs and fits; for many parameter values, `jax.vmap` over it.
     """
     model = as_model(model)
     stimulus = as_stimulus(stimulus, model)

@@ -18,8 +18,10 @@ class PopulationTerm(diffrax.AbstractTerm):
 
     `diffrax.diffeqsolve(PopulationTerm(model, stimulus), MobiusSplitting(4), t0, t1, dt0, model.state(y0))`
 
-    With a `start` the solver's clock counts from there: the stimulus is one `since` that time, and the model is told the
-    time itself, `start + t`.
+    - `model`: any model
+    - `stimulus`: input current I(t), in units of η; None, the default, for no input
+    - `start`: a time as a sum of two numbers, (2,), from which the solver's clock counts: the stimulus is then one
+      `since` that time, and the model is told the time itself, `start + t`; None by default
     """
 
     model: AbstractModel
@@ -44,6 +46,9 @@ class FixedStep(diffrax.AbstractAdaptiveStepSizeController):
 
     Use it with `MobiusSplitting` under a stimulus with jumps; `simulate(dt0=...)` does so by itself. (diffrax's own
     `ConstantStepSize` can't be clipped.)
+
+    - `step`: a number > 0, in the unit of τ
+    - `rtol`, `atol`: tolerances of the root finder of an implicit solver; 1e-6 by default
     """
 
     step: Scalar = eqx.field(converter=as_array)

@@ -20,12 +20,17 @@ from .clock import Clock
 class Trajectory(eqx.Module, Shown):
     """States of a model at the requested times.
 
-    - `ts`: times as given, shape `(n,)`, in NumPy's float64 if the run's dtype would blur their differences; `elapsed`: the
-      same counted from the first, which is the solver's clock
-    - `ys`: the model's state with arrays of shape `(n,)`, or `(n, nodes)` for a network, NaN at times that were not reached
+    - `model`, `stimulus`: what was run; the stimulus is None without one
+    - `ts`: times as given, shape `(n,)`, in NumPy's float64 if the run's dtype would blur their differences; `elapsed`:
+      the same counted from the first, which is the solver's clock; `start`: the first time, as a sum of two numbers
+      (2,), or None
+    - `ys`: the model's state with arrays of shape `(n,)`, or `(n, nodes)` for a network, NaN at times that were not
+      reached
     - `result`: a `RESULTS` code, with an empty message if successful; `reached`: how many of `ts` have finite states
-    - `t_end`, `y_end`: the last time and state, also if an event or a failure stopped the run early
-    - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN
+    - `t_end`, `y_end`: the last time and state, also if an event or a failure stopped the run early; `event_mask`: which
+      event stopped it, as diffrax says it, None without events
+    - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN;
+      `method`: the solver in words
     - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v;
       `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes on
     - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)

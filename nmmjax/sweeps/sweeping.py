@@ -71,8 +71,10 @@ def sweep(
 ) -> Any:
     """Simulate `model` at many parameter values and keep only what is observed, as an `xarray.Dataset`.
 
+    - `model`: any model or network
     - `over`: parameter names with a 1-D array each (a grid), or with `("sample", values)` (samples that vary together)
-    - `y0`, `t0`, `t1`, `stimulus`: start, first and last time, and input of every lane
+    - `y0`, `stimulus`: state at time 0, and input I(t) in units of η, of every lane
+    - `t0`, `t1`: first time that is observed (0 by default) and last time, in the unit of τ
     - `observe`: names with observables, such as `{"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}`
     - `solver`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. By default populations are integrated by the
       order-4 geometric splitting, the step of every lane refined until two runs agree within `rtol` (1e-6), and results
@@ -80,9 +82,10 @@ def sweep(
       if rounding stops a lane and that suffices. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0`
       steps are fixed
     - `estimate`: False for a single run at the step that each lane's energy predicts for `rtol`: half the cost, no `error`
-    - `noise`, `key`, `gradient`: intensity of noise with its random key; parameters by which observables are differentiated
+    - `noise`, `key`: intensity D of white noise, with its random key
+    - `gradient`: names of the parameters by which observables are differentiated
     - `store`: folder of a Zarr store. Chunks land in it as they finish, and the same call resumes after a crash, a full disk
-      or Ctrl-C with the same numbers. Code can't be told apart, so a `Fold` needs a `name` then, and a class from outside
+      or Ctrl-C with the same numbers. Code can't be told apart, so a `Custom` needs a `name` then, and a class from outside
       nmmjax an attribute `version`, which you change when the code changes. The result is then read from there: into memory
       up to 1 GiB (and a quarter of what is free), else on demand
     - `chunk`: the largest number of lanes (parameter sets) computed and stored together; by default by the memory at hand. A
@@ -90,9 +93,10 @@ def sweep(
     - `cluster`: a `dask.distributed.Client` that computes the chunks; this process writes the store
     - `progress`: whether to show lanes done, lanes/s and time left, and at the end how the unsuccessful lanes ended
 
-    Uses all local devices. `status` says how every lane ended; a failed lane does not affect the others. Raises `ValueError`
-    in one sentence for wrong arguments, a store of another call and results that don't fit the memory; `OSError` if the
-    store can't be written (finished chunks are kept), and `BlockingIOError` if another process writes to it.
+    Uses all local devices. Returns the dataset; its `status` says how every lane ended, and a failed lane does not affect
+    the others. Raises `ValueError` in one sentence for wrong arguments, a store of another call and results that don't fit
+    the memory; `OSError` if the store can't be written (finished chunks are kept), and `BlockingIOError` if another process
+    writes to it.
     """
     plan = plan_of(
         model,

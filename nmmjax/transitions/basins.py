@@ -28,9 +28,10 @@ _SAME = 0.1  # how much the logarithms of those extremes may differ between wind
 class Basins(eqx.Module, Shown):
     """Ends of a grid of initial states.
 
-    - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of `cycles`;
-      −1 undecided in the time allowed, −2 the solver failed
-    - `axes`: names of the two varied variables, `coordinates` their values; `y0`: the state that gives all others
+    - `model`: what was run
+    - `labels`: `(n0, n1)` integers, the number of the state in `attractors`; len(attractors) + j for the j-th of
+      `cycles`; −1 undecided in the time allowed, −2 the solver failed
+    - `axes`: names of the two varied variables; `coordinates`: their values; `y0`: the state that gives all others
     - `attractors`: the stable states, as Newton's method polished them, in the order given
     - `cycles`: per oscillation the lowest and highest firing rate of every node (value of the first variable of a model
       without rates)
@@ -99,17 +100,21 @@ def basin_map(
 ) -> Basins:
     """The attractor to which every initial state of a plane goes, without stimulus; all runs in one batch.
 
-    - `attractors`: stable states; empty where the model only oscillates
+    - `model`: any model or network
+    - `attractors`: stable states, good to about 1 %; empty if the model only oscillates
     - `over`: two variables and their values, `{"r": rs, "v": vs}`; of a network's nodes `{("r", 0): …, ("r", 1): …}`
     - `y0`: the state that gives all other variables (default the first attractor)
-    - `rtol`: tolerance of the solver; `patience`: longest time to come to rest (default 100 times the slowest relaxation)
+    - `rtol`: tolerance of the solver; `patience`: longest time to come to rest (default 100 times the slowest
+      relaxation)
 
-    A run has ended at a state once it is in a neighbourhood that can't be left, however slow the model: proven for models
-    that say their `degree` (2 or 3, as `MPR` does), assumed for others, whose runs decide. One that
-    has not after `patience` is an oscillation if its rates (or first variable) rise and fall between equal extremes in two
-    more windows of that length, else undecided. Oscillations with different extremes are told apart. Raises `ValueError`
-    for states that aren't stable, unknown variables, rates ≤ 0, and without attractors or `y0` and `patience`. Use it for
-    basins and their sizes; the separatrix is `plot.basins`'s line.
+    A run has ended at a state once it is in a neighbourhood that can't be left, however slow the model: proven for
+    models that say their `degree` (2 or 3, as `MPR` does), assumed for others, whose runs decide. A run that has not
+    ended after `patience` is an oscillation if its rates (or first variable) rise and fall between equal extremes in two
+    more windows of that length, else undecided. Oscillations with different extremes are told apart.
+
+    Returns `Basins`. Raises `ValueError` for states that aren't stable, unknown variables, rates ≤ 0, and without
+    attractors or `y0` and `patience`. Use it for basins and their sizes; the separatrix is the line that `plot.basins`
+    draws.
     """
     model = as_model(model)
     tolerance, time = as_positive("rtol", rtol), None if patience is None else as_positive("patience", patience)

@@ -20,11 +20,12 @@ from .search import SCAN, Brackets, as_positive, gains_of, label_of
 class StrengthDuration(eqx.Module, Shown):
     """Threshold amplitude against the duration of a rectangular pulse.
 
-    - `durations`, `amplitudes` `(d,)`, `brackets` `(d, 2)`: the latter's second amplitude switches, its first doesn't; NaN
-      where nothing up to `bound` does
-    - `charges` amplitude × duration, `energies` ∫I² dt, per stimulated node
+    - `durations`, `amplitudes` `(d,)`, in the unit of τ and in units of η; `brackets` `(d, 2)`: the latter's second
+      amplitude switches, its first doesn't; NaN if nothing up to `bound` does
+    - `charges`: amplitude × duration, `energies`: ∫I² dt, per stimulated node
     - `rheobase`: threshold of a very long pulse; `chronaxie`: the duration whose threshold is twice that
-    - `decided`: False where the outcome at the lower end of the bracket is unknown
+    - `decided`: False if the outcome at the lower end of the bracket is unknown
+    - `node`: where the pulses act, None: everywhere
     """
 
     durations: Values
@@ -63,12 +64,21 @@ def strength_duration(
     others: Sequence[Any] = (),
     patience: Real | None = None,
 ) -> StrengthDuration:
-    """The smallest amplitudes that switch from `start` to `end`, for all `durations` together; arguments as `minimal_pulse`.
+    """The smallest amplitudes of pulses that switch from `start` to `end`, for all durations together.
 
-    The rheobase is that of a pulse of 100 slowest relaxation times (or `patience`): where the landscape of `start` vanishes
-    under the input, a fold, it lies about (π/that time)² above the fold. NaN where no such pulse switches, as where the
-    input destroys `end` too. `sign=None` takes the sign with the smaller rheobase, else the one at which more durations
-    switch. Raises `ValueError` as `minimal_pulse`, and for durations that aren't a list of numbers > 0.
+    The rheobase is that of a pulse of 100 slowest relaxation times (or `patience`): if the landscape of `start` vanishes
+    under the input, at a fold, it lies about (π/that time)² above the fold. It is NaN if no such pulse switches, as when
+    the input destroys `end` too.
+
+    - `model`: any model or network; `start`, `end`: two of its stable states, good to about 1 %
+    - `durations` (d,): lengths of the pulses, > 0, in the unit of τ
+    - `node`: a number or name, several, a mask, or None for all; None for one population
+    - `sign`: 1, −1, or None for the one with the smaller rheobase, else the one at which more durations switch; `bound`:
+      largest |amplitude|, in units of η
+    - `rtol`, `scan`, `others`, `patience`: accuracy and search, as in `minimal_pulse`
+
+    Returns a `StrengthDuration`. Raises `ValueError` for durations that aren't a list of numbers > 0, and as
+    `minimal_pulse` does.
     """
     lengths = as_array(durations)
     require(
@@ -123,12 +133,21 @@ def minimal_charge(
     patience: Real | None = None,
     objective: str = "charge",
 ) -> SwitchingPulse:
-    """The minimal pulse of the least |amplitude| × duration among those that last from `durations[0]` to `durations[1]`.
+    """The minimal pulse of the least |amplitude| × duration, or of the least energy, within a range of durations.
 
-    With `objective="energy"` that of the least ∫I² dt. Arguments and errors otherwise as for `minimal_pulse`. Thresholds
-    at 16 durations, equally spaced in logarithm, then again between the neighbours of the best, until the durations are
-    within 1e-3: a local minimum narrower than the first spacing can be missed. For many models the charge keeps falling
-    as the pulse gets shorter, towards that of a kick of v; the answer is then the shortest pulse allowed.
+    Thresholds are computed at 16 durations, equally spaced in logarithm, then again between the neighbours of the best,
+    until the durations are within 1e-3: a local minimum narrower than the first spacing can be missed. For many models
+    the charge keeps falling as the pulse gets shorter, towards that of a kick of v; the answer is then the shortest
+    pulse allowed.
+
+    - `model`: any model or network; `start`, `end`: two of its stable states, good to about 1 %
+    - `durations`: (shortest, longest) pulse, > 0, in the unit of τ
+    - `node`: a number or name, several, a mask, or None for all; None for one population
+    - `sign`: 1, −1, or None for the one that needs the smaller |amplitude|; `bound`: largest |amplitude|, in units of η
+    - `rtol`, `scan`, `others`, `patience`: accuracy and search, as in `minimal_pulse`
+    - `objective`: "charge" (default), or "energy" for the least ∫I² dt
+
+    Returns a `SwitchingPulse`. Raises `ValueError` for what is no pair of durations, and as `minimal_pulse` does.
     """
     pair = isinstance(durations, (tuple, list)) and len(durations) == 2
     require("durations", durations, "be a pair (shortest, longest)", pair)

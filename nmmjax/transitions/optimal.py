@@ -41,11 +41,12 @@ _LARGEST = 1.5  # the factor up to which a new waveform's threshold is looked fo
 class OptimalStimulus(eqx.Module, Shown):
     """The stimulus of least energy that switches within a time, beside the best rectangular pulse.
 
+    - `model`; `start`, `end`: its stable states; `node`: where the input acts, None: everywhere
     - `stimulus`: for `simulate(model, found.start, ts, stimulus=found.stimulus)`; steps until `time`, then zero
-    - `edges` `(pieces + 1,)`, `values` `(pieces,)`: the steps' times and currents; `energy` ∫I² dt, per stimulated node
+    - `edges` `(pieces + 1,)`, `values` `(pieces,)`: the steps' times and currents; `energy`: ∫I² dt, per stimulated node
     - `pulse`: the minimal pulse of least energy of at most that duration, from which the search started
     - `history`: energy after every iteration; `reached`: whether a simulation of `stimulus` ended at `end`
-    - `result`: successful; `RESULTS.not_reachable` where no pulse switches; `RESULTS.no_saddle` where the descent had to end
+    - `result`: successful; `RESULTS.not_reachable` if no pulse switches; `RESULTS.no_saddle` if the descent had to end
       early because the threshold is no saddle's
     """
 
@@ -94,11 +95,21 @@ def optimal_stimulus(
 ) -> OptimalStimulus:
     """The I(t) on [0, T] of least ∫I² dt after which `model` goes from `start` to `end`, constant on `pieces` equal steps.
 
-    Starts from the best minimal pulse no longer than `T` (of the given `sign` and up to `bound`), placed at the end of the
-    interval; ends when an iteration lowers the energy by less than `tol` of it, or after `steps` iterations. The result's
-    current is `margin` (relative) above the threshold, so that a simulation at default tolerances switches too. A local
-    minimum: other waveforms, which pass another saddle, may need less. Nodes share one waveform. Other arguments and errors
-    as for `minimal_pulse`. Use it for how little input can switch, and when it acts.
+    The search starts from the best minimal pulse no longer than `T`, placed at the end of the interval, and ends when an
+    iteration lowers the energy by less than `tol` of it. It finds a local minimum: other waveforms, which pass another
+    saddle, may need less. Use it for how little input can switch, and when it acts.
+
+    - `model`: any model or network; `start`, `end`: two of its stable states, good to about 1 %
+    - `T`: time within which the input acts, > 0, in the unit of τ
+    - `node`: a number or name, several, a mask, or None for all; None for one population. Nodes share one waveform
+    - `sign`, `bound`: sign of the first pulse (1, −1, or None for the better one) and its largest |amplitude|, in units
+      of η
+    - `pieces`: number of steps of I(t), ≥ 2; `steps`: most iterations, ≥ 2; `tol`: relative gain at which the search
+      ends
+    - `margin`: relative excess of the result over the threshold, so that a simulation at default tolerances switches too
+    - `others`, `patience`: as in `minimal_pulse`
+
+    Returns an `OptimalStimulus`. Raises `ValueError` as `minimal_pulse` does, and for numbers out of range.
     """
     length, count, most = as_positive("T", T), as_count("pieces", pieces, 2), as_count("steps", steps, 2)
     tolerance, above = as_positive("tol", tol), as_positive("margin", margin)

@@ -23,13 +23,15 @@ from .search import SCAN, Brackets, Rows, aimed, as_positive, brackets_of, gains
 class SwitchingPulse(eqx.Module, Shown):
     """The weakest rectangular pulse that switches, or that there is none.
 
-    - `amplitude`: current during the pulse, in units of η; it switches. NaN where none up to `bound` does
+    - `amplitude`: current during the pulse, in units of η; it switches. NaN if none up to `bound` does
     - `bracket`: (an amplitude that doesn't switch, `amplitude`), which differ by at most the tolerance asked for
-    - `duration`; `charge` amplitude × duration, `energy` ∫I² dt, both per stimulated node
-    - `stimulus`: the pulse, from t = 0, for `simulate(model, pulse.start, ts, stimulus=pulse.stimulus)`; None without one
-    - `model`; `start`, `end`: its stable states, as Newton's method polished them; `node`: where it acts, None: everywhere
-    - `result`: successful, `RESULTS.not_reachable`, or `RESULTS.outcome_unknown` where the lower end of the bracket had
-      not settled at a known state in time
+    - `duration`: in the unit of τ; `charge`: amplitude × duration, `energy`: ∫I² dt, both per stimulated node
+    - `stimulus`: the pulse, from t = 0, for `simulate(model, pulse.start, ts, stimulus=pulse.stimulus)`; None without
+      one
+    - `model`; `start`, `end`: its stable states, as Newton's method polished them; `node`: where it acts, None:
+      everywhere
+    - `result`: successful, `RESULTS.not_reachable`, or `RESULTS.outcome_unknown` if the run at the lower end of the
+      bracket had not settled at a known state in time
     """
 
     amplitude: Scalar
@@ -120,20 +122,24 @@ def minimal_pulse(
 ) -> SwitchingPulse:
     """The smallest amplitude of a pulse I(t) = amplitude for 0 ≤ t < `duration` that moves `model` from `start` to `end`.
 
+    - `model`: any model or network with stable states
     - `start`, `end`: stable states (states or mappings with `r` and `v`; rounded to 1 % is enough)
+    - `duration`: length of the pulse, > 0, in the unit of τ
     - `node`: a number or name, several, a mask, or None for all; None for one population
-    - `sign`: 1, −1, or None for whichever needs the smaller |amplitude|, up to `bound`, in units of η
+    - `sign`: 1, −1, or None for the one that needs the smaller |amplitude|; `bound`: largest |amplitude|, in units of η
     - `rtol`: relative width of the bracket; the solver's tolerance is a hundred times finer (1e-12 … 1e-8)
-    - `scan`: amplitudes at a time. Outcomes need not be monotone in the amplitude, so smaller ones are looked for until
-      none shows among `scan` between zero and the threshold; switching windows narrower than that spacing can be missed
-    - `others`: more stable states at which a run may end; `patience`: the longest time to wait for it to do so (default 100
-      times the slowest relaxation), after which it counts as not at `end`
+    - `scan`: amplitudes at a time. Outcomes need not be monotone in the amplitude, so the search goes on below the
+      threshold until none switches among `scan` between zero and it; switching windows narrower than that spacing can be
+      missed
+    - `others`: more stable states at which a run may end; `patience`: the longest time to wait for it to do so (default
+      100 times the slowest relaxation), after which it counts as not at `end`
 
-    A run has ended at a stable state once it is in a neighbourhood that provably can't be left (`attractors.py`). Where
-    nothing up to the bound switches, `reached` is False and the amplitude NaN. Raises `ValueError` for states that aren't
-    stable fixed points or are the same, durations ≤ 0 and nodes out of range. Use it for thresholds; `strength_duration`
-    for many durations, `best_node` for all nodes, `optimal_stimulus` for the least energy, `threshold_gradient` for
-    derivatives.
+    A run has ended at a stable state once it is in a neighbourhood that provably can't be left (`attractors.py`).
+
+    Returns a `SwitchingPulse`; if nothing up to the bound switches, `reached` is False and the amplitude NaN. Raises
+    `ValueError` for states that aren't stable fixed points or are the same, durations ≤ 0 and nodes out of range. Use it
+    for thresholds; `strength_duration` for many durations, `best_node` for all nodes, `optimal_stimulus` for the least
+    energy, `threshold_gradient` for derivatives.
     """
     length, largest, signs = as_positive("duration", duration), as_positive("bound", bound), as_sign(sign)
     gains = gains_of(model, node)
@@ -160,8 +166,15 @@ def best_node(
 ) -> tuple[SwitchingPulse, ...]:
     """Minimal pulses at single nodes of a network, weakest first; nodes that can't switch it up to `bound` come last.
 
-    `nodes` limits the candidates (default all). Other arguments and errors as for `minimal_pulse`. All nodes, amplitudes
-    and signs are solved together. Use it to choose where to stimulate: `best_node(...)[0].node`.
+    All nodes, amplitudes and signs are solved together. Use it to choose where to stimulate: `best_node(...)[0].node`.
+
+    - `model`: a network; `start`, `end`: two of its stable states, good to about 1 %
+    - `duration`: length of the pulse, > 0, in the unit of τ
+    - `nodes`: the candidates, by number or name; all by default
+    - `sign`: 1, −1, or None for the one that needs the smaller |amplitude|; `bound`: largest |amplitude|, in units of η
+    - `rtol`, `scan`, `others`, `patience`: accuracy and search, as in `minimal_pulse`
+
+    Returns a tuple of `SwitchingPulse`. Raises `ValueError` for models without nodes, and as `minimal_pulse` does.
     """
     require("model", model, "be a `Network`", is_network(model))
     network: Any = model

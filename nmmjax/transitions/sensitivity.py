@@ -40,7 +40,7 @@ class Sensitivity(eqx.Module, Shown):
     - `duration`: ∂(amplitude)/∂(duration)
     - `amplitude`: the threshold, to about 1e-11; `saddle`: the state on the edge between both basins, with its unstable
       `eigenvalue`; `distance`: how close the run at the threshold came to it
-    - `result`: `RESULTS.no_saddle` with NaN where it came close to no saddle with one unstable direction
+    - `result`: `RESULTS.no_saddle` with NaN if it came close to no saddle with one unstable direction
     """
 
     model: AbstractModel
@@ -56,10 +56,12 @@ class Sensitivity(eqx.Module, Shown):
 def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     """Derivatives of a minimal pulse's amplitude by every parameter of its model, and by its duration.
 
-    The bracket is refined to about 1e-11 first. `threshold_gradient(pulse).model.J` for one population; for the weight J_x
-    of a mutually inhibiting pair, the sum of the off-diagonal entries of `.model.weights`. Raises `ValueError` for a pulse
-    that doesn't switch. Against finite differences: 1e-5 relative or better in float64. Use it for sensitivities and
-    fits; `threshold_amplitude` makes it differentiable by `jax.grad`. Source: implicit function theorem, see the file.
+    - `pulse`: a `SwitchingPulse` that switches; its bracket is refined to about 1e-11 first
+
+    Returns a `Sensitivity`: `threshold_gradient(pulse).model.J` for one population; for the weight J_x of a mutually
+    inhibiting pair, the sum of the off-diagonal entries of `.model.weights`. Against finite differences: 1e-5 relative
+    or better in float64. Raises `ValueError` for a pulse that doesn't switch. Use it for sensitivities and fits;
+    `threshold_amplitude` makes it differentiable by `jax.grad`. Source: implicit function theorem, see the file.
     """
     require("pulse", pulse, "be a minimal pulse that switches", isinstance(pulse, SwitchingPulse) and pulse.reached)
     attractors = find_attractors(pulse.model, {"start": pulse.start, "end": pulse.end})
@@ -82,10 +84,13 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
 @nan_is_absent
 @takes_model
 def threshold_amplitude(model: AbstractModel, pulse: SwitchingPulse) -> Scalar:
-    """The threshold of `pulse` as a function of `model`, for `jax.grad`: exact with its gradient at `pulse.model`, linear in
-    the parameters elsewhere.
+    """Threshold of a pulse as a function of the model, for `jax.grad`: exact with its gradient at the pulse's own model.
 
-    `jax.grad(lambda J: nmm.threshold_amplitude(nmm.MPR(J=J), pulse))(15.0)`. Raises `ValueError` for another kind of model.
+    - `model`: a model of the pulse's kind
+    - `pulse`: a `SwitchingPulse` that switches, made for `pulse.model`
+
+    Returns the amplitude, in units of η: `jax.grad(lambda J: nmm.threshold_amplitude(nmm.MPR(J=J), pulse))(15.0)`. It is
+    linear in the parameters away from `pulse.model`. Raises `ValueError` for another kind of model.
     """
     found = threshold_gradient(pulse)
     same = jax.tree.structure(model) == jax.tree.structure(pulse.model)

@@ -206,6 +206,7 @@ MISTAKES = [  # (what stands in the file, what is written instead, the message)
     ),
     ("values = [0.0, 10.0, 20.0]", "values = []", r"line 22: key `over.J.values` must be a list of numbers, but got \[\]"),
     ("[over.J]\nvalues = [0.0,", "[over.Delta]\nvalues = [-1.0,", r"line 21: Argument `Delta` must be ≥ 0, but got"),
+    ('kind = "Peak"', 'kind = "Custom"', r"line 25: key `observe.peak.kind` must be one of .*Peak.*, but got 'Custom'"),
     ('kind = "Peak"', 'kind = "Top"', r"line 25: key `observe.peak.kind` must be one of .*Peak.*, but got 'Top'"),
     ('channel = "r"', 'channel = "x"', r"line 25: .*must be one of .*x"),
     ('channel = "r"', "channel = 1", r"line 25: key `observe.peak.channel` must be a string, but got 1"),

@@ -332,7 +332,7 @@ def test_splitting_refuses_an_error_based_controller():
     ("cls", "order", "rule"), [(MobiusSplitting, 3, "be 2 or 4"), (MobiusExtrapolation, 4, "be 6 or 8")]
 )
 def test_unknown_orders_are_refused(cls, order, rule):
-    with pytest.raises(ValueError, match=f"Argument `order` must {rule}, but got {order}"):
+    with pytest.raises(ValueError, match=f"Argument `mobius_order` must {rule}, but got {order}"):
         cls(order)
 
 
