@@ -1,5 +1,6 @@
-"""What users and contributors are shown runs as it stands: blocks of README and CONTRIBUTING, notebooks, at toy size."""
+"""What users and contributors are shown runs as it stands: blocks of README, docs, CONTRIBUTING; notebooks at toy size."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import sys
 
 import pytest
 from helpers import rest_slow
+from shown import blocks_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -16,37 +18,74 @@ def environment():
     return os.environ | {"NMMJAX_QUICK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "MPLBACKEND": "Agg"}
 
 
-SHOWN = [  # numbers that the README's sections end with, and how far from them float32 may lead
-    ("orbit.period", 1.59892, 1e-4),
-    ("peaks[-1]", 2.7134, 1e-4),
-    ("bursts.period[2]", 57.36035, 1e-4),
-    ("branch.hopfs[0].parameter", 0.115079, 1e-3),
-    ("pulse.amplitude", 2.535295, 1e-5),
-    ("fitted.best.J", 14.5, 1e-3),
-    ("fitted.best.Delta", 0.7, 2e-3),
-    ("rate.rate", 0.003725, 1e-2),
-    ("ising.accuracy", 0.6913, 1e-2),
+SHOWN = {  # numbers that pages end with, and how far from them float32 may lead
+    "README.md": [
+        ("period(2.0)", 2.2214415, 1e-5),
+        ("slope", -0.5553604, 1e-4),
+        ("fitted.best.J", 14.5, 1e-3),
+        ("fitted.best.Delta", 0.7, 2e-3),
+    ],
+    "docs/how-to/energies.md": [("orbit.period", 1.59892, 1e-4), ("peaks[-1]", 2.7134, 1e-4)],
+    "docs/how-to/bursts.md": [("bursts.period[2]", 57.36035, 1e-4)],
+    "docs/how-to/branches.md": [("branch.hopfs[0].parameter", 0.115079, 1e-3)],
+    "docs/how-to/transitions.md": [("pulse.amplitude", 2.535295, 1e-5)],
+    "docs/how-to/noise.md": [("rate.rate", 0.003725, 1e-2)],
+    "docs/how-to/recordings.md": [("ising.accuracy", 0.6913, 1e-2)],
+    "docs/how-to/fits.md": [("fitted.best.J", 14.5, 1e-3), ("fitted.best.Delta", 0.7, 2e-3)],
+}
+HOW_TO = "docs/how-to/"
+TOGETHER = [  # pages that share a process, and with it what they compile; those that set float64 come last
+    ["README.md"],
+    [HOW_TO + name for name in ("energies.md", "own-models.md", "long-runs.md", "failures.md")],
+    [HOW_TO + name for name in ("landscapes.md", "transitions.md")],
+    [HOW_TO + "branches.md"],
+    [HOW_TO + "bursts.md"],
+    [HOW_TO + name for name in ("noise.md", "recordings.md", "sweeps.md")],
 ]
+SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md")]  # pages with blocks that take minutes
 
 
-def blocks_of(name):
-    return re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), flags=re.DOTALL)
-
-
-def test_readme_blocks_run_in_order(tmp_path):
-    """All python blocks of the README in one fresh process, in JAX's default precision."""
-    blocks = blocks_of("README.md")
-    assert len(blocks) >= 2
-    checks = [f"assert abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN]
-    command = [sys.executable, "-c", "\n".join([*blocks, *checks])]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+def run_pages(pages, folder, speed="quick"):
+    """All python blocks of pages, page after page, in one fresh process, in JAX's default precision; what it printed."""
+    checks = {page: [f"abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN.get(page, [])] for page in pages}
+    command = [sys.executable, str(ROOT / "tests" / "shown.py"), speed, *(";".join([page, *checks[page]]) for page in pages)]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder)
     assert result.returncode == 0, result.stderr
-    assert "successful, 3001 of 3001 times" in result.stdout
+    return result.stdout
+
+
+@pytest.mark.parametrize("pages", TOGETHER, ids=lambda pages: pathlib.Path(pages[0]).stem)
+def test_blocks_of_pages_run_in_order(pages, tmp_path):
+    printed = run_pages(pages, tmp_path)
+    if pages == ["README.md"]:
+        assert "successful, 3001 of 3001 times" in printed and "-0.55536 -0.55536" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", SLOW)
+def test_blocks_that_take_minutes_run(page, tmp_path):
+    run_pages([page], tmp_path, "slow")
+
+
+def test_every_block_of_every_page_is_run():
+    """Pages with blocks are in the tables above, and Start shows the README's."""
+    pages = {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    shown = {code for _, code in blocks_of("README.md")}
+    new = {page: [code for _, code in blocks_of(page) if code not in shown] for page in pages}
+    assert {page for page in pages if new[page]} == {*itertools.chain(*TOGETHER), *SLOW} - {"README.md"}
+    assert [code for _, code in blocks_of("docs/start.md")] == [code for _, code in blocks_of("README.md")]
+
+
+def test_readme_is_short():
+    """At most 150 lines, and a model of one's own in at most 25."""
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") <= 150
+    model = next(code for _, code in blocks_of("README.md") if "class " in code)
+    assert sum(bool(line.strip()) for line in model.splitlines()) <= 25
 
 
 def test_examples_for_contributors_run(tmp_path):
     """All python blocks of CONTRIBUTING.md, of at most 25 lines without blank ones, in one fresh process."""
-    blocks = blocks_of("CONTRIBUTING.md")
+    blocks = [code for _, code in blocks_of("CONTRIBUTING.md")]
     assert len(blocks) >= 6
     assert [block for block in blocks if sum(bool(line.strip()) for line in block.splitlines()) > 25] == []
     command = [sys.executable, "-c", "\n".join(blocks)]
@@ -56,7 +95,7 @@ def test_examples_for_contributors_run(tmp_path):
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_linked_files_exist(page):
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / page).read_text(encoding="utf-8")):
         assert (ROOT / target).exists(), target
 
 
