@@ -1,0 +1,349 @@
+"""Draw the gallery: `python docs/tools/gallery.py [NAME …]` writes docs/pictures/NAME.png, one for every plot function.
+
+A picture is a function of the plot function's name. The page shows its body as the call, after the lines of SETTINGS.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "pictures"
+SETTINGS = """
+import jax
+import jax.numpy as jnp
+import numpy as np
+import nmmjax as nmm
+
+population = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0)  # two states
+start, pulse = {"r": 0.08, "v": -1.96}, nmm.Pulse(amplitude=3.0, start=10.0, stop=20.0)
+run = nmm.simulate(population, start, jnp.linspace(0.0, 60.0, 3001), stimulus=pulse)
+pair = nmm.mutual_inhibition(eta=5.0, J_self=0.0, J_cross=-15.0, Delta=1.0)
+burster = nmm.MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=nmm.SynapticDepression(alpha=0.05, tau=10.0))
+electrical = nmm.MPR(eta=2.0, J=2.0, Delta=0.2, gap=nmm.GapJunction(0.5))
+regions = ["LAng", "LMTG", "LParaCing", "LPCC", "RAng", "RMTG"]
+"""
+PICTURES = {}
+
+
+def picture(draw):
+    PICTURES[draw.__name__] = draw
+    return draw
+
+
+@picture
+def activity():
+    """Which regions are active in each minimum of a recording's landscape."""
+    model = nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions)))
+    return nmm.plot.activity(model.landscape())
+
+
+@picture
+def animate_landscape():
+    """A film of a population rolling on its potential while the input tilts it."""
+    return nmm.plot.animate_landscape(run, "animate_landscape.gif", frames=60)
+
+
+@picture
+def atlas():
+    """Firing patterns over two parameters."""
+    over = {"eta": jnp.linspace(-6.5, -2.5, 25), "adaptation.alpha": jnp.linspace(0.03, 0.15, 19)}
+    return nmm.plot.atlas(nmm.burst_atlas(burster, over=over, progress=False))
+
+
+@picture
+def basin_graph():
+    """All states of an Ising model by energy, coloured by basin."""
+    model = nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions)))
+    return nmm.plot.basin_graph(model)
+
+
+@picture
+def basins():
+    """The state that every start leads to, with the separatrix."""
+    over = {"r": jnp.linspace(0.02, 2.5, 100), "v": jnp.linspace(-4.0, 4.0, 100)}
+    minima = nmm.energy_landscape(population).minima
+    return nmm.plot.basins(nmm.basin_map(population, attractors=list(minima), over=over))
+
+
+@picture
+def bifurcation():
+    """Fixed points and limit cycles over a parameter: stable solid, unstable dashed."""
+    branch = nmm.continue_branch(electrical, "eta", (-2.0, 2.0))
+    return nmm.plot.bifurcation(branch, nmm.continue_cycle(branch.hopfs[0], (-2.0, 2.0)))
+
+
+@picture
+def bifurcation_curves():
+    """Folds and Hopf points over two parameters."""
+    folds = nmm.continue_branch(population, "eta", (-8.0, 0.0)).folds
+    return nmm.plot.bifurcation_curves(nmm.continue_fold(folds[0], "J", (-10.0, 0.0), (5.0, 18.0)))
+
+
+@picture
+def bursts():
+    """Bursts, the slow variable, and peaks predicted from energy with their errors."""
+    bursting = nmm.simulate(burster, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 400.0, 40_001))
+    return nmm.plot.bursts(bursting, nmm.predict_burst(burster, nmm.find_bursts(bursting)))
+
+
+@picture
+def compared_landscapes():
+    """Couplings and fields of a recorded network against those that its parameters predict."""
+    W = 0.1 * np.array([[0, 1, -1, 0.5], [1, 0, 0.5, 1], [-1, 0.5, 0, 0], [0.5, 1, 0, 0]])
+    node = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0)
+    network = nmm.Network(nmm.per_node(node, eta=-3.75 - 0.66 * W.sum(axis=1)), W)
+    ts, y0 = jnp.arange(0.0, 20_000.0), {"r": 0.1, "v": -0.5}
+    rates = nmm.simulate(network, y0, ts, noise=0.5, key=jax.random.key(0), dt0=0.02, max_steps=2_000_000).ys.r
+    recorded = nmm.binarize(np.asarray(rates[200:]), threshold=np.asarray(nmm.ising.saddle_rates(network)))
+    return nmm.plot.compared_landscapes(nmm.ising.compare_landscapes(network, 0.5, nmm.fit_ising(recorded)))
+
+
+@picture
+def density():
+    """The exact stationary density, and the histogram of a run."""
+    noisy, ts = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0), jnp.linspace(0.0, 2000.0, 8001)
+    rates = nmm.simulate(noisy, {"r": 1.0, "v": 0.0}, ts, noise=0.4, key=jax.random.key(0)).ys.r
+    return nmm.plot.density(nmm.boltzmann(noisy, noise=0.4), rates[400:])
+
+
+@picture
+def disconnectivity():
+    """Minima of a network and the lowest passes between them."""
+    rng = np.random.default_rng(0)
+    W = np.exp(1.5 * rng.normal(size=(5, 5))) * (1 - np.eye(5))
+    network = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7), (W + W.T) / W.max() / 2, gain=0.6)
+    return nmm.plot.disconnectivity(nmm.energy_landscape(network))
+
+
+@picture
+def ellipse_points():
+    """Points (πτr, v) of the ellipse that fits an orbit best, for pictures of one's own."""
+    import matplotlib.pyplot as plt
+
+    orbit = nmm.orbit(nmm.MPR(eta=2.0, J=5.0, Delta=0.0), energy=14.0)
+    axes = plt.subplots(figsize=(5.4, 4.2), layout="constrained")[1]
+    axes.plot(jnp.pi * orbit.level_set.r, orbit.level_set.v, color="#1f5fa8", label="orbit")
+    axes.plot(*nmm.plot.ellipse_points(orbit), "--", color="black", label="ellipse")
+    axes.set(xlabel="πτr (dimensionless)", ylabel="mean voltage v (dimensionless)")
+    axes.legend()
+    return axes
+
+
+@picture
+def energy():
+    """Kinetic, potential and total energy of a run; work, heat and residual."""
+    return nmm.plot.energy(run, nmm.energy_balance(run))
+
+
+@picture
+def energy_contours():
+    """Contours of the total energy over the plane of rate and voltage."""
+    return nmm.plot.energy_contours(population, (0.0, 2.0), (-3.0, 3.0))
+
+
+@picture
+def fit():
+    """Data and fit, the loss of every start, and the loss on the way."""
+    ts, step = jnp.linspace(0.0, 100.0, 1001), nmm.Pulse(amplitude=3.0, start=30.0, stop=60.0)
+    truth = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7)
+    data = nmm.simulate(truth, {"r": 0.1, "v": -2.0}, ts, stimulus=step).ys
+    noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 1001))
+    target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
+    guess = nmm.MPR(eta=-4.0, J=12.0, Delta=0.5)
+    return nmm.plot.fit(nmm.fit(guess, free=("eta", "J", "Delta"), target=target, starts=64, progress=False))
+
+
+@picture
+def ising():
+    """Fields, couplings, and how well an Ising model fits."""
+    return nmm.plot.ising(nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions))))
+
+
+@picture
+def landscape():
+    """The potential of a population, and the energy of a run on it."""
+    return nmm.plot.landscape(nmm.energy_landscape(population), run)
+
+
+@picture
+def occupancy():
+    """Time in each basin, in the data and under the model; how long stays last."""
+    model = nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions)))
+    return nmm.plot.occupancy(model.landscape(), model)
+
+
+@picture
+def orbits():
+    """Closed orbits on contours of the energy, each with its best ellipse."""
+    homogeneous = nmm.MPR(eta=2.0, J=5.0, Delta=0.0)
+    return nmm.plot.orbits(homogeneous, [nmm.orbit(homogeneous, energy=energy) for energy in (12.0, 14.0, 20.0, 30.0)])
+
+
+@picture
+def peaks():
+    """Spike peaks predicted from energy, against those of a run."""
+    ringing = nmm.MPR(eta=2.0, J=5.0, Delta=0.05)
+    y0 = {"r": 6.0, "v": -0.05 / (12 * jnp.pi)}  # a peak of the rate
+    simulated = nmm.find_spikes(nmm.simulate(ringing, y0, jnp.linspace(0.0, 25.0, 5001))).peak[:8]
+    return nmm.plot.peaks(nmm.predict_peaks(ringing, r0=6.0, count=9)[-simulated.size :], simulated)
+
+
+@picture
+def phase_plane():
+    """Nullclines, contours of the energy, fixed points, separatrix, and a run."""
+    return nmm.plot.phase_plane(population, run)
+
+
+@picture
+def posterior():
+    """Marginals of all parameters and of all pairs, by NUTS."""
+    ts, step = jnp.linspace(32.0, 40.0, 41), nmm.Constant(3.0)
+    truth = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7)
+    data = nmm.simulate(truth, {"r": 0.1, "v": -2.0}, ts, stimulus=step).ys
+    noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 41))
+    target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
+    fitted = nmm.fit(truth, free=("eta", "J", "Delta"), target=target, starts=4, progress=False)
+    draws = nmm.sample_posterior(fitted, key=jax.random.key(0), chains=2, warmup=200, draws=1000, progress=False)
+    return nmm.plot.posterior(draws, truth={"eta": -4.6, "J": 14.5, "Delta": 0.7})
+
+
+@picture
+def potential():
+    """The potential in a histogram of rates, beside those of the population and of a fit."""
+    noisy, ts = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0), jnp.linspace(0.0, 2000.0, 8001)
+    rates = nmm.simulate(noisy, {"r": 1.0, "v": 0.0}, ts, noise=0.4, key=jax.random.key(0)).ys.r[400:]
+    fitted = nmm.fit_stationary(rates)
+    measured = nmm.stochastic.potential_from_samples(rates, temperature=fitted.temperature)
+    return nmm.plot.potential(measured, noisy, fitted)
+
+
+@picture
+def profile():
+    """The smallest loss at each value of a parameter, and the interval below the threshold."""
+    ts, step = jnp.linspace(0.0, 30.0, 121), nmm.Pulse(amplitude=3.0, start=5.0, stop=15.0)
+    truth = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7)
+    data = nmm.simulate(truth, {"r": 0.1, "v": -2.0}, ts, stimulus=step).ys
+    noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 121))
+    target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
+    fitted = nmm.fit(truth, free=("eta", "J", "Delta"), target=target, starts=4, progress=False)
+    return nmm.plot.profile(fitted.profile("Delta"))
+
+
+@picture
+def recovery():
+    """Parameters found against the true ones, with intervals."""
+    ts, step = jnp.linspace(0.0, 30.0, 121), nmm.Pulse(amplitude=3.0, start=5.0, stop=15.0)
+    truth = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7)
+    data = nmm.simulate(truth, {"r": 0.1, "v": -2.0}, ts, stimulus=step).ys
+    noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 121))
+    target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
+    return nmm.plot.recovery(nmm.fit(truth, free=("eta", "J", "Delta"), target=target, starts=4, progress=False), truth)
+
+
+@picture
+def shade_stimulus():
+    """Grey bands where the stimulus is on, on axes of one's own."""
+    import matplotlib.pyplot as plt
+
+    axes = plt.subplots(figsize=(7.0, 2.6), layout="constrained")[1]
+    axes.plot(run.ts, run.ys.v, color="#d1651a")
+    axes.set(xlabel="time t (unit of τ)", ylabel="mean voltage v (dimensionless)")
+    nmm.plot.shade_stimulus(run, axes)
+    return axes
+
+
+@picture
+def slow_fast():
+    """The fast equations' equilibria over the slow variable, with a burst."""
+    bursting = nmm.simulate(burster, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 400.0, 40_001))
+    return nmm.plot.slow_fast(nmm.slow_fast(burster), bursting)
+
+
+@picture
+def strength_duration():
+    """Threshold, charge and energy of the smallest switching pulse over its duration."""
+    first, second = nmm.energy_landscape(pair).minima[0], nmm.energy_landscape(pair).minima[1]
+    durations = jnp.geomspace(0.2, 20.0, 15)
+    return nmm.plot.strength_duration(nmm.strength_duration(pair, start=first, end=second, durations=durations, node=1))
+
+
+@picture
+def survival():
+    """The share of runs that have not left a state yet, with the fitted and the exact rate."""
+    high = nmm.energy_landscape(population).minima[1]
+    passage = nmm.first_passage(population, noise=0.1, start=high, key=jax.random.key(1), lanes=1024)
+    rate = nmm.escape_rate(population, noise=0.1, start=high)
+    return nmm.plot.survival(passage, rate, labels=["exact"])
+
+
+@picture
+def sweep():
+    """One observable over two parameters."""
+    over = {"eta": jnp.linspace(-8.0, 2.0, 64), "J": jnp.linspace(0.0, 30.0, 64)}
+    observe = {"peak": nmm.Peak("r")}
+    found = nmm.sweep(nmm.MPR(), over=over, y0={"r": 0.1, "v": -2.0}, t1=100.0, observe=observe, progress=False)
+    return nmm.plot.sweep(found, "peak")
+
+
+@picture
+def switch():
+    """The smallest pulse that switches a pair, and the run that it switches."""
+    first, second = nmm.energy_landscape(pair).minima[0], nmm.energy_landscape(pair).minima[1]
+    return nmm.plot.switch(nmm.minimal_pulse(pair, start=first, end=second, duration=5.0, node=1))
+
+
+@picture
+def trajectory():
+    """A run over time: variables, energy, the stimulus shaded."""
+    return nmm.plot.trajectory(run)
+
+
+@picture
+def transition_graph():
+    """Basins as circles whose area is the time spent there, transitions as arrows."""
+    model = nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions)))
+    return nmm.plot.transition_graph(model.landscape())
+
+
+@picture
+def work():
+    """Work of many runs forward and reversed: the densities cross at ΔF."""
+    driven, ramp = nmm.MPR(eta=1.0, J=3.0, Delta=0.5), nmm.Ramp(amplitude=0.5, start=0.0, stop=1.0)
+    common = {"noise": 0.1, "t1": 1.0, "lanes": 16_384}
+    forward = nmm.stochastic.run_protocol(driven, ramp, key=jax.random.key(4), **common)
+    backward = nmm.stochastic.run_protocol(driven, ramp, key=jax.random.key(5), reverse=True, **common)
+    return nmm.plot.work(forward, backward)
+
+
+def save(name):
+    """Draw one picture and write it with 256 colours."""
+    import matplotlib.pyplot as plt
+    import numpy as np
+    from PIL import Image
+
+    axes = PICTURES[name]()
+    if name == "animate_landscape":
+        return
+    path = FOLDER / f"{name}.png"
+    np.ravel(axes)[0].figure.savefig(path, dpi=110)
+    plt.close("all")
+    Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+
+
+def main(names):
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    FOLDER.mkdir(exist_ok=True)
+    os.chdir(FOLDER)
+    exec(SETTINGS, globals())
+    for name in names or PICTURES:
+        begun = time.perf_counter()
+        save(name)
+        print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
