@@ -94,7 +94,7 @@ def compared_landscapes():
     node = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0)
     network = nmm.Network(nmm.per_node(node, eta=-3.75 - 0.66 * W.sum(axis=1)), W)
     ts, y0 = jnp.arange(0.0, 20_000.0), {"r": 0.1, "v": -0.5}
-    rates = nmm.simulate(network, y0, ts, noise=0.5, key=jax.random.key(0), dt0=0.02, max_steps=2_000_000).ys.r
+    rates = nmm.simulate(network, y0, ts, noise=0.5, key=jax.random.key(0), dt0=0.02).ys.r
     recorded = nmm.binarize(np.asarray(rates[200:]), threshold=np.asarray(nmm.ising.saddle_rates(network)))
     return nmm.plot.compared_landscapes(nmm.ising.compare_landscapes(network, 0.5, nmm.fit_ising(recorded)))
 
@@ -341,7 +341,11 @@ def main(names):
     exec(SETTINGS, globals())
     for name in names or PICTURES:
         begun = time.perf_counter()
-        save(name)
+        try:
+            save(name)
+        except Exception as error:  # the others are drawn all the same
+            print(f"{name}: {type(error).__name__}: {error}", flush=True)
+            continue
         print(f"{name}: {time.perf_counter() - begun:.1f} s", flush=True)
 
 

@@ -32,10 +32,11 @@ NAMESPACES = {
 
 
 def exports(path):
-    """(name, module it comes from) of what a file re-exports."""
+    """(name, module it comes from) of what a file re-exports; names with an underscore are not public."""
     for node in ast.parse(path.read_text(encoding="utf8")).body:
         if isinstance(node, ast.ImportFrom) and node.level:
-            yield from ((alias.asname or alias.name, node.module or "") for alias in node.names)
+            found = ((alias.asname or alias.name, node.module or "") for alias in node.names)
+            yield from (each for each in found if not each[0].startswith("_"))
 
 
 def namespaces():
