@@ -134,9 +134,17 @@ class FoldTarget(AbstractPlaceTarget):
 
 
 class HopfTarget(AbstractPlaceTarget):
-    """A Hopf point that is to lie at a given value of a parameter: where an oscillation of small amplitude is born.
+    """A Hopf point that is to lie at a given value of a parameter: an oscillation of small amplitude is born there.
 
-    Arguments, limits and errors as for `FoldTarget`. A population without gap junctions and slow variables has none.
+        residual = (p_Hopf − at)/noise
+
+    - `parameter`: its name, `eta` or `adaptation.alpha`; it must not be among the free ones, of which the point's place
+      is a function
+    - `at`: its value there; `near`: a rate close to that of the wanted point, or for a network a state that is
+    - `noise`: standard deviation of `at`, or None for its own size
+
+    Residuals are NaN if the model has no such point; a population without gap junctions and slow variables has none.
+    Raises `ValueError` for unknown parameters, rates ≤ 0. Source: docs/theory.md §4.
     """
 
     place: _Place

@@ -33,6 +33,7 @@ class GradientCheck(Shown):
     - `loss`: at the model; `forward`, `reverse` (n,): derivatives by either mode, None where the mode doesn't go through
     - `difference` (n,): by differences, extrapolated to step 0; `error` (n,): their estimated error; `step` (n,): the step
       with which they were best, in the numbers' own units
+    - `notes`: what else is to be said, in sentences
     - `status`: of every number "fine", "flat", "exploding", "NaN" or "disagrees"; `reasons`: why, "" where it is fine
     """
 

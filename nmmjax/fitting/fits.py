@@ -65,15 +65,17 @@ def fit(
     - `bounds`: names with (lower, upper), None for a side, within the declared ones, which always hold; `prior`: names with
       (mean, deviation)
     - `key`: a random key that scrambles the Sobol sequence
+    - `model`: what is fitted; free parameters start from its values
+    - `progress`: whether to show starts done, rate and time left
     - `store`: a file that keeps the state; the same call resumes from it after a crash
     - `name`: with `store`, a name for what can't be told apart by looking at it, functions in `target` and the `optimizer`,
       such as `name="penalty on η, adam(1e-2)"`: change it when they change, or anything they use. A class from outside
       nmmjax needs an attribute `version` likewise
 
     All starts run side by side on all cores and devices; one that fails does not affect the others and says how it ended.
-    Fits to runs begin with short segments, where the loss has fewer valleys. Ctrl-C returns the best so far. Raises
-    `ValueError` in one sentence for wrong arguments. Sources: Marquardt, J. Soc. Ind. Appl. Math. 11:431 (1963), for the
-    polish; Baldy et al., Neural Comput. 36:2030 (2024), for the problem by which it is measured.
+    Fits to runs begin with short segments, whose loss has fewer valleys. Ctrl-C returns the best so far. Returns a
+    `FitResult`. Raises `ValueError` in one sentence for wrong arguments. Sources: Marquardt, J. Soc. Ind. Appl. Math. 11:431
+    (1963), for the polish; Baldy et al., Neural Comput. 36:2030 (2024), for the problem by which it is measured.
     """
     began = time.perf_counter()
     model = as_model(model)

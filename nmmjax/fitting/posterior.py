@@ -35,6 +35,7 @@ class Posterior(Shown):
       in their own units
     - `sample_stats`: the same of the sampler: `lp` (log density in the sampler's coordinates), `diverging`, `energy`,
       `acceptance_rate`, `n_steps`, `tree_depth`
+    - `interrupted`: whether Ctrl-C ended the sampling
     - `r_hat`, `ess_bulk`, `ess_tail`: of every variable, rank-normalised (Vehtari et al. 2021); R̂ is NaN for one chain
 
     `plot.posterior` draws it; ArviZ takes it by `to_arviz()`, or `az.convert_to_dataset(found.posterior)`.
@@ -128,7 +129,7 @@ def sample_posterior(
     - `fitted`: the result of `fit`; `key`: a random key
     - `chains`, `warmup`, `draws`: chains, adaptation steps and draws of each. Chains start around the best fit, scattered by
       its covariance, which also scales the coordinates; step size and mass matrix adapt to `target_acceptance`
-    - `max_depth`: of the trajectory tree, which has at most 2^max_depth steps
+    - `max_depth`: of the trajectory tree, which has at most 2^max_depth steps; `progress`: whether to show draws made
 
     Every step costs one gradient of the target, with the coarsest of the fit's solver steps that give the same loss. Ctrl-C
     returns the draws made so far. Raises `ValueError` for a fit without a finite loss, and where the data, bounds and priors

@@ -32,6 +32,7 @@ def _program(task: LevenbergMarquardt) -> Any:
 class Profile(Shown):
     """The profile likelihood of one parameter: the smallest loss at each of its values, all else fitted again.
 
+    - `name`: the parameter's; `level`: of the interval, such as 0.95; `closed`: whether its (lower, upper) end was found
     - `values` (n,): the parameter, rising; `loss` (n,): the smallest loss there; `others` (n, width): everything in the
       fit's coordinates there, NaN where the refit failed
     - `best`, `best_loss`: the fit's own; `threshold`: by how much the loss may rise within the interval

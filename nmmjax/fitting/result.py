@@ -25,13 +25,17 @@ _SAME = 1e-3  # starts within so many standard errors of the best count as havin
 class FitResult(Shown):
     """The result of `fit`. Arrays have the starts as their first axis.
 
+    - `model`, `target`: what was fitted to what; `parameters`: the free ones and their bounds; `prior`: their means and
+      deviations, infinite without one
     - `values` (starts, p): the free parameters, in the order of `labels`; `initial` (starts, p): where they started
     - `loss` (starts,); `status` (starts,): how each ended, an index of `meanings`; `history` (starts, iterations): the loss
       on the way, each stage's own, NaN after the end; `stage` (iterations,): the stage of each
     - `covariance` (starts, p, p): of the parameters, from the Gauss–Newton Hessian (JᵀJ)⁻¹, times the estimated variance
       where the target's noise isn't known; infinite along directions that the data don't determine; NaN for a plain loss
     - `unknowns` (starts, k): what else was fitted, such as the initial state, in the order of `target.unknown_names`
-    - `refine`: by how much the solver's steps were refined; `seconds`: wall time, with compilation
+    - `residual_count`: number of the target's residuals
+    - `refine`: by how much the solver's steps were refined; `seconds`: wall time, with compilation; `interrupted`: whether
+      Ctrl-C ended the fit
     """
 
     model: AbstractModel

@@ -55,9 +55,12 @@ class TwoStates(eqx.Module):
 @nan_is_absent
 @takes_model
 def saddle_rates(network: Network) -> Values:
-    """Rates r (n,) between the two states of every node: its pass under the input of the others at the middle of theirs.
+    """Rates between the two states of every node: its pass under the input of the others at the middle of theirs.
 
-    A threshold for `binarize(rates, threshold=saddle_rates(network))`. Raises `ValueError` where a node has one state only.
+    - `network`: a network of MPR populations, n nodes with two states each
+
+    Returns rates (n,), per unit of time, a threshold for `binarize(rates, threshold=saddle_rates(network))`. Raises
+    `ValueError` if a node has one state only.
     """
     return _two_state_nodes(network, None)[1]
 
@@ -67,10 +70,13 @@ def saddle_rates(network: Network) -> Values:
 def predict_ising(network: Network, noise: Any) -> IsingModel:
     """The Ising model (h, J) of a network's recordings, from its parameters: no run, no fit.
 
-    For symmetric weights and nodes with two states each; good where coupling shifts the odds by less than the wells' own
-    barriers, and switching is rare (barriers ≥ 2 T). `noise`: D > 0, a number or one per node, independent at every node.
-    Raises `ValueError` for weights that are not symmetric, and nodes with a single state. Source:
-    docs/theory.md §7, §8.
+    It is good if coupling shifts the odds by less than the wells' own barriers, and switching is rare (barriers ≥ 2 T).
+
+    - `network`: a network of MPR populations with symmetric weights, n nodes with two states each
+    - `noise`: D > 0, a number or one per node (n,), independent at every node
+
+    Returns an `IsingModel`. Raises `ValueError` for weights that are not symmetric, and nodes with a single state.
+    Source: docs/theory.md §7, §8.
     """
     require_network(network)
     D = white_intensity(noise, (network.size,))
@@ -83,11 +89,16 @@ def predict_ising(network: Network, noise: Any) -> IsingModel:
 
 @nan_is_absent
 def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Network:
-    """A network of bistable populations whose recordings have the Ising model `model`: symmetric weights W, and η_i.
+    """A network of bistable populations whose recordings have a given Ising model: symmetric weights W, and η_i.
 
-    Newton's method on `predict_ising`: η_i from h_i, W_ij from J_ij. `population` (numbers, not per node) gives J, Δ, τ and
-    the start of η, and must have two states; `noise` is D > 0. Use it to simulate and stimulate what was recorded. Raises
-    `ValueError` where no such network is found: for fields or couplings too strong for this population and noise.
+    Newton's method on `predict_ising`: η_i from h_i, W_ij from J_ij. Use it to simulate and stimulate what was recorded.
+
+    - `model`: the `IsingModel`
+    - `population`: an MPR population (numbers, not per node) that gives J, Δ, τ and the start of η, and has two states
+    - `noise`: D > 0
+
+    Returns a `Network`. Raises `ValueError` if no such network is found: for fields or couplings too strong for this
+    population and noise. Source: docs/theory.md §7, §8.
     """
     require("model", type(model).__name__, "be an `IsingModel`", isinstance(model, IsingModel))
     rule = "be an `MPR` without slow terms, gap junctions and conductances"
@@ -268,11 +279,15 @@ class LandscapeComparison(Shown):
 def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> LandscapeComparison:
     """Comparison of a network's landscape Ψ with the Ising landscape of its recordings, and the temperature between them.
 
-    `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at `saddle_rates(network)`, in
-    the network's order. `noise`: D, as in `predict_ising`. What to expect: couplings agree, over T_Ψ; fields follow V and T,
-    and not Ψ; a weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape.
-    Raises `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source:
-    docs/theory.md §7–§9.
+    - `network`: a network of MPR populations with symmetric weights, n nodes with two states each
+    - `noise`: D > 0, a number or one per node (n,), as in `predict_ising`
+    - `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at
+      `saddle_rates(network)`, in the network's order
+
+    Returns a `LandscapeComparison`. What to expect: couplings agree, over T_Ψ; fields follow V and T, and not Ψ; a
+    weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape. Raises
+    `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source: docs/theory.md
+    §7–§9.
     """
     require("ising", type(ising).__name__, "be an `IsingModel`", isinstance(ising, IsingModel))
     require_network(network)

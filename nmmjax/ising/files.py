@@ -20,7 +20,10 @@ _ARRAYS = ("h_error", "J_error")
 def save_ising(model: IsingModel, path: str | os.PathLike[str]) -> pathlib.Path:
     """Write an Ising model and what is known about its fit, but not the data, as JSON; `load_ising` reads it again.
 
-    An existing file is replaced at once. Numbers are written in full precision. Returns the path.
+    - `model`: an `IsingModel`
+    - `path`: the file; one that exists is replaced at once
+
+    Numbers are written in full precision. Returns the path.
     """
     file = as_new_file(path)
     content: dict[str, Any] = {
@@ -45,9 +48,11 @@ def save_ising(model: IsingModel, path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def load_ising(path: str | os.PathLike[str]) -> IsingModel:
-    """The Ising model that `save_ising` or `nmmjax landscape` wrote (`model.json`); without the data it was fitted to.
+    """The Ising model that `save_ising` or `nmmjax landscape` wrote; without the data it was fitted to.
 
-    Raises `ValueError`, in one sentence, if the file isn't there or isn't such a model.
+    - `path`: a file such as `model.json`
+
+    Returns an `IsingModel`. Raises `ValueError`, in one sentence, if the file isn't there or isn't such a model.
     """
     text = read_text(path)
     try:

@@ -34,7 +34,7 @@ def fit_ising(
 ) -> IsingModel:
     """The pairwise maximum-entropy model P(s) ∝ exp(Σ_i h_i s_i + ½ Σ_{i≠j} J_ij s_i s_j) of two-valued data.
 
-    `data`: `Binarized`, or an array (time, regions) of ±1 or of 0 and 1. Methods:
+    `data`: `Binarized`, or an array (time, regions) of ±1 or of 0 and 1. `method` is one of
 
     - `"exact"`: maximum likelihood, summing over all 2^N states with Newton's method; N ≤ 20
     - `"pseudo"`: maximum pseudo-likelihood with one symmetric J; any N, less efficient, but consistent
@@ -105,9 +105,12 @@ def fit_ising(
 def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> IsingModels:
     """Exact fits to many pieces of data of the same regions at once, N ≤ 20: subjects, sessions, or `sliding_windows`.
 
-    `data`: a sequence of `Binarized`, or of arrays (time, regions) of ±1; also one array (pieces, time, regions). All are
-    fitted together (`jax.vmap`), with the `penalty` of `fit_ising`. Raises `ValueError` if a piece has no estimate; with
-    `throw=False` its numbers are NaN and its status is 1.
+    - `data`: a sequence of `Binarized`, or of arrays (time, regions) of ±1; also one array (pieces, time, regions)
+    - `penalty`: λ ≥ 0, as in `fit_ising`
+    - `throw`: True (default) to raise `ValueError` if a piece has no estimate; else its numbers are NaN and its status
+      is 1
+
+    Returns `IsingModels`; all are fitted together (`jax.vmap`).
     """
     pieces = [each if isinstance(each, Binarized) else Binarized(each) for each in data]
     require("data", "nothing", "be at least one piece of data", bool(pieces))
@@ -147,9 +150,13 @@ def fit_ising_many(data: Any, *, penalty: float = 0.0, throw: bool = True) -> Is
 
 @nan_is_absent
 def sliding_windows(data: Binarized, width: int, step: int = 1) -> list[Binarized]:
-    """Windows of `width` samples, each `step` after the last, none across two subjects; `first` says where each begins.
+    """Windows of a recording, none across two subjects, for `fit_ising_many`: a landscape that changes in time.
 
-    For `fit_ising_many`: a landscape that changes in time. Raises `ValueError` if a window is longer than every run.
+    - `data`: a `Binarized` recording
+    - `width`: samples per window; `step`: samples from one window to the next, 1 by default
+
+    Returns a list of `Binarized`; `first` says where each begins. Raises `ValueError` if a window is longer than every
+    run.
     """
     data = as_binarized("data", data)
     require("width", width, "be at least 2 samples", int(width) == width and width >= 2)

@@ -27,6 +27,10 @@ class IsingLandscape(Shown):
     - `basin_size` (k,) of 2^N states, `basin` (2^N,) the minimum below each state; None for N > 20
     - `saddle` (k, k): the lowest level at which one minimum can be reached from another, exact; `saddle_spins(a, b)`: the
       state there; `barrier` (k, k): height of that saddle over minimum a, `barrier[a, b]`; diagonals are NaN
+    - `names` of the N regions
+    - `links` (m, 2), `heights` (m,), `passes` (m,): pairs of basins that touch, the lowest level of a step between them, and
+      the number of its upper state
+    - `wandering`: how the data move among the basins, from which the following come; None without data
     - `tree`: disconnectivity tree, for `plot.disconnectivity`
     - `occupancy` (k,): share of the samples in each basin; `transitions` (k, k): direct changes of basin, `visits` (k, k):
       how often b was visited next after a, directly or not; `rates`, `visit_rates`: those per sample; `dwell_times`

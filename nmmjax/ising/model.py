@@ -52,6 +52,8 @@ class IsingModel(eqx.Module, Shown):
     R2, … by default. Energies are dimensionless. Sums over all 2^N states (`energies`, `probabilities`) are for N ≤ 20;
     their order, and that of the bits in labels, is the regions' (`110`: the first two regions up, the third down; state 6).
 
+    - `fit`: how it was fitted, an `IsingFit`; None for a model made by hand
+
     Raises `ValueError` if shapes don't fit or J is not symmetric with a zero diagonal.
     """
 
@@ -231,8 +233,11 @@ class IsingModels(eqx.Module, Shown):
     """Models of the same regions fitted to m pieces of data; made by `fit_ising_many`. `models[k]` is an `IsingModel`.
 
     - `h`, `h_error` (m, N), `J`, `J_error` (m, N, N): NaN where no estimate exists
-    - `status` (m,): 0 where converged; `status_text[k]` in words
-    - `S1`, `S2`, `S_N` in bits, `accuracy`, `divergence_accuracy`, `samples` (m,); NaN where not known
+    - `status` (m,): 0 if converged; `status_text`: the same in words
+    - `S1`, `S2`, `S_N`: entropies in bits, `cross_entropy` in bits per sample, `accuracy`, `divergence_accuracy` (m,); NaN
+      if not known
+    - `samples`, `steps` (m,): samples of the data and steps of Newton's method; `penalty`: λ of the fits
+    - `names`: of the N regions; `data`: what was fitted, m pieces
     """
 
     h: np.ndarray

@@ -57,13 +57,17 @@ class ShuffleTest(Shown):
 def shuffle_test(data: object, key: Key, *, count: int = 100, percentile: float = 95.0, penalty: float = 0.0) -> ShuffleTest:
     """Which minima are deeper than those of data without any dependence between regions.
 
-    Each region's samples are put in random order, on its own, so that means stay and dependence goes; the model is fitted to
-    `count` such data and the largest depth of a minimum other than the lowest is kept. `data`: two-valued, N ≤ 20; or a
-    fitted `IsingModel`, tested with its own data and penalty. Shuffling ignores that samples follow each other slowly: with
-    slow signals the true threshold is higher.
+    Each region's samples are put in random order, on its own, so that means stay and dependence goes; the model is
+    fitted to such data and the largest depth of a minimum other than the lowest is kept. Shuffling ignores that samples
+    follow each other slowly: with slow signals the true threshold is higher.
 
-    Raises `ValueError` for data that don't fit. Source: the depth threshold of elapy, with shuffled data in place of random
-    ones.
+    - `data`: two-valued, N ≤ 20; or a fitted `IsingModel`, tested with its own data
+    - `key`: a random key; `count`: number of shuffled data
+    - `percentile`: of the shuffled depths, above which a minimum counts; 95 by default
+    - `penalty`: λ ≥ 0, as in `fit_ising`; a fitted model's own by default
+
+    Returns a `ShuffleTest`. Raises `ValueError` for data that don't fit. Source: the depth threshold of elapy, with
+    shuffled data in place of random ones.
     """
     model, data, penalty = _model_and_data(data, penalty)
     count = as_count("count", count)
@@ -131,11 +135,16 @@ def bootstrap_ising(
 ) -> IsingBootstrap:
     """Errors of h, J and the minima's energies from data resampled in blocks, exact fits, N ≤ 20.
 
-    Blocks of `block` successive samples, drawn with replacement and never across two subjects, keep the samples' dependence
-    in time; T^(1/3) samples by default, more for slow signals (several times their correlation time). `data`: two-valued, or
-    a fitted `IsingModel` (its data and penalty).
+    Blocks of successive samples, drawn with replacement and never across two subjects, keep the samples' dependence in
+    time.
 
-    Raises `ValueError` for data that don't fit, or if fewer than two resamplings have an estimate. Source: Künsch (1989).
+    - `data`: two-valued, or a fitted `IsingModel` (its data)
+    - `key`: a random key; `count`: number of resamplings
+    - `block`: samples per block; T^(1/3) by default, more for slow signals (several times their correlation time)
+    - `penalty`: λ ≥ 0, as in `fit_ising`; a fitted model's own by default
+
+    Returns an `IsingBootstrap`. Raises `ValueError` for data that don't fit, or if fewer than two resamplings have an
+    estimate. Source: Künsch, Ann. Stat. 17:1217 (1989).
     """
     model, data, penalty = _model_and_data(data, penalty)
     samples, size = data.spins.shape

@@ -43,11 +43,13 @@ class CrossValidation(Shown):
 def cross_validate_ising(data: object, *, folds: int | None = None, penalty: float = 0.0) -> CrossValidation:
     """How well the pairwise model predicts data that it was not fitted to, against independent regions; N ≤ 20.
 
-    Each fold is left out once: each subject where there are several (and `folds` isn't given), else one of `folds` (5)
-    uninterrupted pieces of the recording. Compare penalties by it. Independent regions are given half a count of either
-    state more than was seen.
+    - `data`: two-valued data, `Binarized` or an array (time, regions)
+    - `folds`: number of uninterrupted pieces of the recording that are left out in turn (5); by default each subject, if
+      there are several
+    - `penalty`: λ ≥ 0, as in `fit_ising`; compare penalties by the result
 
-    Raises `ValueError` for data that don't fit, or if a model can't be estimated from the rest (then give `penalty=`).
+    Independent regions are given half a count of either state more than was seen. Returns a `CrossValidation`. Raises
+    `ValueError` for data that don't fit, or if a model can't be estimated from the rest (then give `penalty=`).
     """
     data = as_binarized("data", data)
     samples, size = data.spins.shape
@@ -73,15 +75,17 @@ def cross_validate_ising(data: object, *, folds: int | None = None, penalty: flo
 
 @nan_is_absent
 def select_regions(data: Any, count: int, criterion: str = "information", *, start: Any = (), penalty: float = 0.0) -> Any:
-    """The `count` regions among many that suit an energy-landscape analysis best, as the same kind of data.
+    """The regions among many that suit an energy-landscape analysis best, as the same kind of data.
 
-    - `"information"` (default): one region after the other, each time the one with which the pairwise model explains most
-      dependence, S1 − S2 in bits; begins with the pair that depends most on each other, or with the regions `start`
-    - `"accuracy"`: the same with the model's accuracy r in place of S1 − S2, after the first pair
-    - `"variance"`: the regions that vary most; for a `Recording`
+    - `data`: `Binarized` (or two-valued arrays), or a `Recording` for "variance"
+    - `count`: number of regions; ten or so are a good number (Ezaki et al. 2017)
+    - `criterion`: "information" (default): one region after the other, each time the one with which the pairwise model
+      explains most dependence, S1 − S2 in bits, beginning with the pair that depends most on each other; "accuracy": the
+      same with the model's accuracy r in place of S1 − S2, after the first pair; "variance": the regions that vary most
+    - `start`: regions to begin with, by name or number; none by default
+    - `penalty`: λ ≥ 0, as in `fit_ising`
 
-    A greedy search: no other choice was compared. `data`: `Binarized` (or two-valued arrays), or a `Recording` for
-    `"variance"`. Ten regions or so are a good number (Ezaki et al. 2017). Raises `ValueError` for arguments that don't fit.
+    A greedy search: no other choice was compared. Raises `ValueError` for arguments that don't fit.
     """
     known = ("information", "accuracy", "variance")
     require("criterion", criterion, "be one of " + ", ".join(f'"{each}"' for each in known), criterion in known)

@@ -14,9 +14,12 @@ _PLAIN = {"undecided": "white", "rest": "0.88", "tonic": "#9fd0ab", "rest_or_ton
 
 
 def atlas(dataset: Any, axes: Any = None) -> Any:
-    """Firing patterns over two parameters, as of `burst_atlas`; the more spikes per burst, the darker; returns the axes.
+    """Firing patterns over two parameters; the more spikes per burst, the darker.
 
-    Blue where the population bursts, orange where it bursts or rests, grey where it rests, green where it fires tonically.
+    - `dataset`: a result of `burst_atlas`
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Colours: blue for bursting, orange for bursting or rest, grey for rest, green for tonic firing. Returns the axes.
     Raises `ValueError` for anything but an atlas over two parameters.
     """
     is_atlas = {"pattern", "spikes_per_burst"} <= set(getattr(dataset, "data_vars", ()))

@@ -19,12 +19,16 @@ _MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "L
 
 
 def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = None, axes: Any = None) -> Any:
-    """One state variable of fixed points over the parameter: stable solid, unstable dashed, special points labelled
-    (Hopf points empty where subcritical).
+    """One state variable of fixed points over the parameter: stable solid, unstable dashed, special points labelled.
 
-    `cycles`: limit cycles (`continue_cycle`), drawn by their largest and smallest value. `variable`: its name, by default
-    the firing rate `r`; for a user's vector field "y0", "y1", …; of networks all nodes are drawn. Returns the axes. Raises
-    `ValueError` for batches and unknown variables.
+    - `branch`: of `continue_branch`
+    - `*cycles`: limit cycles (`continue_cycle`), drawn by their largest and smallest value
+    - `variable`: its name, by default the firing rate `r`; for a user's vector field "y0", "y1", …; of networks all
+      nodes are drawn
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Markers of subcritical Hopf points are empty. Returns the axes. Raises `ValueError` for batches and unknown
+    variables.
     """
     require("branch", type(branch).__name__, "be the result of `continue_branch`", isinstance(branch, Branch))
     require("branch", f"one of shape {branch.parameter.shape}", "be a single one to draw it", branch.parameter.ndim == 2)
@@ -50,7 +54,10 @@ def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = Non
 
 
 def bifurcation_curves(*curves: BifurcationCurve, axes: Any = None) -> Any:
-    """Curves of folds (`continue_fold`) and Hopf points (`continue_hopf`) over both parameters, special points labelled.
+    """Curves of folds and Hopf points over both parameters, special points labelled.
+
+    - `*curves`: of `continue_fold` and `continue_hopf`, over the same two parameters
+    - `axes`: matplotlib axes to draw on; new ones by default
 
     Curves of subcritical Hopf points are dashed. Returns the axes. Raises `ValueError` for batches, and for curves over
     different parameters.

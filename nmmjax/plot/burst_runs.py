@@ -16,9 +16,13 @@ _PREDICTIONS = {
 
 
 def bursts(run: Trajectory, predicted: Any = None, axes: Any = None) -> Any:
-    """Bursts of a run over time with its slow variables and, from `predict_burst`, predicted peaks and their errors.
+    """Bursts of a run over time with its slow variables, predicted peaks and their errors.
 
-    Returns the axes: rate, slow variables, and errors per spike of complete bursts where there is a prediction.
+    - `run`: a single `Trajectory` of a population
+    - `predicted`: of `predict_burst`; None by default
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
+    Returns the axes: rate, slow variables, and, with a prediction, errors per spike of complete bursts.
     """
     run.require_single("draw it")
     rates = rates_of(run)

@@ -73,7 +73,11 @@ def variable_label(model: AbstractModel, name: str) -> str:
 
 
 def shade_stimulus(run: Trajectory, axes: Any) -> None:
-    """Grey bands where the stimulus is on, darker where it is stronger."""
+    """Grey bands over the times at which the stimulus is on, darker for stronger input.
+
+    - `run`: a single `Trajectory`
+    - `axes`: matplotlib axes over time, one or several
+    """
     current = np.asarray(run.input)
     if current.ndim > 1:  # a network: where any node's input is on
         current = np.abs(current).max(axis=1)

@@ -24,11 +24,16 @@ _MOST_NODES, _MOST_RESIDUALS = 6, 40
 
 
 def fit(fitted: FitResult, axes: Any = None) -> Any:
-    """Data and fit, the loss of every start, and the loss on the way; returns the axes, the last two for the losses.
+    """Data and fit, the loss of every start, and the loss on the way.
 
     A recorded run is drawn over time, the fit with twice the noise as a band, the stimulus shaded and missing samples
-    ticked at the bottom (of a network, the six nodes that fit worst). Other targets are drawn as residuals. `axes`, where
-    given, are as many as would be drawn: a row per recorded variable, one for residuals of other targets, and two.
+    ticked at the bottom (of a network, the six nodes that fit worst). Other targets are drawn as residuals.
+
+    - `fitted`: of `fit`
+    - `axes`: matplotlib axes, as many as would be drawn: a row per recorded variable, one for residuals of other
+      targets, and two; new ones by default
+
+    Returns the axes, the last two for the losses.
     """
     require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, FitResult))
     recorded, others = _parts(fitted)
@@ -244,11 +249,16 @@ def _truths(fitted: FitResult, truth: Any) -> np.ndarray:
 
 
 def recovery(fitted: FitResult | Sequence[FitResult], truth: Any, level: float = 0.95, axes: Any = None) -> Any:
-    """Parameters found against the true ones; returns the axes, one per free number and a last one for the errors.
+    """Parameters found against the true ones.
 
-    `fitted` is a fit, with `truth` a model or a mapping of names to true values, or a sequence of fits, with as many truths.
+    - `fitted`: a fit, or a sequence of fits
+    - `truth`: a model or a mapping of names to true values; as many of them for a sequence of fits
+    - `level`: of the intervals, 0.95 by default
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
     Above, found minus true with intervals at `level` (several fits: found over true, with the diagonal); below, every
-    relative error, with a bar at the half-width of its interval: a dot below its bar is covered.
+    relative error, with a bar at the half-width of its interval: a dot below its bar is covered. Returns the axes, one
+    per free number and a last one for the errors.
     """
     fits = [fitted] if isinstance(fitted, FitResult) else list(fitted)
     truths = [truth] if isinstance(fitted, FitResult) else list(truth)
@@ -312,10 +322,12 @@ def _errors(
 
 
 def profile(found: Profile, axes: Any = None) -> Any:
-    """The smallest loss at each value of a parameter above the fit's, with the interval where it stays below its threshold;
-    returns the axes.
+    """Smallest loss at each value of a parameter above the fit's, with the interval in which it is below its threshold.
 
-    Where the curve doesn't cross the threshold on a side, the data don't bound the parameter there.
+    - `found`: of `fitted.profile(name)`
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    If the curve doesn't cross the threshold on a side, the data don't bound the parameter there. Returns the axes.
     """
     require("found", type(found).__name__, "be a `Profile`", isinstance(found, Profile))
     axes = pyplot().subplots(figsize=(5.6, 3.8), layout="constrained")[1] if axes is None else axes
@@ -346,11 +358,15 @@ def profile(found: Profile, axes: Any = None) -> Any:
 
 
 def posterior(samples: object, truth: Mapping[str, Any] | None = None, axes: Any = None) -> Any:
-    """Marginals of all parameters on the diagonal, and of all pairs below; returns the axes (p, p).
+    """Marginals of all p parameters on the diagonal, and of all pairs below.
 
-    `samples` is an `xarray.Dataset` with the dimensions chain and draw (or ArviZ data with a group `posterior`), or a
-    mapping of names to arrays. Chains have lines of their own on the diagonal; shades hold 39 %, 86 % and 99 % of the draws
-    (1, 2 and 3 standard deviations in two dimensions). `truth` is marked by lines.
+    - `samples`: an `xarray.Dataset` with the dimensions chain and draw (or ArviZ data with a group `posterior`), or a
+      mapping of names to arrays
+    - `truth`: true values by name, marked by lines; None by default
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
+    Chains have lines of their own on the diagonal; shades hold 39 %, 86 % and 99 % of the draws (1, 2 and 3 standard
+    deviations in two dimensions). Returns the axes (p, p).
     """
     columns, names = _columns(samples)
     p = len(columns)

@@ -25,12 +25,18 @@ from .recordings import minima_labels
 def landscape(
     found: PopulationLandscape | NetworkLandscape | IsingLandscape, run: Trajectory | None = None, axes: Axes | None = None
 ) -> Any:
-    """The energy landscape, and a run on it; returns the axes.
+    """The energy landscape, and a run on it.
 
-    One population: V(r) with minima (filled), pass (open) and barriers; a run as its energy E over r, which never lies below
-    the potential of the moment, with the potential under the run's strongest input dashed. Two populations: contours of Ψ
-    over both rates, with the run's path and the limit cycles that were found. More, or an Ising model of a recording: the
-    disconnectivity tree.
+    One population: V(r) with minima (filled), pass (open) and barriers; a run as its energy E over r, which never lies
+    below the potential of the moment, with the potential under the run's strongest input dashed. Two populations:
+    contours of Ψ over both rates, with the run's path and the limit cycles that were found. More, or an Ising model of a
+    recording: the disconnectivity tree.
+
+    - `found`: of `energy_landscape`, or of an Ising model's `landscape()`
+    - `run`: a single `Trajectory` of the same model; None by default
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
     """
     if isinstance(found, PopulationLandscape):
         return _of_population(found, run, axes)
@@ -164,10 +170,14 @@ def _logarithmic(axes: Axes) -> None:
 
 
 def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: Any = None) -> Any:
-    """The disconnectivity tree: a line ends at each minimum's energy, and two join where the lowest pass between them lies.
+    """The disconnectivity tree: a line ends at each minimum's energy, and two join at the lowest pass between them.
 
-    `found` is a `NetworkLandscape`, a `Tree` or anything with a `tree`. The `most` lowest minima are drawn. Minima of an
-    `IsingLandscape` are named by their patterns, and the size of a dot is the time that data spend there. Returns the axes.
+    - `found`: a `NetworkLandscape`, a `Tree` or anything with a `tree`
+    - `most`: number of minima drawn, the lowest ones
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Minima of an `IsingLandscape` are named by their patterns, and the size of a dot is the time that data spend there.
+    Returns the axes.
     """
     rule = "be the landscape of a network or of an Ising model, or a `Tree`: one population has no tree"
     require("found", type(found).__name__, rule, isinstance(found, Tree) or hasattr(found, "tree"))
@@ -214,9 +224,13 @@ def disconnectivity(found: NetworkLandscape | Tree | Any, most: int = 60, axes: 
 
 
 def animate_landscape(run: Trajectory, path: str | Path, *, frames: int = 120, fps: int = 20) -> Path:
-    """Write a film of the population rolling on its potential while the input tilts it; GIF, or MP4 where ffmpeg is there.
+    """Write a film of the population rolling on its potential while the input tilts it.
 
-    `run` is a run of one population; the format follows the ending of `path`. Returns the path.
+    - `run`: a single `Trajectory` of one population
+    - `path`: a file that ends in .gif, or in .mp4 if ffmpeg is installed
+    - `frames`: number of pictures, equally spaced in time; `fps`: pictures per second
+
+    Returns the path.
     """
     from matplotlib import animation
 

@@ -18,7 +18,14 @@ from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes
 
 
 def density(law: Boltzmann, r: Any = None, axes: Any = None) -> Any:
-    """The exact stationary density of ln r, and a histogram of a recording's rates `r` (n,); returns the axes."""
+    """The exact stationary density of ln r, and a histogram of a recording's rates.
+
+    - `law`: of `boltzmann`
+    - `r`: rates (n,), per unit of time; None by default
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
+    """
     require("law", type(law).__name__, "be the result of `boltzmann`", isinstance(law, Boltzmann))
     axes = new_axes(axes, 1, (6.4, 4.0))
     ends = np.asarray(law.quantile(jnp.asarray([2e-4, 1 - 2e-4], law.x.dtype)))
@@ -40,9 +47,14 @@ def density(law: Boltzmann, r: Any = None, axes: Any = None) -> Any:
 
 
 def potential(measured: MeasuredPotential, *models: MPR | StationaryFit, labels: Any = None, axes: Any = None) -> Any:
-    """The potential that a recording shows, with its errors, beside V(r) of populations or fits; returns the axes.
+    """The potential that a recording shows, with its errors, beside V(r) of populations or fits.
 
-    Each V is shifted by the constant that fits best. `labels`: a name per model.
+    - `measured`: of `potential_from_samples`
+    - `*models`: populations, or fits of `fit_stationary`; each V is shifted by the constant that fits best
+    - `labels`: a name per model for the legend; "V(r) of the population" or "V(r) of the fit" by default
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
     """
     require(
         "measured",
@@ -73,7 +85,15 @@ def potential(measured: MeasuredPotential, *models: MPR | StationaryFit, labels:
 
 
 def survival(passage: FirstPassage, *rates: Any, labels: Any = None, axes: Any = None) -> Any:
-    """The share of lanes that have not passed yet, with the exponential fit and further `rates`; returns the axes."""
+    """The share of lanes that have not passed yet, with the exponential fit and further rates.
+
+    - `passage`: of `first_passage`
+    - `*rates`: numbers per unit of time, or results that `float` takes, such as of `escape_rate`
+    - `labels`: a name per rate for the legend; "formula" by default
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
+    """
     require("passage", type(passage).__name__, "be the result of `first_passage`", isinstance(passage, FirstPassage))
     axes = new_axes(axes, 1, (6.4, 4.0))
     t, S = (np.asarray(each) for each in passage.survival)
@@ -98,7 +118,13 @@ def survival(passage: FirstPassage, *rates: Any, labels: Any = None, axes: Any =
 
 
 def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = None) -> Any:
-    """Densities of the work, forward and reversed (they cross at ΔF), and, with both, Crooks's line; returns the axes."""
+    """Densities of the work, forward and reversed (they cross at ΔF), and, with both, Crooks's line.
+
+    - `forward`: of `run_protocol`; `backward`: of `run_protocol(..., reverse=True)`, None by default
+    - `axes`: matplotlib axes, two with `backward`; new ones by default
+
+    Returns the axes.
+    """
     require("forward", type(forward).__name__, "be the result of `drive`", isinstance(forward, DrivenRuns))
     axes = np.ravel(new_axes(axes, 1 if backward is None else 2, (6.4, 3.6 if backward is None else 6.2), sharex=False))
     W = np.asarray(forward.work)
@@ -131,7 +157,13 @@ def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = No
 
 
 def compared_landscapes(found: LandscapeComparison, axes: Any = None) -> Any:
-    """Couplings and fields of the recording over those predicted, and its couplings over those of Ψ; returns the axes."""
+    """Couplings and fields of the recording over those predicted, and its couplings over those of Ψ.
+
+    - `found`: of `compare_landscapes`
+    - `axes`: three matplotlib axes; new ones by default
+
+    Returns the three axes.
+    """
     require("found", type(found).__name__, "be the result of `compare_landscapes`", isinstance(found, LandscapeComparison))
     if axes is None:
         from .common import pyplot

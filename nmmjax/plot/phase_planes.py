@@ -20,9 +20,16 @@ def phase_plane(
 ) -> Any:
     """Nullclines, contours of the energy, fixed points and the separatrix of a population at a constant input.
 
-    The separatrix is the stable manifold of the saddle, integrated backwards from it: states on either side go to different
-    attractors. `r` and `v` are (low, high); by default they cover the fixed points and the run. Slow variables are held
-    where the run ended, or at rest. Returns the axes.
+    The separatrix is the stable manifold of the saddle, integrated backwards from it: states on either side go to
+    different attractors. Slow variables are held at the run's end, or at rest.
+
+    - `model`: an MPR population
+    - `run`: a single `Trajectory` to draw; None by default
+    - `I`: constant input, in units of η
+    - `r`, `v`: (low, high) of the axes; by default they cover the fixed points and the run
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
     """
     model = still(model, run)
     found = population_landscape(model, I)

@@ -16,8 +16,16 @@ from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, pyplot
 
 
 def energy_contours(model: MPR, r: Any, v: Any, *, I: Real = 0.0, levels: int = 24, axes: Any = None) -> Any:
-    """Contours of the total energy over the (r, v) plane, slow variables at rest; `r` and `v` are the (low, high) ranges
-    shown."""
+    """Contours of the total energy over the (r, v) plane, slow variables at rest.
+
+    - `model`: an MPR population
+    - `r`, `v`: (low, high) of the axes, r per unit of time
+    - `I`: constant input, in units of η
+    - `levels`: number of contours
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
+    """
     model = still(model)
     axes = pyplot().subplots(figsize=(6, 4.6), layout="constrained")[1] if axes is None else axes
     rs = np.linspace(max(r[0], 1e-3 * r[1]), r[1], 301)
@@ -42,7 +50,15 @@ def still(model: Any, run: Trajectory | None = None) -> Any:
 
 
 def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None, axes: Any = None) -> Any:
-    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and a run; returns the axes."""
+    """Closed orbits on the contours of the energy, each with its best ellipse (dashed), and a run.
+
+    - `model`: an MPR population
+    - `found`: an `Orbit` or a list of them
+    - `run`: a single `Trajectory`; None by default
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes.
+    """
     found = [found] if isinstance(found, Orbit) else list(found)
     parts = [each.level_set for each in found] + ([run.ys] if run is not None else [])
     r = np.concatenate([np.asarray(part.r) for part in parts])
@@ -68,7 +84,12 @@ def orbits(model: MPR, found: Orbit | list[Orbit], run: Trajectory | None = None
 
 
 def ellipse_points(found: Orbit) -> tuple[np.ndarray, np.ndarray]:
-    """Points (πτr, v) of an orbit's best ellipse."""
+    """Points (πτr, v) of an orbit's best ellipse.
+
+    - `found`: an `Orbit`
+
+    Returns two arrays of equal shape.
+    """
     phi = np.linspace(0, 2 * np.pi, 241)
     shape = found.ellipse
     a, b = (float(each) for each in shape.semi_axes)
@@ -79,7 +100,14 @@ def ellipse_points(found: Orbit) -> tuple[np.ndarray, np.ndarray]:
 
 
 def peaks(predicted: Any, simulated: Any = None, axes: Any = None) -> Any:
-    """Successive spike peaks predicted from energy, against those of a simulation; returns the two axes."""
+    """Successive spike peaks predicted from energy, against those of a simulation.
+
+    - `predicted`: rates (count,), of `predict_peaks`
+    - `simulated`: rates of the same peaks; None by default
+    - `axes`: two matplotlib axes; new ones by default
+
+    Returns the two axes.
+    """
     axes = new_axes(axes, 2, (7.0, 5.0))
     number = np.arange(1, len(predicted) + 1)
     if simulated is not None:

@@ -27,7 +27,11 @@ def minima_labels(found: Any) -> list[str]:
 def activity(found: IsingLandscape, most: int = 30, axes: Any = None) -> Any:
     """Which regions are active (+1) in each minimum, by energy; above, the sizes of basins and the time spent there.
 
-    The `most` lowest minima are drawn. Returns both axes.
+    - `found`: an `IsingLandscape`
+    - `most`: number of minima drawn, the lowest ones
+    - `axes`: two matplotlib axes; new ones by default
+
+    Returns both axes.
     """
     _check("found", found, IsingLandscape)
     count, size = min(found.energy.size, most), len(found.names)
@@ -73,9 +77,13 @@ def activity(found: IsingLandscape, most: int = 30, axes: Any = None) -> Any:
 
 
 def occupancy(found: IsingLandscape, model: IsingModel | None = None, axes: Any = None) -> Any:
-    """Time that the data spend in each basin, beside the basin's probability under the `model`; below, how long stays last.
+    """Time that the data spend in each basin; below, how long stays last.
 
-    Dwell times: each stay a dot, their mean a line. Returns both axes. Raises `ValueError` for a landscape without data.
+    - `found`: an `IsingLandscape` with data
+    - `model`: an `IsingModel` whose probability of each basin is drawn beside it; None by default
+    - `axes`: two matplotlib axes; new ones by default
+
+    Each stay is a dot, their mean a line. Returns both axes. Raises `ValueError` for a landscape without data.
     """
     _check("found", found, IsingLandscape)
     share, stays = found.occupancy, found.dwell_times
@@ -124,8 +132,11 @@ def occupancy(found: IsingLandscape, model: IsingModel | None = None, axes: Any 
 def transition_graph(found: IsingLandscape, most: int = 12, axes: Any = None) -> Any:
     """Basins as circles whose area is the time spent there, direct transitions as arrows with their number per 100 samples.
 
-    The `most` visited basins are drawn, and numbers stand at the most frequent transitions. Returns the axes. Raises
-    `ValueError` for a landscape without data.
+    - `found`: an `IsingLandscape` with data
+    - `most`: number of basins drawn, the most visited ones
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Numbers stand at the most frequent transitions. Returns the axes. Raises `ValueError` for a landscape without data.
     """
     _check("found", found, IsingLandscape)
     share, rates = found.occupancy, found.rates
@@ -193,9 +204,13 @@ def transition_graph(found: IsingLandscape, most: int = 12, axes: Any = None) ->
 
 
 def basin_graph(model: IsingModel, axes: Any = None) -> Any:
-    """All 2^N states (N ≤ 8) by energy and by distance from the lowest minimum, coloured by basin; returns the axes.
+    """All 2^N states (N ≤ 8) by energy and by distance from the lowest minimum, coloured by basin.
 
-    Faint lines join states that differ in one region, strong ones are steepest steps down, rings are minima.
+    - `model`: an `IsingModel` of at most 8 regions
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Faint lines join states that differ in one region, strong ones are steepest steps down, rings are minima. Returns the
+    axes.
     """
     _check("model", model, IsingModel)
     require("model", f"{model.size} regions", "have at most 8 regions for all states to be drawn", model.size <= 8)
@@ -247,8 +262,12 @@ def basin_graph(model: IsingModel, axes: Any = None) -> Any:
 def ising(model: IsingModel, data: object = None, axes: Any = None) -> Any:
     """Fields h with standard errors, couplings J, and how well the model fits: states' probabilities and correlations.
 
-    Pair correlations are what was fitted, those of three regions are a test. `data`: what was fitted, by default. Returns
-    the axes (2, 2), or (2,) without data or for more than 15 regions.
+    - `model`: an `IsingModel`
+    - `data`: two-valued data to compare with; by default what was fitted
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
+    Pair correlations are what was fitted, those of three regions are a test. Returns the axes (2, 2), or (2,) without
+    data or for more than 15 regions.
     """
     _check("model", model, IsingModel)
     data = model.data if data is None else as_binarized("data", data)

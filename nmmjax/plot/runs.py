@@ -24,11 +24,13 @@ from .common import (
 
 
 def trajectory(run: Trajectory, axes: Any = None) -> Any:
-    """A model's variables over time (firing rate, mean voltage), its energy if it has one, and its slow variables, if any,
-    the stimulus shaded; returns the axes.
+    """A model's variables over time, its energy if it has one, and its slow variables, if any, the stimulus shaded.
 
-    The energy is that of the instantaneous landscape, input included, so it steps where the input does. A network has a
-    line per node, and its energies refer to the landscape that the others' rates make.
+    - `run`: a single `Trajectory`
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
+    The energy is that of the instantaneous landscape, input included, so it steps with the input. A network has a line
+    per node, and its energies refer to the landscape that the others' rates make. Returns the axes, one per row.
     """
     population = population_of(run)
     slow = list(population.slow_names)
@@ -73,7 +75,14 @@ def _lines(axes: Any, ts: np.ndarray, values: object, color: str, labels: object
 
 
 def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
-    """Kinetic, potential and total energy over time; with an `EnergyBalance`, work, heat and residual below."""
+    """Kinetic, potential and total energy over time; with an `EnergyBalance`, work, heat and residual below.
+
+    - `run`: a single `Trajectory` of a model with a potential
+    - `balance`: of `energy_balance(run)`; None by default
+    - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
+
+    Returns the axes.
+    """
     from ..mechanics.energy import kinetic_energy, potential_energy
 
     rows = 1 if balance is None else 3

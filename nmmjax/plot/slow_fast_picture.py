@@ -13,15 +13,21 @@ from .common import GREEN, ORANGE, pyplot
 
 
 def slow_fast(picture: SlowFast, run: Trajectory | None = None, burst_slice: Any = None, axes: Any = None) -> Any:
-    """Equilibria of the fast equations over the slow variable, on the frozen landscape, with a burst; returns the axes.
+    """Equilibria of the fast equations over the slow variable, on the frozen landscape, with a burst.
 
     Stable branches are solid, unstable ones dashed; dots are the folds, a full or empty diamond the stable or unstable
-    equilibrium of the full system, where the slow variable's nullcline (thin) crosses the branches. Shading is the
-    potential against that at the cusp rate, which lies between the wells: a burst runs in a dark valley and leaves it where
-    it ends. `burst_slice` says which part of `run` is drawn: a `slice` of its times or a pair (from, to) of times; by
-    default the last full burst cycle, or all of it.
+    equilibrium of the full system, at which the slow variable's nullcline (thin) crosses the branches. Shading is the
+    potential against that at the cusp rate, which lies between the wells: a burst runs in a dark valley and leaves it at
+    its end.
 
-    Raises `ValueError` for a batch of pictures or runs and for a run without the picture's slow variable.
+    - `picture`: of `slow_fast`
+    - `run`: a single `Trajectory` of the same population; None by default
+    - `burst_slice`: the part of `run` that is drawn: a `slice` of its times or a pair (from, to) of times; by default
+      the last full burst cycle, or all of it
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Returns the axes. Raises `ValueError` for a batch of pictures or runs and for a run without the picture's slow
+    variable.
     """
     require("picture", type(picture).__name__, "be the result of `slow_fast`", isinstance(picture, SlowFast))
     require("picture", f"one of shape {picture.r.shape}", "be a single one to draw it", picture.r.ndim == 1)

@@ -10,11 +10,15 @@ from .common import BLUE, GREY, finish, is_geometric, label_of, pyplot
 
 
 def sweep(dataset: Any, variable: str | None = None, axes: Axes | None = None) -> Any:
-    """One variable of a sweep: an image over two parameters, a line over one, dots for samples; returns the axes.
+    """One variable of a sweep: an image over two parameters, a line over one, dots for samples.
 
-    `variable` is the first observable by default. Lanes that were not successful are grey and hatched (crosses on a line or
-    among samples), successful ones without a value white; an axis whose values grow by a factor is logarithmic. Raises
-    `ValueError` for unknown variables and for more dimensions than a picture has.
+    - `dataset`: of `sweep`
+    - `variable`: its name; by default the first observable
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Lanes that were not successful are grey and hatched (crosses on a line or among samples), successful ones without a
+    value white; an axis whose values grow by a factor is logarithmic. Returns the axes. Raises `ValueError` for unknown
+    variables and for more dimensions than a picture has.
     """
     is_sweep = "status" in getattr(dataset, "data_vars", ())
     require("dataset", type(dataset).__name__, "be the result of a sweep, with its `status`", is_sweep)

@@ -19,7 +19,13 @@ _MEANINGS = {"r": "firing rate r", "v": "mean voltage v"}
 
 
 def strength_duration(found: StrengthDuration, axes: Any = None) -> Any:
-    """Threshold amplitude against duration, with rheobase and chronaxie; below it charge and energy; returns both axes."""
+    """Threshold amplitude against duration, with rheobase and chronaxie; below it charge and energy.
+
+    - `found`: of `strength_duration`
+    - `axes`: two matplotlib axes; new ones by default
+
+    Returns both axes.
+    """
     axes = new_axes(axes, 2, (6.4, 5.6))
     order = np.argsort(np.asarray(found.durations))
     T, amplitude = np.asarray(found.durations)[order], np.abs(np.asarray(found.amplitudes))[order]
@@ -42,9 +48,12 @@ def strength_duration(found: StrengthDuration, axes: Any = None) -> Any:
 
 
 def basins(found: Basins, axes: Any = None) -> Any:
-    """The basin of every initial state by colour, with the stable states in the plane and the separatrix; returns the axes.
+    """The basin of every initial state by colour, with the stable states in the plane and the separatrix.
 
-    Undecided and failed runs are white.
+    - `found`: of `basin_map`
+    - `axes`: matplotlib axes to draw on; new ones by default
+
+    Undecided and failed runs are white. Returns the axes.
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
@@ -86,10 +95,15 @@ def _label(found: Basins, k: int) -> str:
 
 
 def switch(found: SwitchingPulse | OptimalStimulus, *, after: float | None = None, axes: Any = None) -> Any:
-    """A switching stimulus, and the rates (or first variable) of the run that it switches; returns both axes.
+    """A switching stimulus, and the rates (or first variable) of the run that it switches.
 
-    An optimal stimulus is shown with the best rectangular pulse (dashed). The run lasts `after` (default 8 relaxation times
-    or so) beyond the stimulus; a run at threshold lingers at the saddle.
+    An optimal stimulus is shown with the best rectangular pulse (dashed). A run at threshold lingers at the saddle.
+
+    - `found`: of `minimal_pulse`, `minimal_charge` or `optimal_stimulus`
+    - `after`: time that the run lasts beyond the stimulus, in the unit of τ; by default 8 relaxation times or so
+    - `axes`: two matplotlib axes; new ones by default
+
+    Returns both axes.
     """
     stimulus = found.stimulus
     rule = "be a transition that was reached"

@@ -46,6 +46,7 @@ def load_recording(
     index. None of these is a region, `notes` say what was read as what, and what may be read in two ways is refused.
     Empty cells, `n/a` and `nan` are missing samples, NaN.
 
+    - `path`: the file
     - `names`: of the regions, instead of the header's; `subject`: a column's name, or labels (time,)
     - `key`: which array of an npz, mat, h5 or hdf5 file, needed if it holds several tables; an array `subject` beside it is
       read as labels, an array `mask` as the places of missing samples

@@ -55,7 +55,8 @@ class Binarized(Shown):
     """A recording with two values; made by `binarize`.
 
     - `spins` (time, regions): −1 or +1, int8; `names`, `subject`, `dt`: as in `Recording`
-    - `threshold`: the rule in words; `first`: where it begins in the data it was cut from, for windows
+    - `threshold`: the rule in words; `source`: where the data came from; `first`: for windows, the place of the first sample
+      in the data from which it was cut
     """
 
     spins: Any

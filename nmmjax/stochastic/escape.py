@@ -79,8 +79,9 @@ def escape_rate(
 
         k ≈ [√(Γ_b²/4 + ω_b²) − Γ_b/2]/ω_b · ω₀/2π · e^(−ΔU/T) · Υ(δ₁) Υ(δ₂)/Υ(δ₁ + δ₂),      T = πD/Δ
 
+    - `model`: a bistable MPR population, Δ > 0, or a network of them, without gap junctions, conductances and slow terms
     - `noise`: D > 0 or `WhiteNoise(D)`; `start`: a state, `landscape.minima[1]` or a mapping; its side of the pass counts
-    - `I`: a constant input
+    - `I`: constant input, in units of η
     - `method`: "exact" solves the Klein–Kramers equation for its slowest mode, at any barrier and damping: the two rates
       add up to the rate at which a difference between the wells decays. "kramers" is the formula without the Υ, right for
       strong damping at the pass and ΔU ≫ T; "turnover" is all of it, for weak damping too. Both take microseconds under

@@ -37,10 +37,11 @@ class StationaryFit(eqx.Module, Shown):
     - `eta`, `J`, `Delta`, `intensity` (D), `temperature` (T = π D/Δ): the estimates, in the model's units; `rate_unit`: what
       R = 1 is in the recording's unit, 1/τ unless the unit is unknown
     - `errors`: standard errors by name, correlations in time included; `covariance` (6, 6) in the order of `NAMES`
+    - `tau`: the population's time constant, as given; `samples`: number n of rates
     - `effective_samples`, `correlation_time`: how many independent samples ln r amounts to, and n over that, in samples
     - `theta` (4,), `root` (4, 4): θ of r in its own unit, and a root of its covariance; `moments`: what `interval` needs
     - `goodness`: p-value of Pearson's χ² of the fitted density; see `fit_stationary`
-    - `gauge`: `model`, or what the units are where that of r is unknown, `Δ = 1`
+    - `gauge`: `model`, or, if the unit of r is unknown, what sets the units, `Δ = 1`
     - `status`: `good`, `weak` (T is known to a factor only), `boundary`, `few samples` or `not converged`; `message` says it
       in words
     """

@@ -35,7 +35,9 @@ class FirstPassage(eqx.Module, Shown):
     - `destination` (lanes,): the attractor entered, its number in `ends`; −1 for censored ones
     - `transient`: the first part of the time, in which lanes spread within the well, left out of the rate
     - `fit`: the exponential fit; `rate`, `standard_error`, `interval` are its own, per unit of time
-    - `lane_steps`, `wall_time`: what it cost, with compilation; `step`: the length of one
+    - `lane_steps`, `wall_time`: what it cost, steps and seconds, with compilation; `step`: the length of one, in the unit of
+      τ
+    - `what`: the model and its noise in words
     """
 
     times: Values

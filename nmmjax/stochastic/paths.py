@@ -28,6 +28,7 @@ _OFF_PASS = 1e-4  # where the way down starts, relative to q at the pass
 class EscapePath(eqx.Module, Shown):
     """The most probable path from a stable state to the pass, for weak noise; without noise, the least input that does it.
 
+    - `model`: the population
     - `ts` (n,), `ys`: times and states; `energy`: E along it, from the minimum up to the pass
     - `input`: I(t) that drives the population along it; `stimulus`: the same for `simulate`, which follows it from `ys` at
       0 (a little more input goes over the pass, a little less falls back)
@@ -73,11 +74,12 @@ def escape_path(model: MPR, start: Any, I: Any = 0.0, *, points: int = 2001, mar
     same I(t) is the stimulus of least ∫I² dt among all that reach the pass, however long (`optimal_stimulus` finds the one
     of a given length, whose energy is above τ × `effort`).
 
-    - `start`: a state; its side of the pass counts. `I`: a constant input
+    - `model`: a bistable MPR population, Δ > 0, without gap junctions, conductances and slow terms
+    - `start`: a state; its side of the pass counts. `I`: constant input, in units of η
     - `points`: number of times, equally spaced; `margin`: energy above the minimum at the first, relative to ΔU
 
-    Raises `ValueError` for one well, Δ = 0, gap junctions, conductances and slow terms. Source: Freidlin & Wentzell (1984)
-    §4; Onsager & Machlup, Phys. Rev. 91:1505 (1953); docs/theory.md §7.
+    Returns an `EscapePath`. Raises `ValueError` for one well, Δ = 0, gap junctions, conductances and slow terms. Source:
+    Freidlin & Wentzell (1984) §4; Onsager & Machlup, Phys. Rev. 91:1505 (1953); docs/theory.md §7.
     """
     require_one(model, offer="riccati")
     plain = model.riccati().plain and not model.slow_names and bool(model.Delta > 0)

@@ -22,6 +22,7 @@ class ResidenceTimes(eqx.Module, Shown):
 
     - `begins`, `ends` (visits,): times; `states` (visits,): which state, for one population 0 low and 1 high, for a network
       the node that fires most
+    - `names`: of the m states
     - `durations`: per state, the times of complete visits; the first and last of the run are cut off and not among them
     - `mean`, `standard_error`, `count` (m,): of those; `occupancy` (m,): share of the time in each state
     - `fits`: per state, the rate of leaving it with errors; it uses the cut visits too, as time in which nothing happened

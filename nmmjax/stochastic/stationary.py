@@ -25,6 +25,7 @@ from .boltzmann_law import check_lawful
 class SampledDensity(eqx.Module, Shown):
     """A stationary density from an ensemble of noisy runs; made by `stationary_density`.
 
+    - `population`, `intensity`: what was run, and its noise D
     - `states`: a `State` of arrays (lanes, times): stationary samples, equally spaced in time
     - `edges` (bins + 1,): rates, of equal ratio; `probability`, `error` (bins,): of a rate in each bin, with standard error
       from the scatter between lanes

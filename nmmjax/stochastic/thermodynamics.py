@@ -118,14 +118,15 @@ def run_protocol(
 ) -> DrivenRuns:
     """Run a protocol many times from equilibrium, and keep the book of work and heat of every run.
 
+    - `population`: an MPR population with Δ > 0, without gap junctions, conductances and slow terms
     - `stimulus`: the protocol I(t), such as `Ramp(0.5, 0.0, 1.0)`; runs go from `t0` to `t1`, in the unit of τ
     - `noise`: the intensity D > 0 of common white noise; `key`: a random key; `lanes`: the number of runs
     - `dt0`: the largest step, by default that of `simulate`; jumps of the input act at the nearest step
     - `reverse=True` runs the protocol backwards from equilibrium at its end, for `crooks`
 
-    Starts are exact samples of `boltzmann`. Raises `ValueError` for what has no Boltzmann law (Δ = 0, gap junctions,
-    conductances, slow terms, coloured noise), and wrong input. Use it for landscape differences from work, and for what a
-    stimulus costs. Source: docs/theory.md §7.
+    Starts are exact samples of `boltzmann`. Returns `DrivenRuns`. Raises `ValueError` for what has no Boltzmann law (Δ = 0,
+    gap junctions, conductances, slow terms, coloured noise), and wrong input. Use it for landscape differences from work,
+    and for what a stimulus costs. Source: docs/theory.md §7.
     """
     require("stimulus", stimulus, "be a stimulus such as `Ramp(...)`", isinstance(stimulus, AbstractStimulus))
     key = as_key(key)
@@ -220,11 +221,16 @@ def _driven(
 
 @nan_is_absent
 def jarzynski(work: Any, temperature: Real) -> Estimate:
-    """ΔF = −T ln ⟨exp(−W/T)⟩ from the work of many runs from equilibrium, with its standard error (delta method).
+    """Free-energy difference ΔF = −T ln ⟨exp(−W/T)⟩ from the work of many runs from equilibrium.
 
-    Rare runs of little work carry the mean: where the dissipated work exceeds a few T it is biased upwards, and `crooks`
-    with runs in both directions is the better estimate. `work` (lanes,), in units of T. Raises `ValueError` for T ≤ 0, and
-    fewer than two runs. Source: Jarzynski, Phys. Rev. Lett. 78:2690 (1997).
+    Rare runs of little work carry the mean: if the dissipated work exceeds a few T it is biased upwards, and `crooks`
+    with runs in both directions is the better estimate.
+
+    - `work` (lanes,): dimensionless, as energies are
+    - `temperature`: T = π D/Δ > 0, in the same unit
+
+    Returns an `Estimate`: the value and its standard error (delta method). Raises `ValueError` for T ≤ 0, and fewer than
+    two runs. Source: Jarzynski, Phys. Rev. Lett. 78:2690 (1997).
     """
     W, T = _works("work", work), as_number("temperature", temperature, "(0, inf)")
     T = T.astype(W.dtype)
@@ -239,7 +245,7 @@ class Crooks(eqx.Module, Shown):
     """Forward and backward runs of one protocol beside each other; made by `crooks`.
 
     - `free_energy`: ΔF of the forward protocol by Bennett's acceptance ratio, the best estimate from both
-    - `forward`, `backward`: Jarzynski's estimates from one direction each
+    - `forward`, `backward`: Jarzynski's estimates from one direction each; `temperature`: T
     - `slope`: of ln P_F(W)/P_B(−W) over W/T, 1 by Crooks's theorem (logistic regression); `exact`: ΔF by quadrature
     """
 
@@ -259,12 +265,16 @@ class Crooks(eqx.Module, Shown):
 
 @nan_is_absent
 def crooks(forward: DrivenRuns, backward: DrivenRuns) -> Crooks:
-    """Compare runs of a protocol, `run_protocol(...)`, with those of its reverse, `run_protocol(..., reverse=True)`.
+    """Compare runs of a protocol with those of its reverse.
 
-    That a run with work W is a forward one, and not a backward one with work −W, has the odds N_F/N_B · exp((W − ΔF)/T): ΔF
+    A run with work W is a forward one, and not a backward one with work −W, with the odds N_F/N_B · exp((W − ΔF)/T): ΔF
     is the maximum-likelihood value (Bennett's acceptance ratio), and with a free slope the theorem itself is tested.
-    Raises `ValueError` unless one of both is reversed and T is the same. Source: Crooks, Phys. Rev. E 60:2721 (1999);
-    Shirts et al., Phys. Rev. Lett. 91:140601 (2003).
+
+    - `forward`: of `run_protocol(...)`
+    - `backward`: of `run_protocol(..., reverse=True)`, at the same temperature
+
+    Returns a `Crooks`. Raises `ValueError` unless one of both is reversed and T is the same. Source: Crooks, Phys. Rev.
+    E 60:2721 (1999); Shirts et al., Phys. Rev. Lett. 91:140601 (2003).
     """
     for name, runs, way in (("forward", forward, False), ("backward", backward, True)):
         require(name, type(runs).__name__, "be the result of `run_protocol`", isinstance(runs, DrivenRuns))

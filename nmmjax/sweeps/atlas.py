@@ -52,6 +52,7 @@ def burst_atlas(
 ) -> Any:
     """Firing patterns of a population with slow variables over one or two parameters, as an `xarray.Dataset`.
 
+    - `model`: an MPR population with slow terms
     - `over`: one or two parameter names with a 1-D array each, such as `{"eta": …, "adaptation.alpha": …}`
     - `I`: a constant input (`"stimulus.amplitude"` can be swept, too)
     - `t0`, `t1`: where counting begins and ends; by default 20 and 60 of the longest slow time constant

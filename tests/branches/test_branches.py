@@ -245,7 +245,10 @@ def test_normal_form_of_hopf_gives_its_lyapunov_coefficient():
         ({"bounds": (0.0, -8.0)}, "`bounds` must increase, but got"),
         ({"bounds": (0.0, float("nan"))}, "`bounds` must be finite"),
         ({"bounds": 3.0}, "`bounds` must be a pair"),
-        ({"guess": {"r": 1.0, "v": 0.0}, "bounds": (-3.0, 0.0)}, r"`eta` must start within the bounds, \(-3, 0\), but got -5"),
+        (
+            {"guess": {"r": 1.0, "v": 0.0}, "bounds": (-3.0, 0.0)},
+            r"`eta` must start within the bounds, \(-3, 0\), but got -5",
+        ),
         ({"guess": {"r": -1.0, "v": 0.0}}, "`r` must be > 0, but got -1"),
         ({"guess": {"r": 1.0, "v": float("nan")}}, "`v` must be finite"),
         ({"max_points": 1}, "`max_points` must be an integer ≥ 2, but got 1"),
@@ -256,7 +259,10 @@ def test_normal_form_of_hopf_gives_its_lyapunov_coefficient():
             {"model": ab, "parameter": "p4", "parameters": AB, "guess": [0.0, 0.0]},
             "`parameter` must be one of `p1`, `p2`, `p3`",
         ),
-        ({"model": ab, "parameter": "p1", "parameters": AB, "guess": [0.0, 0.0, 1.0]}, r"`guess` must have the shape .*\(2,\)"),
+        (
+            {"model": ab, "parameter": "p1", "parameters": AB, "guess": [0.0, 0.0, 1.0]},
+            r"`guess` must have the shape .*\(2,\)",
+        ),
         ({"model": ab, "parameter": "p1", "parameters": {**AB, "p2": "x"}, "guess": [0.0, 0.0]}, "`p2` must be a number"),
         ({"model": 3.0}, "`guess` must be given|`model` must be"),
     ],
