@@ -46,7 +46,7 @@ def beside(folder: pathlib.Path, path: object, argument: str) -> pathlib.Path:
 def lock(file: pathlib.Path, owner: pathlib.Path) -> IO[str]:
     """An open file whose lock the system frees when the process ends, however it ends; closing it frees the lock, too.
 
-    Raises `BlockingIOError` if another process has it, naming the store `owner`; where locks don't exist, goes without.
+    Raises `BlockingIOError` if another process has it, naming the store `owner`; if locks don't exist, goes without.
     Two writers without locks do no harm: they write the same bytes, atomically.
     """
     opened = file.open("a+")

@@ -30,7 +30,7 @@ def nan_is_absent(function: _Function) -> _Function:
 def nan_unless(holds: Any, value: Any) -> Any:
     """`value` where `holds`, else NaN, and so its derivatives, by either mode.
 
-    `jnp.where(holds, value, nan)` has the derivative 0 where nothing holds, which tells an optimiser that a loss is flat. Of
+    `jnp.where(holds, value, nan)` has the derivative 0 if nothing holds, which tells an optimiser that a loss is flat. Of
     an array, only what a loss depends on counts: entries that are absent and not used don't spoil those that are.
     """
     return jnp.where(holds, value, jnp.nan)

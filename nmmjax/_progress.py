@@ -81,7 +81,7 @@ class Progress:
 
 
 def _bar(unit: str) -> Any:
-    """A bar of rich's, or None where there is no terminal to draw it in or no rich to draw it."""
+    """A bar of rich's, or None without a terminal to draw it in or rich to draw it."""
     if not (sys.stdout.isatty() and sys.stderr.isatty()):
         return None
     try:

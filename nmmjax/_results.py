@@ -32,4 +32,4 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     not_reachable = "No pulse up to the bound of the amplitude switches."
     outcome_unknown = "A run beside the threshold didn't settle at a known state in time; raise `patience` or name `others`."
     no_saddle = "The transition's threshold passes near no saddle with one unstable direction: its derivative is not known."
-    bogdanov_takens = "The curve ended at a Bogdanov–Takens point, where ω = 0."
+    bogdanov_takens = "The curve ended at a Bogdanov–Takens point, at which ω = 0."

@@ -21,7 +21,7 @@ Key: TypeAlias = Array  # a random key, as `jax.random.key` makes it
 
 
 def float_dtype() -> Any:
-    """The default float dtype: float64 where the user enabled x64, else float32."""
+    """The default float dtype: float64 if the user enabled x64, else float32."""
     return jnp.zeros(()).dtype
 
 
@@ -31,10 +31,10 @@ def uses_float64() -> bool:
 
 
 def int_dtype() -> Any:
-    """The default dtype of whole numbers: int64 where the user enabled x64, else int32."""
+    """The default dtype of whole numbers: int64 if the user enabled x64, else int32."""
     return jax.dtypes.canonicalize_dtype(int)
 
 
 def is_concrete(x: Any) -> bool:
-    """True where `x` is a number that can be looked at now, False inside `jit`, `grad` or `vmap`."""
+    """True if `x` is a number that can be looked at now, False inside `jit`, `grad` or `vmap`."""
     return not isinstance(x, Tracer)

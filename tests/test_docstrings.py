@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import pathlib
 import re
 
 import pytest
@@ -31,12 +32,8 @@ def arguments(value):
         return []
     names = [name for name in inspect.signature(value).parameters if not name.startswith("_")]
     if dataclasses.is_dataclass(value):
-        names = [name for name in names if name not in documented(value)]
+        names = [name for name in names if name not in parameters(value)]
     return names
-
-
-def documented(cls):
-    return set(parameters(cls))
 
 
 def missing(value):
@@ -48,3 +45,33 @@ def missing(value):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring_names_every_argument(name):
     assert missing(PUBLIC[name]) == []
+
+
+FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_says_what_is_returned(name):
+    if inspect.signature(FUNCTIONS[name]).return_annotation in (None, "None") or name == "extend.parameter":
+        return  # the latter declares a field
+    assert re.search(r"\breturns?\b", inspect.getdoc(FUNCTIONS[name]), flags=re.IGNORECASE)
+
+
+AWKWARD = (
+    r"unless told otherwise",
+    r"where there (is|are) (none|no)\b",
+    r"\bcosts? no other\b",
+    r"by key and lane alone",
+    r"NaN where there",
+)
+
+
+def test_english():
+    """Phrases that were replaced throughout stay away: `if absent`, `by default`, a condition is an `if`."""
+    package = pathlib.Path(nmmjax.__file__).parent
+    found = [
+        f"{path.relative_to(package)}: {match[0]}"
+        for path in sorted(package.rglob("*.py"))
+        for match in re.finditer("|".join(f"(?:{each})" for each in AWKWARD), path.read_text(encoding="utf8"))
+    ]
+    assert found == []

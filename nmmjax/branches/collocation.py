@@ -69,7 +69,7 @@ def phase_slope(values: Values, mesh: Values) -> Values:
 
 
 def phase(values: Values, slope: Values) -> Scalar:
-    """∫ u·u_ref′ ds up to a factor: zero where the orbit isn't shifted along itself."""
+    """∫ u·u_ref′ ds up to a factor: zero if the orbit isn't shifted along itself."""
     degree = slope.shape[1]
     u = jnp.einsum("ik,jkn->jin", basis(degree, values.dtype).value, pieces(values, degree))
     return jnp.sum(u * slope)

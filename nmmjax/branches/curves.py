@@ -45,7 +45,7 @@ class SpecialCurve(AbstractCurve):
     def refresh(self, x: Values, tangent: Values, anchor: PyTree) -> tuple[Values, Values, Any]:
         if self.kind == "LP":
             return x, tangent, anchor
-        # The plane of φ and l turns along the curve: l is what A φ has across φ, where it has something.
+        # The plane of φ and l turns along the curve: l is what A φ has across φ, if it has something.
         u, phi, _, p = parts(self.system, x)
         image = self.system.jacobian(u, p) @ phi
         across = image - (image @ phi) * phi
@@ -118,8 +118,9 @@ def continue_fold(
     - `max_step`: longest step, in units of the bounds' widths and of the state (or 1); `max_points`: most points each
       way
 
-    Returns a `BifurcationCurve` with cusps (CP), at which two folds meet, and Bogdanov–Takens points (BT), at which a
-    curve of Hopf points ends. Raises `ValueError` if `fold` is no single fold or lies outside the bounds.
+    Returns a `BifurcationCurve` with cusps (CP), at which two folds meet, and Bogdanov–Takens points (BT), at which a curve
+    of Hopf points ends. Raises `ValueError` if `fold` is no single fold or lies outside the bounds. Source: Kuznetsov,
+    Elements of Applied Bifurcation Theory, §10.3.
     """
     return _continue_curve("LP", fold, second, bounds, second_bounds, max_step, max_points)
 
@@ -137,7 +138,7 @@ def continue_hopf(
 
     Returns a `BifurcationCurve`. It ends at Bogdanov–Takens points (BT), with ω = 0, on a curve of folds. Generalized
     Hopf points (GH) separate stable from unstable cycles at birth. Raises `ValueError` if `hopf` is no single Hopf point
-    or lies outside the bounds.
+    or lies outside the bounds. Source: Kuznetsov, Elements of Applied Bifurcation Theory, §10.3.
     """
     return _continue_curve("HB", hopf, second, bounds, second_bounds, max_step, max_points)
 
@@ -220,7 +221,7 @@ def _first_lyapunov(curve: SpecialCurve, x: Values) -> Scalar:
 
 
 def _on_folds(curve: SpecialCurve, whole: Walk, scale: Values) -> SpecialPoints:
-    """Cusps, where ψ·B(φ, φ) = 0, and Bogdanov–Takens points, where ψ·φ = 0."""
+    """Cusps, at which ψ·B(φ, φ) = 0, and Bogdanov–Takens points, at which ψ·φ = 0."""
 
     def tests(x: Values, psi: Values) -> Values:
         u, phi, _, p = parts(curve.system, x)
@@ -243,7 +244,7 @@ def _on_folds(curve: SpecialCurve, whole: Walk, scale: Values) -> SpecialPoints:
 
 
 def _on_hopfs(curve: SpecialCurve, whole: Walk, lyapunov: Values, scale: Values) -> SpecialPoints:
-    """Generalized Hopf points, where l₁ = 0, and Bogdanov–Takens points at the ends, where κ = 0."""
+    """Generalized Hopf points, at which l₁ = 0, and Bogdanov–Takens points at the ends, at which κ = 0."""
     found = _between(curve, whole, lyapunov, lambda k: lambda x, t, _: _first_lyapunov(curve, x), scale)
     ends = _ends(whole.x, whole.count)
     at_end = jnp.abs(jax.vmap(lambda x: parts(curve.system, x)[2])(ends)) < 1e-9
@@ -257,7 +258,7 @@ def _ends(each: Any, count: Any) -> Any:
 
 
 def _between(curve: SpecialCurve, whole: Walk, values: Values, test_at: Any, scale: Values) -> tuple[Values, Any]:
-    """The zeros of a test function along the curve, `(8, m + 1)`, NaN where there are fewer, and where they lie."""
+    """The zeros of a test function along the curve, `(8, m + 1)`, NaN beyond those found, and their places."""
     (index,) = jnp.nonzero(values[:-1] * values[1:] < 0, size=_SPECIAL, fill_value=-1)
 
     def find(k) -> Values:

@@ -152,12 +152,12 @@ def continue_cycle(
     - `intervals`, `degree`: of the mesh, which follows the orbit; 20 to 60 of degree 4 for most cycles, more for bursts
     - `max_step`: longest step, in units of the bounds' width, of the state (or 1) and of the period at the Hopf point
     - `max_points`: most points; `max_period`: the period, in the unit of τ, at which the branch ends, by default 10
-      periods at the Hopf point. Towards homoclinic orbits, multipliers lose digits
+      periods at the Hopf point. Multipliers lose digits towards homoclinic orbits
 
-    Returns a `CycleBranch` with periods, extremes, Floquet multipliers and folds of cycles (LPC). Period doublings and
-    tori show in `unstable` and `multipliers`, but aren't located. Under `vmap`, all Hopf points must exist. Use it to
-    see what oscillations a population has, the unstable ones included. Raises `ValueError` if `hopf` is no single Hopf
-    point or lies outside the bounds.
+    Returns a `CycleBranch` with periods, extremes, Floquet multipliers and folds of cycles (LPC). Period doublings and tori
+    show in `unstable` and `multipliers`, but aren't located. All Hopf points must exist under `vmap`. Use it to see what
+    oscillations a population has, the unstable ones included. Raises `ValueError` if `hopf` is no single Hopf point or lies
+    outside the bounds. Source: Doedel, Keller & Kernévez, Int. J. Bifurcation Chaos 1:745 (1991).
     """
     ok = isinstance(hopf, SpecialPoints) and jnp.ndim(hopf.kind) == 0
     require("hopf", hopf, "be one Hopf point, such as `branch.hopfs[0]`", ok)
@@ -222,7 +222,7 @@ def _start(hopf: SpecialPoints, bounds: Values, intervals: int, degree: int) -> 
 
 
 def _describe(curve: Cycles, x: Values, mesh: Values) -> Any:
-    """Period, states, their phases, multipliers, number of unstable ones and extremes of one cycle; NaN where x is."""
+    """Period, states, their phases, multipliers, number of unstable ones and extremes of one cycle; NaN if x is."""
     values, period, p = curve.split(x)
     states = jnp.concatenate([values, values[:1]])
     phases = jnp.append(node_times(mesh, curve.degree), mesh[-1])

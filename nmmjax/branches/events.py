@@ -27,7 +27,7 @@ class Events(NamedTuple):
 
 
 def eigenvalues_at(system: System, x: Values) -> ComplexValues:
-    """Eigenvalues of the Jacobian at x, by decreasing real part; NaN where x is."""
+    """Eigenvalues of the Jacobian at x, by decreasing real part; NaN if x is."""
 
     def compute() -> ComplexValues:
         return sorted_eigenvalues(system.jacobian(x[:-1], x[-1:]))
@@ -37,7 +37,7 @@ def eigenvalues_at(system: System, x: Values) -> ComplexValues:
 
 
 def unstable_of(eigenvalues: ComplexValues) -> Any:
-    """How many eigenvalues have a positive real part; −1 where there are none."""
+    """How many eigenvalues have a positive real part; −1 without eigenvalues."""
     number = jnp.sum(jnp.real(eigenvalues) > 0, axis=-1)
     return jnp.where(jnp.isfinite(jnp.real(eigenvalues[..., 0])), number, -1).astype(jnp.int32)
 

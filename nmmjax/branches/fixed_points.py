@@ -72,12 +72,13 @@ def continue_branch(
 
     Returns a `Branch`: states, eigenvalues, folds, Hopf points (frequency, first Lyapunov coefficient) and branch points,
     located by Newton's method on equations of their own, to rounding. `jax.vmap` over a third parameter gives families;
-    `branch.special` is differentiable in the model's other parameters. What stopped a branch is a code in `branch.ends`,
+    `branch.special` is differentiable in the model's other parameters. `branch.ends` holds a code for what stopped a branch,
     and what was found is kept. Not seen: two special points of one kind within one step, and branch points at which an
     even number of eigenvalues vanish (networks of more than two equal nodes). Use it to see where states appear, vanish or
     begin to oscillate; `continue_cycle`, `continue_fold` and `continue_hopf` go on from its special points.
 
     Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `guess`.
+    Sources: Keller, in: Applications of Bifurcation Theory (1977); Kuznetsov, Elements of Applied Bifurcation Theory, §10.2.
     """
     rests = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
     require("guess", guess, "be given, unless `model` is a single population such as an `MPR`", guess is not None or rests)
@@ -117,7 +118,7 @@ def _continue(system: System, bounds: Values, max_step: Values, from_rest: bool,
 
 
 def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
-    """Fixed points x = (u, p) to start from, NaN where Newton's method doesn't find one."""
+    """Fixed points x = (u, p) to start from, NaN if Newton's method doesn't find one."""
     curve = FixedPoints(system)
     if from_rest:
         between = jnp.linspace(bounds[0], bounds[1], _SEED_VALUES)
@@ -140,7 +141,7 @@ def _seeds(system: System, bounds: Values, from_rest: bool) -> Values:
 
 
 def _rest_states(model: MPR) -> Values:
-    """All fixed points of one population as flat states, `(5, n)`, NaN where there are fewer."""
+    """All fixed points of one population as flat states, `(5, n)`, NaN beyond those found."""
     return jax.vmap(lambda y: ravel_pytree(y)[0])(find_equilibria(model).state)
 
 

@@ -29,8 +29,9 @@ def find_fold(
     - `parameters`: names and values, for a function only; None by default
 
     Returns one `SpecialPoints` with `parameter` and `state`; NaN and `kind` 0 if Newton's method doesn't converge. It is
-    differentiable in the model's other parameters (implicit function theorem), so a fold can be fitted.
-    `continue_branch` finds all folds without a guess. Raises `ValueError` for unknown parameters and a wrong `guess`.
+    differentiable in the model's other parameters (implicit function theorem), so a fold can be fitted. `continue_branch`
+    finds all folds without a guess. Raises `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov,
+    Elements of Applied Bifurcation Theory, §10.2.
     """
     return _find("LP", as_system(model, parameter, guess, parameters))
 
@@ -49,9 +50,10 @@ def find_hopf(
     - `parameters`: names and values, for a function only; None by default
 
     Returns one `SpecialPoints` with `parameter`, `state`, the angular frequency `omega` per unit of time, and the first
-    Lyapunov coefficient `lyapunov`, negative if stable cycles are born (supercritical); NaN and `kind` 0 if Newton's
-    method doesn't converge. It is differentiable in the model's other parameters. `continue_cycle` starts from it.
-    Raises `ValueError` for unknown parameters and a wrong `guess`.
+    Lyapunov coefficient `lyapunov`, negative if stable cycles are born (supercritical); NaN and `kind` 0 if Newton's method
+    doesn't converge. It is differentiable in the model's other parameters. `continue_cycle` starts from it. Raises
+    `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov, Elements of Applied Bifurcation Theory,
+    §10.2.
     """
     return _find("HB", as_system(model, parameter, guess, parameters))
 

@@ -1,7 +1,7 @@
 """Equations that hold at special points, for Newton's method: folds, Hopf points, branch points.
 
 All have the unknowns x = (u, φ, κ, p): the state, a vector, a number, the free parameters. Those of folds and Hopf points
-hold on curves as well, where two parameters are free. With A = ∂f/∂u:
+hold on curves as well, if two parameters are free. With A = ∂f/∂u:
 
     fold (LP)          f = 0, A φ = 0, φ·φ = 1, κ = 0
     Hopf point (HB)    f = 0, (A² + κ) φ = 0, φ·φ = 1, l·φ = 0, κ = ω²
@@ -131,7 +131,7 @@ def third(field: Callable[[Values], Values], u: Values, a: Values, b: Values, c:
 
 
 def lyapunov_coefficient(system: System, u: Values, p: Values, omega: Scalar) -> Scalar:
-    """The first Lyapunov coefficient l₁ of a Hopf point with frequency ω; negative where it is supercritical.
+    """The first Lyapunov coefficient l₁ of a Hopf point with frequency ω; negative if it is supercritical.
 
     l₁ = Re[⟨p, C(q,q,q̄)⟩ − 2⟨p, B(q, A⁻¹B(q,q̄))⟩ + ⟨p, B(q̄, (2iω − A)⁻¹B(q,q))⟩]/(2ω), with A q = iω q, Aᵀp = −iω p,
     |q| = 1 and ⟨p, q⟩ = 1. Its size depends on the scales of the state variables, its sign doesn't. Source: Kuznetsov, §5.4.

@@ -62,8 +62,9 @@ def find_bursts(run: Trajectory, *, gap: Real | None = None, prominence: Real = 
     - "single spikes": no more than isolated spikes
     - "rest": none; dimensions of size 0
 
-    A series without bursts, cut or too short gives such a dataset, never an error. Raises `ValueError` for anything but
-    a single run of an `MPR` population, gaps ≤ 0 and prominences < 0. The attributes are the model's as in `to_xarray`.
+    Returns such a dataset, never an error, also for a series without bursts, cut or too short. Raises `ValueError` for
+    anything but a single run of an `MPR` population, gaps ≤ 0 and prominences < 0. The attributes are the model's as in
+    `to_xarray`.
     """
     check_run(run, "find its bursts")
     threshold = None if gap is None else as_float("gap", gap, "be None or a number > 0", lambda value: value > 0)
@@ -101,7 +102,7 @@ def _bursts(course: Course, gap: float | None, prominence: float) -> Bursts:
     first = np.flatnonzero(np.append(np.inf, np.diff(time))[: time.size] >= (np.inf if np.isnan(gap) else gap))
     last = np.append(first[1:], time.size)[: first.size] - 1
     counts = last - first + 1
-    # A group ends in quiescence if the rate falls as deep as its last trough, and not where it rings down.
+    # A group ends in quiescence if the rate falls as deep as its last trough, and not if it rings down.
     rest = course.y.r[course.t > time[-1]] if time.size else np.zeros(0)
     lowest = np.append(spikes.trough[first[1:]], rest.min(initial=np.inf))[: counts.size]
     falls = (counts < 2) | (np.log(spikes.peak[last] / lowest) >= (1 - _SLACK) * spikes.prominence[last])
@@ -189,7 +190,7 @@ def _onsets(course: Course, time: np.ndarray, first: np.ndarray, cusp: float) ->
 def _natural_gap(intervals: np.ndarray, edges: np.ndarray) -> float:
     """The middle of the widest gap among the sorted logarithms of intervals, at least a factor of 2 wide, else NaN.
 
-    A silence at an end of the run counts as an interval of at least that length, where it is longer than all others; unless
+    A silence at an end of the run counts as an interval of at least that length, if it is longer than all others; unless
     those alone show silences that recur or that have two spikes on either side.
     """
     if not intervals.size:

@@ -1,7 +1,7 @@
 """The first spike of a burst from the state at its onset, by energy.
 
 A burst begins where the rate crosses the cusp rate upwards: there is no turning point before it, the population arrives with
-kinetic energy K. From there to the well K is marched in q,
+kinetic energy K. K is marched in q from there to the well,
 
     dK/dq = F + Γ √(2K),    dt/dq = −1/√(2K),    ds/dq = g(q, s) dt/dq
 

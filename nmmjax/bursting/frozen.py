@@ -37,7 +37,7 @@ def hysteresis_starts(model: MPR, I: Scalar) -> State:
     """Two states on either side of a burst, arrays of shape `(2,)`: silent, with the slow variable of the fold at which
     firing stops, and firing, with that of the fold at which it starts.
 
-    From there bursts begin if the population bursts at all. Where there are no folds (or they lie where the slow variable
+    From there bursts begin if the population bursts at all. If there are no folds (or they lie where the slow variable
     can't be), slow variables are at rest.
     """
     name = "A" if model.adaptation is not None else "xu"
@@ -96,7 +96,7 @@ class Fast(eqx.Module):
         return -at_zero / slope
 
     def net(self, x: Values) -> Values:
-        """∂f/∂x on the branches: negative where stable to a shift of the rate, positive at saddles, 0 at folds."""
+        """∂f/∂x on the branches: negative if stable to a shift of the rate, positive at saddles, 0 at folds."""
         s = self.slow(x)
         return with_slope(lambda x: self.force(x, s), x)[1]
 

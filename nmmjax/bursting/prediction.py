@@ -3,7 +3,7 @@
 (i) `predict_next_peak`: from a trough, or from the onset of a burst; (ii) `predict_spikes`: all peaks of a burst
 from its first one; (iii) `burst_cycle`: the whole cycle, from the parameters alone. `predict_burst` sets all three
 beside bursts found in a run. Nothing in (i) and (ii) is small in the loss per cycle: they converge to the exact half cycle.
-What is asymptotic is (iii) between bursts, where the population must follow slow variables that are slow.
+(iii) is asymptotic between bursts: the population must follow slow variables that are slow.
 """
 
 import warnings
@@ -140,7 +140,8 @@ def predict_next_peak(model: MPR, y: StateLike, *, I: Real = 0.0) -> PredictedSp
     - `y`: one state with r, v and the slow variables
     - `I`: constant input, in units of η; 0 by default
 
-    Returns `PredictedSpikes` with arrays `(1,)`, differentiable. Limits and errors are those of `burst_cycle`.
+    Returns `PredictedSpikes` with arrays `(1,)`, differentiable. Limits are those of `burst_cycle`. Raises `ValueError` as
+    `burst_cycle` does. Source: docs/theory.md §5.
     """
     _require_burster(model)
     return _peak(model, _checked(model, y), _current(model, I))
@@ -158,8 +159,9 @@ def predict_spikes(model: MPR, y: StateLike, count: int, *, I: Real = 0.0) -> Pr
     - `count`: number of peaks, ≥ 1, the first included
     - `I`: constant input, in units of η; 0 by default
 
-    Returns `PredictedSpikes` with arrays `(count,)`, differentiable; NaN after the last spike, when the drift of the
-    well has outrun the ringing. Limits and errors are those of `burst_cycle`.
+    Returns `PredictedSpikes` with arrays `(count,)`, differentiable; NaN after the last spike, when the drift of the well
+    has outrun the ringing. Limits are those of `burst_cycle`. Raises `ValueError` as `burst_cycle` does. Source:
+    docs/theory.md §5.
     """
     _require_burster(model)
     count = as_count("count", count, 2)
@@ -173,7 +175,7 @@ def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
 
     - `model`: an MPR population with slow terms, Δ > 0, without gap junctions and conductances
     - `bursts`: a dataset of `find_bursts`
-    - `I`: constant input, in units of η; 0 by default. Under a pulse, only the spikes within it are predicted
+    - `I`: constant input, in units of η; 0 by default. Only the spikes within a pulse are predicted
 
     Returns the variables
 
@@ -183,7 +185,8 @@ def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
     - `time_from_first`, `loss_fraction`, `error_estimate` of (ii); `error_…`: relative errors against `peak`
     - `period`, `duration`, `n_spikes` as found and, with the ending `_from_cycle`, predicted
 
-    It is empty if `bursts` is. Limits and errors are those of `burst_cycle`. Needs the extra `data`.
+    It is empty if `bursts` is. Limits are those of `burst_cycle`. Needs the extra `data`. Raises `ValueError` as
+    `burst_cycle` does, and for what is no result of `find_bursts`. Source: docs/theory.md §5.
     """
     _require_burster(model)
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))

@@ -31,10 +31,10 @@ KINDS = ("stable node", "stable focus", "saddle", "unstable node", "unstable foc
 
 
 class Levels(NamedTuple):
-    """The frozen landscape at given values of the slow variable, elementwise; NaN where the branch doesn't exist there.
+    """The frozen landscape at given values of the slow variable, elementwise; NaN if the branch doesn't exist there.
 
     `low`, `saddle`, `high`: rates of the equilibria; `barrier_low`, `barrier_high`: potential of the saddle above that of
-    the low and of the high one. Without folds there is one branch, which is `low`.
+    the low and of the high one. There is one branch without folds, which is `low`.
     """
 
     low: Values
@@ -185,8 +185,8 @@ def slow_fast(
     """The bifurcation diagram and energy landscape of a population's fast equations over one slow variable.
 
     - `model`: an MPR population with a slow term
-    - `variable`: "A" (adaptation or depression) or "xu" (short-term plasticity: x and u act on the fast equations
-      through their product alone, J_eff = J x u). By default the one the model has; if it has both, say which, and the
+    - `variable`: "A" (adaptation or depression) or "xu" (short-term plasticity: x and u act on the fast equations through
+      their product alone, J_eff = J x u). The default is the one that the model has; if it has both, say which, and the
       other term stays at rest
     - `I`: constant input, in units of η
     - `span`: (low, high) values of the slow variable to show; by default around the folds and equilibria
@@ -229,7 +229,7 @@ def _levels(picture: SlowFast, slow: Values) -> Levels:
     fast = picture.fast
     low, high = jnp.log(fast.model.tau * picture.fold_r)
     ends = jnp.asarray([GRID[0], GRID[-1]], slow.dtype)
-    # The low branch is all there is where there are no folds, and none where the only one ends the high branch.
+    # The low branch is all there is without folds, and it is absent if the only fold ends the high branch.
     top = jnp.where(jnp.isnan(high), ends[1], ends[0])
     top = jnp.where(jnp.isnan(low), top, low)
     middle = jnp.where(jnp.isnan(high), top, high)
@@ -300,7 +300,7 @@ def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
 
 
 def _default_span(folds: Values, settled: Values) -> Values:
-    """Folds and equilibria, with a margin of half the width, not across 0; around 0 … 2 s where there is but one."""
+    """Folds and equilibria, with a margin of half the width, not across 0; around 0 … 2 s if there is but one."""
     all_ = jnp.concatenate([folds, settled])
     low, high = (jnp.where(jnp.any(jnp.isfinite(all_)), f(all_), 0.0) for f in (jnp.nanmin, jnp.nanmax))
     margin = (high - low) / 2

@@ -115,7 +115,7 @@ def descent(land: Moving, last: Turn, fast: Values) -> tuple[Values, Slow, Value
 def reduced_speed(land: Moving, q: Values, s: Slow) -> tuple[Values, Values]:
     """q̇ of the flow along the slow variables, and its exponent ∂q̇/∂q at a fixed point.
 
-    Where there is a focus (Γ² < 4k) it goes on smoothly with G = Γ/2, which only states that are left at once meet.
+    At a focus (Γ² < 4k) it goes on smoothly with G = Γ/2, which only states that are left at once meet.
     """
     Gamma, stiffness = land.damping(q), land.stiffness(q, s)
     square = Gamma**2 - 4 * stiffness

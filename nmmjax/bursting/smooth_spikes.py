@@ -27,7 +27,7 @@ from .spikes import Slope
 class SpikePeaks(eqx.Module):
     """The first spikes of a solution, and the trough before each; arrays of shape `(count,)`, NaN after the last spike.
 
-    `time`, `state` at the peak; `trough_time`, `trough_state`, NaN for the first where the solution starts on the rise.
+    `time`, `state` at the peak; `trough_time`, `trough_state`, NaN for the first if the solution starts on the rise.
     """
 
     time: Values
@@ -37,7 +37,7 @@ class SpikePeaks(eqx.Module):
 
 
 class _Turned(eqx.Module):
-    """Falls through zero just after a maximum of r where `sign` is 1, and just after a minimum where it is −1.
+    """Falls through zero just after a maximum of r if `sign` is 1, and just after a minimum if it is −1.
 
     The slope must exceed `margin`, so that a solution at rest doesn't turn by rounding.
     """

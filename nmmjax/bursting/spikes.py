@@ -1,6 +1,6 @@
 """Spikes of a run, at the exact maxima of the firing rate (ṙ = 0) and not at its samples.
 
-From every saved state the model's own equations are followed to the next saved time, in steps that resolve the fastest
+The model's own equations are followed from every saved state to the next saved time, in steps that resolve the fastest
 rotation in the plane (πτr, v) and the input, and end at its jumps. Changes of sign along the way bracket what is looked
 for, and Newton's method along the flow finds it.
 """
@@ -99,7 +99,7 @@ def check_run(run: Any, purpose: str) -> None:
 
 class Course(NamedTuple):
     """A run as followed: times `t` and states `y` (NumPy) of its nodes, the last being the end. `y` moves by the equations
-    from each node to the next, or to within the run's own error where the next is a saved state. Times, and those of the
+    from each node to the next, or to within the run's own error if the next is a saved state. Times, and those of the
     stimulus, count from `begin`, the run's first: in NumPy's float64 if its times are."""
 
     model: MPR
@@ -196,7 +196,7 @@ def _flow_before(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: St
 def _march(
     model: MPR, stimulus: AbstractStimulus | None, steps: int, t0: Values, t1: Values, y0: State
 ) -> tuple[Values, State]:
-    """Times (n, steps) and states after up to so many steps of each interval, infinite where there are fewer."""
+    """Times (n, steps) and states after up to so many steps of each interval, infinite beyond those made."""
     dtype = t0.dtype
     rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)
     pid = diffrax.PIDController(rtol=jnp.asarray(rtol, dtype), atol=jnp.asarray(atol, dtype))
@@ -339,7 +339,7 @@ def _energies(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: State
 
 
 def energy_at(course: Course, t: np.ndarray, y: State) -> np.ndarray:
-    """Total energy, input included, at times and states of a course; NaN where they are."""
+    """Total energy, input included, at times and states of a course; NaN if they are."""
     return _on_padded(lambda each: _energies(course.model, course.stimulus, *each), (t, y))
 
 

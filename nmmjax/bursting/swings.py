@@ -82,7 +82,7 @@ def small_swing(
 ) -> Turn:
     """The same for a small swing: variation of constants around the well at s0, the rest of the force as a perturbation.
 
-    Does not exist where the drift of the well wins over the ringing: ṙ has no further zero, the spikes have ended.
+    Does not exist if the drift of the well wins over the ringing: ṙ has no further zero, the spikes have ended.
     """
     on = path(nodes, q0.dtype)
     rate, omega = land.oscillation(well, s0)

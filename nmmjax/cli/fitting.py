@@ -244,9 +244,7 @@ def _settings(document: Document, model: AbstractModel) -> tuple[dict[str, Any],
     if "optimizer" in values:
         found |= _optimizer(document, values["optimizer"])
     if found["polish"] is None and "optimizer" not in found:
-        raise ValueError(
-            f"{document.where((*path, 'polish'))}: key `fit.optimizer` must be given where `fit.polish` is none."
-        )
+        raise ValueError(f"{document.where((*path, 'polish'))}: key `fit.optimizer` must be given if `fit.polish` is none.")
     return found, _about_target(document, values)
 
 
@@ -379,7 +377,7 @@ tau = 10.0
 [fit]
 free = ["eta", "J", "Delta"]
 starts = 16
-# noise = {r = 5e-3, v = 0.1}    # where it is known, in the model's units; else it is estimated
+# noise = {r = 5e-3, v = 0.1}    # if known, in the model's units; else it is estimated
 # optimizer = {name = "adam", learning_rate = 1e-2, steps = 200}    # before the polish
 # polish = "levenberg-marquardt"                                    # or "bfgs", "none"
 

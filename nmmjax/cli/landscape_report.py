@@ -26,7 +26,7 @@ def draw_figures(done: Analysis, out: pathlib.Path, kind: str) -> tuple[tuple[st
     model, found = done.model, done.found
     pictures = [
         ("activity", "Minima: active regions, size of the basin, time spent there", lambda: plot.activity(found)),
-        ("disconnectivity", "Disconnectivity tree: minima join where the lowest pass between them lies",
+        ("disconnectivity", "Disconnectivity tree: minima join at the lowest pass between them",
          lambda: plot.disconnectivity(found)),
         ("occupancy", "Time spent in each basin, in the data and under the model; how long stays last",
          lambda: plot.occupancy(found, model if found.basin is not None else None)),

@@ -80,13 +80,13 @@ def active(found: IsingLandscape, k: int) -> str:
 
 
 def mean_dwell(found: IsingLandscape) -> np.ndarray:
-    """Mean length of a stay in each basin, NaN where there was none."""
+    """Mean length of a stay in each basin, NaN without one."""
     stays = found.dwell_times or ()
     return np.asarray([each.mean() if each.size else np.nan for each in stays])
 
 
 def _cell(value: object) -> Any:
-    """Numbers in full precision; nothing where unknown."""
+    """Numbers in full precision; nothing if unknown."""
     if value is None or (isinstance(value, (float, np.floating)) and np.isnan(value)):
         return ""
     return repr(float(value)) if isinstance(value, (float, np.floating)) else value
@@ -136,7 +136,7 @@ def _tables(done: Analysis) -> dict[str, tuple[list[str], Iterable[list[Any]]]]:
 
 
 def saddle_pattern(found: IsingLandscape, a: int, b: int) -> str | None:
-    """The lowest pass between minima a and b as zeros and ones, where it is known."""
+    """The lowest pass between minima a and b as zeros and ones, if it is known."""
     if found.basin is None or found.energy.size > PAIRS or not np.isfinite(found.saddle[a, b]):
         return None
     return labels_of(found.saddle_spins(a, b)[None])[0]

@@ -72,7 +72,7 @@ def landscape(
     out
         Folder for what is written.
     regions
-        `columns` or `rows`: what a region is; must be said where there are fewer rows than columns.
+        `columns` or `rows`: what a region is; must be said if there are fewer rows than columns.
     select
         Regions to use, names or column numbers from 1, separated by commas.
     choose
@@ -98,7 +98,7 @@ def landscape(
     method
         `exact` (up to 20 regions), `pseudo`, `sampling`, or `auto`: exact up to 15.
     penalty
-        Ridge penalty of the fit, such as 0.001; needed where samples are few.
+        Ridge penalty of the fit, such as 0.001; needed if samples are few.
     shuffles
         Shuffled data to tell which minima may be chance; 100 by default, for more than 15 regions none.
     bootstrap

@@ -49,10 +49,10 @@ class BurstCount(AbstractObservable):
     - `<name>_spikes`, `<name>_onsets`: numbers of spikes and crossings between `t0` and `t1`
     - `<name>_per_burst`: spikes between the first and last crossing, per interval; NaN with fewer than two crossings
     - `<name>_period`: mean time between crossings, refined between steps; NaN with fewer than two
-    - `<name>_growth`: rise Δln r of the last spike relative to that of the first; below 1 where the population rings down;
+    - `<name>_growth`: rise Δln r of the last spike relative to that of the first; below 1 if the population rings down;
       NaN with fewer than two spikes
 
-    Where the rate falls below r_c between the spikes of a burst (strong coupling, small Δ) every spike counts as a burst.
+    If the rate falls below r_c between the spikes of a burst (strong coupling, small Δ) every spike counts as a burst.
     Use `burst_atlas` for a classification; for a single run `find_bursts` sees more.
     """
 

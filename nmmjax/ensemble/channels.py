@@ -1,7 +1,7 @@
 """Channels, which observables see: state variables, the input, and energies, each with its rate of change.
 
 A channel is a scalar function of time and state. Its rate along the motion comes from autodiff through the vector field, so
-that peaks, periods and means of any channel are as exact as the solver. Of a network, `r[3]` is the channel of node 3, and a
+that peaks, periods and means of any channel are as exact as the solver. `r[3]` is the channel of node 3 of a network, and a
 bare `r` the mean over the nodes.
 """
 
@@ -111,8 +111,8 @@ def node_sizes(name: str, problem: Problem, t: Values, y: Any) -> Values:
     """The scale of the channel `name` at time `t` and state `y`, ≥ its |value|; of a network, at every node unless the name
     gives one.
 
-    Of energies: the terms that cancel, each by what a relative change of one parameter or variable does. Of v in a Riccati
-    population: |π R + i v|, since r and v turn into each other. Of all other channels: |value|.
+    Energies: the terms that cancel, each by what a relative change of one parameter or variable does. v of a Riccati
+    population: |π R + i v|, since r and v turn into each other. All other channels: |value|.
     """
     bare, node = _placed(name, problem)
     value = jnp.abs(_everywhere(bare, problem, t, y))

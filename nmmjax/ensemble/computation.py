@@ -50,7 +50,7 @@ class _Lanes:
         self.state = tuple(plan.base.model.variables)
         self.size = next(iter(values.values())).shape[0]
         self.adaptive = isinstance(plan.method, Adaptive)
-        # Where steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
+        # If steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
         self.given = plan.dt0 is not None and not self.adaptive
         looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
         resolve = (self.adaptive or looks) if "riccati" in plan.base.model.offers and not self.given else None
@@ -112,7 +112,7 @@ class _Lanes:
         return {name: np.asarray(each)[: lanes.size] for name, each in found.items()}
 
     def _predicted(self, estimate: bool) -> np.ndarray:
-        """Steps per unit of time of the first run. Where lanes have several stretches, only equal rates share a block, so
+        """Steps per unit of time of the first run. If lanes have several stretches, only equal rates share a block, so
         that all stretches of a lane are refined alike: then few different rates, which fill blocks."""
         rates = predicted_rates(self.stiffness, self.plan.rtol, estimate)
         return 2 ** (np.ceil(2 * np.log2(rates)) / 2) if self.several else rates
@@ -172,7 +172,7 @@ def _scales(task: Task, problem: Any, t: Any, y: State) -> dict[str, Any]:
 
 
 def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.ndarray]]:
-    """The lanes' values in equal parts, one per thread where that is worth it (and possible: other shapes compile anew)."""
+    """The lanes' values in equal parts, one per thread if that is worth it (and possible: other shapes compile anew)."""
     size = next(iter(values.values())).shape[0]
     count = threads if size >= 4096 * threads and size % threads == 0 else 1
     return [{name: each[k * size // count : (k + 1) * size // count] for name, each in values.items()} for k in range(count)]

@@ -55,7 +55,7 @@ def _estimates(
 
 
 def _best(estimate: np.ndarray, alike: np.ndarray) -> np.ndarray:
-    """Error of the better of two results: of the extrapolated one where all stretches were refined alike."""
+    """Error of the better of two results: of the extrapolated one if all stretches were refined alike."""
     return np.where(alike, np.minimum(estimate, _EXTRAPOLATED * estimate**1.5), estimate)
 
 
@@ -87,8 +87,8 @@ def converge(
 
     `solve(lanes, rates, multiple)` gives results by name and the steps per stretch of these lanes at `multiple` times the
     steps of these rates. `smooth` results are extrapolated and watched, `derived` ones (derivatives) extrapolated alike
-    but not watched. Lanes of one stretch get the steps that their estimate asks for; where there are `several` stretches,
-    steps double, so that all stretches are refined alike; where they are not, nothing is extrapolated.
+    but not watched. Lanes of one stretch get the steps that their estimate asks for; with `several` stretches,
+    steps double, so that all stretches are refined alike; if they are not, nothing is extrapolated.
     `tolerances` are relative, and the size below which values count as that size. Refinement goes by errors relative to
     the results' own values. A lane that it can't help any more, such as one with a small difference of large terms in
     float32, has met its tolerance if the error relative to `sizes(lanes, results)` does: the scales of what is observed.
@@ -131,7 +131,7 @@ def converge(
         ratio = np.clip(np.where(np.isfinite(ratio), ratio, _LARGEST_RATIO), _SMALLEST_RATIO, _LARGEST_RATIO)
         if not several:
             rates[open_lanes] *= ratio
-        # Where rounding rules (float32, lanes on a separatrix), smaller steps don't help any more.
+        # If rounding rules (float32, lanes on a separatrix), smaller steps don't help any more.
         falls = estimate < best_estimate[open_lanes] / 2
         stalled[open_lanes] = np.where(falls, 0, stalled[open_lanes] + 1)
         best_estimate[open_lanes] = np.minimum(best_estimate[open_lanes], estimate)

@@ -1,8 +1,8 @@
 """Many lanes on this machine's devices: blocks of like lanes, one compiled loop per block, all cores busy.
 
-What makes it fast on a CPU, each measured (benchmarks/ensemble): blocks so small that a loop's buffers stay in the first
-cache, 512-bit vectors, two floats per complex loop carry, one thread per core dispatching to one device, lanes grouped by
-predicted cost. No flag is set and nothing is global: all of it travels with the call.
+It is fast on a CPU by the following, each measured (benchmarks/ensemble): blocks so small that a loop's buffers stay in the
+first cache, 512-bit vectors, two floats per complex loop carry, one thread per core dispatching to one device, lanes grouped
+by predicted cost. No flag is set and nothing is global: all of it travels with the call.
 """
 
 import concurrent.futures
@@ -74,7 +74,7 @@ def _block_bytes() -> int:
 
 
 def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    """Threads that compute in this thread's precision, also where `jax.enable_x64` set it, which only this thread sees."""
+    """Threads that compute in this thread's precision, also if `jax.enable_x64` set it, which only this thread sees."""
     double = jnp.zeros(()).dtype == jnp.float64
 
     def inherit() -> None:
@@ -85,7 +85,7 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
 
 
 class _Choice:
-    """The call of a task on an accelerator: a fused kernel where one works, chosen at the first use."""
+    """The call of a task on an accelerator: a fused kernel if one works, chosen at the first use."""
 
     def __init__(self, task: Task, block: int):
         self._task, self._block, self._call, self._lock = task, block, None, threading.Lock()

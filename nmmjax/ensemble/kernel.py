@@ -3,7 +3,7 @@
 On a GPU, XLA launches several kernels per time step. Here the program of one block of lanes, `Task.lane` under `jax.vmap`,
 is traced once, and each of its time loops becomes one Pallas kernel on a grid of blocks: it loads the block's parameters,
 state and accumulators, takes all steps of the stretch in registers, and writes state and accumulators back. There is no
-second copy of the equations: the kernel's body is the traced loop's own. What comes before and after a loop (coefficients,
+second copy of the equations: the kernel's body is the traced loop's own. The code before and after a loop (coefficients,
 cuts, the refinement of peaks) is a few elementwise operations per stretch and stays with XLA; so complex coefficients, jumps
 of the input and sample times need nothing special.
 
@@ -11,7 +11,7 @@ Back ends, in order: Pallas for Mosaic GPU (Hopper and newer), Pallas for Triton
 `best_call` takes the first that compiles on the device at hand and agrees there with XLA on one block; a loop whose body a
 kernel can't express (a look-up in a recorded input, say) so ends with XLA.
 
-What has been run: the kernels in Pallas' interpreters on a CPU, against the XLA path, in float64 and float32; their
+Tests ran the kernels in Pallas' interpreters on a CPU, against the XLA path, in float64 and float32; their
 translation for CUDA without a device, Mosaic and Triton. Not yet run on a GPU: `benchmarks/ensemble/gpu_check.py` does that.
 """
 
@@ -180,7 +180,7 @@ def _mosaic(body: Callable[..., None], inputs: Sequence[Any], shapes: Any, inter
     from jax.experimental.pallas import mosaic_gpu
 
     options: Any = {"grid": (inputs[0].shape[0],), "grid_names": ("blocks",)}
-    # The older name of this argument still works where both are accepted, but warns.
+    # The older name of this argument still works if both are accepted, but warns.
     options["out_type" if "out_type" in inspect.signature(mosaic_gpu.kernel).parameters else "out_shape"] = shapes
     if interpret:
         options["interpret"] = mosaic_gpu.InterpretGPUParams()  # pyright: ignore[reportAttributeAccessIssue]

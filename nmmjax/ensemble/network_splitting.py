@@ -27,7 +27,7 @@ def network_stretch(
     problem: Problem, start: Values, stop: Values, steps: Values, first: object = None, shared: Any = None
 ) -> Stretch:
     """`steps` equal force-gradient steps from `start` to `stop`; variables are x = π R, v and f, each (n,). `shared` is
-    `network_map`, where it is known."""
+    `network_map`, if it is known."""
     tau, dt, h, half, drive, force, _, state = pieces_of(problem, start, stop, steps, shared, parts=2)
 
     def enter(y) -> Any:

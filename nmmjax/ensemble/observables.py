@@ -191,7 +191,8 @@ class Samples(AbstractObservable):
 
 
 class AbstractSingle(AbstractObservable):
-    """Shared by observables of one channel with one result. Of a network, `r[3]` is node 3, and `r` the mean over nodes."""
+    """Shared by observables of one channel with one result. `r[3]` is node 3 of a network, and `r` the mean over its
+    nodes."""
 
     channel: eqx.AbstractVar[str]
     label: ClassVar[str]
@@ -250,7 +251,7 @@ class Variance(AbstractSingle):
         return {"": channel_size(self.channel, problem, t, y) ** 2}
 
     def init(self, point: Point) -> Any:
-        # Moments about the first value: no cancellation where the fluctuations are small.
+        # Moments about the first value: no cancellation if the fluctuations are small.
         return jnp.zeros_like(point.t), jnp.zeros_like(point.t), point.channel(self.channel)
 
     def update(self, state: PyTree, point: Point) -> Any:
@@ -343,7 +344,7 @@ def _turning_point(channel: str, t: Values, y: State, ago: Values | None, end: E
 
     delta = time_of(slope, t, y, jnp.zeros_like(t) if ago is None else -ago, end)
     there = end.flow(t, y, delta)
-    # Where steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
+    # If steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
     turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))
     keep = lambda new, old: jnp.where(turns, new, old)
     return keep(t + delta, t), jax.tree.map(keep, there, y)

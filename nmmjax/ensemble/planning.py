@@ -116,13 +116,13 @@ def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
 
 
 def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:
-    """The way to integrate: geometric splitting where offered, else Runge–Kutta; adaptive unless `dt0` is given."""
+    """The way to integrate: geometric splitting if offered, else Runge–Kutta; adaptive unless `dt0` is given."""
     pairs = jax.default_backend() == "cpu"
     splitting = offers_splitting(base.model)
     if solver is None:
         solver = MobiusSplitting(4) if splitting else diffrax.Tsit5()
     if base.noise is not None:
-        rule = "be `MobiusSplitting(4)` or None where there is noise"
+        rule = "be `MobiusSplitting(4)` or None with noise"
         require("solver", type(solver).__name__, rule, isinstance(solver, MobiusSplitting))
         rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
         require("noise", base.noise, rule, splitting)

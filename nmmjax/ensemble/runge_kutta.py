@@ -1,7 +1,7 @@
 """Explicit Runge–Kutta for any model, from diffrax's own tableaus, stages unrolled, one loop per block of lanes.
 
 Steps equal those of `diffrax.diffeqsolve` to rounding (fixed steps), and the adaptive controller is diffrax's
-`PIDController` with its defaults (integral control). What differs is only how the loop is laid out: the stages
+`PIDController` with its defaults (integral control). Only the layout of the loop differs: the stages
 are unrolled into one kernel over a block, every lane has its own time and step, and a block ends when its own
 slowest lane does.
 """
@@ -104,7 +104,7 @@ def _norm(error: Any, y0: object, y1: Any, rtol: float, atol: float) -> Values:
 
 
 def _mean(x: Values) -> Values:
-    """Over the nodes of a network; a population's number is left alone, without an operation."""
+    """Mean over the nodes of a network; a population's number is left alone, without an operation."""
     return jnp.mean(x) if x.ndim else x
 
 
@@ -139,7 +139,7 @@ def judge(size: Values, positive: Any, t: Values, step: Values, order: int) -> J
 
 
 class Adaptive(AbstractMethod):
-    """Adaptive Runge–Kutta: every lane its own steps; status 1 at `max_steps`, 2 or 3 where no step size helps."""
+    """Adaptive Runge–Kutta: every lane its own steps; status 1 at `max_steps`, 2 or 3 if no step size helps."""
 
     solver: Any = eqx.field(static=True)
     rtol: float = eqx.field(static=True)

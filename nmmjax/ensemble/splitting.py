@@ -98,8 +98,8 @@ def pieces_of(problem: Problem, start: Values, stop: Values, steps: Values, shar
 def splitting_stretch(
     problem: Problem, start: Values, stop: Values, steps: Values, first: object = None, shared: Any = None
 ) -> Stretch:
-    """`steps` equal steps of the processed splitting from `start` to `stop` (none where both are equal); `shared` is
-    `splitting_map`, where it is known."""
+    """`steps` equal steps of the processed splitting from `start` to `stop` (none if both are equal); `shared` is
+    `splitting_map`, if it is known."""
     model: Any = problem.model
     riccati, zero = model.riccati(), jnp.zeros_like(model.tau)
     _, J = jax.jvp(model.drive, (zero,), (zero + 1,))

@@ -47,7 +47,7 @@ def fixed_rates(model: MPR) -> tuple[Values, Values]:
     """(R, folds): all dimensionless rates R = τ r of fixed points, in three brackets, and the two folds' rates.
 
     R has shape (3,): on the low branch (below the lower fold), between the folds (saddles) and on the high branch, NaN
-    where there is none. `folds` has shape (2,), NaN where f has no folds; they don't depend on η. Parameters are numbers
+    if absent. `folds` has shape (2,), NaN if f has no folds; they don't depend on η. Parameters are numbers
     (`jax.vmap` for many); an input I is a shift of η. First and second derivatives are those of the implicit function
     theorem.
     """
@@ -60,7 +60,7 @@ def fixed_rates(model: MPR) -> tuple[Values, Values]:
 
 
 def _force(model: MPR, x: Values) -> Values:
-    """f at R = exp(x), scaled to stay finite where R is small."""
+    """f at R = exp(x), scaled to stay finite for small R."""
     R = jnp.exp(x)
     return model.force_at_rate(R) * R**2 / (1 + R**2)
 

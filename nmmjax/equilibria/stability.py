@@ -58,7 +58,7 @@ def eigenvalues(matrix: Values) -> ComplexValues:
 
 def smooth_eigenvalues(matrix: Values) -> ComplexValues:
     """The same of a small matrix, with two derivatives, which those of `jnp.linalg.eigvals` lack, by two Newton steps on the
-    characteristic polynomial; where two eigenvalues are equal, none."""
+    characteristic polynomial; none if two eigenvalues are equal."""
     found = eigenvalues(jax.lax.stop_gradient(matrix))
     coefficients, _ = characteristic(matrix)
     for _ in range(2):
@@ -71,8 +71,8 @@ def smooth_eigenvalues(matrix: Values) -> ComplexValues:
 
 
 def routh_column(c: list[Scalar]) -> list[Scalar]:
-    """The first column of Routh's table: all positive where every root has a negative real part; the last but one vanishes
-    at a Hopf point, where ω² is the last coefficient over the one before it."""
+    """The first column of Routh's table: all positive if every root has a negative real part; the last but one vanishes
+    at a Hopf point, and ω² is then the last coefficient over the one before it."""
     zero = jnp.zeros_like(c[0])
     upper, lower = list(c[0::2]), list(c[1::2])
     column = [upper[0]]

@@ -28,7 +28,7 @@ _EQUILIBRIA = 5
 
 
 class Equilibria(eqx.Module):
-    """Equilibria of the whole system, slow variables included, in the order of the rate; NaN where there are fewer.
+    """Equilibria of the whole system, slow variables included, in the order of the rate; NaN beyond those found.
 
     `state`: arrays of shape `(5,)`; `eigenvalues`: `(5, d)` for d state variables, by decreasing real part; `stable`:
     whether all real parts are negative.
@@ -88,6 +88,6 @@ def nearest(rates: Values, near: Scalar) -> Any:
 
 
 def where_finite(function: Callable[[Values], Values], x: Values) -> Values:
-    """`function(x)`, NaN where x is, without spoiling derivatives elsewhere."""
+    """`function(x)`, NaN if x is, without spoiling derivatives elsewhere."""
     finite = jnp.isfinite(x)
     return jnp.where(finite, function(jnp.where(finite, x, jnp.zeros_like(x))), jnp.nan)

@@ -117,9 +117,9 @@ class FoldTarget(AbstractPlaceTarget):
       network a state that is
     - `noise`: standard deviation of `at`, or None for its own size
 
-    Slow variables follow the rate, as at rest. NaN where the model has no such fold. Raises `ValueError` for unknown
-    parameters, rates ≤ 0. Use two, added up, to fix a bistable range. Source: docs/theory.md §4; Kuznetsov, Elements of
-    Applied Bifurcation Theory, §10.2.
+    Slow variables follow the rate, as at rest. Residuals are NaN if the model has no such fold. Raises `ValueError` for
+    unknown parameters, rates ≤ 0. Use two, added up, to fix a bistable range. Source: docs/theory.md §4; Kuznetsov, Elements
+    of Applied Bifurcation Theory, §10.2.
     """
 
     place: _Place
@@ -160,7 +160,7 @@ class HopfTarget(AbstractPlaceTarget):
 
 def bifurcation_value(kind: str, model: MPR, parameter: str, at: Any, near: Any) -> Scalar:
     """The value of `parameter` at the fold ("LP") or Hopf point ("HB") of a population whose rate is closest to `near`; NaN
-    where there is none. Differentiable in the model's other parameters."""
+    if absent. Differentiable in the model's other parameters."""
     dtype = model.eta.dtype
     start, near = at.astype(dtype), near.astype(dtype)
     condition = _fold if kind == "LP" else _hopf
@@ -229,7 +229,7 @@ def _hopf(model: MPR, x: Scalar) -> Scalar:
 
 
 def _frequency(model: MPR, x: Scalar) -> Scalar:
-    """ω² where the condition holds: of the auxiliary polynomial, whose row comes before the one that vanishes."""
+    """ω² if the condition holds: of the auxiliary polynomial, whose row comes before the one that vanishes."""
     c = characteristic(jacobian(model, steady_state(model, x)))[0]
     before = routh_column(c)[-3]
     return ratio(c[-1], before)

@@ -52,7 +52,7 @@ class Burst(NamedTuple):
     """One burst of a population that bursts for ever: arrays (count,), NaN after its last spike.
 
     `time` of the peaks since the burst's onset; `peak` and `trough`: rates, the trough being that before the peak; `period`
-    from onset to onset; `spikes`: their number, 0 where there is no burst cycle.
+    from onset to onset; `spikes`: their number, 0 without a burst cycle.
     """
 
     time: Values
@@ -68,7 +68,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         residuals = (r_k − peak_k)/σ, (t_k − t_1 − time_k)/σ_t, (trough_k − …)/σ, (period − …)/σ_T
 
     - `peaks`: rates at the spikes' peaks in order, (spikes,); or (bursts, spikes) of several bursts, as `find_bursts` gives
-      them. NaN where a burst has no further spike, or none was seen
+      them. NaN if a burst has no further spike, or none was seen
     - `troughs`: the envelope's lower side, rates at the minimum before each spike, like `peaks`; what comes before a burst's
       first spike is left out
     - `times`: of the peaks since the first one of their burst, like `peaks`
@@ -76,13 +76,13 @@ class BurstAmplitudeTarget(AbstractTarget):
     - `method`: "prediction", from energy and slow variables without a run: fast, with errors below 0.5 % where slow
       variables are slow; or "simulation"
     - `noise`: standard deviation: a number for all, or a mapping of the names above to a number or an array like the data;
-      None where unknown: then all count by their relative errors
-    - `I`: a constant input, a number; `y0`: the state at which simulations start, or None for the onset of a burst
-      with slow variables at rest; `longest`: time after which a simulation gives up waiting for the next onset, or None for
-      50 slow time constants
+      None if unknown: then all count by their relative errors
+    - `I`: constant input, in units of η, a number; `y0`: the state at which simulations start, or None for the onset of a
+      burst with slow variables at rest; `longest`: time after which a simulation gives up waiting for the next onset, or
+      None for 50 slow time constants
 
-    Where the model's burst has fewer spikes, those that lack continue the last two geometrically, so that a fit can reach
-    them; NaN where it doesn't burst with two spikes or more. Further spikes than the wanted ones are not compared. An onset
+    If the model's burst has fewer spikes, those that lack continue the last two geometrically, so that a fit can reach
+    them; NaN if it doesn't burst with two spikes or more. Further spikes than the wanted ones are not compared. An onset
     is the upward crossing of `cusp_rate`: a population whose rate falls below it between the spikes of a burst bursts with
     every spike. Simulations step by a quarter of the fast rotation, which `fit` refines. Reverse mode doesn't go through.
 
@@ -212,13 +212,13 @@ def _spikes(argument: str, value: object) -> np.ndarray:
     found = np.atleast_2d(np.asarray(array, float))
     shown = found[np.isfinite(found)]
     least = bool(np.all(shown >= 0)) if argument == "times" else bool(np.all(shown > 0))
-    rule = f"be {'≥' if argument == 'times' else '>'} 0, or NaN where there is none"
+    rule = f"be {'≥' if argument == 'times' else '>'} 0, or NaN if absent"
     require(argument, value, rule, least and not np.any(np.isinf(found)))
     return found
 
 
 def _continued(values: Values, spikes: Any) -> Values:
-    """Values (count,) of the spikes, continued by the ratio of the last two where there are fewer; NaN for less than two."""
+    """Values (count,) of the spikes, continued by the ratio of the last two if there are fewer; NaN for less than two."""
     k = jnp.arange(values.shape[0])
     last = jnp.maximum(jnp.minimum(spikes, k.size) - 1, 1)
     known = jnp.where(jnp.isnan(values), 1, values)

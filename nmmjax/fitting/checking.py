@@ -1,4 +1,4 @@
-"""`check_gradient`: derivatives of a loss against differences, number by number, with reasons where they fail."""
+"""`check_gradient`: derivatives of a loss against differences, number by number, with reasons if they fail."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -30,11 +30,11 @@ _RUGGED = 30.0  # how often the slope exceeds the change that the largest step m
 class GradientCheck(Shown):
     """Derivatives of a loss by autodiff and by differences. Arrays have one entry per number of `labels`.
 
-    - `loss`: at the model; `forward`, `reverse` (n,): derivatives by either mode, None where the mode doesn't go through
+    - `loss`: at the model; `forward`, `reverse` (n,): derivatives by either mode, None if the mode doesn't go through
     - `difference` (n,): by differences, extrapolated to step 0; `error` (n,): their estimated error; `step` (n,): the step
       with which they were best, in the numbers' own units
     - `notes`: what else is to be said, in sentences
-    - `status`: of every number "fine", "flat", "exploding", "NaN" or "disagrees"; `reasons`: why, "" where it is fine
+    - `status`: of every number "fine", "flat", "exploding", "NaN" or "disagrees"; `reasons`: why, "" if it is fine
     """
 
     labels: tuple[str, ...]
@@ -55,12 +55,12 @@ class GradientCheck(Shown):
 
     @property
     def gradient(self) -> np.ndarray:
-        """∂loss/∂number by autodiff: forward mode, reverse where that doesn't go through, NaN where neither does."""
+        """∂loss/∂number by autodiff: forward mode, reverse if that doesn't go through, NaN if neither does."""
         return _chosen(self.forward, self.reverse, len(self.labels))
 
     @property
     def relative_error(self) -> np.ndarray:
-        """|autodiff − difference| over the larger of both; 0 where both vanish."""
+        """|autodiff − difference| over the larger of both; 0 if both vanish."""
         larger = np.maximum(np.abs(self.gradient), np.abs(self.difference))
         return np.abs(self.gradient - self.difference) / np.where(larger > 0, larger, 1.0)
 
@@ -88,11 +88,11 @@ def check_gradient(
     rtol: float | None = None,
     refine: int = 1,
 ) -> GradientCheck:
-    """Compare a loss's derivatives by autodiff with differences, and say what is wrong where they differ.
+    """Compare a loss's derivatives by autodiff with differences, and say what is wrong if they differ.
 
         ∂loss/∂x  against  (loss(x + h) − loss(x − h))/2h, extrapolated from ten steps h = 3 % … 1e-7 of x's size to h = 0
 
-    One-sided differences where x is at a bound.
+    Differences are one-sided if x is at a bound.
 
     - `loss`: a function loss(model), or a target such as `TrajectoryTarget(...)`, or a weighted sum of targets
     - `model`: where to differentiate; `free`, `bounds`: names of parameters, and their bounds, as `fit` takes them
@@ -100,10 +100,10 @@ def check_gradient(
     - `rtol`: the relative difference that counts as agreement; None for 1e-6 in double precision, 1e-2 in single
     - `refine`: multiplies the solver's steps, for targets that have one
 
-    The result tells of every number whether it is fine, flat (the loss doesn't depend on it), exploding (its derivative is
-    much larger than any change of the loss, as after long or chaotic runs), NaN, or disagrees. Costs 20 losses per number.
-    Raises `ValueError` for names that don't exist and a loss that isn't one number. Use it before a fit that doesn't move.
-    Source of the extrapolation: Ridders, Adv. Eng. Softw. 4:75 (1982).
+    Returns a `GradientCheck`, which tells of every number whether it is fine, flat (the loss doesn't depend on it),
+    exploding (its derivative is much larger than any change of the loss, as after long or chaotic runs), NaN, or disagrees.
+    Costs 20 losses per number. Raises `ValueError` for names that don't exist and a loss that isn't one number. Use it
+    before a fit that doesn't move. Source of the extrapolation: Ridders, Adv. Eng. Softw. 4:75 (1982).
     """
     model = as_model(model)
     target = with_dtype(as_target(loss), dtype_of(model))
@@ -123,7 +123,7 @@ def check_gradient(
         return target.loss(parameters.apply(model, point[:p]), point[p:], refine)
 
     forward, forward_failed = _differentiate(value, start, jax.jacfwd)
-    # Reverse mode stores what it passes: where it isn't meant, it isn't tried.
+    # Reverse mode stores what it passes: if it isn't meant, it isn't tried.
     reverse, reverse_failed = _differentiate(value, start, jax.grad) if target.reversible else (None, "the target has none")
     size = np.concatenate([np.maximum(np.abs(np.asarray(x)), np.asarray(parameters.scale)), np.maximum(np.abs(own), 1.0)])
     room = [_room(parameters, k, float(x[k])) for k in range(p)] + [(np.inf, np.inf)] * len(names)

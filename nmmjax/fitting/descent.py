@@ -178,7 +178,7 @@ class Normal(NamedTuple):
         return jnp.concatenate([scale * shared, (scales * owns).reshape(-1)]), promised / 2
 
     def held(self, hold: Any) -> "Normal":
-        """With `hold`, the equations in which the blocks' own unknowns stay as they are."""
+        """The equations in which the blocks' own unknowns stay as they are, for `hold`."""
         return self._replace(
             b_own=jnp.where(hold, 0, self.b_own),
             mixed=jnp.where(hold, 0, self.mixed),
@@ -326,7 +326,7 @@ class Gradient:
                     value_fn=problem.searched,
                 )
             still = jnp.max(jnp.abs(slope)) <= 1e-13 * (1 + jnp.abs(loss))
-            # Where the loss is not finite the run goes back to the best point, half the step being lost with it.
+            # If the loss is not finite, the run goes back to the best point, half the step being lost with it.
             z = jnp.where(finite, cast(jax.Array, optax.apply_updates(z, change)), (z + best) / 2)
             code = jnp.where(finite, RUNNING, jnp.where(jnp.isfinite(least), RUNNING, NON_FINITE))
             code = jnp.where(still & finite | (waited >= self.patience), CONVERGED, code)

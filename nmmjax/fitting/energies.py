@@ -39,12 +39,12 @@ class EnergyTarget(AbstractTarget):
       to `near`
     - `mean`: time average of the total energy along the run from `y0` between `t0` and `t1`, input included
     - `near`: a rate; None for the stable state of highest rate
-    - `I`: the constant input, a number; `stimulus`: for `mean` alone, an input that varies, such as `Pulse(...)`
+    - `I`: constant input, in units of η, a number; `stimulus`: for `mean` alone, an input that varies, such as `Pulse(...)`
     - `noise`: standard deviation of the wanted values: a number, or a mapping of the names above to a number or one for each
-      value; None where unknown: then all count by their relative errors
+      value; None if unknown: then all count by their relative errors
 
-    Energies are dimensionless, and those of the population in time t/τ; see `total_energy`. Residuals are NaN where the
-    model has no such quantity: no barrier where it has one stable state, no loss where no orbit closes. `level` of states
+    Energies are dimensionless, and those of the population in time t/τ; see `total_energy`. Residuals are NaN if the
+    model has no such quantity: no barrier with one stable state, no loss if no orbit closes. `level` of states
     and `mean` take slow variables, and any model with a potential; the others need a population whose landscape stands
     still. Raises `ValueError` for wanted values that aren't numbers, none at all, `mean` without `y0` and `t1`. Use it to
     give a population the landscape that one has in mind, or the energies measured in another simulator.

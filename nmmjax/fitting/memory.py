@@ -19,7 +19,7 @@ class Memory:
     """A file with the state of a fit, written after every call; None keeps nothing. A call is known again by `config`, all
     its settings in writing; `close` gives up the lock that keeps others from the file.
 
-    Where the file can't be written, a full disk for one, a warning says so, and the fit goes on without it.
+    If the file can't be written, a full disk for one, a warning says so, and the fit goes on without it.
     """
 
     def __init__(self, store: object, config: Mapping[str, Any] | None = None):
@@ -33,7 +33,7 @@ class Memory:
             self._lock = LockBeside(self.path)
         except BlockingIOError:
             raise
-        except OSError:  # where nothing can be written, `save` says so
+        except OSError:  # if nothing can be written, `save` says so
             pass
         try:
             self._read()
@@ -65,7 +65,7 @@ class Memory:
             self._lock = None
 
     def restore(self, phase: str, state: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int]:
-        """The state of a phase as it was saved last, and its iterations; as given, and 0, where it wasn't."""
+        """The state of a phase as it was saved last, and its iterations; as given, and 0, if it wasn't."""
         state = {name: np.array(each) for name, each in state.items()}
         prefix = f"{phase}/"
         saved = {name.removeprefix(prefix): each for name, each in self.kept.items() if name.startswith(prefix)}

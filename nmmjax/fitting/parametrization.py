@@ -42,7 +42,7 @@ class Parametrization(eqx.Module):
 
     @property
     def edges(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper bounds, (size,) each; infinite where there is none."""
+        """Lower and upper bounds, (size,) each; infinite if absent."""
         kind = np.asarray(self.kinds)
         low = np.where((kind == "above") | (kind == "between"), np.asarray(self.lower), -np.inf)
         return low, np.where((kind == "below") | (kind == "between"), np.asarray(self.upper), np.inf)

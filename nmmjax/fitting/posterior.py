@@ -50,7 +50,7 @@ class Posterior(Shown):
 
     @property
     def divergences(self) -> int:
-        """Draws whose trajectory diverged: where there are many, the posterior has a corner that wasn't entered."""
+        """Draws whose trajectory diverged: if there are many, the posterior has a corner that wasn't entered."""
         return int(self.sample_stats["diverging"].sum())
 
     @property
@@ -122,7 +122,7 @@ def sample_posterior(
 
         log density(z) = −loss(x(z)) + Σ log |dx/dz|
 
-    with the fit's target, priors and bounds: flat in x within the bounds where there is no prior, flat in the unknowns. A
+    with the fit's target, priors and bounds: flat in x within the bounds without a prior, flat in the unknowns. A
     noise that isn't known is integrated out with the density 1/σ, and −(m/2) log loss takes the place of −loss. A plain loss
     counts as minus the log likelihood.
 
@@ -132,9 +132,9 @@ def sample_posterior(
     - `max_depth`: of the trajectory tree, which has at most 2^max_depth steps; `progress`: whether to show draws made
 
     Every step costs one gradient of the target, with the coarsest of the fit's solver steps that give the same loss. Ctrl-C
-    returns the draws made so far. Raises `ValueError` for a fit without a finite loss, and where the data, bounds and priors
+    returns the draws made so far. Raises `ValueError` for a fit without a finite loss, and if the data, bounds and priors
     leave a parameter open so that there is no posterior; `ModuleNotFoundError` without blackjax. Sources: Hoffman & Gelman,
-    J. Mach. Learn. Res. 15:1593 (2014); Vehtari et al., Bayesian Anal. 16:667 (2021). Use it where errors are large or
+    J. Mach. Learn. Res. 15:1593 (2014); Vehtari et al., Bayesian Anal. 16:667 (2021). Use it if errors are large or
     curved; near a quadratic minimum `fitted.interval()` says the same at once.
     """
     require("fitted", type(fitted).__name__, "be the result of `fit`", isinstance(fitted, FitResult))
@@ -252,7 +252,7 @@ class _Density:
         return finest
 
     def both(self, u: Values) -> tuple[Scalar, Values]:
-        """Log density and its gradient; −∞ and 0 where the loss isn't finite."""
+        """Log density and its gradient; −∞ and 0 if the loss isn't finite."""
         z = self.z + self.L @ u
         p = self.parameters.size
         if self.known:
@@ -270,7 +270,7 @@ class _Density:
         return jnp.where(fine, value, -jnp.inf), jnp.where(fine, gradient, jnp.zeros_like(gradient))
 
     def scattered(self, key: Key, chains: int) -> Values:
-        """Starts of chains; the best fit itself where a scattered one has no density."""
+        """Starts of chains; the best fit itself if a scattered one has no density."""
         u = jax.random.normal(key, (chains, self.z.size), self.z.dtype)
         values = jax.jit(lambda u: jax.lax.map(lambda each: self.both(each)[0], u))(u)
         return jnp.where(jnp.isfinite(values)[:, None], u, 0)
@@ -284,7 +284,7 @@ class _Density:
 
 
 def log_volume(parameters: Parametrization, z: Values) -> Scalar:
-    """Σ log |dx/dz|, exact also where dx/dz underflows."""
+    """Σ log |dx/dz|, exact also if dx/dz underflows."""
     between = np.array([kind == "between" for kind in parameters.kinds])
     free = np.array([kind == "free" for kind in parameters.kinds])
     width = jnp.where(between, parameters.upper - parameters.lower, jnp.abs(parameters.scale))

@@ -34,10 +34,10 @@ class Profile(Shown):
 
     - `name`: the parameter's; `level`: of the interval, such as 0.95; `closed`: whether its (lower, upper) end was found
     - `values` (n,): the parameter, rising; `loss` (n,): the smallest loss there; `others` (n, width): everything in the
-      fit's coordinates there, NaN where the refit failed
+      fit's coordinates there, NaN if the refit failed
     - `best`, `best_loss`: the fit's own; `threshold`: by how much the loss may rise within the interval
     - `interval`: (lower, upper), where 2 Δloss is the χ² quantile with one degree of freedom (times F/χ² and the estimated
-      variance where the noise is unknown); an end that wasn't found is the bound, or infinite
+      variance if the noise is unknown); an end that wasn't found is the bound, or infinite
     """
 
     name: str
@@ -128,7 +128,7 @@ class _Walk:
         return float(self.fitted.parameters.inverse(full)[self.index])
 
     def refit(self, guesses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(points, losses) of the refits from guesses (2, width); losses are NaN where it fails."""
+        """(points, losses) of the refits from guesses (2, width); losses are NaN if it fails."""
         state = LevenbergMarquardt.begin(np.asarray(guesses, self.z.dtype), self.fitted.problem)
         state["xtol"][:], state["ftol"][:] = 1e-7, 1e-9
         found = self.run(self.base, state, jnp.asarray(self.fitted.refine, jnp.int32))
@@ -141,13 +141,13 @@ def profile_likelihood(fitted: Any, name: str, values: Any = None, level: float 
 
         Δloss(x) = min over the others of loss(x, others) − best loss;  the interval is where 2 Δloss ≤ χ²₁(level)
 
-    Where the noise is estimated, F with (1, m − p) degrees of freedom times its variance takes the place of χ².
+    If the noise is estimated, F with (1, m − p) degrees of freedom times its variance takes the place of χ².
 
     - `name`: one of `fitted.labels`; `values`: at which to look, in the parameter's unit, or None to walk outwards from the
       best fit until the interval's ends are found; `level`: of the interval
 
     Every point starts from its neighbour, outwards from the best fit. It costs about fifteen short fits by one start each,
-    and asks for no quadratic loss, as the covariance's intervals do: use it where errors are large or a parameter is near a
+    and asks for no quadratic loss, as the covariance's intervals do: use it if errors are large or a parameter is near a
     bound. Raises `ValueError` for other names, values outside the bounds, a target without residuals. Source: Raue et al.,
     Bioinformatics 25:1923 (2009).
     """

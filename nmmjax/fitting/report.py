@@ -11,7 +11,7 @@ from .uncertainty import degrees_of_freedom, estimated_variance, identifiability
 
 _LISTED = 12  # numbers listed one by one
 _UNLIKELY = 1e-3  # probability of so large a χ² below which the target counts as missed
-_PART = 0.5  # of the data's own variation: residuals as large as that miss the target where the noise isn't known
+_PART = 0.5  # of the data's own variation: residuals as large as that miss the target if the noise isn't known
 _AT_BOUND = 1e-4  # share of the interval, or of the size, within which a parameter counts as being at its bound
 
 
@@ -82,7 +82,7 @@ def _values(fitted: Any) -> list[str]:
 
 
 def _edge(fitted: Any, k: int) -> str:
-    """The bound at which a number sits, in words; empty where it doesn't."""
+    """The bound at which a number sits, in words; empty if it doesn't."""
     x, (low, high) = float(fitted.values[fitted.best_index, k]), (float(each[k]) for each in fitted.parameters.edges)
     size = high - low if math.isfinite(high - low) else float(fitted.parameters.scale[k])
     for edge, name in ((low, "lower"), (high, "upper")):

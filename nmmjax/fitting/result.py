@@ -31,7 +31,7 @@ class FitResult(Shown):
     - `loss` (starts,); `status` (starts,): how each ended, an index of `meanings`; `history` (starts, iterations): the loss
       on the way, each stage's own, NaN after the end; `stage` (iterations,): the stage of each
     - `covariance` (starts, p, p): of the parameters, from the Gauss–Newton Hessian (JᵀJ)⁻¹, times the estimated variance
-      where the target's noise isn't known; infinite along directions that the data don't determine; NaN for a plain loss
+      if the target's noise isn't known; infinite along directions that the data don't determine; NaN for a plain loss
     - `unknowns` (starts, k): what else was fitted, such as the initial state, in the order of `target.unknown_names`
     - `residual_count`: number of the target's residuals
     - `refine`: by how much the solver's steps were refined; `seconds`: wall time, with compilation; `interrupted`: whether
@@ -90,7 +90,7 @@ class FitResult(Shown):
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Confidence intervals of the best fit's numbers, from the covariance, cut at their bounds.
 
-        Student's t with m − p degrees of freedom where the noise was estimated, else normal.
+        Student's t with m − p degrees of freedom if the noise was estimated, else normal.
         """
         require("level", level, "lie between 0 and 1", 0 < level < 1)
         free = self.residual_count - self.parameters.size - self.unknowns.shape[1]

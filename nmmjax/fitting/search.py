@@ -1,6 +1,6 @@
 """The search of a fit: all starts through the stages of its target, on the ensemble engine.
 
-A stage is run by the optimiser, if any, and polished; starts that have ended leave the batch. Where the last stage is
+A stage is run by the optimiser, if any, and polished; starts that have ended leave the batch. If the last stage is
 missed, it is reached by a detour; then the steps of the solver are refined until the best fit no longer changes.
 """
 
@@ -34,7 +34,7 @@ _STRAGGLERS, _PATIENCE = 0.1, 24  # the share of starts that isn't waited for; i
 _REFINEMENTS = (4, 16, 64)
 _GAIN = 4.0**5  # by which the error falls at least from one refinement to the next
 _MET, _SAME = 1e-2, 1e-6  # differences below which starts go on as one: between stages, and at the end
-_SCATTER = 3.0  # standard errors of the first stage, by which starts are spread where a detour misses too
+_SCATTER = 3.0  # standard errors of the first stage, by which starts are spread if a detour misses too
 _MISSED = 1.5  # the last stage's loss per datum over the first one's, beyond which it has missed
 _EXACT = 1e-8  # loss per datum below which it hasn't, whatever the first one's
 _LARGEST_SEGMENTED = 64  # free numbers up to which there are early stages
@@ -182,7 +182,7 @@ class Search:
         self.leader, self.code = np.arange(count), np.full(count, RUNNING)
 
     def _keep_better(self, reached: Any) -> None:
-        """The first start as it was before, where none became better than it."""
+        """The first start as it was before, if none became better than it."""
         z, unknowns, loss, code, normal = reached
         best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
         if not np.min(np.where(np.isfinite(self.loss), self.loss, np.inf)) <= loss[best]:
@@ -332,7 +332,7 @@ class Search:
         self._live = None
 
     def _rescue(self, goal: AbstractTarget) -> None:
-        """After Ctrl-C: where the descent under way has come."""
+        """The state that the descent under way has reached at Ctrl-C."""
         target, state, name = self._live if self._live is not None else (None, {}, "")
         if target is not None:
             p = self.parameters.size
@@ -366,7 +366,7 @@ class Search:
         self.report(self.z.shape[0])
 
     def _deviation(self, goal: AbstractTarget, start: Any) -> np.ndarray:
-        """Standard errors of a start's z; 0 where they aren't known."""
+        """Standard errors of a start's z; 0 if they aren't known."""
         assert self.normal is not None  # as Gauss–Newton has them
         variance = np.diagonal(covariance(self.normal[start])) * self.variance(goal, start)
         return np.sqrt(np.where(np.isfinite(variance) & (variance > 0), variance, 0.0))

@@ -54,7 +54,7 @@ def _log_square(c: Values, omega: Values) -> Values:
 
 
 def linear_response(model: MPR, near: Scalar, current: Scalar) -> Response:
-    """The response of r to the voltage at the state whose rate is closest to `near`; not existing where it isn't stable."""
+    """The response of r to the voltage at the state whose rate is closest to `near`; not existing if it isn't stable."""
     tilted = model.tilted(current)
     rates = resting_rates(tilted)
     r = rates[nearest(rates, near)]
@@ -65,7 +65,7 @@ def linear_response(model: MPR, near: Scalar, current: Scalar) -> Response:
 
 
 def peak_frequency(model: MPR, response: Response) -> Scalar:
-    """f of the highest maximum of the spectrum at f > 0, NaN where it has none."""
+    """f of the highest maximum of the spectrum at f > 0, NaN if it has none."""
     c = response.denominator
     if c.shape[0] == 3:  # the closed form ω² = det − tr²/2
         square = c[2] - c[1] ** 2 / 2
@@ -121,12 +121,13 @@ class SpectrumTarget(AbstractTarget):
     - `near`: the rate near which the population rests, such as the mean of the recording; None for its highest stable state
     - `noise`: the intensity D of the white noise (dv = … + √(2D) dW in time t/τ), or None to fit it too, as `ln D`
     - `error`: standard errors: of `peak_frequency` itself, relative ones of powers (1/√averages for Welch's estimate): a
-      number for all, or a mapping of the names above to one or an array; None where unknown
-    - `I`: a constant input, a number
+      number for all, or a mapping of the names above to one or an array; None if unknown
+    - `I`: constant input, in units of η, a number
 
-    Linear, so valid for weak noise; slow variables are part of A. NaN where the state isn't stable or the spectrum has no
-    maximum. Raises `ValueError` for frequencies < 0, powers ≤ 0, bands that aren't any, nothing to compare. Use it for
-    recordings of resting activity, of which only frequencies are known well. Source: Gardiner, Stochastic Methods, §4.4.6.
+    Linear, so valid for weak noise; slow variables are part of A. Residuals are NaN if the state isn't stable or the
+    spectrum has no maximum. Raises `ValueError` for frequencies < 0, powers ≤ 0, bands that aren't any, nothing to compare.
+    Use it for recordings of resting activity, of which only frequencies are known well. Source: Gardiner, Stochastic
+    Methods, §4.4.6.
     """
 
     wanted: Any

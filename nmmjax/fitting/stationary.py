@@ -37,10 +37,10 @@ class StationaryTarget(AbstractTarget):
     - `noise`: the intensity D (dv = … + √(2D) dW in time t/τ), or None to fit it too, as `ln D`
     - `samples`: how many independent samples N the data amount to; None: of `r`, their number over twice the integrated
       autocorrelation time; of a density, unknown, and the errors' size is estimated from the best fit
-    - `I`: a constant input, a number
+    - `I`: constant input, in units of η, a number
 
     r in the model's unit of rate. Energies and T scale alike, but r^(−3/2) and Δ don't: all of η, J, Δ, D can be told from a
-    density, where the noise shows enough of the landscape. Raises `ValueError` for rates ≤ 0, edges that don't
+    density, if the noise shows enough of the landscape. Raises `ValueError` for rates ≤ 0, edges that don't
     increase, neither or both of `r` and `density`. Use it for long recordings of one population; no run is needed. Source:
     docs/theory.md §7; Freeman & Tukey, Ann. Math. Stat. 21:607 (1950).
     """

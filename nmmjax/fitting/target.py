@@ -24,13 +24,13 @@ class AbstractTarget(eqx.Module):
     """Data or conditions that a model is to match.
 
     `residuals` gives one number per datum, in units of its noise, 0 where a datum is missing; `loss` half their sum of
-    squares, minus the log likelihood up to a constant where the noise is known.
+    squares, minus the log likelihood up to a constant if the noise is known.
     """
 
     @abc.abstractmethod
     def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
-        """(predicted − wanted)/noise, shape (m,), NaN where the model has no such quantity; `unknowns` as `unknowns(model)`
-        orders them (its values where None). `refine` multiplies the solver's steps, for targets that have one."""
+        """(predicted − wanted)/noise, shape (m,), NaN if the model has no such quantity; `unknowns` as `unknowns(model)`
+        orders them (its values if None). `refine` multiplies the solver's steps, for targets that have one."""
 
     def loss(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Scalar:
         """½ Σ residuals²."""
@@ -49,7 +49,7 @@ class AbstractTarget(eqx.Module):
         return jax.eval_shape(self.residuals, model).shape[0]
 
     def check(self, model: AbstractModel) -> None:
-        """Raise the one-sentence `ValueError` where `model` can't have what this target asks for."""
+        """Raise the one-sentence `ValueError` if `model` can't have what this target asks for."""
 
     def check_units(self, shortest: float, longest: float) -> None:
         """Raise the one-sentence `ValueError` for data that no τ from `shortest` to `longest` can match in their units."""
@@ -210,7 +210,7 @@ class TargetSum(AbstractTarget):
 
 class LossTarget(AbstractTarget):
     """Any `function(model)` to be made small, a number: penalties, or a loss of one's own. Has no residuals, so that only
-    gradients can lead to its minimum: an optax optimiser, or `polish="bfgs"`. With `store=`, `fit` needs a `name`."""
+    gradients can lead to its minimum: an optax optimiser, or `polish="bfgs"`. `fit` needs a `name` with `store=`."""
 
     function: Callable[[Any], Any] = eqx.field(static=True)
 
@@ -252,12 +252,12 @@ def as_target(target: Any) -> AbstractTarget:
 
 
 def as_near(near: object) -> Any:
-    """A rate; a very high one where None, so that the highest is closest."""
+    """A rate; a very high one if None, so that the highest is closest."""
     return jnp.asarray(1e30) if near is None else as_number("near", near, "(0, inf)")
 
 
 def deviations(argument: str, noise: object, wanted: np.ndarray) -> np.ndarray:
-    """Standard deviations of wanted values: as given, or, where None, the values' own size."""
+    """Standard deviations of wanted values: as given, or, if None, the values' own size."""
     if noise is None:
         return np.where(wanted == 0, 1.0, np.abs(wanted))
     sigma = np.asarray(noise, float) if not isinstance(noise, (str, bytes)) else np.asarray(np.nan)

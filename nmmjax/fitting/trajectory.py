@@ -1,7 +1,7 @@
 """Fits to recorded firing rates and voltages.
 
 The model runs on a grid of all recorded times and jumps of its input, each interval in equal steps of the integrator that
-sweeps use, with n and 2n steps, extrapolated. Where spikes follow each other, the loss of a whole run has a valley for every
+sweeps use, with n and 2n steps, extrapolated. If spikes follow each other, the loss of a whole run has a valley for every
 spike that fits; so fits begin with short segments, which start from the data, then find their own starts, and end with the
 whole run (if it is missed, by way of longer segments).
 """
@@ -79,8 +79,8 @@ class TrajectoryTarget(AbstractTarget):
     grid: Values  # counted from the first time
     kinds: Any  # of every interval of the grid: intervals of a kind have one length and one input
     examples: Any  # an interval of every kind
-    data: tuple[Any, ...]  # per observed variable, on the grid, 0 where there is none
-    weights: tuple[Any, ...]  # 1/σ on the grid, 0 where there are no data
+    data: tuple[Any, ...]  # per observed variable, on the grid, 0 if absent
+    weights: tuple[Any, ...]  # 1/σ on the grid, 0 without data
     starts: Any  # a smooth version of the data on the grid, and its slope, for starts of segments
     y0: Any
     stimulus: Any
@@ -252,7 +252,7 @@ class TrajectoryTarget(AbstractTarget):
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
     def guess(self, model: Any, index: Any) -> State:
-        """The state at a point of the grid as the data suggest it. Of a population an unrecorded voltage follows from the
+        """The state at a point of the grid as the data suggest it. An unrecorded voltage of a population follows from the
         equation of r, and an unrecorded rate is R = τ r = 0.3; other unrecorded variables are at rest, if they declare one,
         else 0, or 0.3 if positive."""
         recorded = self._recorded(model, index)
@@ -320,7 +320,7 @@ class TrajectoryTarget(AbstractTarget):
         self, model: AbstractModel, start: State, first: Any, length: int, refine: Whole = 1, maps: object = None
     ) -> State:
         """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps
-        per interval. `maps`, where known, are those of `maps(model, refine)`."""
+        per interval. `maps`, if known, are those of `maps(model, refine)`."""
         stretch, _, order = _integrator(model)
         base = self.substeps * refine
         maps = self.maps(model, refine) if maps is None else maps

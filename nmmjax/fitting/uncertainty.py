@@ -22,7 +22,7 @@ _NAMED = 0.15  # entries of a direction, its longest being 1, that are worth a w
 
 
 def quantile(p: float, dof: float | int | None = None) -> float:
-    """The p-quantile of Student's t with `dof` degrees of freedom, or of the normal distribution where None.
+    """The p-quantile of Student's t with `dof` degrees of freedom, or of the normal distribution if None.
 
     Infinite without a degree of freedom: nothing bounds the noise then. Raises `ValueError` unless 0 < p < 1.
     """
@@ -33,7 +33,7 @@ def quantile(p: float, dof: float | int | None = None) -> float:
 
 
 def estimated_variance(fitted: Any) -> float:
-    """The variance by which residuals count: 1 where the noise is known, else the best fit's, infinite without a degree of
+    """The variance by which residuals count: 1 if the noise is known, else the best fit's, infinite without a degree of
     freedom."""
     if fitted.target.noise_known:
         return 1.0
@@ -56,11 +56,11 @@ class Identifiability(Shown):
     loss, and 1/√λₖ is its standard error.
 
     - `eigenvalues` (p,): λ, falling; `directions` (p, p): their unit vectors, one per row, in the order of `labels`
-    - `relative_error` (p,): standard errors over sizes, infinite where the data say nothing
+    - `relative_error` (p,): standard errors over sizes, infinite if the data say nothing
     - `sizes` (p,): S, in the parameters' own units
 
     For a plain loss the Hessian of the loss takes the place of JᵀJ. Source: Gutenkunst et al., PLoS Comput. Biol. 3:e189
-    (2007). Use it where errors are large, to see which combination of parameters the data leave open.
+    (2007). Use it if errors are large, to see which combination of parameters the data leave open.
     """
 
     labels: tuple[str, ...]
@@ -71,7 +71,7 @@ class Identifiability(Shown):
 
     @property
     def condition_number(self) -> float:
-        """The largest eigenvalue over the smallest; infinite where a direction is flat."""
+        """The largest eigenvalue over the smallest; infinite if a direction is flat."""
         if not self.eigenvalues[-1] > 0:
             return math.inf
         return float(self.eigenvalues[0] / self.eigenvalues[-1])
@@ -128,7 +128,7 @@ def direction_in_words(labels: tuple[str, ...], vector: np.ndarray) -> str:
 
 def information(fitted: Any) -> np.ndarray:
     """Fisher information of the free parameters in their own units, (p, p), with the target's unknowns eliminated; σ² is 1
-    where the noise is known, else estimated."""
+    if the noise is known, else estimated."""
     z, p = fitted.z, fitted.parameters.size
     A = curvature(fitted.problem, z, fitted.refine)
     slope = np.asarray(fitted.parameters.slope(z[:p]), float)
@@ -139,7 +139,7 @@ def information(fitted: Any) -> np.ndarray:
 
 
 def curvature(problem: Problem, z: Values, refine: Any) -> np.ndarray:
-    """JᵀJ over all of z, or the loss's Hessian where there are no residuals."""
+    """JᵀJ over all of z, or the loss's Hessian without residuals."""
     if not problem.target.has_residuals:
         return np.asarray(_hessian(problem, z, refine), float)
     normal = _normal(problem, z, jnp.asarray(refine, jnp.int32))

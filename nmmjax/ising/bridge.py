@@ -4,7 +4,7 @@ Node i, seen as high (s_i = 1) or low (−1) beside a threshold, has under a con
 
     L_i(I) = ln P(r_i above | I)/P(r_i below | I)          (Boltzmann's law at T_i = πD_i/Δ_i)
 
-Where it relaxes within a state much faster than others switch, it flips as a spin with the odds L_i(Σ_j G W_ij R_j(s_j)),
+If it relaxes within a state much faster than others switch, it flips as a spin with the odds L_i(Σ_j G W_ij R_j(s_j)),
 R_j(±) the mean rates of both states. For symmetric weights and equal nodes those odds are an Ising model's:
 
     h_i = ½ L_i(I_i),    J_ij = ¼ [L_i(I_i + ½ G W_ij ΔR_j) − L_i(I_i − ½ G W_ij ΔR_j)], symmetrised,    I_i = Σ_j G W_ij R̄_j
@@ -60,7 +60,7 @@ def saddle_rates(network: Network) -> Values:
     - `network`: a network of MPR populations, n nodes with two states each
 
     Returns rates (n,), per unit of time, a threshold for `binarize(rates, threshold=saddle_rates(network))`. Raises
-    `ValueError` if a node has one state only.
+    `ValueError` if a node has one state only. Source: docs/theory.md §7.
     """
     return _two_state_nodes(network, None)[1]
 
@@ -195,7 +195,7 @@ def _resting(nodes: MPR, current: Values) -> Values:
 
 
 def _two_state_nodes(network: Network, D: Values | None) -> tuple[MPR, Values, Values]:
-    """(nodes with their own weight in J, threshold rates R, or r where D is None, mean input) of a symmetric network."""
+    """(nodes with their own weight in J, threshold rates R, or r if D is None, mean input) of a symmetric network."""
     require_network(network)
     symmetric = scaling_of(network) is None
     require("weights", "weights that are so only after a scaling of rows", "be symmetric", symmetric)
@@ -284,7 +284,7 @@ def compare_landscapes(network: Network, noise: Any, ising: IsingModel) -> Lands
     - `ising`: a model fitted to a recording (or simulation) of the network's rates, two-valued at
       `saddle_rates(network)`, in the network's order
 
-    Returns a `LandscapeComparison`. What to expect: couplings agree, over T_Ψ; fields follow V and T, and not Ψ; a
+    Returns a `LandscapeComparison`. Couplings should agree, over T_Ψ; fields follow V and T, and not Ψ; a
     weakly coupled network has many minima of Ψ that single flips leave downhill in the Ising landscape. Raises
     `ValueError` for other sizes, weights that are not symmetric, and nodes with a single state. Source: docs/theory.md
     §7–§9.

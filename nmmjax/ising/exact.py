@@ -43,7 +43,7 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
     Walsh–Hadamard transform of the probabilities. Standard errors: square roots of the diagonal of
     (C + penalty)⁻¹ C (C + penalty)⁻¹/samples with the Fisher information C, for independent samples.
 
-    Without penalty the maximum exists only where no combination of states is impossible in the data. Otherwise a direction
+    Without penalty the maximum exists only if no combination of states is impossible in the data. Otherwise a direction
     has a variance far below that of a single sample: status `DIVERGING`.
     """
     eps = jnp.finfo(mean.dtype).eps
@@ -57,7 +57,7 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
         return value, mean - model - penalty * theta, (covariance, log_partition, model)
 
     def direction(theta: Values, gradient: Values, rest) -> Values:
-        # The small addition keeps the matrix regular where no estimate exists; elsewhere it costs no accuracy.
+        # The small addition keeps the matrix regular if no estimate exists; elsewhere it costs no accuracy.
         factor = jax.scipy.linalg.cho_factor(rest[0] + (penalty + 16 * eps) * identity)
         return jax.scipy.linalg.cho_solve(factor, gradient)
 
@@ -84,8 +84,8 @@ def solve_exact(mean: Values, samples: Values, penalty: Values, size: int) -> So
 def solve_many(means: np.ndarray, samples: np.ndarray, penalty: float, size: int) -> Solution:
     """`solve_exact` for means (m, k) and samples (m,) at once; NumPy arrays.
 
-    In pieces whose states fit the memory, and filled up to a power of two, so that few sizes are compiled. Where a pair of
-    regions lacks a combination of states, and there is no penalty, nothing is tried: `DIVERGING`.
+    The pieces have states that fit the memory, and are filled up to a power of two, so that few sizes are compiled. If a
+    pair of regions lacks a combination of states, and there is no penalty, nothing is tried: `DIVERGING`.
     """
     dtype, count = float_dtype(), means.shape[0]
     missing = np.asarray([penalty == 0 and unseen(mean, size) is not None for mean in means])

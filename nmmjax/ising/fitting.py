@@ -42,13 +42,13 @@ def fit_ising(
       pseudo-likelihood estimate; any N, needs a random `key`, as accurate as the chains' noise allows
     - `"auto"`: exact to N = 15, else pseudo; `model.method` says which
 
-    `penalty` λ takes ½ λ (Σ h_i² + Σ_{i<j} J_ij²) from the mean log-likelihood per sample: needed where samples are few, as
+    `penalty` λ takes ½ λ (Σ h_i² + Σ_{i<j} J_ij²) from the mean log-likelihood per sample: needed if samples are few, as
     without it no estimate exists if a combination of states is never seen. Standard errors, entropies (bits) and accuracy
-    come with the model; where N > 20 leaves one unknown, it is None and `model.reason` says why.
+    come with the model; if N > 20 leaves one unknown, it is None and `model.reason` says why.
 
-    Raises `ValueError` for data that aren't two-valued, regions that never change, too many regions for the method, and,
-    with `throw` (default), if no estimate exists; warns where there are fewer samples than states, and if next to nothing
-    but the states "all" and "none" occurs (a global signal dominates; see `binarize`).
+    Returns an `IsingModel`. Raises `ValueError` for data that aren't two-valued, regions that never change, too many regions
+    for the method, and, with `throw` (default), if no estimate exists; warns if there are fewer samples than states, and if
+    next to nothing but the states "all" and "none" occurs (a global signal dominates; see `binarize`).
 
     Source: Ezaki et al., Phil. Trans. R. Soc. A 375, 20160287 (2017); pseudo-likelihood: Besag (1975).
     """
@@ -190,7 +190,7 @@ def empirical_entropy(spins: np.ndarray) -> float:
 
 
 def warn_if_few(samples: int, size: int) -> None:
-    """Warn where there are fewer samples than states."""
+    """Warn if there are fewer samples than states."""
     if samples < 2**size:
         warnings.warn(
             f"{samples} samples for 2^{size} = {2**size} states, {samples / 2**size:.2g} per state: entropy of the data and "

@@ -20,7 +20,7 @@ _MOST = 4000  # minima, beyond which tables of all pairs don't help
 class IsingLandscape(Shown):
     """The landscape of an Ising model with k local minima, by energy; made by `model.landscape()`.
 
-    Two states are neighbours where one region differs. A minimum lies below all neighbours; from any other state the
+    Two states are neighbours if one region differs. A minimum lies below all neighbours; from any other state the
     steepest single flip leads down (ties: stay, else the first region), and a minimum's basin is all that ends there.
 
     - `spins` (k, N), `labels` (k,) bit strings in the order of the regions, `states` (k,) state numbers, `energy` (k,)
@@ -114,7 +114,7 @@ class IsingLandscape(Shown):
 
     @property
     def dwell_times(self) -> tuple[np.ndarray, ...] | None:
-        """Per basin, how long each stay lasted: in the recording's time where `dt` is known, else in samples.
+        """Per basin, how long each stay lasted: in the recording's time if `dt` is known, else in samples.
 
         Stays at the beginning and end of a subject's recording are cut short there, and counted as they are.
         """
@@ -204,7 +204,7 @@ def find_passes(energies: np.ndarray, basin: np.ndarray, size: int) -> tuple[np.
 
 
 def saddle_levels(tree: Tree) -> np.ndarray:
-    """(k, k) level at which the branches of two minima merge; NaN on the diagonal, inf where they don't."""
+    """(k, k) level at which the branches of two minima merge; NaN on the diagonal, inf if they don't."""
     count = tree.energy.size
     levels = np.full((count, count), np.inf)
     np.fill_diagonal(levels, np.nan)

@@ -109,7 +109,7 @@ class IsingModel(eqx.Module, Shown):
     def sample(self, key: Key, n: int, *, sweeps: int = 200) -> np.ndarray:
         """`n` independent states (n, N), int8: drawn from P itself for N ≤ 20, else the ends of `n` Gibbs chains.
 
-        The chains begin at random and are updated `sweeps` times in every region: too few where basins are deep.
+        The chains begin at random and are updated `sweeps` times in every region: too few if basins are deep.
         """
         n, sweeps, key = as_count("n", n), as_count("sweeps", sweeps), as_key(key)
         if self.size <= LARGEST:
@@ -148,12 +148,12 @@ class IsingModel(eqx.Module, Shown):
 
     @property
     def S_N(self) -> float | None:
-        """Entropy in bits of the states in the data: too low where samples are few."""
+        """Entropy in bits of the states in the data: too low if samples are few."""
         return self._known("S_N")
 
     @property
     def accuracy(self) -> float | None:
-        """r = (S1 − S2)/(S1 − S_N): the share of dependence that pairs explain; None where `reason` says why."""
+        """r = (S1 − S2)/(S1 − S_N): the share of dependence that pairs explain; None if `reason` says why."""
         fit = self.fit
         if fit is None or fit.S1 is None or fit.S2 is None or fit.S_N is None:
             return None
@@ -232,7 +232,7 @@ class IsingModel(eqx.Module, Shown):
 class IsingModels(eqx.Module, Shown):
     """Models of the same regions fitted to m pieces of data; made by `fit_ising_many`. `models[k]` is an `IsingModel`.
 
-    - `h`, `h_error` (m, N), `J`, `J_error` (m, N, N): NaN where no estimate exists
+    - `h`, `h_error` (m, N), `J`, `J_error` (m, N, N): NaN if no estimate exists
     - `status` (m,): 0 if converged; `status_text`: the same in words
     - `S1`, `S2`, `S_N`: entropies in bits, `cross_entropy` in bits per sample, `accuracy`, `divergence_accuracy` (m,); NaN
       if not known
@@ -301,7 +301,7 @@ class IsingModels(eqx.Module, Shown):
 
 
 def share(part: float, whole: float) -> float | None:
-    """part/whole, or None where the whole is nothing but rounding."""
+    """part/whole, or None if the whole is nothing but rounding."""
     return float(part / whole) if whole > 1e-12 else None
 
 

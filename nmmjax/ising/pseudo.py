@@ -77,8 +77,8 @@ def _solve(s: Values, penalty: Values) -> Any:
 
 
 def _information(spins: np.ndarray, theta: np.ndarray, whole: bool) -> tuple[np.ndarray | None, np.ndarray | None, float]:
-    """Hessian (with its sign turned) and variance of the score, both (k, k) where `whole`; the Hessian's least eigenvalue,
-    or else that of the regions' own blocks, which bounds it where a region alone has no estimate."""
+    """Hessian (with its sign turned) and variance of the score, both (k, k) if `whole`; the Hessian's least eigenvalue,
+    or else that of the regions' own blocks, which bounds it if a region alone has no estimate."""
     s, size = np.asarray(spins, float), spins.shape[1]
     i, j = np.triu_indices(size, 1)
     J = np.zeros((size, size))

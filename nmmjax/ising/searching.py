@@ -36,7 +36,7 @@ def bounds_between(h: np.ndarray, J: np.ndarray, spins: np.ndarray) -> tuple[np.
     """Upper bounds of the saddles between pairs of minima (k, N): pairs (m, 2) and levels (m,).
 
     From one to the other, those regions that differ are flipped one by one, the cheapest next; of the two directions the
-    lower. Where pairs are too many, each minimum is joined to the nearest ones.
+    lower. If pairs are too many, each minimum is joined to the nearest ones.
     """
     count = spins.shape[0]
     a, b = np.triu_indices(count, 1)

@@ -191,7 +191,7 @@ def _generator(key: Key) -> np.random.Generator:
 
 
 def _fit_means(means: np.ndarray, samples: int, penalty: float, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """θ (m, k) of data with these means, and 1 where there is no estimate."""
+    """θ (m, k) of data with these means, and 1 without an estimate."""
     found = solve_many(means, np.full(means.shape[0], samples), penalty, size)
     return np.asarray(found.theta, float), (found.status == DIVERGING).astype(int)
 

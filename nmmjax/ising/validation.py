@@ -85,7 +85,8 @@ def select_regions(data: Any, count: int, criterion: str = "information", *, sta
     - `start`: regions to begin with, by name or number; none by default
     - `penalty`: λ ≥ 0, as in `fit_ising`
 
-    A greedy search: no other choice was compared. Raises `ValueError` for arguments that don't fit.
+    Returns the data of these regions alone. The search is greedy: no other choice was compared. Raises `ValueError` for
+    arguments that don't fit.
     """
     known = ("information", "accuracy", "variance")
     require("criterion", criterion, "be one of " + ", ".join(f'"{each}"' for each in known), criterion in known)

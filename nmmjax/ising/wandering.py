@@ -19,7 +19,7 @@ class Wandering:
 
 
 def wander(sequence: np.ndarray, data: Binarized, count: int) -> Wandering:
-    """Indices of a sequence (time,) of basins among `count`; where a new subject begins, nothing is counted."""
+    """Indices of a sequence (time,) of basins among `count`; nothing is counted from one subject to the next."""
     runs = data.runs
     new_run = np.concatenate([[True], np.diff(runs) != 0])
     begins = np.flatnonzero(new_run | np.concatenate([[True], np.diff(sequence) != 0]))

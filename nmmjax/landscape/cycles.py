@@ -3,7 +3,7 @@
 A landscape Ψ lists resting states only: also a symmetric network with a single minimum can oscillate for ever
 (docs/theory.md §D7). Runs from random starts either come near a stable fixed point or repeat themselves; a run that repeats
 itself gives the guess for a cycle, z(T) = z(0) in z = (ln r, v), solved by Newton's method with the monodromy matrix, whose
-eigenvalues are the multipliers. What no start reaches isn't found: cycles are searched for, never all of them.
+eigenvalues are the multipliers. A cycle that no start reaches isn't found; the search never proves that it has all.
 """
 
 from collections.abc import Callable

@@ -28,7 +28,7 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 
     A network with symmetric weights, or weights that a scaling d > 0 makes symmetric, d_i W_ij = d_j W_ji
     (row-normalised connectomes, gains of senders and receivers): the potential Ψ(r) of the whole, its minima by many
-    descents, index-1 saddles, barriers and disconnectivity tree (`NetworkLandscape`). For other weights there is no Ψ;
+    descents, index-1 saddles, barriers and disconnectivity tree (`NetworkLandscape`). Other weights have no Ψ;
     fixed points and their stability are found all the same, and `reason` names the nodes that prevent it. Ψ lists
     resting states: symmetric networks can have limit cycles as well.
 

@@ -287,7 +287,7 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
         return half - _loss(level, well, energy - half / 2) / 2
 
     def half_cycle(energy: Scalar, _: None) -> tuple[Scalar, Scalar]:
-        """The energy half a cycle later; NaN where half a cycle loses all the energy above the bottom of the well."""
+        """The energy half a cycle later; NaN if half a cycle loses all the energy above the bottom of the well."""
         args = (level, well, energy)
         frozen = jax.lax.stop_gradient(args)
         most = jax.lax.stop_gradient(energy - bottom)

@@ -142,5 +142,5 @@ def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
 
 
 def kinds_of(landscape: PopulationLandscape) -> Values:
-    """Codes of `points.KINDS` per fixed point, also inside transformations; −1 where there is none."""
+    """Codes of `points.KINDS` per fixed point, also inside transformations; −1 if absent."""
     return jnp.where(jnp.isfinite(landscape.energy), kind_codes(landscape.eigenvalues), -1)

@@ -33,7 +33,7 @@ def network_potential(network: Network, r: Any, I: Real = 0.0) -> Values:
     """Energy landscape of a whole network, Ψ = Σ d_i ψ_i − ½ G Σ d_i W_ij R_i R_j, at given rates.
 
     Its minima are the stable resting states, its index-1 saddles the passes between them; limit cycles, which symmetric
-    networks can have as well, don't show in it. For a single population it has the critical points of
+    networks can have as well, don't show in it. Ψ of a single population has the critical points of
     `potential_energy`, but not its values. d = 1 for symmetric weights; else d > 0 is the scaling that makes them
     symmetric, d_i W_ij = d_j W_ji.
 

@@ -14,7 +14,7 @@ from .potential import force, hessian
 from .search import Catalogue, roots_within
 
 _CLIMBS, _LONGEST = 60, 0.25
-_ASIDE = (0.02, 0.005)  # where the way down starts, in ln R; the second where the first ends nowhere
+_ASIDE = (0.02, 0.005)  # where the way down starts, in ln R; the second if the first ends nowhere
 _CLIMB_WORK = 5e7  # cubed nodes times starts that may follow eigenvectors, at 60 decompositions each
 _MANY = 24  # minima beyond which not every pair is looked at
 
@@ -105,7 +105,7 @@ def find_saddles(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distinct index-1 saddles (s, n) and the two minima on either side of each, (s, 2), as numbers in the catalogue.
 
-    Minima that only a saddle leads to are added to the catalogue; −1 where the way down from a saddle ended at none.
+    Minima that only a saddle leads to are added to the catalogue; −1 if the way down from a saddle ended at none.
     """
     if len(minima.points) == 0:
         return np.zeros((0, network.size)), np.zeros((0, 2), int)

@@ -123,7 +123,7 @@ def relaxed(network: Network, starts: np.ndarray, low: np.ndarray, high: np.ndar
     up = starts > (low + high) / 2
     for _ in range(_RELAXATIONS):
         roots, _ = in_pieces(roots_within, network, starts)
-        # Highest or lowest root; where a homogeneous node has none, stay.
+        # Highest or lowest root; if a homogeneous node has none, stay.
         ends = np.where(up, np.fmax.reduce(roots, axis=2), np.fmin.reduce(roots, axis=2))
         starts = np.where(np.isfinite(ends), (starts + ends) / 2, starts)
     return starts

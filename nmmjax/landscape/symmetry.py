@@ -1,6 +1,6 @@
 """Which weights have a landscape Ψ: those that a positive scaling of the rows makes symmetric.
 
-Where d_i M_ij = d_j M_ji with d > 0 (Kolmogorov's condition: the products of the weights around every cycle are equal in
+If d_i M_ij = d_j M_ji with d > 0 (Kolmogorov's condition: the products of the weights around every cycle are equal in
 both directions), the scaled forces d_i f_i are the gradient of −Ψ_d. Symmetric weights have d = 1, row-normalised
 symmetric weights the strengths, gains W_ij = g_i A_ij h_j the ratios h/g (docs/theory.md §8, §D1).
 """
@@ -15,7 +15,7 @@ _ROUNDING = 1e-9  # relative to the weights, the difference that counts as round
 class Symmetry(NamedTuple):
     """Effect of a scaling on a matrix of weights.
 
-    - `scaling` (n,): d > 0 of geometric mean 1 in every connected part, None where a landscape needs none (symmetric
+    - `scaling` (n,): d > 0 of geometric mean 1 in every connected part, None if a landscape needs none (symmetric
       weights) or has none
     - `reason`: why no d exists, else None
     - `magnitudes` (n,): d for the absolute values of the weights, also if their signs prevent a landscape (excitatory and

@@ -11,8 +11,8 @@ class Tree:
 
     - `energy` (k,): of the minima; `children` (m, 2): the two nodes that merge; `heights` (m,): the level at which they do,
       that of the lowest pass between them
-    - `barrier` (k,): height of each minimum's first merge above it; inf where it has none
-    - `roots`: nodes without a parent; several where no pass was found between parts of the landscape
+    - `barrier` (k,): height of each minimum's first merge above it; inf if absent
+    - `roots`: nodes without a parent; several if no pass was found between parts of the landscape
     """
 
     energy: np.ndarray

@@ -1,7 +1,7 @@
 """Definition of a spike, shared by the whole library.
 
 A spike is a maximum of the firing rate to which ln r rises by more than `prominence` from its lowest value since the last
-spike (or since the run's start), and from which it then falls by more than `prominence`. By default `prominence` is
+spike (or since the run's start), and from which it then falls by more than `prominence`. `prominence` is by default
 `PROMINENCE` = 1e-3 for every counter. The fall is part of the definition: a rate that comes to rest from below, even with a
 tiny overshoot, has no spike, and neither has a rate at rest.
 
@@ -25,12 +25,12 @@ _NEWTON_STEPS = 3
 def as_prominence(prominence: Any) -> float:
     """`prominence` as a number ≥ 0, else `ValueError`."""
     as_float("prominence", prominence, "be a number ≥ 0", lambda value: value >= 0)
-    return float(prominence)  # in full, also where arrays are in single precision
+    return float(prominence)  # in full, also if arrays are in single precision
 
 
 def visible(prominence: float) -> float:
     """Relative error of a step that, added up over a run, is small compared with the smallest rise that counts; infinite at
-    0, where every maximum counts."""
+    0, for which every maximum counts."""
     return prominence / 10_000 if prominence > 0 else math.inf
 
 
@@ -108,7 +108,7 @@ def follow(
 
 def _extremum(before: Any, now: Course, h: Values | float) -> tuple[Values, Values]:
     """The extremum between two points, by the quintic through both, and how long ago it was; the value now if there is none,
-    where the slopes have the same sign."""
+    if the slopes have the same sign."""
     a1, a2 = h * before.slope, h**2 * before.bend / 2
     d, e, f = now.value - before.value - a1 - a2, h * now.slope - a1 - 2 * a2, h**2 * now.bend - 2 * a2
     a3, a4, a5 = 10 * d - 4 * e + f / 2, 7 * e - 15 * d - f, 6 * d - 3 * e + f / 2

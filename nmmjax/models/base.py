@@ -63,8 +63,8 @@ class AbstractModel(eqx.Module, Shown):
 
     @property
     def degree(self) -> int | None:
-        """Degree of the vector field as a polynomial in the state, None if it is none or unknown. With 2 or 3, traps of
-        basins are proofs; with None runs decide."""
+        """Degree of the vector field as a polynomial in the state, None if it is none or unknown. Traps of
+        basins are proofs if it is 2 or 3; runs decide if it is None."""
         return None
 
     @property

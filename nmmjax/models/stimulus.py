@@ -212,8 +212,8 @@ class Ramp(AbstractStimulus):
     """
 
     amplitude: Scalar = parameter(symbol="I", doc="input current reached at stop")
-    start: Scalar = parameter(symbol="t_0", unit="time", doc="where the ramp begins")
-    stop: Scalar = parameter(symbol="t_1", unit="time", doc="where the ramp ends, later than start")
+    start: Scalar = parameter(symbol="t_0", unit="time", doc="beginning of the ramp")
+    stop: Scalar = parameter(symbol="t_1", unit="time", doc="end of the ramp, later than start")
 
     @classmethod
     def check_given(cls, given: dict[str, Any]) -> None:

@@ -129,7 +129,7 @@ def first_tangent(curve: AbstractCurve, x: Values, anchor: PyTree, scale: Values
 def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: PyTree, limits: Limits, points: int) -> Walk:
     """The curve from x0 on it, in the direction t0, to the first reason to stop; at most `points` points.
 
-    Where a step leaves the box, the next one lands on its bound: there the plane is that of the bound.
+    If a step leaves the box, the next one lands on its bound: there the plane is that of the bound.
     """
     store = lambda start: jnp.full((points, *start.shape), jnp.nan, start.dtype).at[0].set(start)
     state = {
@@ -157,7 +157,7 @@ def walk(curve: AbstractCurve, x0: Values, t0: Values, anchor: PyTree, limits: L
 def walk_both_ways(curve: AbstractCurve, x0: Values, t0: Values, anchor: PyTree, limits: Limits, points: int) -> Walk:
     """Walks from x0 against and along t0 as one, of at most 2 `points` − 1 points; `result` holds both ends' codes, `(2,)`.
 
-    The second walk alone where it came back to its start.
+    The second walk alone if it came back to its start.
     """
     signs = jnp.asarray([-1.0, 1.0], x0.dtype)
     walks = jax.vmap(lambda sign: walk(curve, x0, sign * t0, anchor, limits, points))(signs)
@@ -264,7 +264,7 @@ def locate(
     def improve(state) -> Any:
         (a, fa), (b, fb), side, _, _, k = state
         c = jnp.clip((a * fb - b * fa) / (fb - fa), jnp.minimum(a, b), jnp.maximum(a, b))
-        c = jnp.where(k % 3 == 2, (a + b) / 2, c)  # halves the bracket where false position is slow
+        c = jnp.where(k % 3 == 2, (a + b) / 2, c)  # halves the bracket if false position is slow
         x, _, _ = on_plane(curve, ends[0] + c * (ends[1] - ends[0]), tangent, anchor, scale)
         fc = test(x, tangent_at(curve, x, tangent, anchor, scale), anchor)
         left = (fc < 0) == (fa < 0)  # the zero lies right of c

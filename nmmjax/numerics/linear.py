@@ -9,7 +9,7 @@ from .._types import Scalar, Values
 
 def solve_positive(A: Values, b: Values) -> Values:
     """A⁻¹ b of a positive definite matrix, by elimination in plain array operations: over many small systems they are faster
-    than one call of LAPACK for each, and its threads may wait for each other where several calls run at once."""
+    than one call of LAPACK for each, and its threads may wait for each other if several calls run at once."""
     columns = b[:, None] if b.ndim == 1 else b
 
     def eliminate(k, rows: Values) -> Values:
@@ -44,7 +44,7 @@ def covariance(A: np.ndarray) -> np.ndarray:
 
 def solve_scaled(A: np.ndarray, b: np.ndarray) -> np.ndarray:
     """A⁻¹ b of a positive definite matrix in NumPy, scaled to unit diagonal, with as small a ridge as positive eigenvalues
-    need: a step of Newton's method where rounding hides a direction."""
+    need: a step of Newton's method if rounding hides a direction."""
     scale = 1 / np.sqrt(np.diag(A))
     shape = (-1,) + (1,) * (b.ndim - 1)
     values, vectors = np.linalg.eigh(A * scale[:, None] * scale)

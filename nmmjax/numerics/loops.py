@@ -40,7 +40,7 @@ def scan_while(
 
 
 def choose(condition: Any, a: Any, b: Any) -> Any:
-    """`a` where the condition holds, else `b`, leaf by leaf."""
+    """`a` if the condition holds, else `b`, leaf by leaf."""
     return jax.tree.map(lambda x, y: jnp.where(condition, x, y), a, b)
 
 

@@ -448,7 +448,7 @@ def _arrays(samples: Any, of_xarray: bool) -> list[tuple[Any, Any]]:
 
 
 def _density(axes: Axes, x: np.ndarray) -> None:
-    """A histogram of all draws, and an outline per chain where they are few."""
+    """A histogram of all draws, and an outline per chain if they are few."""
     low, high = np.quantile(x, [0.0005, 0.9995])
     pad = 0.08 * (high - low) or 1e-9 * max(abs(low), 1.0)
     edges = np.linspace(low - pad, high + pad, int(np.clip(np.sqrt(x.size) / 1.5, 10, 50)) + 1)
@@ -459,7 +459,7 @@ def _density(axes: Axes, x: np.ndarray) -> None:
 
 
 def _cloud(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Shades that hold 39, 86 and 99 % of the draws; dots where these are few."""
+    """Shades that hold 39, 86 and 99 % of the draws; dots if these are few."""
     if x.size < 500:
         axes.plot(x, y, ".", color=BLUE, ms=2, alpha=0.5)
         return

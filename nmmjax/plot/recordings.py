@@ -17,7 +17,7 @@ _COLOURS = (BLUE, ORANGE, GREEN, "#8e5ea2", "#b8860b", "#2a9d9d", "#c0504d", "#6
 
 
 def minima_labels(found: Any) -> list[str]:
-    """Short names of minima: the patterns of active regions; numbers where those are long."""
+    """Short names of minima: the patterns of active regions; numbers if those are long."""
     labels = getattr(found, "labels", None)
     if labels is None or any(len(each) > _LARGEST for each in labels):
         return [str(k) for k in range(np.asarray(found.energy).size)]
@@ -362,7 +362,7 @@ def _correlations(model: IsingModel, data: Any, axes: Axes) -> None:
 
 
 def _sets(size: int, order: int, most: int = 150) -> np.ndarray:
-    """Sets of `order` regions, evenly chosen where there are many."""
+    """Sets of `order` regions, evenly chosen if there are many."""
     from itertools import combinations
 
     sets = np.asarray(list(combinations(range(size), order)), int)

@@ -60,7 +60,7 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
 
 
 def _lines(axes: Any, ts: np.ndarray, values: object, color: str, labels: object) -> None:
-    """One line, or one per node of a network, named where they are few."""
+    """One line, or one per node of a network, named if they are few."""
     values = np.asarray(values)
     if values.ndim == 1:
         axes.plot(ts, values, color=color)

@@ -21,7 +21,7 @@ def example_recording() -> Recording:
     The regions' names are spelt out here as they are usually read; the package doesn't say. The data were contributed to
     nitime by B. Mormino and are good for trying methods, not for conclusions about brains.
 
-    Raises `ModuleNotFoundError` if nitime (extra `data`) is not installed; nothing of it is imported.
+    Returns a `Recording`. Raises `ModuleNotFoundError` if nitime (extra `data`) is not installed; nothing of it is imported.
     """
     found = importlib.util.find_spec("nitime")
     if found is None or not found.submodule_search_locations:

@@ -36,9 +36,9 @@ def load_recording(
     """A recording of several regions from a file: csv, tsv, txt, dat, 1D (these also as .gz), npy, npz, mat, h5 or hdf5.
 
     One row per time, one column per region; `regions="rows"` for a file with one row per region. It must be said, as
-    `regions="columns"` or `"rows"`, where there are fewer rows than columns: nothing is guessed.
+    `regions="columns"` or `"rows"`, if there are fewer rows than columns: nothing is guessed.
 
-    Text: separated by tabs, semicolons, commas or blanks; decimal commas are understood where no comma separates; lines that
+    Text: separated by tabs, semicolons, commas or blanks; decimal commas are understood if no comma separates; lines that
     begin with `#` are skipped. A first line of names is a header, as are distinct whole numbers above other values
     (pandas' columns without names). A column `subject` (or the one that `subject` names) becomes the subjects' labels. A
     column `t` or `time` that increases evenly, or one with a unit such as `t (s)` that increases, is read as time and gives
@@ -57,8 +57,9 @@ def load_recording(
 
     MATLAB 7.3, h5 and hdf5 need the extra `data`.
 
-    Raises `ValueError` in one sentence for files that are missing, empty, or not what their name says, for text among
-    numbers (file, line, column), for fewer than two regions, and for what doesn't fit. Then: `binarize`, `fit_ising`.
+    Returns a `Recording`. Raises `ValueError` in one sentence for files that are missing, empty, or not what their name
+    says, for text among numbers (file, line, column), for fewer than two regions, and for what doesn't fit. Then:
+    `binarize`, `fit_ising`.
     """
     file = as_path(path)
     require("regions", regions, 'be "columns" or "rows"', regions in (None, "columns", "rows"))

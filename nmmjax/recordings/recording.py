@@ -19,7 +19,7 @@ class Recording(Shown):
     - `values` (time, regions): finite floats, NaN where a sample is missing; samples that a masked array masks are missing.
       Every column of a pandas DataFrame is a region; a DataArray's axis called time is the first
     - `names`: of the regions; those of a DataFrame's columns, or of a DataArray's regions, else R1, R2, … by default
-    - `subject` (time,): whole numbers that say whose sample it is, or None. Where the label changes, a new run begins
+    - `subject` (time,): whole numbers that say whose sample it is, or None. When the label changes, a new run begins
     - `dt`: time between samples, in any unit, or None
     - `source`: where the data came from; `notes`: what was done to them on the way
 
@@ -123,8 +123,8 @@ def binarize(
     of which `fit_ising` warns. It makes regions negatively correlated by construction (Murphy et al., NeuroImage 44, 893
     (2009)). `"keep"` is the default.
 
-    Raises `ValueError` for fewer than two regions or samples, NaN, masked or infinite values (with region and time),
-    regions that never change, and thresholds that don't fit.
+    Returns a `Binarized`. Raises `ValueError` for fewer than two regions or samples, NaN, masked or infinite values (with
+    region and time), regions that never change, and thresholds that don't fit.
 
     Source: Ezaki et al., Phil. Trans. R. Soc. A 375, 20160287 (2017); ELAT. Use it before `fit_ising`.
     """

@@ -1,6 +1,6 @@
 """Tables in text files, the one door to their cells: delimiter, decimal comma, comments, header.
 
-What the columns mean (time, index, regions, units) is for the caller to say. Numbers are parsed here, and what is none is
+The caller says what the columns mean (time, index, regions, units). Numbers are parsed here, and what is none is
 refused with line and column.
 """
 
@@ -70,7 +70,7 @@ class Table:
             try:
                 if any("_" in cell for cell in cells):
                     raise ValueError
-                values[k] = cells  # fast where all is well
+                values[k] = cells  # fast if all is well
             except ValueError:
                 for j, cell in enumerate(cells):
                     number = self.number(cell)

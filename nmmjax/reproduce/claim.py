@@ -25,13 +25,13 @@ class Row:
 
 
 def at_most(quantity: str, measured: Any, limit: float) -> Row:
-    """A row that is met where |measured| ≤ limit."""
+    """A row that is met if |measured| ≤ limit."""
     value = float(measured)
     return Row(quantity, f"≤ {limit:g}", value, bool(abs(value) <= limit))
 
 
 def close_to(quantity: str, measured: Any, expected: float, tolerance: float) -> Row:
-    """A row that is met where measured is within `tolerance` of `expected`."""
+    """A row that is met if measured is within `tolerance` of `expected`."""
     value = float(measured)
     return Row(quantity, f"{expected:.10g} ± {tolerance:g}", value, bool(abs(value - expected) <= tolerance))
 
@@ -142,7 +142,7 @@ def write_report(entries: list[dict[str, Any]], out: pathlib.Path, unfinished: l
 
 
 def _earlier(out: pathlib.Path) -> list[dict[str, Any]]:
-    """Entries of a report that is already there; none where it can't be read."""
+    """Entries of a report that is already there; none if it can't be read."""
     try:
         claims = json.loads((out / "report.json").read_text(encoding="utf-8"))["claims"]
         return [entry for entry in claims if {"name", "letter", "met", "rows", "files", "machine", "quick"} <= set(entry)]

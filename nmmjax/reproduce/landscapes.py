@@ -124,7 +124,7 @@ def _figure(pyplot: Any, pair: Network, branch: Any, still: Any, vanishing: floa
 
 
 def _valley(pair: Network, current: float) -> tuple[np.ndarray, np.ndarray]:
-    """r₁ and Ψ where population 0 has settled to it, along the valley from one state to the other."""
+    """r₁ and Ψ once population 0 has settled to it, along the valley from one state to the other."""
     r1 = jnp.geomspace(0.05, 1.0, 201)
     node = eqx.tree_at(lambda each: each.eta, jax.vmap(lambda _: pair.node)(r1), _ETA + _CROSS * r1)
     r0 = jnp.nanmax(jax.vmap(lambda each: fixed_rates(each)[0])(node), axis=1)

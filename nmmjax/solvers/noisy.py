@@ -109,7 +109,7 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
     v2 = y0.v**2 + jnp.broadcast_to(getattr(noise, "intensity", jnp.zeros(())), y0.v.shape).astype(R0.dtype) ** (2 / 3)
     drive = jnp.maximum(nodes.eta + current, 0) + v2
     R = jnp.maximum((J + jnp.sqrt(J**2 + 4 * jnp.pi**2 * drive)) / (2 * jnp.pi**2), R0)
-    # Where all is silent the membrane itself sets the scale.
+    # If all is silent, the membrane itself sets the scale.
     h = nodes.tau / (_STEPS_PER_SPIKE * jnp.maximum(R, 1 / jnp.pi))
     if isinstance(noise, OrnsteinUhlenbeck):
         h = jnp.minimum(h, noise.correlation_time.astype(h.dtype) / 4)

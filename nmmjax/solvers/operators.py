@@ -54,7 +54,7 @@ class Flow(eqx.Module):
 
 
 def mobius_flow(eta: Values, Delta: Values, h: Values) -> Flow:
-    """The exact flow of Ẇ = Δ + i(η − W²) over h; smooth in all arguments, also where σ = √(iΔ − η) vanishes."""
+    """The exact flow of Ẇ = Δ + i(η − W²) over h; smooth in all arguments, also if σ = √(iΔ − η) vanishes."""
     z2 = jax.lax.complex(-eta * h**2, Delta * h**2)
     small = z2.real**2 + z2.imag**2 < _SERIES**2
     zero, one = jnp.zeros_like(z2), jnp.ones_like(z2)
@@ -101,7 +101,7 @@ def real_map(eta: Values, Delta: Values, h: Values) -> RealMap:
     flow = mobius_flow(eta, Delta, h)
     (cr, ci), (ar, ai), (sr, si) = flow.c, flow.s1, flow.s2
     linear, square, constant, _ = flow.rate
-    # Dividing by i s₂ halves the coefficients. Where a half-period is hit exactly, s₂ = 0, and a is only very large.
+    # Dividing by i s₂ halves the coefficients. If a half-period is hit exactly, s₂ = 0, and a is only very large.
     size = sr**2 + si**2
     least = jnp.asarray(float(jnp.finfo(size.dtype).eps) ** 2, size.dtype)
     scale = 1 / jnp.where(size < least, least, size)

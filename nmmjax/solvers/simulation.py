@@ -69,7 +69,7 @@ def simulate(
       between spikes to be expected; `run.fluctuation` is coloured noise's path. Halve `dt0` to see what steps cost
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
-      step `dt0` if the solver gives no error estimate. With an adaptive controller `dt0` is only the first step
+      step `dt0` if the solver gives no error estimate. `dt0` is only the first step of an adaptive controller
     - `max_steps`: default a million, and 65 536 with `dense=True`, which reserves memory for every one of them
     - `progress=True` shows a line of progress; the default is silent
     - `dense=True` keeps the solution for `run.evaluate(t)`; `event`: a `diffrax.Event` that ends the run
@@ -100,7 +100,7 @@ def simulate(
         given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
         given |= {"max_steps": max_steps, "dense": dense or None}
         for name, value in given.items():
-            require(name, value, "not be given where there is `noise`, whose steps are fixed", value is None)
+            require(name, value, "not be given with `noise`, whose steps are fixed", value is None)
         run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
         return _raise_on_failure(run) if throw else run
     require("key", type(key).__name__, "be given together with `noise`", key is None)
@@ -161,7 +161,7 @@ def _simulate_noisy(
     progress: bool,
 ) -> Trajectory:
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
-    require("solver", solver, "be None or `MobiusSplitting(2)` where there is noise", fits)
+    require("solver", solver, "be None or `MobiusSplitting(2)` with noise", fits)
     key = check_noise(model, noise, key)
     x0 = None if before is None or not isinstance(noise, OrnsteinUhlenbeck) else before.fluctuation_end
     if x0 is not None:

@@ -80,7 +80,7 @@ class Trajectory(eqx.Module, Shown):
 
     @property
     def input(self) -> Values:
-        """The stimulus I(t) at `ts`; zeros without one. Of the state's shape: `(n,)`, or `(n, nodes)` for a network."""
+        """The stimulus I(t) at `ts`; zeros without one. Its shape is the state's: `(n,)`, or `(n, nodes)` for a network."""
         self.require_single("read the input")
         times = self.model.physical_time(self.elapsed, self.ys)
         current = jax.vmap(lambda t: input_at(self.stimulus_since_start, t))(times)

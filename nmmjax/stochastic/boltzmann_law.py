@@ -27,7 +27,7 @@ from .panels import density_panels
 from .periods import phase_volume
 
 _HERMITE = 40  # nodes in v
-_NEWTON = 12  # steps at most within a panel; bisection where Newton's leaves it
+_NEWTON = 12  # steps at most within a panel; bisection if Newton's leaves it
 
 
 class Boltzmann(eqx.Module, Shown):
@@ -133,7 +133,7 @@ class Boltzmann(eqx.Module, Shown):
 
     @property
     def well_probabilities(self) -> Values:
-        """(2,): the probabilities of rates below and above the pass; where there is none, 1 on the branch that exists."""
+        """(2,): the probabilities of rates below and above the pass; without a pass, 1 on the branch that exists."""
         low, _ = _share_below_pass(self)
         return jnp.stack([low, 1 - low])
 
@@ -248,15 +248,15 @@ def boltzmann(population: MPR, noise: NoiseLike, I: Real = 0.0) -> Boltzmann:
 
     - `population`: an `MPR` with Δ > 0, without gap junctions, conductances and slow terms
     - `noise`: D > 0, a number or `WhiteNoise(D)`
-    - `I`: a constant input I, in units of η
+    - `I`: constant input, in units of η; 0 by default
 
     Noise multiplies q in the mechanical form (√(2D) q) as heterogeneity multiplies q² in its damping, so that fluctuation
     and dissipation balance exactly. Use it instead of long noisy runs: moments, quantiles, samples, free energy, and their
     derivatives. Quadrature is accurate to rounding. In float32, −V/T carries V/T times 1e-7.
 
-    Raises `ValueError` for Δ = 0 (noise heats, nothing damps: no stationary law), D ≤ 0, other noise than white,
-    networks, slow terms, and with gap junctions or conductances, which have no exact law (use `stationary_density`).
-    Source: docs/theory.md §7.
+    Returns a `Boltzmann`. Raises `ValueError` for Δ = 0 (noise heats, nothing damps: no stationary law), D ≤ 0, other noise
+    than white, networks, slow terms, and with gap junctions or conductances, which have no exact law (use
+    `stationary_density`). Source: docs/theory.md §7.
     """
     check_lawful(population)
     rule = "be without gap junctions and conductances, which have no exact law; use `stationary_density`"
@@ -324,7 +324,7 @@ def _quantile(law: Boltzmann, p: Values) -> Values:
 
 
 def _arguments(f: Callable[..., Any]) -> int:
-    """How many arguments a function must be given; 1 where it doesn't say."""
+    """How many arguments a function must be given; 1 if it doesn't say."""
     try:
         known = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):

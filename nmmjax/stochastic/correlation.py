@@ -6,7 +6,7 @@ import numpy as np
 
 _WIDTHS = 10  # of the window, in units of the longest correlation time
 _BLOCK = 512  # lags looked at first: transforms of few samples stay in the cache
-_MORE = 8  # times as many, where these do not do
+_MORE = 8  # times as many, if these do not do
 
 
 def long_run_covariance(z: Any, known: Any) -> tuple[Any, Any, int]:
@@ -22,7 +22,7 @@ def long_run_covariance(z: Any, known: Any) -> tuple[Any, Any, int]:
     while True:
         first, second = _spectra(centred, block)
         correlation = np.fft.irfft(np.sum(first.conj() * second, axis=1), 2 * block)[:, :block]
-        # Where values are missing, pairs are too.
+        # If values are missing, pairs are too.
         found = [_time(each / each[0]) if each[0] > 0 else (1.0, True) for each in correlation]
         times = np.array([value for value, _ in found])
         window = int(min(_WIDTHS * times.max(), longest))
@@ -57,7 +57,7 @@ def _spectra(x: Any, block: int) -> tuple[Any, Any]:
 
 
 def _time(correlation: Any) -> tuple[float, bool]:
-    """(1 + 2 Σ up to five times itself, True), or the largest sum, False, where that lies beyond these lags."""
+    """(1 + 2 Σ up to five times itself, True), or the largest sum, False, if that lies beyond these lags."""
     total = 2 * np.cumsum(correlation) - 1
     inside = np.arange(total.size) >= 5 * total
     last = total[np.argmax(inside)] if inside.any() else total.max()

@@ -42,7 +42,7 @@ def boltzmann_probabilities(model: MPR, edges: Values, D: Any, current: Any = 0.
     """Probabilities (k,) that the rate lies between successive `edges` (k + 1,), which may begin with 0 and end with ∞.
 
     The Gauss–Legendre rule between all edges and the ends of panels that divide what carries the density: relative errors
-    below 1e-12, also where a bin is wide and the density narrow.
+    below 1e-12, also if a bin is wide and the density narrow.
     """
     dtype = model.eta.dtype
     low, high = boltzmann_support(model, D, current)

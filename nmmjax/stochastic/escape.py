@@ -91,15 +91,16 @@ def escape_rate(
 
     A network with symmetric weights, of at most 8 nodes, gives a `NetworkEscape`: Ψ is not its quasi-potential (coupled
     forces have no potential in q, so no Boltzmann law holds), and the exponent is found as the least action min ∫Σ I_i²
-    d(t/τ_i)/4D_i of all inputs that lead to a pass. That is exact for weak noise, and ΔU/T where nodes are not coupled.
+    d(t/τ_i)/4D_i of all inputs that lead to a pass. This is exact for weak noise, and ΔU/T if nodes are not coupled.
     The prefactor is Langer's, with the quasi-potential's curvatures from Lyapunov equations and the WKB factor along the
-    path; a leading order, right to 1 + O(1/action), and uncertain where `regular` is False. `landscape`: the network's,
+    path; a leading order, right to 1 + O(1/action), and uncertain if `regular` is False. `landscape`: the network's,
     if it is at hand; `method`, `points` and `orders` are not used.
 
-    Below ΔU ≈ 2T states are left so fast that no single rate describes it (see `first_passage`). Works under `jax.jit`,
-    `jax.vmap` and `jax.grad`, in η, J, Δ, τ, D and the input. Raises `ValueError` for one well (NaN inside
-    transformations), Δ = 0, D ≤ 0, noise that is not white, gap junctions, conductances and slow terms. Sources: Kramers,
-    Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10; docs/theory.md §7.
+    Returns an `EscapeRate` or a `NetworkEscape`. Below ΔU ≈ 2T states are left so fast that no single rate describes it (see
+    `first_passage`). Works under `jax.jit`, `jax.vmap` and `jax.grad`, in η, J, Δ, τ, D and the input. Raises `ValueError`
+    for one well (NaN inside transformations), Δ = 0, D ≤ 0, noise that is not white, gap junctions, conductances and slow
+    terms. Sources: Kramers, Physica 7:284 (1940); Melnikov & Meshkov, J. Chem. Phys. 85:1018 (1986); Risken (1989) §10;
+    docs/theory.md §7.
     """
     require_offer(model, "riccati")
     if is_network(model):
@@ -133,7 +134,7 @@ def _escape(model: MPR, D: Scalar, r: Scalar, current: Scalar, method: str, poin
     tilted = model.tilted(current)
     R = model.tau * landscape.state.r
     bistable = jnp.isfinite(R[1])
-    # Placeholders keep what follows finite where there is one well: a stand-in with two is solved, its rate discarded.
+    # Placeholders keep what follows finite if there is one well: a stand-in with two is solved, its rate discarded.
     R = jnp.where(bistable, R, jnp.asarray(_STAND_IN, R.dtype))
     parts = lambda each: (each.eta, each.J, each.Delta)
     values = tuple(

@@ -2,7 +2,7 @@
 
     ln P(R) = −(3/2) ln R + θ·s(R) − ln Z,    s = (1/R, R, ln R, R⁻³),    θ = (−η, −π², J, −Δ²/12π²)/T
 
-In units of the geometric mean of R, x = ln R is centred; where it varies little the four s are almost dependent, so that
+In units of the geometric mean of R, x = ln R is centred; if it varies little, the four s are almost dependent, so that
 
     φ = (x, R + 1/R − 2, R − 1/R − 2x, R⁻³ − …) ≈ (x, x², x³/3, 3x⁴)
 
@@ -54,7 +54,7 @@ class _Quadrature:
             self.features = statistics(self.coarse)
 
     def panels(self, psi: object) -> Any:
-        """Ends of panels in u, or None where ψ has no normalizable density."""
+        """Ends of panels in u, or None if ψ has no normalizable density."""
         with np.errstate(over="ignore", invalid="ignore"):
             values = self.features @ psi - self.coarse / 2
             theta = MIXTURE.T @ psi
@@ -96,14 +96,14 @@ class _Quadrature:
 
 
 def quadrature_of(width: float) -> Any:
-    """ψ ↦ (ln Z, means, covariance, panels' ends, masses), or None where ψ has no density; for data of that width in x."""
+    """ψ ↦ (ln Z, means, covariance, panels' ends, masses), or None if ψ has no density; for data of that width in x."""
     return _Quadrature(width)
 
 
 def maximize(mean: object, width: float, samples: float) -> FittedFamily:
     """The maximum of ψ·mean − ln Z by damped Newton steps behind logarithmic barriers at θ₂ = 0 and θ₄ = 0, then without.
 
-    Where a parameter comes to lie within a hundredth of its standard error (of `samples` independent ones) from its bound,
+    If a parameter comes to lie within a hundredth of its standard error (of `samples` independent ones) from its bound,
     θ₄ is held at 0, and θ₂, at which T = ∞, at one standard error.
     """
     quadrature = _Quadrature(width)

@@ -26,7 +26,7 @@ _SYMBOLS = ("η", "J", "Δ", "D", "T = π D/Δ", "unit of rate")
 _FEWEST = 50
 _BINS = 20
 _DRAWS = 20_000
-_ENOUGH = 1000  # effective samples for intervals where T is hardly known
+_ENOUGH = 1000  # effective samples for intervals if T is hardly known
 _BENT = 0.05  # relative error of T from which the likelihood's ridge is followed
 _WEAK = 0.2  # and from which the fit is called weak
 
@@ -67,7 +67,7 @@ class StationaryFit(eqx.Module, Shown):
 
     @property
     def population(self) -> MPR:
-        """The fitted `MPR`; with τ = 1 where the unit of rate is unknown."""
+        """The fitted `MPR`; with τ = 1 if the unit of rate is unknown."""
         return MPR(eta=self.eta, J=self.J, Delta=self.Delta, tau=self.tau)
 
     @property
@@ -92,7 +92,7 @@ class StationaryFit(eqx.Module, Shown):
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
         """Confidence intervals by name: quantiles over 20 000 draws of θ, which is normal; the parameters need not be.
 
-        Where T's error is above 5 %, by profile likelihood over T, which takes the likelihood's ridge as it is; where it is
+        If T's error is above 5 %, by profile likelihood over T, which takes the likelihood's ridge as it is; where it is
         above 20 % (status `weak`), without ends below a thousand effective samples or at Δ = 0: no number would be honest.
         Draws beyond θ₄ = 0 count as Δ = 0, those beyond θ₂ = 0 as T = ∞, so that intervals may begin or end there.
         """
@@ -160,21 +160,22 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
     - `r`: rates (n,), n ≥ 50, equally spaced in time, in the unit of 1/τ; NaN is left out but keeps its place in time. Cut
       off the time before the recording is stationary
     - `tau`: the population's time constant, R = τ r; the law of r says nothing about time
-    - `unit`: `"model"`, or `"unknown"` where r is known up to a factor only: η, J, Δ, D then come in the units in which
+    - `unit`: `"model"`, or `"unknown"` if r is known up to a factor only: η, J, Δ, D then come in the units in which
       Δ = 1 (η/Δ, J/√Δ, D/Δ^(3/2); the model's scaling symmetry) with `rate_unit`, what R = 1 there is in the recording
 
     The exact law of `boltzmann` is an exponential family, its likelihood concave in θ: one maximum, by Newton's method
     from the means of s alone. Errors: inverse Fisher information with the long-run covariance of s between (Parzen's window
-    of ten correlation times). Where the maximum lies at Δ = 0, only η, J and T are known, Δ has an upper bound, and
+    of ten correlation times). If the maximum lies at Δ = 0, only η, J and T are known, Δ has an upper bound, and
     `status` is `boundary`.
 
     `goodness` compares about 20 bins with their fitted probabilities; χ² is divided by the bins' mean loss of effective
     samples (batch means; Rao & Scott's first-order correction). Its degrees of freedom count all fitted parameters as lost,
     so that small p-values are slightly too small; with less than about 200 effective samples it says little.
 
-    Raises `ValueError` for rates ≤ 0 or infinite, less than 50 samples, rates that vary by less than 0.1 %. Milliseconds
-    for 10⁵ samples; needs no x64. Use it where the input is white noise; `fit` with a `StationaryTarget` fits a density with
-    some parameters held. Source: docs/theory.md §7; Rao & Scott, Ann. Stat. 12:46 (1984).
+    Returns a `StationaryFit`. Raises `ValueError` for rates ≤ 0 or infinite, less than 50 samples, rates that vary by less
+    than 0.1 %. Milliseconds for 10⁵ samples; needs no x64. Use it if the input is white noise; `fit` with a
+    `StationaryTarget` fits a density with some parameters held. Source: docs/theory.md §7; Rao & Scott, Ann. Stat. 12:46
+    (1984).
     """
     x, known = _logarithms(r)
     time = float(as_number("tau", tau, "(0, inf)"))
@@ -241,11 +242,11 @@ def _logarithms(r: object) -> tuple[Any, Any]:
 
 
 def _parameters(theta: Any, gauge: str) -> Any:
-    """The six parameters of θ. In an unknown unit, r = c R, θ is (c θ₁, θ₂/c, θ₃, c³ θ₄), and at Δ = 1 θ₄/θ₂ gives c."""
+    """The six parameters of θ. θ in an unknown unit, r = c R, is (c θ₁, θ₂/c, θ₃, c³ θ₄), and at Δ = 1 θ₄/θ₂ gives c."""
     square = 12 * np.pi**4 * theta[3] / theta[1]
     if gauge == "model":
         T, Delta, c = -(np.pi**2) / theta[1], np.sqrt(square), 1 + 0 * theta[0]
-    elif gauge == "T = 1":  # where there is no Δ to measure with
+    elif gauge == "T = 1":  # without a Δ to measure with
         T, Delta, c = 1 + 0 * theta[0], 0 * theta[0], -(np.pi**2) / theta[1]
     else:
         c = square**0.25

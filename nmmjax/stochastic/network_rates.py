@@ -28,7 +28,7 @@ class NetworkEscape(eqx.Module, Shown):
     - `action` (s,): min ∫Σ I_i² d(t/τ_i)/4D_i, the exponents, to the accuracy of the path; `prefactor` (s,): what multiplies
       e^(−action), approximate
     - `passes`: the saddles; `paths`: per pass (ts, states, inputs) of the most probable path, arrays (m,) and (m, n)
-    - `regular` (s,): whether λ₊, the rate at which the pass is left, is below every other rate there. Where False, a coupled
+    - `regular` (s,): whether λ₊, the rate at which the pass is left, is below every other rate there. If False, a coupled
       network's path comes to the pass along another direction, at which the WKB factor is not smooth: less certain
     """
 

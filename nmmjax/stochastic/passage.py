@@ -111,12 +111,12 @@ def first_passage(
     - `horizon`: the longest time to watch a lane; default a million steps. The loop ends early once the share `until` of
       the lanes has passed: the last ones cost as much as all others
     - `transient`: the time left out of the rate, default 3 times the slowest relaxation at `start`
-    - `I`: a constant input; `dt0`: the largest step, by default an 80th of the shortest interval between spikes to
-      expect (rates are then about 0.5 % high)
+    - `I`: constant input, in units of η; `dt0`: the largest step, in the unit of τ, by default an 80th of the shortest
+      interval between spikes to expect (rates are then about 0.5 % high)
 
-    Rates are smooth in time (the noise acts on v), so that looking at whole steps misses no crossing to O(h). Raises
-    `ValueError` for wrong input and where there is no other attractor. Use it where no formula holds, and to check those
-    that are thought to (`escape_rate`).
+    Rates are smooth in time (the noise acts on v), so that looking at whole steps misses no crossing to O(h). Returns a
+    `FirstPassage`. Raises `ValueError` for wrong input and if there is no other attractor. Use it if no formula holds, and
+    to check those that are thought to (`escape_rate`).
     """
     require_offer(model, "riccati")
     noise = as_noise(noise)

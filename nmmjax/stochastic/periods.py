@@ -36,7 +36,7 @@ def phase_volume(model: MPR, energy: Scalar) -> Scalar:
     ends = jnp.where(at_pass, far, turning)
     spare = jnp.where(at_pass, energy - _potential(model, far), 0)
     reached = used & (energy > _potential(model, minima))
-    # Where a side isn't reached, any numbers that have derivatives do.
+    # If a side isn't reached, any numbers that have derivatives do.
     span = jnp.where(reached, minima - ends, 1)[:, None]
     ends = jnp.where(reached, ends, minima)[:, None]
     depths, weights = (jnp.asarray(each.reshape(1, -1), x.dtype) for each in panels(_ENDS))

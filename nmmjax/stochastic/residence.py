@@ -93,9 +93,10 @@ def residence_times(run: Any, low: Any = None, high: Any = None, *, ts: Any = No
     - a network: the state is the node that fires most; another one takes over when its rate exceeds all others' by
       `ratio` ≥ 1
 
-    Time before the first clear state is dropped. Sample often enough: what happens between two times is not seen. Raises
-    `ValueError` for batches, fewer than two times, `low` ≥ `high`, models with one minimum without thresholds. Use it for
-    rates from one long recording; `first_passage` gives them from many lanes, also where escapes are rare.
+    Time before the first clear state is dropped. Sample often enough: what happens between two times is not seen. Returns
+    `ResidenceTimes`. Raises `ValueError` for batches, fewer than two times, `low` ≥ `high`, models with one minimum without
+    thresholds. Use it for rates from one long recording; `first_passage` gives them from many lanes, also if escapes are
+    rare.
     """
     model: Any = getattr(run, "model", None)
     if model is not None:
@@ -121,7 +122,7 @@ def _nodes(n: int) -> tuple[str, ...]:
 
 def _thresholds(model: Any, low: object, high: object) -> tuple[float, float]:
     if low is None or high is None:
-        rule = "be given where the run has no population with two minima to take it from"
+        rule = "be given if the run has no population with two minima to take it from"
         name = "low" if low is None else "high"
         known = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
         require(name, None, rule, known and not model.slow_names)

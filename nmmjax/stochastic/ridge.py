@@ -30,7 +30,7 @@ def along_temperature(
     """(ψ (k, 4), deviance (k,), covariance of ψ given T (k, 4, 4)) at temperatures below and above that of `psi`.
 
     `least` is the smallest loss of samples to correlations to reckon with, `error` the relative error of T, which sets the
-    steps. To either side until the deviance exceeds `highest`, or T is `_MOST` times larger or smaller.
+    steps. It goes to either side until the deviance exceeds `highest`, or T is `_MOST` times larger or smaller.
     """
     quadrature, wall = quadrature_of(width), MIXTURE[:, 1]
     base = quadrature(psi)
@@ -70,7 +70,7 @@ def _given(information: Any, basis: Any, variance: float) -> Any:
 
 
 def _refit(quadrature: Any, guess: Any, last: object, mean: object, bases: Any, target: float) -> Any:
-    """ψ at the given θ₂ and the state there, by damped Newton steps from two starts; None where there is none."""
+    """ψ at the given θ₂ and the state there, by damped Newton steps from two starts; None if absent."""
     found = [_descend(quadrature, start, mean, bases, target) for start in (guess, last)]
     fine = [each for each in found if each is not None]
     return min(fine, key=lambda each: each[1][0] - each[0] @ mean) if fine else None

@@ -36,9 +36,10 @@ class MeasuredPotential(eqx.Module, Shown):
     temperature: Scalar
 
     def compare(self, population: MPR, I: Real = 0.0) -> dict[str, Scalar]:
-        """Against V of a population, the constant fitted: `offset`, `chi_square` per degree of freedom, `rms`, `difference`.
+        """Comparison with V of a population, the constant fitted: `offset`, `chi_square` per degree of freedom, `rms`,
+        `difference`.
 
-        `difference` (k,) is measured minus V minus offset. χ² near 1 where the potential is that of the recording.
+        `difference` (k,) is measured minus V minus offset. χ² near 1 if the potential is that of the recording.
         """
         require_one(population, "population", offer="riccati")
         rule = "be without slow terms, whose landscape moves (use `population.frozen(y)`)"
@@ -65,9 +66,10 @@ def potential_from_samples(r: Any, temperature: Real = 1.0, bins: int = 40) -> M
     - `temperature`: T = π D/Δ, as of `fit_stationary(r).temperature`; 1 gives V/T
     - `bins`: of equal width in ln r between the lowest and the highest rate; those with less than 20 samples are left out
 
-    In ln r the density is ∝ r^(−1/2) exp(−V/T), averaged over a bin. A bin's error is T/√(n_eff), its samples divided by the
-    correlation time 1 + 2Σ of its own indicator. Raises `ValueError` for rates ≤ 0, T ≤ 0, less than 3 filled bins.
-    Use it to see a landscape and to compare it with a model's; `fit_stationary` for the model. Source: docs/theory.md §7.
+    Returns a `MeasuredPotential`. The density in ln r is ∝ r^(−1/2) exp(−V/T), averaged over a bin. A bin's error is
+    T/√(n_eff), its samples divided by the correlation time 1 + 2Σ of its own indicator. Raises `ValueError` for rates ≤ 0, T
+    ≤ 0, less than 3 filled bins. Use it to see a landscape and to compare it with a model's; `fit_stationary` for the model.
+    Source: docs/theory.md §7.
     """
     rates = as_array(r)
     is_array = isinstance(rates, (jax.Array, np.ndarray)) and rates.ndim == 1
@@ -108,9 +110,12 @@ def effective_temperature(run: Any, population: MPR | None = None, I: Real = 0.0
 
     - `run`: a `Trajectory` (its model is used), or a `State` (or mapping with `r` and `v`) of arrays (n,) in order of time,
       with `population`
-    - `population`, `I`: the MPR and its constant input, for what isn't a `Trajectory`
+    - `population`, `I`: the MPR and its constant input in units of η, for what isn't a `Trajectory`
 
-    Both are T = π D/Δ where common white noise alone drives a population without gap junctions and conductances; where they
+    Returns a `Temperature`: both estimates with standard errors. Raises `ValueError` for what is neither, and for an input
+    that varies.
+
+    Both are T = π D/Δ if common white noise alone drives a population without gap junctions and conductances; where they
     differ, something else does. Cut off the time before the run is stationary. The error of the second takes ⟨U″⟩ as
     correlated with ⟨U′²⟩ (delta method). Source: docs/theory.md §7; Rugh, Phys. Rev. Lett. 78:772 (1997).
     """

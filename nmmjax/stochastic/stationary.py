@@ -83,7 +83,7 @@ def stationary_density(
     """The stationary density of (r, v) under common white noise by simulation, also with gap junctions or conductances.
 
     - `population`: an `MPR` with Δ > 0 without slow terms; `noise`: D > 0 or `WhiteNoise(D)`; `key`: a random key
-    - `I`: a constant input
+    - `I`: constant input, in units of η; 0 by default
     - `lanes`: independent runs, from rates spread evenly in ln r over two decades around √Δ/π/τ
     - `transient`, `duration`: time
       before and while states are kept, in units of τ; `times`: how many states of each lane are kept
@@ -91,9 +91,9 @@ def stationary_density(
     - `dt0`: the largest step, in the unit of τ; by default a 125th of the shortest interval between spikes to expect
 
     Gap junctions and conductances change the damping but not how noise acts, so that T = π D/Δ has no place and no exact law
-    is known; without them use `boltzmann`. Weak order 2 in the step; errors fall as 1/√lanes. `transient` must exceed the
-    time in which noise crosses between two wells: compare the shares at two lengths. Raises `ValueError` for Δ = 0, D ≤ 0,
-    networks, slow terms.
+    is known; without them use `boltzmann`. Returns a `SampledDensity`, of weak order 2 in the step; errors fall as 1/√lanes.
+    `transient` must exceed the time in which noise crosses between two wells: compare the shares at two lengths. Raises
+    `ValueError` for Δ = 0, D ≤ 0, networks, slow terms.
     """
     check_lawful(population)
     dtype = population.eta.dtype

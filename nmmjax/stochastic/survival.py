@@ -19,8 +19,8 @@ class ExponentialFit(eqx.Module, Shown):
 
     - `rate`, `standard_error` = rate/√events; `interval` (2,): exact, of 95 % (Garwood 1936), also for no events
     - `events`; `exposure`: the whole time at risk
-    - `p_value`: of the rate being the same before and after the median event, two-sided; small where times are not
-      exponential. NaN below 8 events, or where all are at one time
+    - `p_value`: of the rate being the same before and after the median event, two-sided; small if times are not
+      exponential. NaN below 8 events, or if all are at one time
     """
 
     rate: Scalar
@@ -40,10 +40,10 @@ class ExponentialFit(eqx.Module, Shown):
 
 @nan_is_absent
 def exponential_fit(times: Any, happened: Any, since: Any = 0.0) -> ExponentialFit:
-    """The constant rate of what happened at `times` (n,), or was watched until then in vain where `happened` is False.
+    """The constant rate of what happened at `times` (n,), or was watched until then in vain if `happened` (n,) is False.
 
-    Only what is later than `since` counts, so that a transient can be left out. Raises `ValueError` for shapes that
-    differ and negative times.
+    Only what is later than `since` counts, so that a transient can be left out. Returns an `ExponentialFit`. Raises
+    `ValueError` for shapes that differ and negative times.
     """
     t, seen, begin = np.asarray(times, float), np.asarray(happened, bool), float(since)
     require("happened", seen, f"have the shape of `times`, {t.shape}", seen.shape == t.shape and t.ndim == 1)

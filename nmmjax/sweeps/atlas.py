@@ -54,7 +54,7 @@ def burst_atlas(
 
     - `model`: an MPR population with slow terms
     - `over`: one or two parameter names with a 1-D array each, such as `{"eta": …, "adaptation.alpha": …}`
-    - `I`: a constant input (`"stimulus.amplitude"` can be swept, too)
+    - `I`: constant input, in units of η (`"stimulus.amplitude"` can be swept, too)
     - `t0`, `t1`: where counting begins and ends; by default 20 and 60 of the longest slow time constant
     - `prominence`: the least rise and fall Δln r of a spike, as in `find_spikes`
     - `rtol`: relative tolerance, by default 1e-6 (1e-5 in float32), on which the count of the smallest spikes depends
@@ -62,9 +62,9 @@ def burst_atlas(
 
     Variables on the grid:
 
-    - `pattern`: rest, tonic, bursting, rest_or_tonic, rest_or_bursting (0 … 4; −1 where a run failed), as flags in the
+    - `pattern`: rest, tonic, bursting, rest_or_tonic, rest_or_bursting (0 … 4; −1 if a run failed), as flags in the
       attributes: what a run from one of the two starts shows, and whether a stable equilibrium exists beside it
-    - `spikes_per_burst`, `burst_period`: where it bursts, else NaN; means over the bursts seen, so that a fraction tells of
+    - `spikes_per_burst`, `burst_period`: if it bursts, else NaN; means over the bursts seen, so that a fraction tells of
       bursts that differ
     - `stable_rests`: the number of stable equilibria, exact, by eigenvalues
     - `status`: how the runs ended, as of `sweep`; the worse of the two
@@ -72,12 +72,12 @@ def burst_atlas(
     One sweep integrates every parameter set from both ends of the slow variable's hysteresis (`hysteresis_starts`), where
     a burst begins if there are any, and folds the counts while integrating (`BurstCount`): bursts are upward crossings of
     the cusp rate, which lies between the folds of the fast equations; with two spikes or more between crossings the
-    population bursts, with one it fires tonically, as with spikes without crossings that don't die out. At the borders
-    transients are long: raise `t0` there. Where the rate falls below the cusp rate between the spikes of a burst (strong
+    population bursts, with one it fires tonically, as with spikes without crossings that don't die out. Transients are long
+    at the borders: raise `t0` there. If the rate falls below the cusp rate between the spikes of a burst (strong
     coupling, small Δ), bursting is taken for tonic firing.
 
-    Draw it with `nmm.plot.atlas`. Raises `ValueError` for models without slow terms, for more than two parameters and for
-    what `sweep` refuses.
+    Returns the dataset; draw it with `nmm.plot.atlas`. Raises `ValueError` for models without slow terms, for more than two
+    parameters and for what `sweep` refuses.
     """
     xr = xarray()
     require_burster(model)

@@ -2,8 +2,8 @@
 
 One block of the sweep is one Zarr chunk of every variable, so that no two blocks share a file. A block counts as finished
 only once a record with the checksums of its files lies beside them; the record is written last, atomically, after the data
-has reached the disk. What has no record, or not the checksums in its record, is computed again. One process writes at a
-time: it holds a lock that the system releases when the process ends, however it ends.
+has reached the disk. A chunk without a record, or without the checksums in its record, is computed again. One process writes
+at a time: it holds a lock that the system releases when the process ends, however it ends.
 """
 
 import contextlib
@@ -100,7 +100,7 @@ def plain(attributes: dict[str, Any]) -> dict[str, Any]:
 
 
 def fill_value(dtype: str) -> Any:
-    """Value where nothing has been computed yet: NaN, or −1 for integers."""
+    """Value if nothing has been computed yet: NaN, or −1 for integers."""
     return float("nan") if np.dtype(dtype).kind == "f" else -1
 
 
@@ -189,7 +189,7 @@ class SweepStore:
         return self.path.joinpath(name, "c", *map(str, places))
 
     def _checksum(self, name: str, index: tuple[int, ...]) -> str | None:
-        """That of a block's file; None where Zarr keeps no file because every value is the fill value."""
+        """The checksum of a block's file; None if Zarr keeps no file because every value is the fill value."""
         file = self._file(name, index)
         return _checksum(file) if file.exists() else None
 

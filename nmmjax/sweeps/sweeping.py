@@ -33,7 +33,7 @@ from .cluster import Cluster
 from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
 
 _LARGEST = 65_536  # lanes in one chunk
-_CHUNKS = 32  # chunks of a stored sweep, where they don't get too small, so that a crash costs little
+_CHUNKS = 32  # chunks of a stored sweep, if they don't get too small, so that a crash costs little
 _SMALLEST = {"cpu": 1024}  # lanes in one chunk below which a device works with less than its full strength
 _SMALLEST_ELSEWHERE = 16_384
 _LOADED = 2**30  # bytes of a stored result that are read into memory
@@ -76,7 +76,7 @@ def sweep(
     - `y0`, `stimulus`: state at time 0, and input I(t) in units of η, of every lane
     - `t0`, `t1`: first time that is observed (0 by default) and last time, in the unit of τ
     - `observe`: names with observables, such as `{"peak": Peak("r"), "mean_energy": Mean("energy"), "last": Final()}`
-    - `solver`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. By default populations are integrated by the
+    - `solver`, `rtol`, `atol`, `dt0`: the solver and its tolerances or step. Populations are by default integrated by the
       order-4 geometric splitting, the step of every lane refined until two runs agree within `rtol` (1e-6), and results
       extrapolated; `error` is the estimate, relative to each value x (|x| + atol/rtol), or to the scale of what is observed
       if rounding stops a lane and that suffices. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0`
@@ -186,7 +186,7 @@ def available_memory() -> int:
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
         sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):  # the limit of a container; "max" where there is none
+    with contextlib.suppress(OSError, ValueError):  # the limit of a container; "max" without one
         sizes.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
     if not sizes:
         with contextlib.suppress(AttributeError, OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which stable state, or oscillation, every initial state of a plane goes to."""
+"""The stable state, or oscillation, to which every initial state of a plane goes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -119,8 +119,8 @@ def basin_map(
     model = as_model(model)
     tolerance, time = as_positive("rtol", rtol), None if patience is None else as_positive("patience", patience)
     given = {f"attractors[{k}]": y for k, y in enumerate(attractors)}
-    require("patience", patience, "be given where there are no attractors", given or time is not None)
-    require("y0", y0, "be given where there are no attractors", given or y0 is not None)
+    require("patience", patience, "be given if there are no attractors", given or time is not None)
+    require("y0", y0, "be given if there are no attractors", given or y0 is not None)
     known = find_attractors(model, given) if given else None
     base = _base_state(model, y0, known)
     dtype = base.values[0].dtype

@@ -108,7 +108,7 @@ def _better(curves: list[Brackets]) -> int:
 
 
 def _chronaxie(task: Task, amplitude: float, gains: Any) -> float:
-    """The shortest pulse of this amplitude that switches; NaN where none does."""
+    """The shortest pulse of this amplitude that switches; NaN if none does."""
     if not np.isfinite(amplitude):
         return np.nan
     longest = float(task.accuracy.patience)
@@ -136,8 +136,8 @@ def minimal_charge(
     """The minimal pulse of the least |amplitude| × duration, or of the least energy, within a range of durations.
 
     Thresholds are computed at 16 durations, equally spaced in logarithm, then again between the neighbours of the best,
-    until the durations are within 1e-3: a local minimum narrower than the first spacing can be missed. For many models
-    the charge keeps falling as the pulse gets shorter, towards that of a kick of v; the answer is then the shortest
+    until the durations are within 1e-3: a local minimum narrower than the first spacing can be missed. The charge of
+    many models keeps falling as the pulse gets shorter, towards that of a kick of v; the answer is then the shortest
     pulse allowed.
 
     - `model`: any model or network; `start`, `end`: two of its stable states, good to about 1 %

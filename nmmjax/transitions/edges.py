@@ -21,7 +21,7 @@ _GRID = 4096
 
 
 class Edge(eqx.Module):
-    """A saddle with one unstable direction next to a run at threshold; `found` is False where there is none.
+    """A saddle with one unstable direction next to a run at threshold; `found` is False if absent.
 
     - `time`: when the run is closest, after the stimulus; `distance`: how close
     - `left`: left eigenvector of the unstable `eigenvalue`; `inverse`: of the Jacobian at the saddle

@@ -156,7 +156,7 @@ def _descend(waveform: "_Waveform", values: Any, steps: int, tol: float) -> tupl
 
 
 def _backtrack(waveform: "_Waveform", values: np.ndarray, update: np.ndarray, energy: float) -> np.ndarray | None:
-    """The first of ever shorter steps, scaled to its threshold, that needs less energy; None where none does."""
+    """The first of ever shorter steps, scaled to its threshold, that needs less energy; None if none does."""
     limit = 0.5 * np.linalg.norm(values) / max(np.linalg.norm(update), 1e-300)
     for k in range(10):
         tried = waveform.at_threshold(values - min(limit, 1.0) * 0.5**k * update)
@@ -184,7 +184,7 @@ class _Waveform(eqx.Module):
         return float(np.sum(values**2) * self.length / self.count)
 
     def at_threshold(self, values: np.ndarray) -> np.ndarray | None:
-        """The values times the smallest factor that switches; None where there is none up to 1.5."""
+        """The values times the smallest factor that switches; None if none up to 1.5 does."""
         task, dtype = self.task, self.task.attractors.flat.dtype
         shape, gains = task.array(_LARGEST * values), None if self.gains is None else task.array(self.gains)
         labels = lambda x: _scaled_labels(
@@ -194,7 +194,7 @@ class _Waveform(eqx.Module):
         return _LARGEST * found.upper[0] * values if found.found[0] else None
 
     def gradient(self, values: np.ndarray) -> Values | None:
-        """∂E/∂u at threshold; None where the run passes no saddle."""
+        """∂E/∂u at threshold; None if the run passes no saddle."""
         task, u = self.task, self.task.array(values)
         gains = None if self.gains is None else task.array(self.gains)
         length, y0 = task.array(self.length), task.attractors.state(0)

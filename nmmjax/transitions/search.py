@@ -31,7 +31,7 @@ _ROUNDS = 40
 class Rows(eqx.Module):
     """K searches at a time: at strength x in (0, 1] the pulse has amplitude x·`amplitude` and lasts `duration`.
 
-    Where `scales_time`, it has amplitude `amplitude` and lasts x·`duration` instead. `gains` are those of every node,
+    If `scales_time`, it has amplitude `amplitude` and lasts x·`duration` instead. `gains` are those of every node,
     `(K, n)`, or None for one population.
     """
 
@@ -42,7 +42,7 @@ class Rows(eqx.Module):
 
 
 class Brackets(eqx.Module):
-    """Per search: `lower` doesn't switch, `upper` does (both 1 where nothing does); `decided` is False where the outcome
+    """Per search: `lower` doesn't switch, `upper` does (both 1 if nothing does); `decided` is False if the outcome
     at `lower` is unknown. NumPy arrays `(K,)`."""
 
     lower: np.ndarray
@@ -69,7 +69,7 @@ def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors
 
 def brackets_of(labels: object, count: int, rtol: float, scan: int, dtype: DTypeLike, x0: float = 0.0) -> Brackets:
     """The first strength in (x0, 1] at which each of `count` searches switches, to `rtol`; `labels` maps `(K, M)` strengths
-    to outcomes. The first scan's strengths are closer together where they are small."""
+    to outcomes. The first scan's strengths are closer together if they are small."""
     low, one = np.full(count, x0), np.ones(count)
     grid = x0 + (1 - x0) * (np.arange(1, scan + 1) / scan) ** 2
     x = np.broadcast_to(grid, (count, scan))
@@ -139,5 +139,5 @@ def label_of(model: AbstractModel, node: Any) -> Any:
 
 
 def aimed(model: Any, stimulus: Any, node: Any) -> Any:
-    """The stimulus at a node or several, or at all where `node` is None."""
+    """The stimulus at a node or several, or at all if `node` is None."""
     return stimulus if node is None else model.target(stimulus, node)

@@ -59,8 +59,8 @@ def threshold_gradient(pulse: SwitchingPulse) -> Sensitivity:
     - `pulse`: a `SwitchingPulse` that switches; its bracket is refined to about 1e-11 first
 
     Returns a `Sensitivity`: `threshold_gradient(pulse).model.J` for one population; for the weight J_x of a mutually
-    inhibiting pair, the sum of the off-diagonal entries of `.model.weights`. Against finite differences: 1e-5 relative
-    or better in float64. Raises `ValueError` for a pulse that doesn't switch. Use it for sensitivities and fits;
+    inhibiting pair, the sum of the off-diagonal entries of `.model.weights`. The error against finite differences is 1e-5
+    relative or better in float64. Raises `ValueError` for a pulse that doesn't switch. Use it for sensitivities and fits;
     `threshold_amplitude` makes it differentiable by `jax.grad`. Source: implicit function theorem, see the file.
     """
     require("pulse", pulse, "be a minimal pulse that switches", isinstance(pulse, SwitchingPulse) and pulse.reached)

@@ -196,7 +196,7 @@ WRONG_CONFIGS = [  # (what stands in the file, what is written instead, the mess
     ("starts = 3", "optimizer = {name = 'adam', learning_rate = 0}", r"line 9: key `fit.optimizer.learning_rate` must be"),
     ("starts = 3", "optimizer = {name = 'adam', rate = 0.1}", r"line 9: key `fit.optimizer.rate` is unknown"),
     ("starts = 3", "polish = 'newton'", r"line 9: key `fit.polish` must be one of levenberg-marquardt, bfgs, none"),
-    ("starts = 3", "polish = false", r"line 9: key `fit.optimizer` must be given where `fit.polish` is none"),
+    ("starts = 3", "polish = false", r"line 9: key `fit.optimizer` must be given if `fit.polish` is none"),
     ("starts = 3", "segments = 4", r"line 9: key `fit.segments` must be true or false, but got 4"),
     ("starts = 3", "segment = 1", r"line 9: key `fit.segment` must be an integer ≥ 2, but got 1"),
     ("starts = 3", "prior = {eta = [-5.0, 0.0]}", r"line 9: key `fit.prior.eta` must have a deviation > 0"),

@@ -150,7 +150,7 @@ SENTENCES = {
     "negative axis": ({"over": {"noise": [-0.1]}}, r"Argument `noise` must be ≥ 0"),
     "method": (
         {"solver": diffrax.Tsit5()},
-        r"Argument `solver` must be `MobiusSplitting\(4\)` or None where there is noise",
+        r"Argument `solver` must be `MobiusSplitting\(4\)` or None with noise",
     ),
     "sample times": ({"observe": {"s": Samples((1.0, 4.0))}}, r"Argument `ts` must lie between `t0` \(0\) and `t1` \(3\)"),
 }

@@ -440,7 +440,7 @@ BAD = [
     (lambda: nmm.EnergyTarget(1.0).check(PAIR), "Argument `model` must be one population for `EnergyTarget`"),
     (lambda: nmm.EnergyTarget(1.0, t1=3.0), "Argument `y0` must be None without `mean`"),
     (lambda: nmm.BurstAmplitudeTarget(), "Argument `peaks` must be given, or `troughs`, `times` or `period`"),
-    (lambda: nmm.BurstAmplitudeTarget([1.0, -2.0]), "Argument `peaks` must be > 0, or NaN where there is none"),
+    (lambda: nmm.BurstAmplitudeTarget([1.0, -2.0]), "Argument `peaks` must be > 0, or NaN if absent"),
     (
         lambda: nmm.BurstAmplitudeTarget([1.0], method="guess"),
         "Argument `method` must be one of ('prediction', 'sim",

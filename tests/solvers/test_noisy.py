@@ -275,7 +275,7 @@ BAD = [
     ({"noise": 0.1, "key": 3}, "`key` must be one random key"),
     ({"noise": None}, "`key` must be given together with `noise`"),
     ({"noise": jnp.array([0.1, 0.2])}, "`noise` must be a number"),
-    ({"noise": 0.1, "rtol": 1e-6}, "`rtol` must not be given where there is `noise`"),
+    ({"noise": 0.1, "rtol": 1e-6}, "`rtol` must not be given with `noise`"),
     ({"noise": 0.1, "dense": True}, "`dense` must not be given"),
     ({"noise": 0.1, "solver": diffrax.Tsit5()}, "`solver` must be None or `MobiusSplitting(2)`"),
     ({"noise": 0.1, "solver": MobiusSplitting(4)}, "`solver` must be None or `MobiusSplitting(2)`"),
