@@ -26,7 +26,7 @@ LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower laye
     {"bursting", "ensemble", "landscape", "transitions"},
     {"branches", "stochastic"},
     {"fitting", "ising", "sweeps"},
-    {"plot"},
+    {"explorer", "plot"},
     {"reproduce"},
     {"cli"},
     {"__main__", "coordinates", "extend", "results"},

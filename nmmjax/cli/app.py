@@ -1,4 +1,4 @@
-"""`nmmjax reproduce | sweep | fit | landscape | models | doctor` and `--completion` (extra `cli`)."""
+"""`nmmjax reproduce | sweep | fit | landscape | models | explore | doctor` and `--completion` (extra `cli`)."""
 
 import sys
 from collections.abc import Callable
@@ -23,6 +23,7 @@ def main() -> None:
 def _app(cyclopts: Any) -> Any:
     from .. import __version__
     from .checkup import doctor
+    from .exploring import explore
     from .fitting import fit
     from .listing import models
     from .recorded_landscape import landscape
@@ -36,6 +37,7 @@ def _app(cyclopts: Any) -> Any:
     app.command(fit)
     app.command(landscape)
     app.command(models)
+    app.command(explore)
     app.command(doctor)
     app.command(_completion(app), name="--completion")
     return app
