@@ -1,6 +1,6 @@
 """Draw the film of the explorer for the README: needs a Chromium of the system and the extra `browser-test`.
 
-python docs/draw_explorer.py [picture.gif]
+python docs/tools/draw_explorer.py [picture.gif]
 """
 
 import io
