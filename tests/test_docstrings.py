@@ -36,15 +36,37 @@ def arguments(value):
     return names
 
 
+def named(text):
+    """What a docstring names in backticks, as `name`, `name=…` or with what it looks like, `name(…)`."""
+    return re.findall(r"`\**(\w+)(?:[=(][^`]*)?`", text or "")
+
+
 def missing(value):
-    """Arguments that the docstring does not name in backticks, as `name`, `name=…` or with what it looks like, `name(…)`."""
-    named = re.findall(r"`\**(\w+)(?:[=(][^`]*)?`", inspect.getdoc(value) or "")
-    return [name for name in arguments(value) if name not in named]
+    """Arguments that the docstring does not name."""
+    return [name for name in arguments(value) if name not in named(inspect.getdoc(value))]
 
 
 @pytest.mark.parametrize("name", PUBLIC)
 def test_docstring_names_every_argument(name):
     assert missing(PUBLIC[name]) == []
+
+
+METHODS = {
+    f"{name}.{method}": (value, method)
+    for name, value in PUBLIC.items()
+    if inspect.isclass(value)
+    for method, function in vars(value).items()
+    if inspect.isfunction(function) and not method.startswith("_") and function.__doc__
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_name_every_argument(name):
+    """In the method's own docstring, or in that of the class which declares it."""
+    cls, method = METHODS[name]
+    said = [named(inspect.getdoc(vars(each)[method])) for each in cls.__mro__ if method in vars(each)]
+    arguments = [each for each in inspect.signature(getattr(cls, method)).parameters if each not in ("self", "cls")]
+    assert [each for each in arguments if not any(each in names for names in said)] == []
 
 
 FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}

@@ -68,7 +68,7 @@ class SpecialPoints(eqx.Module, Shown):
         return [LABELS[int(code)] for code in np.ravel(np.asarray(self.kind)) if code > 0]
 
     def select(self, label: str) -> "SpecialPoints":
-        """Those of one kind, first; the rest are 0 and NaN."""
+        """Points of the kind `label`, such as "LP", first; the rest are 0 and NaN."""
         require("label", label, f"be one of {', '.join(LABELS[1:])}", label in LABELS[1:])
         code = LABELS.index(label)
 

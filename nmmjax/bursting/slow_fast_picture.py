@@ -115,7 +115,9 @@ class SlowFast(eqx.Module, Shown):
         return self.fast.potential(jnp.log(self.model.tau * r), slow)
 
     def levels(self, slow: Real) -> Levels:
-        """Equilibria and barriers at values of the slow variable, elementwise, exact up to the folds; differentiable."""
+        """Equilibria and barriers at values `slow` of the slow variable, elementwise, exact up to the folds;
+        differentiable.
+        """
         return _levels(self, jnp.asarray(slow, self.r.dtype))
 
     def to_xarray(self) -> Any:

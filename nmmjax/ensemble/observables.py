@@ -64,31 +64,34 @@ class AbstractObservable(eqx.Module):
 
     @abc.abstractmethod
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        """Suffix of each result's name ('' for the only one) → (units, long name). Refuses channels that the model lacks."""
+        """Suffix of each result's name ('' for the only one) → (units, long name), for the model of `problem`. Refuses
+        channels that the model lacks.
+        """
 
     @abc.abstractmethod
     def init(self, point: Point) -> Any:
-        """The accumulator before the first step: a pytree of floats."""
+        """The accumulator at the first `point`, before the first step: a pytree of floats."""
 
     @abc.abstractmethod
     def update(self, state: PyTree, point: Point) -> Any:
-        """The accumulator after seeing `point`."""
+        """The accumulator after seeing `point`, from the accumulator `state` before it."""
 
     @abc.abstractmethod
     def finish(self, state: PyTree, end: End) -> dict[str, Any]:
-        """Suffix → result."""
+        """Suffix → result, from the accumulator `state` and the data `end` of the last step."""
 
     def grid(self) -> np.ndarray:
         """Times at which the solver must stop for this observable."""
         return np.zeros(0)
 
     def per_node(self, problem: Problem) -> bool:
-        """Whether results have an axis over the nodes of a network."""
+        """Whether results have an axis over the nodes of the network in `problem`."""
         return False
 
     def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
-        """Suffix → the scale at time `t` and state `y` of what the result is made of, to which rounding is relative; none
-        where the result's own value is its scale."""
+        """Suffix → the scale at time `t` and state `y` of what the result is made of, to which rounding is relative, for
+        the model of `problem`; none if the result's own value is its scale.
+        """
         return {}
 
     def tolerance(self) -> float:

@@ -283,7 +283,7 @@ class Plan(Shown):
         return 8 * item * numbers
 
     def values(self, lanes: np.ndarray) -> dict[str, np.ndarray]:
-        """The swept values of the given lanes, by name."""
+        """The swept values of `lanes` (m,), numbers in C order over `dims`, by name."""
         lanes = np.asarray(lanes, dtype=np.int64)
         index = dict(zip(self.dims, np.unravel_index(lanes, tuple(self.dims.values())), strict=True))
         found = {name: values[index[dims[0]]].astype(self.dtype) for name, (dims, values) in self.swept.items()}

@@ -57,7 +57,7 @@ class FixedPoints(eqx.Module, Shown):
         return tuple(KINDS[int(code)] for code in np.atleast_1d(kind_codes(self.eigenvalues)))
 
     def select(self, which: Any) -> "FixedPoints":
-        """The points of a boolean mask or an array of positions."""
+        """The points that `which` picks: a boolean mask or an array of positions."""
         return jax.tree.map(lambda each: _picked(each, np.asarray(which)), self)
 
     def __len__(self) -> int:

@@ -192,7 +192,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         return jnp.concatenate(pieces)
 
     def burst(self, model: MPR, refine: Whole = 1) -> Burst:
-        """The model's burst by the target's method."""
+        """The burst of `model` by the target's method; `refine` multiplies the solver's steps."""
         current = self.current.astype(model.eta.dtype)
         if self.method == "simulation":
             return simulated_burst(

@@ -60,7 +60,7 @@ class Posterior(Shown):
         return agree and min(self.ess_bulk.values()) >= _ENOUGH and self.divergences == 0
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Credible intervals with equal tails."""
+        """Credible intervals with equal tails that hold the share `level` of the draws, by name."""
         require("level", level, "lie between 0 and 1", 0 < level < 1)
         ends = ((1 - level) / 2, (1 + level) / 2)
         return {

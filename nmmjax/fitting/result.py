@@ -78,7 +78,7 @@ class FitResult(Shown):
         return self.model_of(self.best_index)
 
     def model_of(self, start: int) -> Any:
-        """The model that a start found."""
+        """The model that the start number `start` found."""
         return self.parameters.apply(self.model, jnp.asarray(self.values[start], self.parameters.scale.dtype))
 
     @property
@@ -88,7 +88,8 @@ class FitResult(Shown):
         return dict(zip(self.labels, deviations.tolist(), strict=True))
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Confidence intervals of the best fit's numbers, from the covariance, cut at their bounds.
+        """Confidence intervals of the best fit's numbers at `level`, 0.95 by default, from the covariance, cut at their
+        bounds.
 
         Student's t with m − p degrees of freedom if the noise was estimated, else normal.
         """
@@ -139,7 +140,8 @@ class FitResult(Shown):
         return identifiability(self)
 
     def profile(self, name: str, values: Any = None) -> Any:
-        """The profile likelihood of one parameter; see `profiles.profile_likelihood`."""
+        """The profile likelihood of the parameter `name`, at `values`, or by default outwards from the best fit until the
+        ends of its interval; see `profiles.profile_likelihood`."""
         return profile_likelihood(self, name, values)
 
     def to_xarray(self) -> Any:

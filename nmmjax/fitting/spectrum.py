@@ -210,7 +210,7 @@ class SpectrumTarget(AbstractTarget):
         return ("ln D",) if self._fits_noise else ()
 
     def unknowns(self, model: Any) -> Values:
-        """The intensity at which the model's powers are the wanted ones on average."""
+        """The intensity at which the powers of `model` are the wanted ones on average."""
         dtype = model.eta.dtype
         if not self._fits_noise:
             return jnp.zeros(0, dtype)

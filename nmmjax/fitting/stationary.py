@@ -93,7 +93,7 @@ class StationaryTarget(AbstractTarget):
         return ("ln D",) if self.intensity is None else ()
 
     def unknowns(self, model: Any) -> Values:
-        """The best of some intensities for this model."""
+        """The best of some intensities for `model`."""
         dtype = model.eta.dtype
         if self.intensity is not None:
             return jnp.zeros(0, dtype)

@@ -29,23 +29,25 @@ class AbstractTarget(eqx.Module):
 
     @abc.abstractmethod
     def residuals(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Values:
-        """(predicted − wanted)/noise, shape (m,), NaN if the model has no such quantity; `unknowns` as `unknowns(model)`
-        orders them (its values if None). `refine` multiplies the solver's steps, for targets that have one."""
+        """(predicted − wanted)/noise of `model`, shape (m,), NaN if the model has no such quantity; `unknowns` as
+        `unknowns(model)` orders them (its values if None). `refine` multiplies the solver's steps, for targets that have
+        one.
+        """
 
     def loss(self, model: AbstractModel, unknowns: Values | None = None, refine: Whole = 1) -> Scalar:
-        """½ Σ residuals²."""
+        """½ Σ residuals² of `model`, with `unknowns` and `refine` as in `residuals`."""
         return jnp.sum(self.residuals(model, unknowns, refine) ** 2) / 2
 
     def unknowns(self, model: AbstractModel) -> Values:
-        """Start values of what is fitted beside the model's parameters, shape (k,), without bounds; none by default."""
+        """Start values of what is fitted beside the parameters of `model`, shape (k,), without bounds; none by default."""
         return jnp.zeros(0, _dtype(model))
 
     def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:
-        """Names of the unknowns."""
+        """Names of the unknowns for `model`."""
         return ()
 
     def count(self, model: AbstractModel) -> Any:
-        """How many residuals come from data."""
+        """Number of residuals of `model` that come from data."""
         return jax.eval_shape(self.residuals, model).shape[0]
 
     def check(self, model: AbstractModel) -> None:
@@ -55,15 +57,17 @@ class AbstractTarget(eqx.Module):
         """Raise the one-sentence `ValueError` for data that no τ from `shortest` to `longest` can match in their units."""
 
     def stages(self, model: AbstractModel) -> tuple["AbstractTarget", ...]:
-        """Targets that are easier to reach, each from the result of the one before, with this one last."""
+        """Targets that are easier to reach for `model`, each from the result of the one before, with this one last."""
         return (self,)
 
     def detour(self, model: AbstractModel) -> tuple["AbstractTarget", ...]:
-        """Stages between the first and the last, for where the last one is missed."""
+        """Stages between the first and the last for `model`, for fits that miss the last one."""
         return ()
 
     def following(self, model: AbstractModel, unknowns: Values, next_one: "AbstractTarget") -> Values | None:
-        """Start values of the next stage's unknowns, from this stage's result; None for that stage's own."""
+        """Start values of the unknowns of the next stage, `next_one`, from this stage's result, `model` and `unknowns`;
+        None for that stage's own.
+        """
         return None
 
     @property
@@ -97,7 +101,9 @@ class AbstractTarget(eqx.Module):
         return 0
 
     def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
-        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
+        """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q), at `z` (p,) and `unknowns` (K
+        q,). `make(z)` is the model; `refine` multiplies the solver's steps.
+        """
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
     @property

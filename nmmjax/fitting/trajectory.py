@@ -248,13 +248,14 @@ class TrajectoryTarget(AbstractTarget):
             raise ValueError(f"Argument `{'ts' if column == 't' else column}` must {rule}, but got data in which {mistake}.")
 
     def first(self, model: AbstractModel) -> State:
-        """A state from which the run may start: the given one, or by the data."""
+        """A state of `model` from which the run may start: the given one, or by the data."""
         return model.state(self.y0) if self.y0 is not None else self.guess(model, 0)
 
     def guess(self, model: Any, index: Any) -> State:
-        """The state at a point of the grid as the data suggest it. An unrecorded voltage of a population follows from the
-        equation of r, and an unrecorded rate is R = τ r = 0.3; other unrecorded variables are at rest, if they declare one,
-        else 0, or 0.3 if positive."""
+        """The state of `model` at point number `index` of the grid as the data suggest it. An unrecorded voltage of a
+        population follows from the equation of r, and an unrecorded rate is R = τ r = 0.3; other unrecorded variables
+        are at rest, if they declare one, else 0, or 0.3 if positive.
+        """
         recorded = self._recorded(model, index)
         if "riccati" not in model.offers:
             zero = jnp.zeros(self.nodes, self.grid.dtype)
@@ -305,7 +306,7 @@ class TrajectoryTarget(AbstractTarget):
         return jnp.concatenate(pieces)
 
     def compare(self, name: str, predicted: Values, data: Values, weight: Values) -> Values:
-        """Residuals of one recorded variable."""
+        """Residuals of the recorded variable `name`: `predicted` against `data`, with `weight` 1/σ, all of one shape."""
         if name == "r" and self.noise_model == "lognormal":
             shown = weight > 0
             return weight * (jnp.log(predicted) - jnp.log(jnp.where(shown, data, jnp.ones_like(data))))
@@ -319,8 +320,9 @@ class TrajectoryTarget(AbstractTarget):
     def run(
         self, model: AbstractModel, start: State, first: Any, length: int, refine: Whole = 1, maps: object = None
     ) -> State:
-        """States at `length` points of the grid after point `first`, from `start` there, extrapolated from n and 2n steps
-        per interval. `maps`, if known, are those of `maps(model, refine)`."""
+        """States of `model` at `length` points of the grid after point `first`, from `start` there, extrapolated from n and
+        2n steps per interval, n multiplied by `refine`. `maps`, if known, are those of `maps(model, refine)`.
+        """
         stretch, _, order = _integrator(model)
         base = self.substeps * refine
         maps = self.maps(model, refine) if maps is None else maps
@@ -366,7 +368,9 @@ class TrajectoryTarget(AbstractTarget):
         return jax.tree.map(limit, fine, coarse).replace(**rates)
 
     def maps(self, model: AbstractModel, refine: Whole = 1) -> Any:
-        """The integrator's coefficients for every kind of interval, with n and with 2n steps: few kinds, many intervals."""
+        """The integrator's coefficients of `model` for every kind of interval, with n and with 2n steps, n multiplied by
+        `refine`: few kinds, many intervals.
+        """
         _, shared, _ = _integrator(model)
         if shared is None:
             return None

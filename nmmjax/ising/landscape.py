@@ -121,7 +121,7 @@ class IsingLandscape(Shown):
         return None if self.wandering is None else self.wandering.dwell_times
 
     def saddle_spins(self, a: int, b: int) -> np.ndarray:
-        """(N,) the highest state on the lowest path from minimum a to minimum b. For N ≤ 20."""
+        """The highest state (N,) on the lowest path from minimum `a` to minimum `b`, numbers below k. For N ≤ 20."""
         require("a", (a, b), f"be two different minima below {self.energy.size}", a != b and max(a, b) < self.energy.size)
         require("model", f"{len(self.names)}", f"have at most {LARGEST} regions for that", self.basin is not None)
         at = np.flatnonzero(self.heights == self.saddle[a, b])

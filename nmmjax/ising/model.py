@@ -83,7 +83,7 @@ class IsingModel(eqx.Module, Shown):
         return self.h.shape[0]
 
     def energy(self, spins: Any) -> Values:
-        """E (…) of states, spins (…, N) of ±1."""
+        """E (…) of states `spins` (…, N) of ±1, dimensionless."""
         s = jnp.asarray(spins, self.h.dtype)
         require("spins", s, f"have {self.size} values on the last axis", s.ndim > 0 and s.shape[-1] == self.size)
         return -(s @ self.h) - jnp.sum((s @ self.J) * s, axis=-1) / 2
@@ -98,7 +98,7 @@ class IsingModel(eqx.Module, Shown):
         return jax.nn.softmax(-self.energies())
 
     def moment(self, *regions: int) -> Values:
-        """⟨s_i s_j s_k …⟩ under the model (N ≤ 20), regions numbered from 0; a region named twice drops out."""
+        """⟨s_i s_j s_k …⟩ under the model (N ≤ 20) for `*regions`, numbered from 0; a region named twice drops out."""
         pattern = 0
         for each in regions:
             require("regions", each, f"lie between 0 and {self.size - 1}", 0 <= int(each) < self.size)
@@ -109,7 +109,8 @@ class IsingModel(eqx.Module, Shown):
     def sample(self, key: Key, n: int, *, sweeps: int = 200) -> np.ndarray:
         """`n` independent states (n, N), int8: drawn from P itself for N ≤ 20, else the ends of `n` Gibbs chains.
 
-        The chains begin at random and are updated `sweeps` times in every region: too few if basins are deep.
+        `key` is a random key. The chains begin at random and are updated `sweeps` times in every region: too few if
+        basins are deep.
         """
         n, sweeps, key = as_count("n", n), as_count("sweeps", sweeps), as_key(key)
         if self.size <= LARGEST:

@@ -81,11 +81,11 @@ class NetworkLandscape(eqx.Module, Shown):
         return disconnectivity(np.asarray(self.minima.energy), np.asarray(self.links), np.asarray(self.saddles.energy))
 
     def basin_sizes(self, key: Key, samples: int = 4096) -> tuple[Values, Values]:
-        """(share, unknown): the share of random states that flow down to each minimum (k,), and to minima not in the list.
+        """The share of random states that flow down to each minimum (k,), and to minima not in the list (`unknown`).
 
-        Starts are uniform in ln r within the box that contains every fixed point; the way is that of the steepest descent
-        solver, without inertia (`basin_map` follows the dynamics). `key` is a random key. A large `unknown` says that the
-        search should have more `starts`.
+        `samples` starts are uniform in ln r within the box that contains every fixed point; the way is that of the
+        steepest descent solver, without inertia (`basin_map` follows the dynamics). `key` is a random key. A large
+        `unknown` says that the search should have more `starts`.
         """
         tilted = with_input(self.network, self.I)
         low, high = box(tilted)
@@ -102,7 +102,7 @@ class NetworkLandscape(eqx.Module, Shown):
         return share, 1 - jnp.sum(share)
 
     def potential(self, r: Any) -> Values:
-        """Ψ at rates r (…, n), with the landscape's input."""
+        """Ψ (…) at rates `r` (…, n), per unit of time, with the landscape's input."""
         return network_potential(self.network, r, self.I)
 
     def __repr__(self) -> str:

@@ -71,12 +71,12 @@ class PopulationLandscape(eqx.Module, Shown):
         return self.points.kinds
 
     def potential(self, r: Real) -> Values:
-        """V(r) at rates r, with the landscape's input."""
+        """V at rates `r`, per unit of time, elementwise, with the landscape's input."""
         rates: Values = as_array(r)
         return potential_energy(self.model, State(r=rates, v=jnp.zeros_like(rates)), self.I)
 
     def tilted(self, I: Real) -> "PopulationLandscape":
-        """The landscape under a further constant input I, which adds I/R to the potential."""
+        """The landscape under a further constant input `I`, in units of η, which adds I/R to the potential."""
         return population_landscape(self.model, self.I + jnp.asarray(I, self.I.dtype))
 
     def grid(self, count: int = 401, around: float = 0.35) -> tuple[Values, Values]:

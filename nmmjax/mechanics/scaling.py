@@ -33,25 +33,25 @@ class Scaling(eqx.Module, Shown):
     factor: Scalar
 
     def to_scaled(self, y: StateLike) -> State:
-        """State in original units → scaled units."""
+        """State `y` in original units → scaled units."""
         y = as_states(y, self.model)
         return State(r=y.r / self.factor, v=y.v / self.factor)
 
     def to_original(self, y: StateLike) -> State:
-        """State in scaled units → original units."""
+        """State `y` in scaled units → original units."""
         y = as_states(y, self.model)
         return State(r=y.r * self.factor, v=y.v * self.factor)
 
     def time_to_scaled(self, t: Values) -> Values:
-        """t̃ = c t."""
+        """Scaled time t̃ = c t of times `t` in original units."""
         return self.factor * t
 
     def time_to_original(self, t: Values) -> Values:
-        """t = t̃/c."""
+        """Original time t = t̃/c of scaled times `t`."""
         return t / self.factor
 
     def energy_to_original(self, energy: Values) -> Values:
-        """E = c (Ẽ − (J̃ + k Ẽ_s) ln c), from the scaled population's energy."""
+        """E = c (Ẽ − (J̃ + k Ẽ_s) ln c), from the scaled population's `energy` Ẽ."""
         slope = self.model.J
         if self.model.conductance is not None:
             slope = slope + self.model.conductance.k * self.model.conductance.E_s

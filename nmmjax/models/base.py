@@ -56,8 +56,9 @@ class AbstractModel(eqx.Module, Shown):
         raise ValueError(f"Argument `node` must declare what it sends (define `sent(y)`), but got {self!r}.")
 
     def channels(self, y: State, I: Any) -> dict[str, tuple[Values, str]]:
-        """Further scalar functions of state and input, by name, each with its unit: what sweeps, plots and fits can name
-        beside the variables; none by default."""
+        """Further scalar functions of the state `y` and the input `I`, by name, each with its unit: what sweeps, plots and
+        fits can name beside the variables; none by default.
+        """
         del y, I
         return {}
 
@@ -98,7 +99,7 @@ class AbstractModel(eqx.Module, Shown):
         return tuple(name for name, each in self.variables.items() if each.positive)
 
     def physical_time(self, t: Values, y: State) -> Values:
-        """The time at which a stimulus acts if the solver's clock shows `t`: the same, unless a model says otherwise."""
+        """The time at which a stimulus acts if the solver's clock shows `t` at the state `y`: by default the same."""
         del y
         return t
 

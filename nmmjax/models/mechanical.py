@@ -26,11 +26,11 @@ class AbstractMechanical(AbstractModel):
 
     @abc.abstractmethod
     def potential(self, q: Values) -> Values:
-        """U(q), dimensionless; elementwise."""
+        """U(q) at positions `q`, dimensionless; elementwise."""
 
     @abc.abstractmethod
     def damping(self, q: Values) -> Values:
-        """Γ(q), per unit of t/τ; elementwise."""
+        """Γ(q) at positions `q`, per unit of t/τ; elementwise."""
 
     @abc.abstractmethod
     def position(self, y: State) -> tuple[Values, Values]:
@@ -38,7 +38,7 @@ class AbstractMechanical(AbstractModel):
 
     @abc.abstractmethod
     def at(self, q: Values, qdot: Values) -> State:
-        """The state with this position and velocity, without slow variables."""
+        """The state with position `q` and velocity `qdot`, the derivative by t/τ, without slow variables."""
 
     @property
     def time_constant(self) -> Values:
@@ -139,11 +139,11 @@ class AbstractRiccati(AbstractMechanical):
 
     @abc.abstractmethod
     def drive(self, R: Values) -> Values:
-        """The recurrent input f(R) that a geometric solver applies as a kick of v."""
+        """The recurrent input f(R) at rates `R` = τ r that a geometric solver applies as a kick of v."""
 
     @abc.abstractmethod
     def vector_potential(self, q: Values) -> Values:
-        """A(q), with q̇ = p − A(q) and p = −v q; elementwise."""
+        """A(q) at positions `q`, with q̇ = p − A(q) and p = −v q; elementwise."""
 
     @property
     def offers(self) -> frozenset[str]:

@@ -113,11 +113,11 @@ class MPR(AbstractRiccati):
         return eqx.tree_at(lambda each: each.eta, self, self.eta + I)
 
     def slow_rates(self, y: State) -> dict[str, Values]:
-        """d/dt of every slow variable."""
+        """d/dt of every slow variable by name, at the state `y`, per unit of time."""
         return {name: rate for term in self.slow_terms for name, rate in term.rates(y).items()}
 
     def slow_steady(self, r: Values) -> dict[str, Values]:
-        """Values of the slow variables at a rate held at r."""
+        """Values of the slow variables by name at a rate held at `r`, per unit of time."""
         return {name: value for term in self.slow_terms for name, value in term.steady(r).items()}
 
     def slow_rest(self) -> dict[str, Values]:
@@ -179,7 +179,7 @@ class MPR(AbstractRiccati):
         return U
 
     def rate_potential(self, R: Values) -> Values:
-        """Ψ(R) = −∫ f dR over the dimensionless rate R = τ r, f the slope of v where dr/dt = 0; see `force_at_rate`.
+        """Ψ(R) = −∫ f dR over the dimensionless rate `R` = τ r, f the slope of v where dr/dt = 0; see `force_at_rate`.
 
             Ψ = π² R³/3 − η R − J R²/2 + Δ²/(4π² R) + (Δg/2π) ln R − g² R/4 + k² R³/12 − k E_s R²/2
 
@@ -195,7 +195,7 @@ class MPR(AbstractRiccati):
         return Psi
 
     def force_at_rate(self, R: Values) -> Values:
-        """f(R) = −Ψ′(R): τ dv/dt at the voltage where the rate R stands still; zero at every fixed point.
+        """f(R) = −Ψ′(R): τ dv/dt at the voltage at which the rate `R` = τ r stands still; zero at every fixed point.
 
         f = v₀² + η + J R − π² R² + k R (E_s − v₀),      v₀ = ½(−Δ/(πR) + g + k R)
         """
@@ -206,7 +206,7 @@ class MPR(AbstractRiccati):
         return f
 
     def voltage_at_rate(self, R: Values) -> Values:
-        """v₀ = ½(−Δ/(πR) + g + k R), at which dr/dt = 0."""
+        """v₀ = ½(−Δ/(πR) + g + k R), at which dr/dt = 0 for the rate `R` = τ r."""
         v = -self.Delta / (2 * jnp.pi * R)
         if self.gap is not None:
             v = v + self.gap.g / 2

@@ -179,7 +179,7 @@ class Network(AbstractModel):
         return np.asarray(self.names) if self.names else np.arange(self.size)
 
     def index(self, node: Any, argument: str = "node") -> int:
-        """The number of a node given by number or name; else the one-sentence `ValueError`."""
+        """The number of a node given by number or name, `node`; else the one-sentence `ValueError` that names `argument`."""
         return as_node(node, self.size, self.names, argument)
 
     @property
@@ -210,7 +210,7 @@ class Network(AbstractModel):
         return self.node.slow_names
 
     def nodes(self, shape: tuple[int, ...] = ()) -> Any:
-        """The nodes without their coupling, with all parameters of shape `(*shape, n)`."""
+        """The nodes without their coupling, with all parameters of shape (*`shape`, n)."""
         return jax.tree.map(lambda each: jnp.broadcast_to(each, (*shape, self.size)), self.node)
 
     def _nodes_for(self, y: State) -> Any:
@@ -225,59 +225,66 @@ class Network(AbstractModel):
         return self.coupling.dense() + jnp.diag(self.nodes().J)
 
     def apply(self, x: Values) -> Values:
-        """G W x for x of shape (…, n)."""
+        """G W x for `x` of shape (…, n)."""
         return self.coupling(x)
 
     def sent(self, y: State) -> Values:
-        """Sent signals of all nodes, (…, n). For an `MPR`, R_j = τ_j r_j, filtered by its synapse and reduced by depression
-        and plasticity."""
+        """Sent signals of all nodes at the state `y`, (…, n). For an `MPR`, R_j = τ_j r_j, filtered by its synapse and
+        reduced by depression and plasticity.
+        """
         return self._nodes_for(y).sent(y)
 
     def received(self, y: State) -> Values:
-        """The input that every node receives from the others, G Σ_{j≠i} W_ij sent_j."""
+        """The input that every node receives from the others at the state `y`, G Σ_{j≠i} W_ij sent_j, (…, n), in units of
+        η.
+        """
         sent = self.sent(y)
         return self.apply(sent) - jnp.broadcast_to(self.self_weights(), sent.shape) * sent
 
     def alone(self, y: State) -> Any:
-        """Every node with its own weight W_ii and its slow variables frozen, without the input of the others."""
+        """Every node with its own weight W_ii and its slow variables frozen at the state `y`, without the input of the
+        others.
+        """
         shape = jax.tree.leaves(y)[0].shape
         nodes = self.nodes(shape[:-1])
         own = nodes.J + jnp.broadcast_to(self.self_weights(), shape)
         return eqx.tree_at(lambda each: each.J, nodes, own).frozen(y)
 
     def frozen(self, y: State) -> Any:
-        """Every node in its instantaneous landscape: an MPR with η_i + Σ_{j≠i} G W_ij R_j, J_i + G W_ii, no slow terms.
+        """Every node in its instantaneous landscape at the state `y`: an MPR with η_i + Σ_{j≠i} G W_ij R_j, J_i + G W_ii,
+        no slow terms.
 
         Parameters have the shape of the state. Energies per population refer to it.
         """
         return self.alone(y).tilted(self.received(y))
 
     def tilted(self, I: Values) -> "Network":
-        """The network under a constant further input, a number or one per node, (n,)."""
+        """The network under a constant further input `I`, a number or one per node, (n,), in units of η."""
         return eqx.tree_at(lambda each: each.node, self, self._mechanical.tilted(I))
 
     def slow_rates(self, y: State) -> dict[str, Values]:
-        """d/dt of every slow variable."""
+        """d/dt of every slow variable by name, at the state `y`, per unit of time."""
         return self._nodes_for(y).slow_rates(y)
 
     def slow_steady(self, r: Values) -> dict[str, Values]:
-        """Values of the slow variables at rates held at r, (n,)."""
+        """Values of the slow variables by name at rates held at `r`, (n,), per unit of time."""
         return self.nodes().slow_steady(r)
 
     def vector_field(self, t: Values, y: State, I: Any = 0.0, past: Any = None) -> State:
-        """d/dt of all nodes, by the node's equations, under their own input and that from the others: the present one, or
-        `past` (n,) for a coupling with delays."""
+        """d/dt of all nodes at time `t` and state `y`, by the node's equations, under their own input `I`, a number or
+        (n,), and that from the others: the present one, or `past` (n,) for a coupling with delays.
+        """
         return self._nodes_for(y).vector_field(t, y, I + (self.apply(self.sent(y)) if past is None else past))
 
     def position(self, y: State) -> tuple[Values, Values]:
-        """(q, q̇) of every node."""
+        """(q, q̇) of every node at the state `y`, (…, n)."""
         return self._nodes_for(y).position(y)
 
     def channels(self, y: State, I: Any) -> dict[str, tuple[Values, str]]:
         return self._nodes_for(y).channels(y, I)
 
     def drive(self, R: Values) -> Values:
-        """The recurrent input f_i(R) = J_i R_i + G Σ_j W_ij R_j that a geometric solver applies as a kick of v."""
+        """Recurrent input f_i(R) = J_i R_i + G Σ_j W_ij R_j that a geometric solver applies as a kick of v, `R` (…, n)."""
         node: Any = self.node
         return node.drive(R) + self.apply(R)
 
@@ -290,7 +297,9 @@ class Network(AbstractModel):
         return self.coupling.asymmetry()
 
     def target(self, stimulus: AbstractStimulus, node: Any) -> Targeted:
-        """The stimulus at a node, by number or name, at several, or at those of a mask (n,), and no input elsewhere."""
+        """The input `stimulus` at `node`: a number or name, several, or a mask (n,), and no input elsewhere. Returns a
+        `Targeted` stimulus.
+        """
         hit = as_nodes(node, self.size, self.names)
         return Targeted(stimulus, jnp.asarray(hit, self.gain.dtype))
 

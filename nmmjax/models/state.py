@@ -59,7 +59,7 @@ class State(eqx.Module):
         return dict(zip(self.names, self.values, strict=True))
 
     def replace(self, **variables: Any) -> "State":
-        """The state with other values of some of its variables, or with more variables."""
+        """The state with other values of some of its variables, or with more variables; `**variables` are arrays by name."""
         return State(**self.variables | variables)
 
 

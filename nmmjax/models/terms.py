@@ -47,11 +47,13 @@ class AbstractTerm(eqx.Module):
         """Time constants of the variables at a rate held at `r`, shape (variables,)."""
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
-        """(η_eff, J_eff) that the fast equations see at the state `y`; (η, J) by default."""
+        """(η_eff, J_eff) that the fast equations see at the state `y`; (`eta`, `J`) by default."""
         return eta, J
 
     def sent(self, y: State, R: Values) -> Values:
-        """The signal that leaves the population's synapses instead of its rate R = τ r (dimensionless); R by default."""
+        """The signal that leaves the population's synapses at the state `y` instead of its rate `R` = τ r (dimensionless);
+        R by default.
+        """
         return R
 
     @property

@@ -42,7 +42,7 @@ class Recording(Shown):
         require("dt", self.dt, "be a positive number, or None", self.dt is None or 0 < self.dt < np.inf)
 
     def select(self, regions: Sequence[str | int]) -> "Recording":
-        """The recording of some regions only, by name or by number from 0, in that order."""
+        """The recording of some `regions` only, by name or by number from 0, in that order."""
         at = find_regions(self.names, regions)
         return dataclasses.replace(self, values=self.values[:, at], names=tuple(self.names[k] for k in at))
 
@@ -85,7 +85,7 @@ class Binarized(Shown):
         return np.concatenate([[0], np.cumsum(np.diff(self.subject) != 0)]).astype(int)
 
     def select(self, regions: Sequence[str | int]) -> "Binarized":
-        """The data of some regions only, by name or by number from 0, in that order."""
+        """The data of some `regions` only, by name or by number from 0, in that order."""
         at = find_regions(self.names, regions)
         return dataclasses.replace(self, spins=self.spins[:, at], names=tuple(self.names[k] for k in at))
 

@@ -145,7 +145,7 @@ class MobiusSplitting(AbstractMobius):
         require("mobius_order", self.mobius_order, "be 2 or 4", self.mobius_order in (2, 4))
 
     def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, None]:
-        """State at t1 after one step from t0."""
+        """State at `t1` after one step from `y0` at `t0`; `terms` is a `PopulationTerm`."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         base, base_order = _base(terms, self.mobius_order)
         tau = time_constant_of(terms)
@@ -179,7 +179,7 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
         return self.mobius_order - 1
 
     def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, State]:
-        """State at t1 after one step from t0, and its error estimate."""
+        """State at `t1` after one step from `y0` at `t0`, and its error estimate; `terms` is a `PopulationTerm`."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         _base(terms, self.mobius_order)
         tau = time_constant_of(terms)

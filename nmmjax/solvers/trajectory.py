@@ -88,8 +88,9 @@ class Trajectory(eqx.Module, Shown):
         return jnp.broadcast_to(current.reshape(current.shape + (1,) * missing), jax.tree.leaves(self.ys)[0].shape)
 
     def require_single(self, purpose: str) -> None:
-        """Refuse, in one sentence, a batch of runs made by `jax.vmap`, for functions of one run, and a run in float64 if x64
-        is off: JAX would go on in float32, for which its numbers are not made."""
+        """Refuse, in one sentence that ends in `purpose`, a batch of runs made by `jax.vmap`, for functions of one run, and
+        a run in float64 if x64 is off: JAX would go on in float32, for which its numbers are not made.
+        """
         double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in jax.tree.leaves(self.ys))
         if double and float_dtype() != np.float64:
             raise ValueError(
@@ -102,7 +103,7 @@ class Trajectory(eqx.Module, Shown):
             )
 
     def evaluate(self, t: Real) -> Any:
-        """State at any time(s) between the first and the last; needs `simulate(..., dense=True)`."""
+        """State at any time(s) `t` between the first and the last, in the unit of τ; needs `simulate(..., dense=True)`."""
         if self.interpolation is None:
             raise ValueError("Argument `dense` must be True in `simulate` to evaluate between saved times, but got False.")
         self.require_single("evaluate it")

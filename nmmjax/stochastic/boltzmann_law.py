@@ -69,14 +69,14 @@ class Boltzmann(eqx.Module, Shown):
         return boltzmann_log_density(self._tilted, x, self.intensity) - self.log_normalizer
 
     def log_pdf(self, r: Real) -> Values:
-        """ln P(r) at rates r > 0, elementwise; −∞ elsewhere."""
+        """ln P(r) at rates `r` > 0, elementwise; −∞ elsewhere."""
         rate = self._rates(r)
         x = jnp.log(self.population.tau * jnp.where(rate > 0, rate, 1))
         value = self._log_density(x) - x + jnp.log(self.population.tau)
         return jnp.where(rate > 0, value, -jnp.inf)
 
     def pdf(self, r: Real, v: Real | None = None) -> Values:
-        """P(r), per unit of rate, or with v the joint density P(r, v); elementwise, 0 at r ≤ 0."""
+        """P(r), per unit of rate, at rates `r`, or with voltages `v` the joint density P(r, v); elementwise, 0 at r ≤ 0."""
         density = jnp.exp(self.log_pdf(r))
         if v is None:
             return density
@@ -86,14 +86,14 @@ class Boltzmann(eqx.Module, Shown):
         return density * jnp.exp(-(((voltage - mean) / deviation) ** 2) / 2) / (deviation * jnp.sqrt(_two_pi(mean)))
 
     def pdf_q(self, q: Real) -> Values:
-        """The density of the position q = √(2/R) > 0, ∝ exp(−U(q)/T)."""
+        """The density of the position `q` = √(2/R) > 0, ∝ exp(−U(q)/T), elementwise."""
         position = self._rates(q)
         safe = jnp.where(position > 0, position, 1)
         x = jnp.log(2 / safe**2)
         return jnp.where(position > 0, jnp.exp(self._log_density(x)) * 2 / safe, 0)
 
     def pdf_energy(self, energy: Real) -> Values:
-        """The density of the energy E: ∝ exp(−E/T) ∮ dq/p, the orbit's period, summed over wells; 0 below the minimum.
+        """The density of the `energy` E: ∝ exp(−E/T) ∮ dq/p, the orbit's period, summed over wells; 0 below the minimum.
 
         It diverges logarithmically at the energy of the pass between two wells.
         """
@@ -106,7 +106,7 @@ class Boltzmann(eqx.Module, Shown):
     # Distribution of the rate
 
     def cdf(self, r: Real) -> Values:
-        """The probability of a rate ≤ r, elementwise."""
+        """The probability of a rate ≤ `r`, elementwise."""
         rate = self._rates(r)
         x = jnp.log(self.population.tau * jnp.where(rate > 0, rate, 1))
         return jnp.where(rate > 0, jnp.clip(self._below(x), 0, 1), 0)
@@ -116,7 +116,7 @@ class Boltzmann(eqx.Module, Shown):
         return self.cdf(high) - self.cdf(low)
 
     def quantile(self, p: Real) -> Values:
-        """The rate below which the rate is with probability p, 0 < p < 1, elementwise; `quantile(0.5)` is the median."""
+        """The rate below which the rate is with probability `p`, 0 < p < 1, elementwise; `quantile(0.5)` is the median."""
         share = self._rates(p)
         if is_concrete(share):
             inside = np.asarray(share)
@@ -124,7 +124,9 @@ class Boltzmann(eqx.Module, Shown):
         return _quantile(self, share)
 
     def sample(self, key: Key, shape: tuple[int, ...] = ()) -> State:
-        """Independent exact samples, a `State` with arrays of the given shape: r by the inverse of `cdf`, then v, normal."""
+        """Independent exact samples, a `State` with arrays of the given `shape`: r by the inverse of `cdf`, then v, normal;
+        `key` is a random key.
+        """
         first, second = jax.random.split(as_key(key))
         dtype = self.x.dtype
         rate = self.quantile(jax.random.uniform(first, shape, dtype))
@@ -140,7 +142,7 @@ class Boltzmann(eqx.Module, Shown):
     # Expectations
 
     def mean(self, f: Callable[..., Any]) -> Scalar:
-        """⟨f(r)⟩ or ⟨f(r, v)⟩ for an elementwise function f of one or two arguments, by quadrature."""
+        """⟨f(r)⟩ or ⟨f(r, v)⟩ for an elementwise function `f` of one or two arguments, by quadrature."""
         R = jnp.exp(self.x)
         if _arguments(f) == 1:
             return jnp.sum(self.mass * f(R / self.population.tau))
@@ -151,7 +153,7 @@ class Boltzmann(eqx.Module, Shown):
         return jnp.sum(self.mass[:, None] * weight * f(rate, v))
 
     def moment(self, k: Real) -> Scalar:
-        """⟨r^k⟩ for any real k."""
+        """⟨r^k⟩ for any real `k`."""
         power = as_number("k", k).astype(self.x.dtype)
         return jnp.sum(self.mass * jnp.exp(power * (self.x - jnp.log(self.population.tau))))
 

@@ -90,11 +90,13 @@ class StationaryFit(eqx.Module, Shown):
         return self.eta, self.J, self.Delta, self.intensity, self.temperature, self.rate_unit
 
     def interval(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Confidence intervals by name: quantiles over 20 000 draws of θ, which is normal; the parameters need not be.
+        """Confidence intervals at `level` by name: quantiles over 20 000 draws of θ, which is normal; the parameters need
+        not be.
 
-        If T's error is above 5 %, by profile likelihood over T, which takes the likelihood's ridge as it is; where it is
-        above 20 % (status `weak`), without ends below a thousand effective samples or at Δ = 0: no number would be honest.
-        Draws beyond θ₄ = 0 count as Δ = 0, those beyond θ₂ = 0 as T = ∞, so that intervals may begin or end there.
+        They come from the profile likelihood over T if T's error is above 5 %, which takes the likelihood's ridge as it
+        is; above 20 % (status `weak`) they have no ends below a thousand effective samples or at Δ = 0: no number would
+        be honest. Draws beyond θ₄ = 0 count as Δ = 0, those beyond θ₂ = 0 as T = ∞, so that intervals may begin or end
+        there.
         """
         rule = "lie between 0 and 1"
         require("level", level, rule, isinstance(level, (int, float)) and not isinstance(level, bool) and 0 < level < 1)

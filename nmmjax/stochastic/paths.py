@@ -50,7 +50,7 @@ class EscapePath(eqx.Module, Shown):
         return Sampled(self.ts, self.input, interpolation="cubic")
 
     def action(self, noise: NoiseLike) -> Values:
-        """∫I² d(t/τ)/4D of white noise: the exponent of the escape rate, equal to ΔU/T."""
+        """The exponent of the escape rate, ∫I² d(t/τ)/4D = ΔU/T, for white noise `noise`, a number D or `WhiteNoise(D)`."""
         return self.effort / (4 * white_intensity(noise))
 
     def __repr__(self) -> str:

@@ -36,10 +36,10 @@ class MeasuredPotential(eqx.Module, Shown):
     temperature: Scalar
 
     def compare(self, population: MPR, I: Real = 0.0) -> dict[str, Scalar]:
-        """Comparison with V of a population, the constant fitted: `offset`, `chi_square` per degree of freedom, `rms`,
-        `difference`.
+        """Comparison with V of a `population` at the constant input `I`, the constant fitted: `offset`, `chi_square` per
+        degree of freedom, `rms`, `difference`.
 
-        `difference` (k,) is measured minus V minus offset. χ² near 1 if the potential is that of the recording.
+        `difference` (k,) is measured minus V minus offset. χ² is near 1 if the potential is that of the recording.
         """
         require_one(population, "population", offer="riccati")
         rule = "be without slow terms, whose landscape moves (use `population.frozen(y)`)"

@@ -41,7 +41,7 @@ class SampledDensity(eqx.Module, Shown):
     step: Scalar
 
     def pdf(self, r: Real) -> Values:
-        """P(r), elementwise: of its bin, 0 outside all; r as a float array or number."""
+        """P(r), per unit of rate, at rates `r`, elementwise: of its bin, 0 outside all."""
         rate = jnp.asarray(r, self.edges.dtype)
         last = self.probability.size - 1
         place = jnp.clip(jnp.searchsorted(self.edges, rate, side="right") - 1, 0, last)
@@ -49,7 +49,7 @@ class SampledDensity(eqx.Module, Shown):
         return jnp.where(inside, self.probability[place] / jnp.diff(self.edges)[place], 0)
 
     def mean(self, f: Any) -> tuple[Scalar, Scalar]:
-        """⟨f(r, v)⟩ for an elementwise function, and its standard error."""
+        """⟨f(r, v)⟩ for an elementwise function `f`, and its standard error."""
         values = f(self.states.r, self.states.v)
         lanes = jnp.mean(values, axis=1)
         return jnp.mean(lanes), jnp.std(lanes, ddof=1) / jnp.sqrt(jnp.asarray(lanes.size, lanes.dtype))
