@@ -88,7 +88,7 @@ def test_completion_knows_every_command(capsys, monkeypatch, shell):
         main()
     script = capsys.readouterr().out
     assert not ended.value.code
-    for name in ("reproduce", "sweep", "fit", "landscape", "models", "doctor", "markdown"):
+    for name in ("reproduce", "sweep", "fit", "landscape", "models", "explore", "doctor", "markdown"):
         assert name in script
     if shutil.which(shell):
         assert subprocess.run([shell, "-n"], input=script, text=True, capture_output=True).stderr == ""
