@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._parameter import parameter_table
 from .._results import Shown
 from .._types import Values, Whole
+from ..models.base import AbstractModel
 from ..numerics.linear import scaled_inverse
 from .descent import LevenbergMarquardt, Normal, Problem, Structure
 from .uncertainty import curvature, degrees_of_freedom, estimated_variance, quantile
@@ -36,6 +38,7 @@ class Profile(Shown):
     - `values` (n,): the parameter, rising; `loss` (n,): the smallest loss there; `others` (n, width): everything in the
       fit's coordinates there, NaN if the refit failed
     - `best`, `best_loss`: the fit's own; `threshold`: by how much the loss may rise within the interval
+    - `label`: meaning, symbol and unit of the parameter, for axes
     - `interval`: (lower, upper), where 2 Δloss is the χ² quantile with one degree of freedom (times F/χ² and the estimated
       variance if the noise is unknown); an end that wasn't found is the bound, or infinite
     """
@@ -50,6 +53,7 @@ class Profile(Shown):
     threshold: float
     interval: tuple[float, float]
     closed: tuple[bool, bool]
+    label: str = ""
 
     @property
     def rise(self) -> np.ndarray:
@@ -173,7 +177,18 @@ def profile_likelihood(fitted: Any, name: str, values: Any = None, level: float 
     z = np.where(np.isfinite(loss)[:, None], z, np.nan)
     ends, closed = _ends(x, loss - best_loss, best, threshold, (low, high))
     order = np.argsort(x, kind="stable")
-    return Profile(name, level, x[order], loss[order], z[order], best, best_loss, threshold, ends, closed)
+    return Profile(
+        name, level, x[order], loss[order], z[order], best, best_loss, threshold, ends, closed, _label(fitted.model, name)
+    )
+
+
+def _label(model: AbstractModel, name: str) -> str:
+    """Meaning, symbol and unit of a free number, as axes say them; its name where it is not declared."""
+    known = parameter_table(model).get(name)
+    if known is None:
+        return name
+    declared = known[0]
+    return f"{declared.doc.split(';')[0]} {declared.symbol} ({'dimensionless' if declared.unit == '1' else declared.unit})"
 
 
 class _Trail:

@@ -290,7 +290,7 @@ def recovery(fitted: FitResult | Sequence[FitResult], truth: Any, level: float =
         else:
             each.axhline(0, color=GREY, linewidth=0.8)
             each.errorbar([0], found[:, k] - true[:, k], bars[:, k].T, fmt="o", color=BLUE, ms=5, capsize=4)
-            each.set(xticks=[0], xticklabels=[f"{symbol} = {true[0, k]:.4g}"], xlim=(-1, 1))
+            each.set(xticks=[0], xticklabels=[f"{symbol} = {true[0, k]:.4g}".replace("-", "−")], xlim=(-1, 1))
             each.set_ylabel(f"found − true {symbol} ({unit})")
             each.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     _errors(axes[-1], model, labels, true, found, bars, level)
@@ -350,8 +350,10 @@ def profile(found: Profile, axes: Any = None) -> Any:
         if narrow and all(found.closed)
         else ends
     )
-    axes.set_title(f"{100 * found.level:g} % interval: {ends[0]} to {ends[1]}", fontsize=9, color=GREY, loc="left")
-    axes.set_xlabel(f"{found.name} − its best value" if narrow else found.name)
+    axes.set_title(
+        f"{100 * found.level:g} % interval: {ends[0]} to {ends[1]}".replace("-", "−"), fontsize=9, color=GREY, loc="left"
+    )
+    axes.set_xlabel(f"{found.label or found.name} − its best value" if narrow else found.label or found.name)
     axes.set_ylabel("loss above the best fit's (dimensionless)")
     axes.legend(frameon=False, fontsize=8, loc="upper center")
     return finish(axes)

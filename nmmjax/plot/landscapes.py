@@ -111,8 +111,8 @@ def _barriers(axes: Axes, found: PopulationLandscape) -> None:
         if np.isfinite(barrier):
             arrow = {"arrowstyle": "<->", "color": GREY, "lw": 0.9, "shrinkA": 0, "shrinkB": 0}
             axes.annotate("", (float(r), float(V)), (float(r), float(V + barrier)), arrowprops=arrow)
-            place = (float(r) * 1.04, float(V + barrier / 2))
-            axes.annotate(f"{float(barrier):.3g}", place, fontsize=8, color=GREY, va="center")
+            offset = {"xytext": (4, -16), "textcoords": "offset points"}  # below the minimum, which no run goes under
+            axes.annotate(f"ΔV = {float(barrier):.3g}", (float(r), float(V)), **offset, fontsize=8, color="0.35")
 
 
 def _cycle(cycles: LimitCycles, k: int) -> tuple[float, np.ndarray]:

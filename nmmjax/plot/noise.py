@@ -14,7 +14,7 @@ from ..stochastic.inference import StationaryFit
 from ..stochastic.passage import FirstPassage
 from ..stochastic.samples import MeasuredPotential
 from ..stochastic.thermodynamics import Crooks, DrivenRuns, crooks
-from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes
+from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, plain_numbers
 
 
 def density(law: Boltzmann, r: Any = None, axes: Any = None) -> Any:
@@ -110,9 +110,10 @@ def survival(passage: FirstPassage, *rates: Any, labels: Any = None, axes: Any =
             grid, level * np.exp(-float(each) * (grid - begin)), ":", color=GREEN, label=f"{name}, rate {float(each):.4g}"
         )
     axes.set_yscale("log")
+    plain_numbers(axes.yaxis)
     axes.set_ylim(max(float(S[S > 0].min(initial=1.0)) * 0.8, 1e-4), 1.1)
     axes.set_xlabel("time t (unit of τ)")
-    axes.set_ylabel("share not passed yet")
+    axes.set_ylabel("share not passed yet (dimensionless)")
     axes.legend(frameon=False, fontsize=8)
     return finish(axes)
 
@@ -145,12 +146,12 @@ def work(forward: DrivenRuns, backward: DrivenRuns | None = None, axes: Any = No
         axes[1].errorbar(middle[kept], ratio, error, fmt="o", ms=3.5, color="black", elinewidth=0.9, label="runs")
         T = float(forward.temperature)
         axes[1].plot(middle[kept], (middle[kept] - exact) / T, color=BLUE, label="(W − ΔF)/T")
-        axes[1].set_ylabel("ln P(W)/P(−W)")
+        axes[1].set_ylabel("ln P(W)/P(−W)\n(dimensionless)")
         axes[1].set_xlabel("work W (dimensionless)")
         title = f"ΔF from both ways {both.free_energy}"
         axes[1].legend(frameon=False, fontsize=8, loc="upper left", title=title, title_fontsize=8)
     axes[0].set_xlabel("work W (dimensionless)")
-    axes[0].set_ylabel("density of the work")
+    axes[0].set_ylabel("density of the work\n(dimensionless)")
     axes[0].legend(frameon=False, fontsize=8)
     finish(axes)
     return axes
@@ -179,16 +180,17 @@ def compared_landscapes(found: LandscapeComparison, axes: Any = None) -> Any:
         pad = 0.08 * max(np.ptp(ends), 1e-6)
         ends = np.array([ends[0] - pad, ends[1] + pad])
         ax.plot(ends, ends, color=GREY, linewidth=0.9)
-        ax.set_xlabel(f"{name} predicted from the network")
-        ax.set_ylabel(f"{name} of the recording")
+        ax.locator_params(axis="x", nbins=5)
+        ax.set_xlabel(f"{name} predicted from the network (dimensionless)")
+        ax.set_ylabel(f"{name} of the recording (dimensionless)")
     axes[2].plot(found.coupling, found.J, "o", color=BLUE, ms=5)
     span = np.array([found.coupling.min(), found.coupling.max()])
     axes[2].plot(span, span / found.psi_temperature, color="black", label=f"slope 1/T_Ψ, T_Ψ = {found.psi_temperature:.3g}")
     axes[2].plot(
         span, span / found.expected_temperature, "--", color=ORANGE, label=f"T R⁻R⁺ = {found.expected_temperature:.3g}"
     )
-    axes[2].set_xlabel("coupling of Ψ, W_ij ΔR_i ΔR_j/4")
-    axes[2].set_ylabel("J_ij of the recording")
+    axes[2].set_xlabel("coupling of Ψ, W_ij ΔR_i ΔR_j/4 (dimensionless)")
+    axes[2].set_ylabel("J_ij of the recording (dimensionless)")
     axes[2].legend(frameon=False, fontsize=8)
     finish(axes)
     return axes

@@ -10,7 +10,7 @@ from ..ising.model import IsingModel
 from ..ising.walsh import spins_of, states_of
 from ..plot.common import Axes
 from ..recordings.recording import as_binarized
-from .common import BLUE, GREEN, GREY, ORANGE, finish, pyplot
+from .common import BLUE, GREEN, GREY, ORANGE, finish, plain_numbers, pyplot
 
 _LARGEST = 15  # regions, up to which all states are drawn or summed over
 _COLOURS = (BLUE, ORANGE, GREEN, "#8e5ea2", "#b8860b", "#2a9d9d", "#c0504d", "#6b6b6b", "#7aa6d8", "#e7a977")
@@ -66,7 +66,7 @@ def activity(found: IsingLandscape, most: int = 30, axes: Any = None) -> Any:
     grid.set_rasterized(False)
     axes[1].set_ylim(size - 0.5, -0.5)
     axes[1].set_yticks(range(size), found.names, fontsize=9)
-    energies = [f"{each:.2f}" for each in found.energy[:count]]
+    energies = [f"{each:.2f}".replace("-", "−") for each in found.energy[:count]]
     axes[1].set_xticks(x, energies, fontsize=8, rotation=90 if count > 12 else 0)
     left = f", {count} of {found.energy.size}" if count < found.energy.size else ""
     axes[1].set_xlabel(f"energy of the minimum (dimensionless){left}")
@@ -113,7 +113,7 @@ def occupancy(found: IsingLandscape, model: IsingModel | None = None, axes: Any 
     note = "stays of that length (area grows with their number)"
     axes[1].scatter([], [], s=20, color=BLUE, alpha=0.45, linewidth=0, label=note)
     axes[1].set_yscale("log")
-    _plain_numbers(axes[1].yaxis)
+    plain_numbers(axes[1].yaxis)
     axes[1].margins(y=0.25)
     axes[1].legend(frameon=False, fontsize=8, loc="upper right", ncols=2)
     data = model.data if model is not None else None
@@ -314,7 +314,15 @@ def _couplings(model: IsingModel, axes: Axes) -> None:
     if model.size <= 8:
         for i, j in zip(*np.nonzero(np.isfinite(J)), strict=True):
             colour = "white" if abs(J[i, j]) > 0.6 * top else "0.25"
-            axes.text(j, i, f"{J[i, j]:.2f}", ha="center", va="center", fontsize=7, color=colour)
+            axes.text(
+                j,
+                i,
+                f"{J[i, j] + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−"),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color=colour,
+            )
 
 
 def _states(model: IsingModel, data: Any, axes: Axes) -> None:
@@ -327,8 +335,8 @@ def _states(model: IsingModel, data: Any, axes: Axes) -> None:
     axes.plot(line, line, color=GREY, linewidth=0.9, zorder=1)
     unseen = f", {int((~there).sum())} never seen" if not there.all() else ""
     axes.loglog(seen[there], P[there], "o", color=BLUE, ms=4, alpha=0.6, label=f"{P.size} states{unseen}")
-    _plain_numbers(axes.xaxis, bool(np.log10(seen[there].max() / seen[there].min()) < 1.5))
-    _plain_numbers(axes.yaxis, bool(np.log10(P[there].max() / P[there].min()) < 1.5))
+    plain_numbers(axes.xaxis, bool(np.log10(seen[there].max() / seen[there].min()) < 1.5))
+    plain_numbers(axes.yaxis, bool(np.log10(P[there].max() / P[there].min()) < 1.5))
     axes.set_xlabel(f"frequency in the data, {samples} samples (dimensionless)")
     axes.set_ylabel("probability, model (dimensionless)")
     title = "" if model.accuracy is None else f"accuracy r = {model.accuracy:.3f}"
@@ -378,15 +386,6 @@ def _pattern_label(found: IsingLandscape) -> str:
 
 def _slant(names: list[str]) -> int:
     return 90 if len(names) * max(len(each) for each in names) > 44 else 0
-
-
-def _plain_numbers(axis: Any, close: bool = True) -> None:
-    """Ticks of a logarithmic axis that are read as numbers; at 1, 2, 5 with `close`, else at powers of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if close else (1.0,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _check(name: str, value: object, kind: type) -> None:

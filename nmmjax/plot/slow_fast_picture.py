@@ -112,7 +112,7 @@ def _shade_landscape(picture: SlowFast, limits: np.ndarray, axes: Any) -> None:
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.02, aspect=30, boundaries=np.linspace(-limit, limit, 201))
     ticks = top * np.array([-1, -0.4, -0.1, 0, 0.1, 0.4, 1])
     bar.set_ticks(scale(ticks), labels=[f"{each:.2g}".replace("-", "−") for each in ticks[:-1]] + [f"≥ {top:.2g}"])
-    bar.set_label("potential V − V(cusp rate) (dimensionless)")
+    bar.set_label("potential V − V(cusp rate) (dimensionless)", labelpad=8)
 
 
 def _arrows(axes: Any, slow: np.ndarray, rate: np.ndarray) -> None:

@@ -12,9 +12,9 @@ from ..transitions.basins import Basins
 from ..transitions.durations import StrengthDuration
 from ..transitions.optimal import OptimalStimulus
 from ..transitions.pulses import SwitchingPulse
-from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, node_label, pyplot, variable_label
+from .common import BLUE, GREEN, GREY, ORANGE, finish, new_axes, node_label, plain_numbers, pyplot, variable_label
 
-_COLOURS = ("#c9daf0", "#f6d9c3", "#cfe6d4", "#e6d3ea", "#f3ecc0", "#d0e8ea", "#ead0d0", "#dddddd")
+_COLOURS = ("#c9daf0", "#f0b48a", "#fdf3b4", "#7f9cc4", "#c4694f", "#a3d9be", "#5f4a7a", "#a0a0a0")
 _MEANINGS = {"r": "firing rate r", "v": "mean voltage v"}
 
 
@@ -41,7 +41,9 @@ def strength_duration(found: StrengthDuration, axes: Any = None) -> Any:
     axes[0].legend(frameon=False, fontsize=8)
     axes[1].loglog(T, charge, "o-", color=GREEN, markersize=4, label="charge |amplitude| × duration")
     axes[1].loglog(T, energy, "s-", color=ORANGE, markersize=4, label="energy ∫I² dt")
-    axes[1].set_ylabel("charge, energy")
+    axes[1].set_ylabel("charge, energy\n(unit of τ)")
+    for axis in (axes[0].yaxis, axes[1].yaxis, axes[1].xaxis):
+        plain_numbers(axis)
     axes[1].set_xlabel("duration of the pulse (unit of τ)")
     axes[1].legend(frameon=False, fontsize=8)
     return finish(axes)

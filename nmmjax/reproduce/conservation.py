@@ -125,7 +125,7 @@ def damping(quick: bool) -> Evidence:
     axes[0].set_title("spiral at Δ = 0.1, η = 2, J = 5, on the contours of E")
     early = np.asarray(ts) < 20
     axes[1].plot(np.asarray(ts)[early], as_numpy(H)[early], color="#d1651a", label="H (homogeneous limit)")
-    axes[1].plot(np.asarray(ts)[early], as_numpy(E)[early], color="#2f8f4e", label="E (exact energy)")
+    axes[1].plot(np.asarray(ts)[early], as_numpy(E)[early], color="#1d5433", label="E (exact energy)")
     axes[1].set(xlabel="time t (unit of τ)", ylabel="energy (dimensionless)", title="E never rises, H wobbles")
     axes[1].legend(frameon=False)
 
@@ -244,7 +244,7 @@ def energies(quick: bool) -> Evidence:
     ring = as_numpy(found.level_set.r)[half]
     axes[2].plot(ring, as_numpy(kinetic)[half], label="kinetic", color="#d1651a")
     axes[2].plot(ring, as_numpy(potential)[half], label="potential", color="#1f5fa8")
-    axes[2].plot(ring, as_numpy(exchange)[half], label="sum H", color="#2f8f4e")
+    axes[2].plot(ring, as_numpy(exchange)[half], label="sum H", color="#1d5433")
     axes[2].set(xlabel="firing rate r (1/time)", ylabel="energy (dimensionless)", title="exchange along the orbit H = 20")
     axes[2].legend(frameon=False, fontsize=8)
     rows = [

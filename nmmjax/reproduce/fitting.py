@@ -19,7 +19,7 @@ from ..solvers.simulation import simulate
 from .claim import Evidence, Row, at_most
 
 _SYMBOLS = {"Delta": "Δ", "J": "J", "adaptation.alpha": "α"}
-_COLOURS = {"energies": "#2f8f4e", "prediction": "#d1651a", "simulation": "#1f5fa8"}
+_COLOURS = {"energies": "#1d5433", "prediction": "#d1651a", "simulation": "#1f5fa8"}
 
 
 def _energies(model: MPR) -> tuple[dict[float, float], dict[float, float]]:

@@ -46,7 +46,7 @@ def bistability(quick: bool) -> Evidence:
     axes[0].plot(fixed, depth, "o", color="black", markersize=4)
     axes[0].set(ylabel="potential V(r) (dimensionless)", title="two wells, one during the pulse", ylim=(-10, 35))
     axes[0].legend(frameon=False, fontsize=8)
-    axes[1].semilogx(run.ys.r, ts, color="#2f8f4e", linewidth=0.9)
+    axes[1].semilogx(run.ys.r, ts, color="#1d5433", linewidth=0.9)
     axes[1].set(xlabel="firing rate r (1/time)", ylabel="time t (unit of τ)")
     axes[1].axhspan(10, 20, color="#8a8a8a", alpha=0.2)
     axes[1].invert_yaxis()
