@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -46,13 +47,37 @@ def is_public(name, value):
     return not name.startswith("_") and not inspect.ismodule(value)
 
 
-def test_navigation_names_every_page():
-    """Pages that are made are in the navigation, too; the build would warn of others."""
+def test_navigation_names_every_written_page():
+    """Pages that are made are added by the hooks; the build would warn of others."""
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf8")
-    made = [*tool("reference_pages").pages(), *tool("notebook_pages").pages(), *tool("benchmark_pages").pages()]
-    written = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES]
-    named = set(re.findall(r"\S+\.md", text))
-    assert {*made, *written} <= named
+    written = {path.relative_to(ROOT / "docs").as_posix() for path in PAGES}
+    assert written <= set(re.findall(r"\S+\.md", text))
+
+
+def test_every_plot_function_is_in_the_gallery():
+    """Each has a picture of less than 300 kB, and the page its call, in at most 125 columns."""
+    page = tool("gallery_page").pages()["gallery.md"]
+    names = {name for name, value in vars(nmmjax.plot).items() if is_public(name, value)}
+    assert names == set(re.findall(r"^## (\w+)$", page, flags=re.MULTILINE)) and len(names) >= 30
+    shown = re.findall(r"\]\((pictures/[\w.]+)\)", page)
+    assert len(shown) == len(names)
+    assert all(1000 < (ROOT / "docs" / each).stat().st_size < 300_000 for each in shown)
+    calls = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert all(f"nmm.plot.{name}(" in "".join(calls) for name in names)
+
+
+def test_curves_of_other_programs_are_met():
+    """What `benchmarks/validation.py` wrote last is of its table, within its limits, and has a picture."""
+    folder = ROOT / "benchmarks" / "results" / "validation"
+    found = {path.stem: json.loads(path.read_text(encoding="utf8")) for path in folder.glob("curve_*.json")}
+    text = (ROOT / "benchmarks" / "validation.py").read_text(encoding="utf8")
+    table = re.findall(r"^    Curve\(\s*\"(\w+)\"", text, flags=re.MULTILINE)
+    assert sorted(found) == sorted(f"curve_{name}" for name in table) and len(table) >= 8
+    assert all(each["largest_difference"] <= each["limit"] and each["met"] for each in found.values())
+    assert all((folder / f"{name}.png").exists() for name in table)
+    claims = json.loads((folder / "claims.json").read_text(encoding="utf8"))["claims"]
+    assert "".join(each["letter"] for each in claims) == "abcdefghijklmn"
+    assert all(each["met"] and not each["quick"] for each in claims)
 
 
 def test_notebooks_open_with_a_question():
@@ -69,3 +94,15 @@ def test_links_of_pages_lead_somewhere(path):
         file = (path.parent / target).resolve()
         known = file.is_relative_to(ROOT / "docs") and file.relative_to(ROOT / "docs").as_posix() in made
         assert "://" in target or known or file.exists(), target
+
+
+def test_dead_links_are_found(tmp_path):
+    (tmp_path / "a.html").write_text(
+        '<a href="b.html#there">1</a> <a href="b.html#gone">2</a> <img src="no.png"> <a href="#x">3</a>'
+    )
+    (tmp_path / "b.html").write_text('<h1 id="there">b</h1> <a href="https://example.org/no">4</a> <a href="a.html">5</a>')
+    assert sorted(tool("link_check").dead_links(tmp_path)) == [
+        ("a.html", "#x"),
+        ("a.html", "b.html#gone"),
+        ("a.html", "no.png"),
+    ]

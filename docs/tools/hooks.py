@@ -7,6 +7,8 @@ from pathlib import Path
 
 import benchmark_pages
 import explorer
+import gallery_page
+import link_check
 import notebook_pages
 import reference_pages
 import theory_pages
@@ -20,10 +22,20 @@ LINK = re.compile(r"(?<=\]\()(?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 COPIED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 
 
+def on_config(config):
+    """The navigation names all pages of notebooks and of the reference."""
+    made = {"Learn": notebook_pages.pages(), "Reference": reference_pages.pages()}
+    for entry in config["nav"]:
+        for title, pages in made.items():
+            if title in entry:
+                entry[title] = sorted(pages, key=lambda place: not place.endswith("index.md"))
+    return config
+
+
 def on_files(files, config):
     """Add what is made: pages of notebooks, reference, gallery, benchmarks, and pictures from elsewhere."""
     pages = {place: (ROOT / name).read_text(encoding="utf8") for name, place in COPIED.items()}
-    pages |= notebook_pages.pages() | reference_pages.pages() | benchmark_pages.pages()
+    pages |= notebook_pages.pages() | reference_pages.pages() | benchmark_pages.pages() | gallery_page.pages()
     for place, text in pages.items():
         files.append(File.generated(config, place, content=text))
     pictures = notebook_pages.pictures()
@@ -48,6 +60,12 @@ def on_page_markdown(markdown, page, config, files):
     markdown = theory_pages.fill(markdown) if place == "theory.md" else markdown
     markdown = explorer.fill(markdown, bool(files.get_file_from_path("explore.html"))) if place == "index.md" else markdown
     return LINK.sub(lambda found: bent(found, place, files), markdown)
+
+
+def on_page_content(html, page, config, files):
+    """Sections of the theory that docstrings cite are links."""
+    place = page.file.src_uri
+    return theory_pages.link(html, "../") if place.startswith("reference/") else html
 
 
 def source_of(place):
@@ -93,7 +111,7 @@ def on_post_page(output, page, config):
 
 
 def on_post_build(config):
-    """Every public name has its place in the reference, and links within pages find their anchors."""
+    """Every public name has its place in the reference, and every link its target."""
     names = reference_pages.names()
     site = Path(config["site_dir"])
     text = "\n".join(path.read_text(encoding="utf8") for path in sorted((site / "reference").rglob("*.html")))
@@ -101,3 +119,5 @@ def on_post_build(config):
     if missing:
         raise PluginError(f"The reference lacks {', '.join(missing)}.")
     LOG.info(f"Reference: {len(names)} of {len(names)} public names")
+    if dead := link_check.dead_links(site):
+        raise PluginError("These links lead nowhere: " + "; ".join(f"{target} on {page}" for page, target in dead))

@@ -6,6 +6,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent.parent.parent / "nmmjax"
 TITLES = {  # folder of the package: title of its page and what it is for, in this order
     "models": ("Models, stimuli, noise", "What is simulated: populations, slow terms, networks, inputs."),
+    "explorer": ("Explorer", "A page on which a model moves."),
     "solvers": ("Simulation", "One run, its solvers and its energy balance."),
     "mechanics": ("Energies", "Energies of a state and of a run; more in [mechanics](mechanics.md)."),
     "equilibria": ("Fixed points", "Where a population can rest, in closed form."),
@@ -27,7 +28,7 @@ NAMESPACES = {
     "ising": "Files, windows, tests, and the bridge to networks.",
     "stochastic": "Protocols, work, laws from samples.",
     "extend": "All that a model, term, target or observable of one's own needs.",
-    "plot": "Pictures (extra `plot`).",
+    "plot": "Pictures (extra `plot`); each is shown in the [gallery](../gallery.md).",
 }
 
 

@@ -7,6 +7,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 MARK = "<!-- counted -->"
+KINDS = {  # how statements begin, and the class that colours them
+    r"\b(Exact)(?=[:,])": "exact",
+    r"(?<=\()(approximate)\b": "approximate",
+    r"\b([Mm]easured)(?=[:,]| \(|\))": "measured",
+    r"\*\*(False[^*]*)\*\*": "false",
+}
 
 
 @cache
@@ -34,4 +40,26 @@ def fill(markdown):
         lambda found: f'<code title="{homes()[found[1]]}">{found[1]}</code>',
         markdown.replace(MARK, counted),
     )
-    return re.sub(r"^\*Tests:\*", "*Checked by*", markdown, flags=re.MULTILINE)
+    for pattern, kind in KINDS.items():
+        markdown = re.sub(pattern, rf'<strong class="{kind}">\1</strong>', markdown)
+    return markdown
+
+
+@cache
+def anchors():
+    """Section of the theory, such as "C1": its anchor on the page."""
+    from markdown.extensions.toc import slugify
+
+    titles = re.findall(r"^##+ (§(\S+).*)$", (ROOT / "docs" / "theory.md").read_text(encoding="utf8"), flags=re.MULTILINE)
+    return {section: slugify(title, "-") for title, section in titles}
+
+
+def link(html, up):
+    """Docstrings cite sections, "docs/theory.md §4, §8": each becomes a link."""
+
+    def one(found):
+        anchor = anchors().get(found[1])
+        return f'<a href="{up}theory.html#{anchor}">§{found[1]}</a>' if anchor else found[0]
+
+    cited = re.compile(r"docs/theory\.md((?:(?:[\s,–]|and)*§\w+(?:\.\d)?)+)")
+    return cited.sub(lambda run: "theory" + re.sub(r"§(\w+(?:\.\d)?)", one, run[1]), html)

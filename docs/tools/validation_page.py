@@ -8,7 +8,8 @@ RESULTS = Path(__file__).parent.parent.parent / "benchmarks" / "results" / "vali
 
 def curves():
     """Table and pictures of all curves."""
-    found = [json.loads(path.read_text(encoding="utf8")) for path in sorted(RESULTS.glob("curve_*.json"))]
+    found = [json.loads(path.read_text(encoding="utf8")) for path in RESULTS.glob("curve_*.json")]
+    found.sort(key=lambda each: each["number"])
     rows = ["| curve | against | points | largest difference | limit |", "|---|---|---|---|---|"]
     for each in found:
         rows.append(
@@ -18,7 +19,7 @@ def curves():
     parts = ["\n".join(rows)]
     for each in found:
         picture = f"![{each['title']}: ours over {each['rival']}](validation/{each['name']}.png)"
-        parts.append(f"### {each['title']} {{ #{each['name']} }}\n\n{each['about']}\n\n{picture}")
+        parts.append(f"## {each['title']} {{ #{each['name']} }}\n\n{each['about']}\n\n{picture}")
     return "\n\n".join(parts)
 
 

@@ -405,10 +405,10 @@ def test_picture_of_a_fit_to_any_loss():
 def test_picture_of_a_profile(unchecked):
     values = np.linspace(-1.0, 1.0, 5)
     found = nmm.results.Profile(
-        "eta", 0.95, values, values**2, np.zeros((5, 1)), 0.0, 0.0, 0.5, (-0.7, np.inf), (True, False)
+        "eta", 0.95, values, values**2, np.zeros((5, 1)), 0.0, 0.0, 0.5, (-0.7, np.inf), (True, False), "centre η (1)"
     )
     axes = nmm.plot.profile(found)
-    assert labelled([axes]) and "-0.7 to open" in axes.get_title(loc="left")
+    assert labelled([axes]) and "−0.7 to open" in axes.get_title(loc="left") and axes.get_xlabel() == "centre η (1)"
     with pytest.raises(ValueError, match="`found` must be a `Profile`"):
         nmm.plot.profile(values)
 
