@@ -198,15 +198,13 @@ def phase_plane():
 @picture
 def posterior():
     """Marginals of all parameters and of all pairs, by NUTS."""
-    ts, step = jnp.linspace(32.0, 40.0, 41), nmm.Constant(3.0)
-    truth = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7)
-    data = nmm.simulate(truth, {"r": 0.1, "v": -2.0}, ts, stimulus=step).ys
-    noise = 0.1 * jax.random.normal(jax.random.key(0), (2, 41))
-    target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
-    bounds = {"eta": (-10.0, -3.0), "J": (5.0, 20.0), "Delta": (0.1, 5.0)}
+    truth = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0)
+    rates = nmm.boltzmann(truth, noise=0.4).sample(jax.random.key(0), (5000,)).r
+    target = nmm.StationaryTarget(rates, noise=0.4, samples=5000)
+    bounds = {"eta": (-10.0, 0.0), "J": (5.0, 25.0), "Delta": (0.1, 5.0)}
     fitted = nmm.fit(truth, free=("eta", "J", "Delta"), bounds=bounds, target=target, starts=4, progress=False)
     draws = nmm.sample_posterior(fitted, key=jax.random.key(0), chains=2, warmup=200, draws=1000, progress=False)
-    return nmm.plot.posterior(draws, truth={"eta": -4.6, "J": 14.5, "Delta": 0.7})
+    return nmm.plot.posterior(draws, truth={"eta": -3.75, "J": 15.0, "Delta": 1.0})
 
 
 @picture

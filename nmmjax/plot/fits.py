@@ -355,7 +355,7 @@ def profile(found: Profile, axes: Any = None) -> Any:
     )
     axes.set_xlabel(f"{found.label or found.name} − its best value" if narrow else found.label or found.name)
     axes.set_ylabel("loss above the best fit's (dimensionless)")
-    axes.legend(frameon=False, fontsize=8, loc="upper center")
+    axes.legend(frameon=False, fontsize=8, loc="center")  # inside of the parabola
     return finish(axes)
 
 
@@ -391,7 +391,7 @@ def posterior(samples: object, truth: Mapping[str, Any] | None = None, axes: Any
                 _density(each, x)
                 each.set_ylabel("density" if p == 1 else "")
                 each.set_yticks([])
-                each.set_title(f"{np.mean(x):.4g} ± {np.std(x):.2g}", fontsize=9)
+                each.set_title(f"{np.mean(x):.4g} ± {np.std(x):.2g}".replace("-", "−"), fontsize=9)
             else:
                 _cloud(each, x.ravel(), columns[labels[row]].ravel())
             for name, draw in ((labels[column], each.axvline), (labels[row], each.axhline if row != column else None)):
