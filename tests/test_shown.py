@@ -34,15 +34,14 @@ SHOWN = {  # numbers that pages end with, and how far from them float32 may lead
     "docs/how-to/fits.md": [("fitted.best.J", 14.5, 1e-3), ("fitted.best.Delta", 0.7, 2e-3)],
 }
 HOW_TO = "docs/how-to/"
-TOGETHER = [  # pages that share a process, and with it what they compile; those that set float64 come last
+TOGETHER = [  # pages that share a process, and with it what they compile: less than a minute each
     ["README.md"],
-    [HOW_TO + name for name in ("energies.md", "own-models.md", "long-runs.md", "failures.md")],
-    [HOW_TO + name for name in ("landscapes.md", "transitions.md")],
-    [HOW_TO + "branches.md"],
-    [HOW_TO + "bursts.md"],
-    [HOW_TO + name for name in ("noise.md", "recordings.md", "sweeps.md")],
+    [HOW_TO + name for name in ("energies.md", "own-models.md", "landscapes.md", "transitions.md")],
+    [HOW_TO + name for name in ("branches.md", "noise.md")],
+    [HOW_TO + name for name in ("bursts.md", "recordings.md", "sweeps.md")],
 ]
-SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md")]  # pages with blocks that take minutes
+# Pages whose blocks compile much that other tests run, too.
+SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md")]
 
 
 def run_pages(pages, folder, speed="quick"):
