@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -78,6 +79,16 @@ def test_curves_of_other_programs_are_met():
     claims = json.loads((folder / "claims.json").read_text(encoding="utf8"))["claims"]
     assert "".join(each["letter"] for each in claims) == "abcdefghijklmn"
     assert all(each["met"] and not each["quick"] for each in claims)
+
+
+@pytest.mark.slow
+def test_curves_are_met_anew(tmp_path):
+    """Those that need no program of another licence."""
+    names = ("run_with_pulse", "burst", "mean_rate", "periods")
+    command = [sys.executable, "-m", "benchmarks.validation", "--only", ",".join(names), "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    for name in names:
+        assert json.loads((tmp_path / f"curve_{name}.json").read_text(encoding="utf8"))["met"], name
 
 
 def test_notebooks_open_with_a_question():
