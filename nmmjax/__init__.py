@@ -77,6 +77,9 @@ from .models.stimulus import PulseTrain as PulseTrain
 from .models.stimulus import Ramp as Ramp
 from .models.stimulus import Sampled as Sampled
 from .models.stimulus import Sinusoid as Sinusoid
+from .models.synapses import AlphaSynapse as AlphaSynapse
+from .models.synapses import DoubleExponentialSynapse as DoubleExponentialSynapse
+from .models.synapses import ExponentialSynapse as ExponentialSynapse
 from .models.terms import ConductanceSynapse as ConductanceSynapse
 from .models.terms import GapJunction as GapJunction
 from .recordings.example_data import example_recording as example_recording

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from .._types import Values
 from ..models.stimulus import input_at
 from ..numerics.roots import with_slope
-from ..solvers.operators import RealMap, apply_map, force_gradient_step, real_map
+from ..solvers.operators import Moving, RealMap, apply_map, force_gradient_step, real_map
 from ..solvers.term import PopulationTerm
 from .channels import Problem, just_inside
 
@@ -143,7 +143,7 @@ def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
     tau = problem.model.tau
 
     def flow(t: Values, y, delta: Values) -> Any:
-        R, v = force_gradient_step(term, t, delta, tau * y.r, y.v)
+        R, v, _ = force_gradient_step(term, t, delta, Moving(tau * y.r, y.v, {}))
         return type(y)(r=R / tau, v=v)
 
     return flow

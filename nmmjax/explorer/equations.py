@@ -23,7 +23,7 @@ from ..models.base import AbstractModel, as_model
 from ..models.network import is_network
 from ..models.state import State
 from ..numerics.loops import runge_kutta
-from ..solvers.operators import force_gradient_step, strang_step
+from ..solvers.operators import Moving, force_gradient_step, strang_step
 from ..solvers.term import PopulationTerm
 from .javascript import translate
 
@@ -65,20 +65,21 @@ class Flat(eqx.Module):
         return self.flat(self.at(p).vector_field(jnp.zeros(()), self.state(y), I))
 
     def step(self, p: Values, y: Values, I: Values, h: Values) -> Values:
-        """The state after `h`: by the exact Möbius map and kicks if the model has an exactly solvable part and nothing slow,
-        with order 4, or 2 with gap junctions and conductances; else by a Runge–Kutta method of order 4."""
+        """The state after `h`: by the exact Möbius map and kicks if the model has an exactly solvable part and nothing slow
+        but a synapse, with order 4, or 2 with gap junctions, conductances and synapses; else by a Runge–Kutta method of order 4."""
         if self.splits:
             model = self.at(p).tilted(I)
-            step = force_gradient_step if model.riccati().plain else strang_step
+            step = force_gradient_step if model.riccati().plain and not model.slow_names else strang_step
             state = self.state(y)
-            R, v = step(PopulationTerm(model, None), jnp.zeros(()), h, model.tau * state.r, state.v)
-            return self.flat(State(r=R / model.tau, v=v))
+            synapse = {name: getattr(state, name) for name in model.slow_names}
+            R, v, synapse = step(PopulationTerm(model, None), jnp.zeros(()), h, Moving(model.tau * state.r, state.v, synapse))
+            return self.flat(State(r=R / model.tau, v=v, **synapse))
         return runge_kutta(lambda share, y: self.field(p, y, I), y, h)
 
     @property
     def splits(self) -> bool:
         """Whether steps are geometric."""
-        return "riccati" in self.model.offers and set(self.model.variables) == {"r", "v"}
+        return "riccati" in self.model.offers and (not self.model.slow_names or self.model.filters is not None)
 
     @property
     def has_rate(self) -> bool:

@@ -146,5 +146,11 @@ class AbstractRiccati(AbstractMechanical):
         """A(q) at positions `q`, with q̇ = p − A(q) and p = −v q; elementwise."""
 
     @property
+    def filters(self) -> Any:
+        """The synapse (`AbstractSynapse`) if it is the only term with variables: at a held rate it is solved exactly, so that
+        geometric solvers take it; None otherwise."""
+        return None
+
+    @property
     def offers(self) -> frozenset[str]:
         return frozenset({"potential", "riccati"})

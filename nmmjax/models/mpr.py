@@ -11,6 +11,7 @@ from .._parameter import declared, parameter
 from .._types import Scalar, Values
 from .mechanical import AbstractRiccati, Riccati
 from .state import State, Variable
+from .synapses import AbstractSynapse
 from .terms import AbstractTerm, ConductanceSynapse, GapJunction
 
 FAST = {
@@ -89,6 +90,11 @@ class MPR(AbstractRiccati):
     @property
     def time_constant(self) -> Any:
         return self.tau
+
+    @property
+    def filters(self) -> AbstractSynapse | None:
+        alone = isinstance(self.synapse, AbstractSynapse) and len(self.slow_terms) == 1
+        return self.synapse if alone else None
 
     def frozen(self, y: State) -> "MPR":
         """The population with its slow variables held at those of `y`: an MPR with η_eff and J_eff and no slow terms.

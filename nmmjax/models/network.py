@@ -209,6 +209,12 @@ class Network(AbstractModel):
         """The slow variables among the state's."""
         return self.node.slow_names
 
+    @property
+    def filters(self) -> Any:
+        """The nodes' synapses, if they are the only terms with variables; see `AbstractRiccati.filters`."""
+        node: Any = self.node
+        return self.nodes().filters if "riccati" in self.offers and node.filters is not None else None
+
     def nodes(self, shape: tuple[int, ...] = ()) -> Any:
         """The nodes without their coupling, with all parameters of shape (*`shape`, n)."""
         return jax.tree.map(lambda each: jnp.broadcast_to(each, (*shape, self.size)), self.node)

@@ -22,7 +22,8 @@ class Variable(NamedTuple):
     - `unit`: "1/time", "time", or "1" if dimensionless
     - `symbol`: how plots write it; its name by default
     - `positive`: whether a value ≤ 0 is outside the model
-    - `rest`: the value at which it starts if a user gives none; None if it must be given
+    - `rest`: the value at which it starts if a user gives none, or the name of the variable whose value it has then; None if
+      it must be given
     """
 
     doc: str
@@ -123,9 +124,8 @@ def as_initial_state(y: object, declared: Mapping[str, Variable], shape: tuple[i
     if given is not None:
         refuse_unknown(given, declared, "state names")
         rest = {name: each.rest for name, each in declared.items() if each.rest is not None}
-        given = {
-            name: rest[name] if name not in given else given[name] for name in declared if name in given or name in rest
-        }
+        start = lambda name: given.get(rest[name]) if isinstance(rest[name], str) else rest[name]
+        given = {name: given[name] if name in given else start(name) for name in declared if name in given or name in rest}
         if shape:
             given = {name: _spread(name, value, shape) for name, value in given.items()}
     y0 = as_state(y if given is None else given, declared, "y0")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
+import jax.numpy as jnp
 
 from .._parameter import check_parameters, declared, parameter
 from .._types import Scalar, Values
@@ -63,8 +64,9 @@ class AbstractTerm(eqx.Module):
 
     @property
     def rest(self) -> dict[str, Values]:
-        """Values of its variables without activity."""
-        return {name: each.rest for name, each in self.variables.items()}
+        """Values of its variables without activity: 0 for those that follow another one."""
+        zero = jnp.zeros(())
+        return {name: zero if isinstance(each.rest, str) else each.rest for name, each in self.variables.items()}
 
 
 @declared

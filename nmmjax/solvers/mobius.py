@@ -1,7 +1,7 @@
 """Geometric integrators for Riccati populations, exact but for the coupling (docs/theory.md §6).
 
 W = π R + i v (R = τ r, time t/τ) obeys Ẇ = Δ + i(η + I − W²) + i f(R). The part without the drive f is a Möbius map of W,
-exact over any step; the drive is an exact kick of v at frozen R. Splitting the two gives integrators that keep r > 0 for
+exact over any step; the drive is an exact kick of v at frozen R, with what a synapse delivers to it meanwhile. Splitting the two gives integrators that keep r > 0 for
 every step size, conserve the energy at Δ = 0 without drift, and do not stiffen at spikes:
 
     order 2   B(h/2) A(h) B(h/2)
@@ -27,22 +27,23 @@ import numpy as np
 from .._checks import require
 from .._types import Real, Values
 from ..models.state import State
-from .operators import force_gradient_step, multi_product_weights, step_functions, strang_step, time_constant_of
+from .operators import Moving, force_gradient_step, multi_product_weights, step_functions, strang_step, time_constant_of
 from .term import PopulationTerm
 
 
 def _base(term: PopulationTerm, order: int) -> tuple[Any, int]:
     """The time-symmetric base map and its order: force-gradient if the model allows it and it is wanted."""
     riccati, _, _ = step_functions(term)
-    plain = riccati.g is None and riccati.k is None
+    plain = riccati.g is None and riccati.k is None and term.model.filters is None
     return (force_gradient_step, 4) if plain and order >= 4 else (strang_step, 2)
 
 
-def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values, order: int) -> tuple[Any, Any]:
+def extrapolate(term: PopulationTerm, t: Values, h: Values, y: Moving, order: int) -> tuple[Moving, Moving]:
     """A step of the given order from a symmetric map with 1, 2, 3, … substeps, and one of the next lower order for the error
     estimate.
 
-    Multi-product (Richardson in h²) on (ln R, v): the logarithm keeps R positive. Returns the two estimates (R, v).
+    Multi-product (Richardson in h²) on (ln R, v) and a synapse's variables: the logarithm keeps R positive. Returns the two
+    estimates.
     """
     base, base_order = _base(term, order)
     counts = tuple(range(1, (order - base_order) // 2 + 2))
@@ -54,18 +55,29 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
 
     def substep(state, now) -> Any:
         restart, offset, fraction = now
-        R_now, v_now = (jnp.where(restart, start, each) for start, each in zip((R, v), state, strict=True))
-        state = base(term, t + offset * h, fraction * h, R_now, v_now)
+        state = jax.tree.map(lambda start, each: jnp.where(restart, start, each), y, state)
+        state = base(term, t + offset * h, fraction * h, state)
         return state, state
 
-    _, (R_all, v_all) = jax.lax.scan(substep, (R, v), (first, offset, fraction))
+    _, every = jax.lax.scan(substep, y, (first, offset, fraction))
 
-    def combine(skip: int) -> tuple[Values, Values]:
+    def combine(skip: int) -> Moving:
         weights = jnp.asarray(multi_product_weights(counts[skip:], base_order), h.dtype)
         ends = np.cumsum(counts)[skip:] - 1
-        return jnp.exp(weights @ jnp.log(R_all[ends])), weights @ v_all[ends]
+        synapse = {name: weights @ each[ends] for name, each in every.synapse.items()}
+        return Moving(jnp.exp(weights @ jnp.log(every.R[ends])), weights @ every.v[ends], synapse)
 
     return combine(0), combine(1)
+
+
+def _moving(term: PopulationTerm, y: State) -> Moving:
+    tau = time_constant_of(term)
+    synapse = {name: getattr(y, name) for name in term.model.slow_names}
+    return Moving(tau * y.r, y.v, synapse)
+
+
+def _state(term: PopulationTerm, y: Moving) -> State:
+    return State(r=y.R / time_constant_of(term), v=y.v, **y.synapse)
 
 
 def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Values]:
@@ -148,12 +160,9 @@ class MobiusSplitting(AbstractMobius):
         """State at `t1` after one step from `y0` at `t0`; `terms` is a `PopulationTerm`."""
         terms, t0, h = _unwrapped(terms, t0, t1)
         base, base_order = _base(terms, self.mobius_order)
-        tau = time_constant_of(terms)
         if base_order == self.mobius_order:
-            R, v = base(terms, t0, h, tau * y0.r, y0.v)
-        else:
-            (R, v), _ = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
-        return State(r=R / tau, v=v), None
+            return _state(terms, base(terms, t0, h, _moving(terms, y0))), None
+        return _state(terms, extrapolate(terms, t0, h, _moving(terms, y0), self.mobius_order)[0]), None
 
 
 class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
@@ -181,7 +190,6 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, State]:
         """State at `t1` after one step from `y0` at `t0`, and its error estimate; `terms` is a `PopulationTerm`."""
         terms, t0, h = _unwrapped(terms, t0, t1)
-        _base(terms, self.mobius_order)
-        tau = time_constant_of(terms)
-        (R, v), (R_low, v_low) = extrapolate(terms, t0, h, tau * y0.r, y0.v, self.mobius_order)
-        return State(r=R / tau, v=v), State(r=(R - R_low) / tau, v=v - v_low)
+        high, low = extrapolate(terms, t0, h, _moving(terms, y0), self.mobius_order)
+        after = _state(terms, high)
+        return after, jax.tree.map(lambda a, b: a - b, after, _state(terms, low))

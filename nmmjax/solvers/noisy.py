@@ -26,7 +26,7 @@ from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.loops import counted
 from .adjoint import adjoint_for
-from .operators import strang_step
+from .operators import Moving, strang_step
 from .term import PopulationTerm
 
 _STEPS_PER_SPIKE = 125
@@ -77,7 +77,7 @@ def noisy_step(model: Any, stimulus: AbstractStimulus | None, t: Values, h: Valu
     if stimulus is not None:
         # As a part of η: exact for piecewise constant input, and no value from beyond a jump is looked at.
         fast = fast.tilted(input_at(stimulus, t + h / 2))
-    R, v = strang_step(PopulationTerm(fast, None), t, h, model.tau * y.r, y.v + kicks.before)
+    R, v, _ = strang_step(PopulationTerm(fast, None), t, h, Moving(model.tau * y.r, y.v + kicks.before, {}))
     moved = eqx.tree_at(lambda each: (each.r, each.v), y, (R / model.tau, v + kicks.after))
     return _slow_half(model, moved, h / 2)
 

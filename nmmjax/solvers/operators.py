@@ -155,8 +155,8 @@ def step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values
     """(Riccati constants, drive, stimulus) of a term; refuses models without an exactly solvable part."""
     model: Any = term.model
     require_offer(model, "riccati", also=" for a Möbius solver (use `diffrax.Tsit5()`)")
-    rule = "be without slow terms for a Möbius solver (use `diffrax.Tsit5()`)"
-    require("model", model, rule, not model.slow_names)
+    rule = "be without slow terms other than a synapse for a Möbius solver (use `diffrax.Tsit5()`)"
+    require("model", model, rule, not model.slow_names or model.filters)
     return model.riccati(), model.drive, term.stimulus
 
 
@@ -166,8 +166,16 @@ def time_constant_of(term: PopulationTerm) -> Values:
     return model.tau
 
 
-def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
-    """One order-4 step of physical length `h`; populations without gap junctions and conductances."""
+class Moving(NamedTuple):
+    """The variables that a splitting moves: R and v, dimensionless, and those of a synapse by name."""
+
+    R: Values
+    v: Values
+    synapse: dict[str, Values]
+
+
+def force_gradient_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving:
+    """One order-4 step of physical length `h`; populations without gap junctions, conductances and synapses."""
     riccati, drive, stimulus = step_functions(term)
     step = h / time_constant_of(term)
     middle = input_at(stimulus, t + h / 2)
@@ -175,13 +183,14 @@ def force_gradient_step(term: PopulationTerm, t: Values, h: Values, R: Values, v
     force_at = lambda time: lambda R: drive(R) + (input_at(stimulus, time) - middle)
     # Nodes of a network may differ in τ, so in their steps.
     turn = lambda R, push: jax.jvp(drive, (R,), (R * step * push,))[1]
-    R, v, _ = force_gradient((R, v, force_at(t)(R)), step, half, drive, force_at(t + h), turn)
-    return R, v
+    R, v, _ = force_gradient((y.R, y.v, force_at(t)(y.R)), step, half, drive, force_at(t + h), turn)
+    return Moving(R, v, y.synapse)
 
 
-def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values) -> tuple[Values, Values]:
-    """One order-2, time-symmetric step of physical length `h`; every term of the MPR model."""
+def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving:
+    """One order-2, time-symmetric step of physical length `h`; every term of the MPR model that is not slow, and synapses."""
     riccati, drive, stimulus = step_functions(term)
+    model: Any = term.model
     tau = time_constant_of(term)
     step = h / tau
     middle = input_at(stimulus, t + h / 2)
@@ -190,15 +199,21 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
     shift = jnp.zeros_like(eta) if g is None else g / 2
     flow = mobius_flow(eta + shift**2, riccati.Delta, step)
 
-    def kick(R: Values, v: Values, current: Values) -> tuple[Values, Values]:
-        f = drive(R) + (current - middle)
+    def kick(y: Moving, current: Values) -> Moving:
+        R, v, synapse = y
+        if synapse:
+            # At frozen R the synapse is solved exactly, and what it delivers on the way is the kick.
+            synapse, delivered = model.filters.held(R / tau, synapse, h / 2)
+            f = drive(delivered * tau / (h / 2)) + (current - middle)
+        else:
+            f = drive(R) + (current - middle)
         if g is None:
-            return R, v + step / 2 * f
+            return Moving(R, v + step / 2 * f, synapse)
         growth = g * step / 2
         tiny = jnp.abs(growth) < 1e-8
         factor = jnp.where(tiny, 1 + growth / 2, jnp.expm1(growth) / jnp.where(tiny, jnp.ones_like(growth), growth))
         u = v - shift
-        return R, shift + u * jnp.exp(growth) + step / 2 * factor * f
+        return Moving(R, shift + u * jnp.exp(growth) + step / 2 * factor * f, synapse)
 
     def contract(R: Values, v: Values) -> tuple[Values, Values]:
         if riccati.k is None:
@@ -206,10 +221,11 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, R: Values, v: Values
         factor = 1 / (1 + riccati.k * R * step / 2)
         return R * factor, riccati.E_s + (v - riccati.E_s) * factor
 
-    R, v = contract(*kick(R, v, input_at(stimulus, t)))
+    y = kick(y, input_at(stimulus, t))
+    R, v = contract(y.R, y.v)
     R, u = flow(R, v - shift)
     R, v = contract(R, u + shift)
-    return kick(R, v, input_at(stimulus, t + h))
+    return kick(Moving(R, v, y.synapse), input_at(stimulus, t + h))
 
 
 def multi_product_weights(counts: tuple[int, ...], base_order: int) -> tuple[float, ...]:

@@ -1,0 +1,135 @@
+"""Synapses with variables of their own: what leaves a population is its rate, filtered.
+
+    ExponentialSynapse         τ s′ = r − s
+    AlphaSynapse               τ z′ = r − z,         τ s′ = z − s
+    DoubleExponentialSynapse   τ_rise z′ = r − z,    τ_decay s′ = z − s
+
+All are chains of first-order filters, from the rate r to the output s, both in 1/time, so that a steady rate passes
+unchanged. A synapse belongs to the sender: its own coupling J and the weights of a network act on s instead of r. For a rate
+that is held the chain has an exact solution, which geometric solvers use.
+"""
+
+import abc
+from collections.abc import Mapping
+from typing import ClassVar
+
+import jax.numpy as jnp
+
+from .._parameter import declared, parameter
+from .._types import Scalar, Values
+from .state import State, Variable
+from .terms import AbstractTerm
+
+
+class AbstractSynapse(AbstractTerm):
+    """A chain of first-order filters of the rate: τ₁ x₁′ = r − x₁, τ₂ x₂′ = x₁ − x₂, …; its last variable is what is sent.
+
+    A synapse adds its variables under `stages`, by name, each with its time constant, in the order from the rate to the
+    output.
+    """
+
+    degree: ClassVar[int | None] = 1
+
+    @property
+    @abc.abstractmethod
+    def stages(self) -> dict[str, Values]:
+        """Names of the chain's variables with their time constants, from the rate to the output."""
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        *inner, last = self.stages
+        found = {name: Variable("inner variable of the synapse", "1/time", rest="r") for name in inner}
+        return found | {last: Variable("synaptic activation", "1/time", rest="r")}
+
+    def rates(self, y: State) -> dict[str, Values]:
+        found, before = {}, y.r
+        for name, tau in self.stages.items():
+            found[name] = (before - getattr(y, name)) / tau
+            before = getattr(y, name)
+        return found
+
+    def steady(self, r: Values) -> dict[str, Values]:
+        return dict.fromkeys(self.stages, r)
+
+    def time_constants(self, r: Values) -> Values:
+        return jnp.stack(list(self.stages.values()))
+
+    def output(self, y: State) -> Values:
+        """s, the filtered rate in 1/time."""
+        return getattr(y, self.names[-1])
+
+    def sent(self, y: State, R: Values) -> Values:
+        return R / y.r * self.output(y)
+
+    def held(self, r: Values, x: dict[str, Values], h: Values) -> tuple[dict[str, Values], Values]:
+        """(variables after the time `h` at the rate held at `r`, ∫ s dt on the way), exactly. `x`: the variables before."""
+        taus, before = list(self.stages.values()), [x[name] for name in self.stages]
+        first = before[0] - r
+        after = [r + first * jnp.exp(-h / taus[0])]
+        if len(taus) == 2:
+            after.append(r + (before[1] - r) * jnp.exp(-h / taus[1]) + first / taus[1] * _overlap(h, *taus))
+        # Every stage is fed by the one before: τ_k (x_k(h) − x_k(0)) = ∫ x_(k−1) dt − ∫ x_k dt.
+        passed = sum((tau * (a - b) for tau, a, b in zip(taus, after, before, strict=True)), start=jnp.zeros_like(r))
+        return dict(zip(self.stages, after, strict=True)), r * h - passed
+
+
+def _overlap(h: Values, a: Values, b: Values) -> Values:
+    """∫₀ʰ exp(−(h − t)/b − t/a) dt; smooth where a = b."""
+    fast = jnp.abs(1 / a - 1 / b) * h
+    tiny = fast < 1e-8
+    share = jnp.where(tiny, 1 - fast / 2, -jnp.expm1(-fast) / jnp.where(tiny, jnp.ones_like(fast), fast))
+    return h * jnp.exp(-h * jnp.minimum(1 / a, 1 / b)) * share
+
+
+@declared
+class ExponentialSynapse(AbstractSynapse):
+    """A synapse that decays exponentially: τ_s s′ = r − s, and the coupling acts on s instead of r.
+
+    - `tau`: time constant τ_s > 0, in the unit of the membrane time constant; a number
+
+    Adds the variable s (1/time), which starts at the rate if it isn't given. With inhibition (J < 0) it makes the population
+    oscillate by itself (ING); with excitation it can't, for any τ_s (docs/theory.md §9). Raises `ValueError` for τ_s ≤ 0.
+    Source: Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017).
+    """
+
+    tau: Scalar = parameter(symbol="τ_s", unit="time", bounds="(0, inf)", doc="synaptic time constant")
+
+    @property
+    def stages(self) -> dict[str, Values]:
+        return {"s": self.tau}
+
+
+@declared
+class AlphaSynapse(AbstractSynapse):
+    """A synapse with an alpha function t e^(−t/τ_s)/τ_s² as kernel: τ_s z′ = r − z, τ_s s′ = z − s; the coupling acts on s.
+
+    - `tau`: time constant τ_s > 0 of rise and decay, in the unit of the membrane time constant; a number
+
+    Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError` for τ_s ≤ 0.
+    Source: Clusella, Köksal-Ersöz, Garcia-Ojalvo & Ruffini, Biol. Cybern. 117:5 (2023) for the form with s″.
+    """
+
+    tau: Scalar = parameter(symbol="τ_s", unit="time", bounds="(0, inf)", doc="synaptic time constant of rise and decay")
+
+    @property
+    def stages(self) -> dict[str, Values]:
+        return {"z": self.tau, "s": self.tau}
+
+
+@declared
+class DoubleExponentialSynapse(AbstractSynapse):
+    """A synapse that rises and decays with two time constants: τ_rise z′ = r − z, τ_decay s′ = z − s; the coupling acts on s.
+
+    - `tau_rise`, `tau_decay`: time constants > 0, in the unit of the membrane time constant; numbers
+
+    Its kernel is (e^(−t/τ_decay) − e^(−t/τ_rise))/(τ_decay − τ_rise), the same if both are exchanged, and an alpha function if
+    they are equal. Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError` for
+    time constants ≤ 0. Source: Ermentrout & Terman, Mathematical Foundations of Neuroscience (2010), §7.
+    """
+
+    tau_rise: Scalar = parameter(symbol="τ_rise", unit="time", bounds="(0, inf)", doc="time constant of the rise")
+    tau_decay: Scalar = parameter(symbol="τ_decay", unit="time", bounds="(0, inf)", doc="time constant of the decay")
+
+    @property
+    def stages(self) -> dict[str, Values]:
+        return {"z": self.tau_rise, "s": self.tau_decay}
