@@ -62,6 +62,8 @@ from .mechanics.energy import total_energy as total_energy
 from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
 from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
 from .models.adaptation import SynapticDepression as SynapticDepression
+from .models.circuits import ing as ing
+from .models.circuits import ping as ping
 from .models.mpr import MPR as MPR
 from .models.network import Network as Network
 from .models.network import excitatory_inhibitory as excitatory_inhibitory

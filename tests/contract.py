@@ -226,6 +226,7 @@ MODELS = {
     "own": lambda: Case(DoubleWell(), **OF_WELLS),
     "fhn": lambda: Case(FitzHughNagumo(a=0.0, b=2.0), **OF_OSCILLATORS),
     "nodes": lambda: Case(nmm.Network(FitzHughNagumo(a=0.0, b=2.0), weights(2) / 10), **OF_OSCILLATORS | OF_NODES),
+    "ing": lambda: Case(nmm.MPR(synapse=nmm.ExponentialSynapse(tau=0.2)), **OF_SYNAPSES | {"second": "synapse.tau"}),
 }  # fmt: skip
 
 CALLS = {
@@ -247,6 +248,7 @@ CALLS = {
     "mechanics.RescaledTime": lambda c: nmm.simulate(nmm.mechanics.RescaledTime(c.model), c.y0, TS),
     "Network": lambda c: nmm.simulate(nmm.Network(c.model, weights(2)), c.y0, TS),
     "per_node": lambda c: nmm.per_node(c.model, **{c.over: c.shifted(c.over)[c.over]}),
+    "explore": lambda c: nmm.explore(c.model, y0=c.y0),
     # energies, coordinates, scales
     "energy_balance": lambda c: nmm.energy_balance(c.run),
     "total_energy": lambda c: nmm.total_energy(c.model, c.run.ys),
@@ -257,6 +259,8 @@ CALLS = {
     "mechanics.heat_rate": lambda c: nmm.mechanics.heat_rate(c.model, c.run.ys),
     "mechanics.port_power": lambda c: nmm.mechanics.port_power(c.model, c.run.ys, 0.5),
     "mechanics.slow_power": lambda c: nmm.mechanics.slow_power(c.model, c.run.ys),
+    "mechanics.stored_energy": lambda c: nmm.mechanics.stored_energy(c.model, c.run.ys),
+    "mechanics.pump_power": lambda c: nmm.mechanics.pump_power(c.model, c.run.ys),
     "mechanics.exchange_power": lambda c: nmm.mechanics.exchange_power(c.model, c.run.ys),
     "mechanics.received_power": lambda c: nmm.mechanics.received_power(c.model, c.run.ys),
     "mechanics.force": lambda c: nmm.mechanics.force(c.model, c.run.ys),
@@ -410,163 +414,166 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples
-    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition extend.declared extend.parameter
+    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping extend.declared extend.parameter
     plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 
 
 OUTCOMES = """
-                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse ei own fhn nodes
-extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
-simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -
-simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -
-simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -
-per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
-mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
-mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -
-coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -
-cusp_rate                         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-loss_per_cycle                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -
-spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
-predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
-predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -
-fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-fit FoldTarget, state             -     -   -    -     -    -   +     -      -     +      +    +     -       +  +   +   +
-fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?
-continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
-continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
-find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
-continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -
-continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -
-continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -
-energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-find_fixed_point                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -
-network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
-basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +
-best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +
-strength_duration                 +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-minimal_charge                    +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
-threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
-threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?
-boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
-ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
-ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
-ising.compare_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
-plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  +   -   -
-plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -
-plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -
-plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -
-plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -
-plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
-plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +
-plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +
-plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?
-plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +
-plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -
-plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -
-plot.animate_landscape            +     +   +    -     -    -   +     +      -     -      -    -     -       -  -   -   -
-plot.basins                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -  +   +   +
-plot.switch                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +
-plot.density                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.potential                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.survival                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -
-plot.work                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -
-plot.compared_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -
+                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse ei own fhn nodes ing
+extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +
+simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +
+simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +
+simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +
+simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -     +
+per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+explore                           +     +   +    +     +    +   -     +      +     -      -    +     +       -  +   +   +     +
+energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.stored_energy           +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.pump_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -
+mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -
+mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +
+coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +
+cusp_rate                         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+loss_per_cycle                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +
+spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
+predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
+predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +
+fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+fit FoldTarget, state             -     -   -    -     -    -   +     -      -     +      +    +     -       +  +   +   +     -
+fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +
+continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +
+continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -
+continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -
+energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -
+find_fixed_point                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -
+basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -
+best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -
+strength_duration                 +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+minimal_charge                    +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +
+threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +
+threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +
+boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -
+escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -
+escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -
+ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -
+ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
+ising.compare_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
+plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  +   -   -     +
+plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +
+plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +
+plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +
+plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -
+plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
+plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +
+plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +
+plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +
+plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +
+plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +
+plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -
+plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -
+plot.animate_landscape            +     +   +    -     -    -   +     +      -     -      -    -     -       -  -   -   -     -
+plot.basins                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -  +   +   +     +
+plot.switch                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +
+plot.density                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.potential                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.survival                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -
+plot.work                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -
+plot.compared_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -
 """
 
 # What the default tests try of the models in QUICK: refusals, and calls that compile next to nothing once a model has run.

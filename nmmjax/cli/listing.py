@@ -4,7 +4,7 @@ from typing import Any
 
 from .._optional import optional
 from .._parameter import parameters
-from ..models import adaptation, mpr, stimulus, terms
+from ..models import adaptation, mpr, stimulus, synapses, terms
 from .document import Block, to_markdown
 from .printing import console_for, print_json
 
@@ -15,6 +15,9 @@ _LISTED: tuple[tuple[type, str], ...] = (
     (adaptation.SpikeFrequencyAdaptation, "slow term"),
     (adaptation.SynapticDepression, "slow term"),
     (adaptation.ShortTermPlasticity, "slow term"),
+    (synapses.ExponentialSynapse, "synapse"),
+    (synapses.AlphaSynapse, "synapse"),
+    (synapses.DoubleExponentialSynapse, "synapse"),
     (stimulus.Constant, "stimulus"),
     (stimulus.Pulse, "stimulus"),
     (stimulus.Ramp, "stimulus"),

@@ -11,7 +11,7 @@ import jax
 from .._files import replace_file
 from .._parameter import check, parameters
 from .._types import uses_float64
-from ..models import adaptation, mpr, stimulus, terms
+from ..models import adaptation, mpr, stimulus, synapses, terms
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
@@ -20,6 +20,7 @@ _TERMS: dict[str, tuple[type, ...]] = {
     "conductance": (terms.ConductanceSynapse,),
     "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
     "plasticity": (adaptation.ShortTermPlasticity,),
+    "synapse": (synapses.ExponentialSynapse, synapses.AlphaSynapse, synapses.DoubleExponentialSynapse),
 }
 _STIMULI = {
     each.__name__: each

@@ -66,13 +66,16 @@ class Flat(eqx.Module):
 
     def step(self, p: Values, y: Values, I: Values, h: Values) -> Values:
         """The state after `h`: by the exact Möbius map and kicks if the model has an exactly solvable part and nothing slow
-        but a synapse, with order 4, or 2 with gap junctions, conductances and synapses; else by a Runge–Kutta method of order 4."""
+        but a synapse, with order 4, or 2 with gap junctions, conductances and synapses; else by a Runge–Kutta method of
+        order 4."""
         if self.splits:
             model = self.at(p).tilted(I)
             step = force_gradient_step if model.riccati().plain and not model.slow_names else strang_step
             state = self.state(y)
             synapse = {name: getattr(state, name) for name in model.slow_names}
-            R, v, synapse = step(PopulationTerm(model, None), jnp.zeros(()), h, Moving(model.tau * state.r, state.v, synapse))
+            R, v, synapse = step(
+                PopulationTerm(model, None), jnp.zeros(()), h, Moving(model.tau * state.r, state.v, synapse)
+            )
             return self.flat(State(r=R / model.tau, v=v, **synapse))
         return runge_kutta(lambda share, y: self.field(p, y, I), y, h)
 

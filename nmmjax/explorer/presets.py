@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ..models.adaptation import SynapticDepression
 from ..models.base import AbstractModel
+from ..models.circuits import ing, ping
 from ..models.mpr import MPR
 from ..models.network import mutual_inhibition
 from ..models.terms import GapJunction
@@ -58,5 +59,19 @@ PRESETS: dict[str, Preset] = {
         lambda: MPR(eta=1.0, J=0.0, Delta=0.3, gap=GapJunction(1.0)),
         {"r": 0.4, "v": 0.0},
         "Pietras, Devalle, Roxin, Daffertshofer & Montbrió, Phys. Rev. E 100:042412 (2019)",
+    ),
+    "ing": Preset(
+        "ING: inhibition that answers late",
+        "An inhibitory synapse pumps the energy that heterogeneity takes out: interneuronal gamma.",
+        ing,
+        {"r": 0.04, "v": 0.3},
+        "Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017)",
+    ),
+    "ping": Preset(
+        "PING: excitation and inhibition in turn",
+        "Excitation calls inhibition, which silences it until it has decayed: pyramidal–interneuronal gamma.",
+        ping,
+        {"r": [0.02, 0.02], "v": [-1.0, -1.0]},
+        "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)",
     ),
 }

@@ -2,12 +2,17 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
+from .._parameter import dtype_of, with_dtype
 from .._types import Real
-from ..models.base import require_network, require_offer, takes_model
+from ..equilibria.newton import fixed_point_near
+from ..equilibria.stability import flat_field
+from ..models.base import AbstractModel, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
 from ..models.state import State, StateLike
@@ -58,20 +63,33 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 
 @nan_is_absent
 @takes_model
-def find_fixed_point(network: Network, guess: StateLike, I: Real = 0.0) -> State:
-    """The fixed point of a network near a guess, by Newton's method on the rates, stable or not, for any weights.
+def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> State:
+    """The fixed point of a model near a guess, stable or not.
 
-    Differentiable with respect to weights, gain, parameters and input (implicit function theorem), so that landscapes
-    can be fitted; the search of `energy_landscape` itself has no derivatives.
+    Differentiable with respect to parameters, weights and input (implicit function theorem), so that states can be fitted;
+    the search of `energy_landscape` itself has no derivatives. For networks of MPR populations Newton's method on the rates;
+    for other models Newton's method on the vector field, damped and plain, after following the flow towards rest.
 
-    - `network`: a network of MPR populations, n nodes
-    - `guess`: the state from which to start, arrays (n,), such as a minimum or saddle of `energy_landscape`
+    - `model`: any model or network, yours too
+    - `guess`: the state from which to start, of shape (), or (n,) for a network, such as a minimum or saddle of
+      `energy_landscape`
     - `I`: constant input, in units of η, a number or one per node (n,); 0 by default
 
-    Returns the `State`, arrays (n,); NaN if the iteration does not converge. Raises `ValueError` for single populations.
+    Returns the `State`; NaN if the search does not converge. Raises `ValueError` for models on a clock of their own.
     """
-    require_network(network)
-    guess = network.state(guess)
-    tilted = with_input(network, I)
-    x, fine = polish(tilted, jnp.log(tilted.nodes().tau * guess.r))
-    return state_at(tilted, nan_unless(fine, x))
+    require("model", type(model).__name__, "run on physical time", isinstance(model, AbstractModel) and not model.own_clock)
+    y = model.state(guess)
+    if is_network(model) and "riccati" in model.offers and not model.slow_names:
+        tilted = with_input(model, I)
+        x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y.r))
+        return state_at(tilted, nan_unless(fine, x))
+    y = with_dtype(y, dtype_of(model))
+    start, back = ravel_pytree(y)
+    frozen, held = jax.lax.stop_gradient((model, jnp.asarray(I, start.dtype)))
+    still = flat_field(frozen, y, held)
+    u = jax.lax.stop_gradient(fixed_point_near(still, start))
+    # One more step carries the derivatives.
+    slopes = jax.jacfwd(still)(u)
+    u = u - jnp.linalg.solve(slopes, flat_field(model, y, jnp.asarray(I, start.dtype))(u))
+    residual, scale = jnp.max(jnp.abs(jax.lax.stop_gradient(still(u)))), 1 + jnp.max(jnp.abs(slopes))
+    return back(nan_unless(residual <= jnp.finfo(u.dtype).eps ** 0.5 * scale, u))

@@ -8,8 +8,10 @@ from .energy import hamiltonian_field as hamiltonian_field
 from .energy import heat_rate as heat_rate
 from .energy import mechanical_residual as mechanical_residual
 from .energy import port_power as port_power
+from .energy import pump_power as pump_power
 from .energy import received_power as received_power
 from .energy import slow_power as slow_power
+from .energy import stored_energy as stored_energy
 from .scaling import RescaledTime as RescaledTime
 from .scaling import rescale as rescale
 from .scaling import strong_coupling as strong_coupling

@@ -177,6 +177,59 @@ def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, V
 
 
 @takes_model
+def stored_energy(model: AbstractMechanical | Network, y: StateLike) -> dict[str, Values]:
+    """Energy that each slow variable stores beyond the instantaneous landscape of `total_energy`.
+
+        synapse, τ_s s′ = r − s        −J [1 + ln S],  S = τ s
+        adaptation, exponential        κ [1 + ln(A/κ)],  κ = α τ_A/τ
+        depression, exponential        −J [A ln(A/κ) − A]
+
+    With its store each of these terms only dissipates (positive feedback) or only pumps (negative feedback): see
+    `pump_power`. A synapse's energy in all is J [s/r − 1 − ln(s/r)] above that of an instantaneous coupling: J × the
+    Itakura–Saito divergence of s from r.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns energies by the slow variable's name, dimensionless, of the state's shape; variables without a known store (alpha
+    kernels, x and u together) are left out. Infinite at s = 0 and A = 0. Raises `ValueError` for models without a potential.
+    Source: docs/theory.md §C1, §C2.
+    """
+    require_offer(model, "potential")
+    y = as_states(y, model)
+    return model.stores(y)
+
+
+@takes_model
+def pump_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, Values]:
+    """Power that each slow variable brings into the energy with its store: never positive for positive feedback, never
+    negative for negative feedback.
+
+        synapse       −J τ_s (ds/dt)²/(r s)
+        adaptation    (α/τ) (r − ρ)²/(r ρ),       ρ = A/(α τ_A)
+        depression    J α (r − ρ) ln(r/ρ)
+
+    So d/dt (`total_energy` + Σ `stored_energy`) = (dI/dt)/R + Σ pump − heat: an excitatory synapse can't sustain an
+    oscillation, an inhibitory one can.
+
+    - `model`: a population or network with a potential
+    - `y`: its state, with arrays of any shape (…), or (…, n) for a network of n nodes
+
+    Returns powers by the slow variable's name, per unit of time, of the state's shape; only of variables that have a store.
+    Raises `ValueError` for models without a potential. Source: docs/theory.md §C1, §C2.
+    """
+    require_offer(model, "potential")
+    y = as_states(y, model)
+    stores = model.stores(y)
+    if not stores:
+        return {}
+    zero = jnp.zeros_like(jax.tree.leaves(y)[0])
+    flow, power = model.vector_field(zero, y, zero), slow_power(model, y)
+    slope = lambda name: getattr(_elementwise_grad(lambda each: model.stores(each)[name], y), name)
+    return {name: power[name] + slope(name) * getattr(flow, name) for name in stores}
+
+
+@takes_model
 def exchange_power(network: Network, y: StateLike) -> Values:
     """Power that every population j of a network delivers to every other i, P_ij = (1/R_i) d/dt(G W_ij R_j), P_ii = 0.
 

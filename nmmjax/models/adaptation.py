@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax.scipy.special import xlogy
 
 from .._checks import require
 from .._parameter import declared, parameter
@@ -78,6 +79,12 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
     degree: ClassVar[int | None] = 1
     acts_by: ClassVar[str | None] = "A"
 
+    def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
+        if self.kernel != "exponential":
+            return {}
+        gain = self.alpha * self.tau / tau
+        return {"A": gain * (1 + jnp.log(y.A / gain))}
+
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta - y.A, J
 
@@ -100,6 +107,11 @@ class SynapticDepression(AbstractAdaptation):
 
     degree: ClassVar[int | None] = 2
     acts_by: ClassVar[str | None] = "A"
+
+    def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
+        if self.kernel != "exponential":
+            return {}
+        return {"A": -J * (xlogy(y.A, y.A * tau / (self.alpha * self.tau)) - y.A)}
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta, J * (1 - y.A)

@@ -54,6 +54,12 @@ class AbstractMechanical(AbstractModel):
         """The model under a constant further input `I`, which tilts its landscape by ½ I q²."""
         return Tilted(self, jnp.asarray(I))
 
+    def stores(self, y: State) -> dict[str, Values]:
+        """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, dimensionless, by name;
+        none by default."""
+        del y
+        return {}
+
     @property
     def offers(self) -> frozenset[str]:
         return frozenset({"potential"})
@@ -147,8 +153,8 @@ class AbstractRiccati(AbstractMechanical):
 
     @property
     def filters(self) -> Any:
-        """The synapse (`AbstractSynapse`) if it is the only term with variables: at a held rate it is solved exactly, so that
-        geometric solvers take it; None otherwise."""
+        """The synapse (`AbstractSynapse`) if it is the only term with variables: at a held rate it is solved exactly, so
+        that geometric solvers take it; None otherwise."""
         return None
 
     @property

@@ -93,8 +93,8 @@ class MPR(AbstractRiccati):
 
     @property
     def filters(self) -> AbstractSynapse | None:
-        alone = isinstance(self.synapse, AbstractSynapse) and len(self.slow_terms) == 1
-        return self.synapse if alone else None
+        alone = len(self.slow_terms) == 1
+        return self.synapse if alone and isinstance(self.synapse, AbstractSynapse) else None
 
     def frozen(self, y: State) -> "MPR":
         """The population with its slow variables held at those of `y`: an MPR with η_eff and J_eff and no slow terms.
@@ -129,6 +129,11 @@ class MPR(AbstractRiccati):
     def slow_rest(self) -> dict[str, Values]:
         """Values of the slow variables without activity."""
         return {name: value for term in self.slow_terms for name, value in term.rest.items()}
+
+    def stores(self, y: State) -> dict[str, Values]:
+        """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, by name; those without a
+        known store are left out."""
+        return {name: value for term in self.slow_terms for name, value in term.store(self.J, self.tau, y).items()}
 
     def sent(self, y: State) -> Values:
         """Signal that others receive: R = τ r, filtered by the synapse and reduced by depression and plasticity."""

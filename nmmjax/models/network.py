@@ -17,6 +17,7 @@ from .mechanical import AbstractMechanical, Riccati
 from .mpr import MPR
 from .state import State, Variable
 from .stimulus import AbstractStimulus
+from .terms import AbstractTerm
 
 
 def _as_names(value: Any) -> tuple[str, ...]:
@@ -256,6 +257,14 @@ class Network(AbstractModel):
         own = nodes.J + jnp.broadcast_to(self.self_weights(), shape)
         return eqx.tree_at(lambda each: each.J, nodes, own).frozen(y)
 
+    def stores(self, y: State) -> dict[str, Values]:
+        """Energy that each slow variable of every node stores at the state `y`, with the node's own weight W_ii; see
+        `AbstractMechanical`."""
+        shape = jax.tree.leaves(y)[0].shape
+        nodes = self.nodes(shape[:-1])
+        own = nodes.J + jnp.broadcast_to(self.self_weights(), shape)
+        return eqx.tree_at(lambda each: each.J, nodes, own).stores(y)
+
     def frozen(self, y: State) -> Any:
         """Every node in its instantaneous landscape at the state `y`: an MPR with η_i + Σ_{j≠i} G W_ij R_j, J_i + G W_ii,
         no slow terms.
@@ -345,6 +354,8 @@ def excitatory_inhibitory(
     J_ii: Any,
     Delta: tuple[Any, Any] = (1.0, 1.0),
     tau: tuple[Any, Any] = (1.0, 1.0),
+    synapse: AbstractTerm | None = None,
+    names: tuple[str, ...] = (),
 ) -> Network:
     """A network of an excitatory population (node 0) and an inhibitory one (node 1).
 
@@ -352,6 +363,8 @@ def excitatory_inhibitory(
       time constant; 1 by default for `Delta` and `tau`
     - `J_ee`, `J_ie`: couplings from e, to e and to i, ≥ 0, dimensionless
     - `J_ei`, `J_ii`: couplings from i, to e and to i, ≤ 0, dimensionless
+    - `synapse`: a synapse of both, such as `ExponentialSynapse(tau=1.0)`; None for instantaneous coupling
+    - `names`: names of the two nodes, such as ("e", "i")
 
     Returns a `Network`. Its weights are not symmetric, so it has fixed points and oscillations, but no energy landscape.
     Raises `ValueError` if Dale's law, the signs above, is broken, and for what is no pair.
@@ -364,4 +377,5 @@ def excitatory_inhibitory(
         values[name] = jnp.stack([as_number(name, each) for each in pair])
     zero = jnp.zeros_like(J_ee)
     weights = jnp.stack([jnp.stack([zero, J_ei]), jnp.stack([J_ie, zero])])
-    return Network(per_node(MPR(), J=jnp.stack([J_ee, J_ii]), **values), weights)
+    node = per_node(MPR(synapse=synapse), J=jnp.stack([J_ee, J_ii]), **values)
+    return Network(node, weights, names=names)

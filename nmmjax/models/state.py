@@ -124,8 +124,8 @@ def as_initial_state(y: object, declared: Mapping[str, Variable], shape: tuple[i
     if given is not None:
         refuse_unknown(given, declared, "state names")
         rest = {name: each.rest for name, each in declared.items() if each.rest is not None}
-        start = lambda name: given.get(rest[name]) if isinstance(rest[name], str) else rest[name]
-        given = {name: given[name] if name in given else start(name) for name in declared if name in given or name in rest}
+        start = {name: given.get(each) if isinstance(each, str) else each for name, each in rest.items()}
+        given = {name: given[name] if name in given else start[name] for name in declared if name in given or name in rest}
         if shape:
             given = {name: _spread(name, value, shape) for name, value in given.items()}
     y0 = as_state(y if given is None else given, declared, "y0")

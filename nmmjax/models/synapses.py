@@ -74,11 +74,15 @@ class AbstractSynapse(AbstractTerm):
 
 
 def _overlap(h: Values, a: Values, b: Values) -> Values:
-    """∫₀ʰ exp(−(h − t)/b − t/a) dt; smooth where a = b."""
-    fast = jnp.abs(1 / a - 1 / b) * h
-    tiny = fast < 1e-8
-    share = jnp.where(tiny, 1 - fast / 2, -jnp.expm1(-fast) / jnp.where(tiny, jnp.ones_like(fast), fast))
-    return h * jnp.exp(-h * jnp.minimum(1 / a, 1 / b)) * share
+    """∫₀ʰ exp(−(h − t)/b − t/a) dt = h e^(−m) sinh(d)/d, m and d half the sum and difference of h/a and h/b; smooth at
+    a = b."""
+    m, d = (h / a + h / b) / 2, (h / a - h / b) / 2
+    near = jnp.abs(d) < 1
+    square, series = jnp.where(near, d, 0.0) ** 2, jnp.ones_like(d)
+    for n in range(9, 0, -1):
+        series = 1 + square * series / ((2 * n) * (2 * n + 1))
+    far = jnp.abs(jnp.where(near, 1.0, d))
+    return h * jnp.where(near, jnp.exp(-m) * series, -jnp.exp(far - m) * jnp.expm1(-2 * far) / (2 * far))
 
 
 @declared
@@ -88,7 +92,7 @@ class ExponentialSynapse(AbstractSynapse):
     - `tau`: time constant τ_s > 0, in the unit of the membrane time constant; a number
 
     Adds the variable s (1/time), which starts at the rate if it isn't given. With inhibition (J < 0) it makes the population
-    oscillate by itself (ING); with excitation it can't, for any τ_s (docs/theory.md §9). Raises `ValueError` for τ_s ≤ 0.
+    oscillate by itself (ING); with excitation it can't, for any τ_s (docs/theory.md §C1). Raises `ValueError` for τ_s ≤ 0.
     Source: Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017).
     """
 
@@ -97,6 +101,10 @@ class ExponentialSynapse(AbstractSynapse):
     @property
     def stages(self) -> dict[str, Values]:
         return {"s": self.tau}
+
+    def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
+        # J × the Itakura–Saito divergence of s from r, less what the landscape at frozen s holds of it.
+        return {"s": -J * (1 + jnp.log(tau * y.s))}
 
 
 @declared
@@ -118,13 +126,13 @@ class AlphaSynapse(AbstractSynapse):
 
 @declared
 class DoubleExponentialSynapse(AbstractSynapse):
-    """A synapse that rises and decays with two time constants: τ_rise z′ = r − z, τ_decay s′ = z − s; the coupling acts on s.
+    """A synapse with two time constants: τ_rise z′ = r − z, τ_decay s′ = z − s; the coupling acts on s.
 
     - `tau_rise`, `tau_decay`: time constants > 0, in the unit of the membrane time constant; numbers
 
-    Its kernel is (e^(−t/τ_decay) − e^(−t/τ_rise))/(τ_decay − τ_rise), the same if both are exchanged, and an alpha function if
-    they are equal. Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError` for
-    time constants ≤ 0. Source: Ermentrout & Terman, Mathematical Foundations of Neuroscience (2010), §7.
+    Its kernel is (e^(−t/τ_decay) − e^(−t/τ_rise))/(τ_decay − τ_rise), the same if both are exchanged, and an alpha function
+    if they are equal. Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError`
+    for time constants ≤ 0. Source: Ermentrout & Terman, Mathematical Foundations of Neuroscience (2010), §7.
     """
 
     tau_rise: Scalar = parameter(symbol="τ_rise", unit="time", bounds="(0, inf)", doc="time constant of the rise")

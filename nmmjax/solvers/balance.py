@@ -29,6 +29,8 @@ class EnergyBalance(eqx.Module, Shown):
     - `energy`: E in the instantaneous landscape, input included; `work`: ∫ (dI/dt)/R dt since the first time, jumps of I
       included
     - `slow_work`: work of every slow variable, by name, as it moves the landscape, ∫ (∂V/∂s) ds; empty if there are none
+    - `stored`: energy of every slow variable's store, by name, if one is known (`mechanics.stored_energy`); `pump`: what the
+      variable brought into the energy with its store, never negative for negative feedback, never positive for positive
     - `exchange`: work that a network's other populations deliver, ∫ Σ_j (1/R_i) d(G W_ij R_j); None for one population
     - `heat`: ∫ Γ q̇² dt/τ, never negative without gap junctions
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
@@ -42,6 +44,8 @@ class EnergyBalance(eqx.Module, Shown):
     heat: Values
     port_work: Values
     slow_work: dict[str, Values]
+    stored: dict[str, Values]
+    pump: dict[str, Values]
     exchange: Values | None
     residual: Values
     relative: Scalar
@@ -53,9 +57,10 @@ class EnergyBalance(eqx.Module, Shown):
             return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}"
         last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
         slow = "".join(f" + work of {name} {each[last]:.6g}" for name, each in self.slow_work.items())
+        pump = "".join(f"; {_verb(each[last])} by {name} {abs(each[last]):.6g}" for name, each in self.pump.items())
         return (
             f"EnergyBalance to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = "
-            f"+ work {self.work[last]:.6g}{slow} − heat {self.heat[last]:.6g}, relative residual {self.relative:.1e}"
+            f"+ work {self.work[last]:.6g}{slow} − heat {self.heat[last]:.6g}{pump}, relative residual {self.relative:.1e}"
         )
 
 
@@ -146,7 +151,14 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     given = [work, *slow_work.values(), *([] if exchange is None else [exchange])]
     residual = energy - jnp.broadcast_to(energy[0], energy.shape) - sum(given[1:], start=given[0]) + heat
     scale = jnp.max(jnp.stack([_largest(each) for each in (energy, heat, *given)]))
-    return EnergyBalance(ts, energy, work, heat, port_work, slow_work, exchange, residual, _largest(residual) / scale)
+    stored_by = model.stores(ys)
+    pump = {name: slow_work[name] + each - jnp.broadcast_to(each[0], each.shape) for name, each in stored_by.items()}
+    books = (port_work, slow_work, stored_by, pump, exchange)
+    return EnergyBalance(ts, energy, work, heat, *books, residual, _largest(residual) / scale)
+
+
+def _verb(pump: Values) -> str:
+    return "pumped" if pump >= 0 else "dissipated"
 
 
 def _largest(x: Values) -> Values:

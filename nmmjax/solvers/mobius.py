@@ -1,8 +1,9 @@
 """Geometric integrators for Riccati populations, exact but for the coupling (docs/theory.md §6).
 
 W = π R + i v (R = τ r, time t/τ) obeys Ẇ = Δ + i(η + I − W²) + i f(R). The part without the drive f is a Möbius map of W,
-exact over any step; the drive is an exact kick of v at frozen R, with what a synapse delivers to it meanwhile. Splitting the two gives integrators that keep r > 0 for
-every step size, conserve the energy at Δ = 0 without drift, and do not stiffen at spikes:
+exact over any step; the drive is an exact kick of v at frozen R, with what a synapse delivers to it meanwhile. Splitting
+the two gives integrators that keep r > 0 for every step size, conserve the energy at Δ = 0 without drift, and do not stiffen
+at spikes:
 
     order 2   B(h/2) A(h) B(h/2)
     order 4   B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6),   B̃: v += (2h/3) f + (h³/36)(2 R f f′ − f²)
@@ -11,7 +12,7 @@ For a network f_i = J_i R_i + Σ_j W_ij R_j, and R f f′ becomes Σ_j (∂f_i/�
 
 B̃ is the force-gradient kick, so all steps are forward in time. The input of the step's midpoint belongs to A: a piecewise
 constant stimulus is exact too. Gap junctions enter as a shift of v and a linear kick, conductances as an exact
-contraction; for those, order 4 and higher come from extrapolating the order-2 map in (ln r, v).
+contraction; for those and for synapses, order 4 and higher come from extrapolating the order-2 map in (ln r, v).
 """
 
 import abc
@@ -34,7 +35,8 @@ from .term import PopulationTerm
 def _base(term: PopulationTerm, order: int) -> tuple[Any, int]:
     """The time-symmetric base map and its order: force-gradient if the model allows it and it is wanted."""
     riccati, _, _ = step_functions(term)
-    plain = riccati.g is None and riccati.k is None and term.model.filters is None
+    model: Any = term.model
+    plain = riccati.g is None and riccati.k is None and model.filters is None
     return (force_gradient_step, 4) if plain and order >= 4 else (strang_step, 2)
 
 

@@ -188,7 +188,7 @@ def force_gradient_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -
 
 
 def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving:
-    """One order-2, time-symmetric step of physical length `h`; every term of the MPR model that is not slow, and synapses."""
+    """One order-2, time-symmetric step of physical length `h`; every term of the MPR model but slow ones, and synapses."""
     riccati, drive, stimulus = step_functions(term)
     model: Any = term.model
     tau = time_constant_of(term)

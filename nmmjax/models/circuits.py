@@ -1,0 +1,75 @@
+"""Circuits of the literature, ready made: each function cites its source and says its units."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from .._parameter import as_number
+from .mpr import MPR
+from .network import Network, excitatory_inhibitory
+from .synapses import AlphaSynapse, ExponentialSynapse
+
+
+def ing(
+    eta: Any = 4.0, J: Any = -21.0, Delta: Any = 0.3, tau: Any = 10.0, tau_s: Any = 5.0, *, kernel: str = "exponential"
+) -> MPR:
+    """An inhibitory population that oscillates by its own synapse: interneuronal gamma (ING).
+
+        τ r′ = Δ/(πτ) + 2 r v,   τ v′ = v² + η − (π τ r)² + J τ s,   τ_s s′ = r − s
+
+    - `eta`, `J`, `Delta`: centre of the excitabilities, coupling (negative), half-width; dimensionless numbers
+    - `tau`, `tau_s`: membrane and synaptic time constants, in ms
+    - `kernel`: "exponential", or "alpha" for a second-order synapse
+
+    Returns an `MPR`, time in ms and rates in kHz (1/ms). With the defaults a cycle of 27.579 ms (36.3 Hz); it is born in a
+    Hopf point at Δ = 0.474. Raises `ValueError` for J > 0 and wrong values. Source: Devalle, Roxin & Montbrió, PLoS Comput.
+    Biol. 13:e1005881 (2017), with its J of the opposite sign.
+    """
+    as_number("J", J, "(-inf, 0]")
+    synapse = {"exponential": ExponentialSynapse, "alpha": AlphaSynapse}.get(kernel)
+    if synapse is None:
+        raise ValueError(f"Argument `kernel` must be 'exponential' or 'alpha', but got {kernel!r}.")
+    return MPR(eta=eta, J=J, Delta=Delta, tau=tau, synapse=synapse(tau=tau_s))
+
+
+def ping(
+    I_e: Any = 10.0,
+    I_i: Any = 0.0,
+    J_ee: Any = 0.0,
+    J_ei: Any = -15.0,
+    J_ie: Any = 15.0,
+    J_ii: Any = 0.0,
+    *,
+    eta: Any = -5.0,
+    Delta: Any = 1.0,
+    tau: Any = 10.0,
+    tau_s: Any = 1.0,
+) -> Network:
+    """An excitatory and an inhibitory population with exponential synapses: pyramidal–interneuronal gamma (PING).
+
+        τ r_a′ = Δ/(πτ) + 2 r_a v_a,   τ v_a′ = v_a² + η + I_a − (π τ r_a)² + Σ_b J_ab τ s_b,   τ_s s_b′ = r_b − s_b
+
+    - `I_e`, `I_i`: constant inputs of e and i, in units of η; numbers
+    - `J_ee`, `J_ie`: couplings from e, to e and to i, ≥ 0; `J_ei`, `J_ii`: from i, ≤ 0; dimensionless numbers
+    - `eta`, `Delta`: centre and half-width of the excitabilities of both; `tau`, `tau_s`: membrane and synaptic time
+      constants, in ms
+
+    Returns a `Network` of nodes named e and i, time in ms and rates in kHz (1/ms). With the defaults a cycle of 20.811 ms
+    (48.1 Hz), r_e from 4.67 to 158.7 Hz; it is born in a Hopf point at I_e = 7.688. Raises `ValueError` if Dale's law, the
+    signs above, is broken. Source: Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019), as The Virtual Brain codes it,
+    where each of the four connections has a synapse of its own; with one τ_s for all they are those of the senders.
+    """
+    base = as_number("eta", eta)
+    drives = tuple(base + as_number(name, each) for name, each in (("I_e", I_e), ("I_i", I_i)))
+    width, time = jnp.asarray(as_number("Delta", Delta, "[0, inf)")), as_number("tau", tau, "(0, inf)")
+    return excitatory_inhibitory(
+        eta=drives,
+        J_ee=J_ee,
+        J_ei=J_ei,
+        J_ie=J_ie,
+        J_ii=J_ii,
+        Delta=(width, width),
+        tau=(time, time),
+        synapse=ExponentialSynapse(tau=tau_s),
+        names=("e", "i"),
+    )
