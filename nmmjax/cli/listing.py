@@ -99,7 +99,8 @@ def _show(entries: list[dict[str, Any]]) -> None:
             console.print(*lines, sep="\n  ", highlight=False)
         else:
             gap = "\n" if k else ""
-            console.print(f"{gap}[bold]{entry['name']}[/bold] ({entry['kind']})  {entry['about']}", highlight=False)
+            about = entry["about"].replace("[", "\\[")  # not markup
+            console.print(f"{gap}[bold]{entry['name']}[/bold] ({entry['kind']})  {about}", highlight=False)
         table = optional("rich.table", "cli").Table.grid(padding=(0, 2))
         for each in entry["parameters"]:
             default = _default(each) if each["default"] is None else f"default {_default(each)}"

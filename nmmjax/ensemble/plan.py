@@ -86,7 +86,8 @@ def _message(code: object) -> str:
 
 MEANINGS = {
     0: "successful",
-    1: "The tolerance was not met: rounding or the largest number of steps came first.",
+    1: "The tolerance was not met: rounding or the largest number of steps came first (float64, a larger `rtol` or a "
+    "shorter run help).",
     2: _message(RESULTS.non_finite),
     3: _message(RESULTS.rate_not_positive),
 }

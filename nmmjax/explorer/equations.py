@@ -137,7 +137,8 @@ def describe_for_page(model: AbstractModel, y0: dict[str, Any] | None, about: di
         code = ",\n".join(translate(name, function, *examples) for name, (function, examples) in functions.items())
         code = code.replace("function ", "")  # methods of one object
         table = table_of(flat.model)
-        unit = min([float(jnp.min(value)) for name, (each, value) in table.items() if each.unit == "time"], default=1.0)
+        times = [float(jnp.min(value)) for _, (each, value) in table.items() if each.unit == "time"]
+        unit = float(jnp.min(flat.model.time_constant)) if flat.has_rate else 1.0
         labels = [] if flat.model.size is None else [str(each) for each in flat.model.labels]
         data = about | {
             "equations": type(flat.model).equations.split(";  "),
@@ -149,8 +150,8 @@ def describe_for_page(model: AbstractModel, y0: dict[str, Any] | None, about: di
             "nodes": labels,
             "parameters": [entry for name, pair in table.items() for entry in _entries(name, *pair, labels)],
             "y0": start.tolist(),
-            "h": (0.01 if flat.splits else 0.002) * (unit if flat.has_rate else 1.0),
-            "time": unit if flat.has_rate else 1.0,
+            "h": (0.01 if flat.splits else 0.002) * (min([unit, *(5 * each for each in times)]) if flat.has_rate else 1.0),
+            "time": unit,
             "energy": flat.has_energy,
             "rate": flat.has_rate,
             "unit": _time_unit(flat.model),

@@ -2,7 +2,7 @@
 // arrays as Python made them; nothing here knows an equation.
 
 const WINDOW = 40; // of the course in time, in units of the membrane time constant
-const CAPACITY = 4096;
+const CAPACITY = 3000;
 const GRID = [49, 41];
 const $ = (id) => document.getElementById(id);
 const sum = (a, from, to) => { let s = 0; for (let i = from; i < to; i++) s += a[i]; return s; };
@@ -27,7 +27,7 @@ class Run {
   reset() {
     this.t = 0; this.until = -1; this.y = Float64Array.from(this.y0); this.failed = false;
     this.heat = 0; this.work = 0; this.given = 0; this.I = this.inputs(false);
-    this.stored = 0; this.first = 0; this.channels = Array.from({ length: 1 + this.count + this.nodes + 5 }, () => new Float64Array(CAPACITY));
+    this.stored = 0; this.channels = Array.from({ length: 1 + this.count + this.nodes + 5 }, () => new Float64Array(CAPACITY));
     this.gap = Math.max(1, Math.round((WINDOW * this.data.time) / this.data.h / CAPACITY)); this.tick = 0;
     if (this.data.energy) { this.measure(this.M); this.E0 = this.energy(); }
     this.keep();
@@ -81,8 +81,10 @@ class Run {
     c[last + 3][k] = typeof this.I === "number" ? this.I : this.I[Math.max(0, this.node)];
   }
   // Numbers of the kept samples from time `since` on, in order.
-  *kept(since = -Infinity) {
-    for (let j = Math.max(this.first, this.stored - CAPACITY); j < this.stored; j++) if (this.channels[0][j % CAPACITY] >= since) yield j % CAPACITY;
+  kept(since) {
+    const found = [], times = this.channels[0];
+    for (let j = this.stored - 1; j >= Math.max(0, this.stored - CAPACITY) && times[j % CAPACITY] >= since; j--) found.push(j % CAPACITY);
+    return found.reverse();
   }
 }
 
@@ -112,6 +114,13 @@ function logTicks(low, high) {
   const found = [];
   for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) for (const m of [1, 2, 5]) { const x = m * 10 ** e; if (x >= low && x <= high) found.push(x); }
   return found.length > 7 ? found.filter((x) => Math.abs(Math.log10(x) % 1) < 1e-9) : found;
+}
+
+// Ends of an axis on their way: out at once, so that nothing is cut off, and back slowly.
+function eased(span, wanted) {
+  if (!span || !span.every(Number.isFinite)) return wanted;
+  const [low, high] = span;
+  return [wanted[0] < low ? wanted[0] : low + 0.1 * (wanted[0] - low), wanted[1] > high ? wanted[1] : high + 0.1 * (wanted[1] - high)];
 }
 
 class Frame { // a canvas with axes
@@ -199,7 +208,7 @@ class PotentialView {
     for (const k of run.kept(run.t - 12 * run.data.time)) for (let i = 0; i < n; i++) { const E = run.channels[1 + run.count + i][k]; if (E > top) top = E; if (E < bottom) bottom = E; }
     if (!(top > bottom)) top = bottom + 1;
     const wanted = [bottom - 0.1 * (top - bottom), top + 0.25 * (top - bottom)];
-    this.span = this.span && this.span.every(Number.isFinite) ? this.span.map((each, k) => each + 0.12 * (wanted[k] - each)) : wanted;
+    this.span = eased(this.span, wanted);
     const unit = run.data.rate ? run.data.variables[0].unit : run.data.variables[0].unit;
     frame.axes([66, 10, w - 10, h - 38], [low, high], this.span, log ? `firing rate r (${unit === "1" ? "dimensionless" : unit})` : "position q", "energy (dimensionless)", { log });
     frame.clipped(() => {
@@ -338,44 +347,51 @@ class PlaneView {
 class CourseView {
   constructor() { this.frame = new Frame($("course")); this.spans = [null, null]; }
   // Least and greatest value per column of pixels: a spike is never lost.
-  trace(run, values, since, box, color, width = 1.4, dash = []) {
+  trace(run, values, kept, color, width = 1.4) {
     const { frame } = this, columns = []; let column = null;
-    for (const k of run.kept(since)) {
+    for (const k of kept) {
       const x = Math.round(frame.toX(run.channels[0][k])), v = values[k];
       if (!column || column[0] !== x) { column = [x, v, v, v, v]; columns.push(column); } else { column[2] = Math.min(column[2], v); column[3] = Math.max(column[3], v); column[4] = v; }
     }
     const points = [];
     for (const [x, first, low, high, last] of columns) { const [y0, y1] = [frame.toY(low), frame.toY(high)]; if (y0 - y1 > 3) points.push(x, frame.toY(first), x, y0, x, y1, x, frame.toY(last)); else points.push(x, (y0 + y1) / 2); }
-    frame.line(points, color, width, dash);
+    frame.line(points, color, width);
   }
-  span(k, run, channels, since) {
+  span(k, channels, kept) {
     let low = Infinity, high = -Infinity;
-    for (const values of channels) for (const j of run.kept(since)) { if (values[j] < low) low = values[j]; if (values[j] > high) high = values[j]; }
+    for (const values of channels) for (const j of kept) { if (values[j] < low) low = values[j]; if (values[j] > high) high = values[j]; }
     if (!(high > low)) { low -= 0.5; high += 0.5; }
     const wanted = [low - 0.06 * (high - low), high + 0.1 * (high - low)];
-    this.spans[k] = this.spans[k] ? this.spans[k].map((each, i) => each + 0.15 * (wanted[i] - each)) : wanted;
-    return this.spans[k];
+    return (this.spans[k] = eased(this.spans[k], wanted));
   }
   draw(run) {
-    const { frame } = this, c = frame.begin(), [w, h] = frame.size, length = WINDOW * run.data.time, from = Math.max(0, run.t - length), n = run.nodes;
+    const { frame } = this, c = frame.begin(), [w, h] = frame.size, length = WINDOW * run.data.time, from = Math.max(0, run.t - length), kept = run.kept(from), n = run.nodes;
     const outside = w > 560, right = w - (outside ? 96 : 10), side = outside ? "outside" : "left";
-    const x = [from, from + length], middle = run.data.energy ? h * 0.5 : h - 38, first = run.channels.slice(1, 1 + n), v = run.data.variables[0];
+    const x = [from, from + length], two = run.data.energy || run.data.variables.length > 1, middle = two ? h * 0.5 : h - 38, first = run.channels.slice(1, 1 + n), v = run.data.variables[0];
     const input = run.channels[1 + run.count + n + 3];
-    frame.axes([66, 10, right, middle - (run.data.energy ? 6 : 0)], x, this.span(0, run, first, from), "time", `${v.symbol}${v.unit === "1" ? "" : ` (${v.unit})`}`, { xTicks: !run.data.energy });
+    const label = (each) => `${each.symbol}${each.unit === "1" ? "" : ` (${each.unit})`}`, time = run.data.unit === "time" ? "time" : `time (${run.data.unit})`;
+    frame.axes([66, 10, right, middle - (two ? 6 : 0)], x, this.span(0, first, kept), time, label(v), { xTicks: !two });
     frame.clipped(() => {
       if (!run.noisy) { // shaded while an input acts
         c.fillStyle = colors.orange; c.globalAlpha = 0.13; let begin = null, last = null;
         const close = () => { if (begin !== null) c.fillRect(begin, frame.box[1], Math.max(1, last - begin), frame.box[3] - frame.box[1]); begin = null; };
-        for (const k of run.kept(from)) { const px = frame.toX(run.channels[0][k]); if (input[k] !== 0) { if (begin === null) begin = px; last = px; } else close(); }
+        for (const k of kept) { const px = frame.toX(run.channels[0][k]); if (input[k] !== 0) { if (begin === null) begin = px; last = px; } else close(); }
         close(); c.globalAlpha = 1;
       }
-      first.forEach((values, k) => this.trace(run, values, from, null, ofNode(k)));
+      first.forEach((values, k) => this.trace(run, values, kept, ofNode(k)));
     });
     if (n > 1 || outside) frame.legend(first.map((_, k) => [n > 1 ? `${v.symbol} of ${run.data.nodes[k]}` : v.symbol, ofNode(k)]), side);
-    if (!run.data.energy) return;
+    if (!two) return;
+    if (!run.data.energy) { // the second variable in place of the energy
+      const second = run.channels.slice(1 + n, 1 + 2 * n), u = run.data.variables[1];
+      frame.axes([66, middle + 8, right, h - 38], x, this.span(1, second, kept), time, label(u));
+      frame.clipped(() => second.forEach((values, k) => this.trace(run, values, kept, ofNode(k))));
+      if (n > 1 || outside) frame.legend(second.map((_, k) => [n > 1 ? `${u.symbol} of ${run.data.nodes[k]}` : u.symbol, ofNode(k)]), side);
+      return;
+    }
     const base = 1 + run.count + n, books = [run.channels[base], run.channels[base + 1], run.channels[base + 2]];
-    frame.axes([66, middle + 8, right, h - 38], x, this.span(1, run, books, from), run.data.unit === "time" ? "time" : `time (${run.data.unit})`, "energy");
-    frame.clipped(() => { this.trace(run, books[1], from, null, colors.orange); this.trace(run, books[2], from, null, colors.violet); this.trace(run, books[0], from, null, colors.blue, 1.8); });
+    frame.axes([66, middle + 8, right, h - 38], x, this.span(1, books, kept), time, "energy");
+    frame.clipped(() => { this.trace(run, books[1], kept, colors.orange); this.trace(run, books[2], kept, colors.violet); this.trace(run, books[0], kept, colors.blue, 1.8); });
     frame.legend([["energy E", colors.blue], ["heat", colors.orange], ["work", colors.violet]], side);
   }
 }
@@ -448,6 +464,7 @@ function select(key, saved = {}) {
   views.potential.span = null; views.course.spans = [null, null]; views.plane.signature = ""; views.plane.job = null; views.plane.layer = null;
   explorer.limits = survey(run);
   $("potential-view").hidden = !data.energy;
+  $("plane-view").classList.toggle("wide", !data.energy);
   $("about").textContent = data.shows || "";
   document.title = `${data.title} · nmmjax explorer`;
   for (const id of ["plane-x", "plane-y"]) {

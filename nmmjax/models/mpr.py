@@ -131,8 +131,8 @@ class MPR(AbstractRiccati):
         return {name: value for term in self.slow_terms for name, value in term.rest.items()}
 
     def stores(self, y: State) -> dict[str, Values]:
-        """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, by name; those without a
-        known store are left out."""
+        """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, by name; those without
+        a known store are left out."""
         return {name: value for term in self.slow_terms for name, value in term.store(self.J, self.tau, y).items()}
 
     def sent(self, y: State) -> Values:

@@ -58,9 +58,9 @@ class AbstractTerm(eqx.Module):
         return R
 
     def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
-        """Energy that each variable stores at the state `y` beyond the instantaneous landscape: with it the term only pumps or
-        only dissipates, by the sign of its feedback; {} (the default) if no such store is known. `J` and `tau` are those of
-        the population."""
+        """Energy that each variable stores at the state `y` beyond the instantaneous landscape: with it the term only pumps
+        or only dissipates, by the sign of its feedback; {} (the default) if no such store is known. `J` and `tau` are those
+        of the population."""
         del J, tau, y
         return {}
 

@@ -255,7 +255,7 @@ def _fill(sink: Any, compute: Callable[..., Any], plan: PlanLike, site: Any, sho
         return
     already = plan.lanes - sum(math.prod(sink.blocks.extent(index)) for index in pending)
     try:
-        with Progress(plan.lanes, already, shown) as bar:
+        with Progress(plan.lanes, already, shown, "sweep, resumed" if already else "sweep") as bar:
             computed = site.compute(compute, plan, sink.blocks, pending, bar.report)
             with contextlib.closing(computed):  # a cluster's outstanding tasks end with it
                 for index, values in computed:
