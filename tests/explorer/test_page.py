@@ -103,7 +103,7 @@ def test_steps_follow_the_model():
 
 
 def test_books_balance(chromium, tmp_path, presets):
-    """Energy = its first value + work − heat, under a pulse, a kick, a moved slider and noise, for every preset (steps of order 2 for some)."""
+    """Energy = its first value + work − heat, under a pulse, a kick, a moved slider and noise."""
     page, complaints = opened(chromium, presets, tmp_path)
     for name in PRESETS:
         gaps = page.evaluate(BOOKS, name)
