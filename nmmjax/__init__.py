@@ -62,6 +62,8 @@ from .mechanics.energy import total_energy as total_energy
 from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
 from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
 from .models.adaptation import SynapticDepression as SynapticDepression
+from .models.circuits import coombes_byrne as coombes_byrne
+from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing
 from .models.circuits import ping as ping
 from .models.mpr import MPR as MPR
@@ -84,6 +86,7 @@ from .models.synapses import DoubleExponentialSynapse as DoubleExponentialSynaps
 from .models.synapses import ExponentialSynapse as ExponentialSynapse
 from .models.terms import ConductanceSynapse as ConductanceSynapse
 from .models.terms import GapJunction as GapJunction
+from .models.terms import Leak as Leak
 from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import binarize as binarize

@@ -86,15 +86,22 @@ def parameter(
     """
     known = None if default is dataclasses.MISSING else default
     declaration = Parameter(symbol, unit, bounds, doc, default=known, ndim=ndim)
-    return eqx.field(default=default, converter=as_array, metadata={"parameter": declaration})
+    converter = as_array if known is not None or default is dataclasses.MISSING else _as_array_or_none
+    return eqx.field(default=default, converter=converter, metadata={"parameter": declaration})
+
+
+def _as_array_or_none(value: Any) -> Any:
+    return None if value is None else as_array(value)
 
 
 def parameters(module: Any) -> dict[str, Parameter]:
-    """The declarations of a class or instance, by name, in the order in which they were written."""
+    """The declarations of a class or instance, by name, in the order in which they were written; of an instance without
+    optional ones that are None."""
+    absent = lambda field: field.default is None and getattr(module, field.name) is None
     return {
         field.name: dataclasses.replace(field.metadata["parameter"], name=field.name)
         for field in dataclasses.fields(module)
-        if "parameter" in field.metadata
+        if "parameter" in field.metadata and (isinstance(module, type) or not absent(field))
     }
 
 

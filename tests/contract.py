@@ -414,7 +414,7 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples
-    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping extend.declared extend.parameter
+    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne extend.declared extend.parameter
     plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 

@@ -59,7 +59,11 @@ CLASSES += (Constant, Pulse, Ramp, Sinusoid, PulseTrain, Sampled)
 def test_every_parameter_is_declared(cls):
     """No array field without a declaration."""
     undeclared = {field.name for field in dataclasses.fields(cls)} - set(parameters(cls))
-    assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "synapse", "count", "interpolation", "kernel"}
+    assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "synapse", "leak"} | {
+        "count",
+        "interpolation",
+        "kernel",
+    }
 
 
 def test_parameter_table_names_the_composed_terms():
@@ -120,7 +124,7 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
 
 
 ARGUMENTS = [
-    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 5, 9.0), "Arguments of MPR must be at most 9, but got 10."),
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 6, 9.0), "Arguments of MPR must be at most 10, but got 11."),
     (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
     (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
     (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),

@@ -12,6 +12,7 @@ _LISTED: tuple[tuple[type, str], ...] = (
     (mpr.MPR, "model"),
     (terms.GapJunction, "term"),
     (terms.ConductanceSynapse, "term"),
+    (terms.Leak, "term"),
     (adaptation.SpikeFrequencyAdaptation, "slow term"),
     (adaptation.SynapticDepression, "slow term"),
     (adaptation.ShortTermPlasticity, "slow term"),

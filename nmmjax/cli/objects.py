@@ -18,6 +18,7 @@ _MODELS = {"MPR": mpr.MPR}
 _TERMS: dict[str, tuple[type, ...]] = {
     "gap": (terms.GapJunction,),
     "conductance": (terms.ConductanceSynapse,),
+    "leak": (terms.Leak,),
     "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
     "plasticity": (adaptation.ShortTermPlasticity,),
     "synapse": (synapses.ExponentialSynapse, synapses.AlphaSynapse, synapses.DoubleExponentialSynapse),

@@ -169,7 +169,8 @@ def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, V
 
     def landscape(each: State) -> Values:
         fast = model.alone(each) if is_network(model) else model.frozen(each)
-        return fast.potential(jax.lax.stop_gradient(fast.position(each)[0]))
+        q, qdot = fast.position(each)  # a synapse's conductance moves q̇, too
+        return qdot**2 / 2 + fast.potential(q)
 
     zero = jnp.zeros_like(jax.tree.leaves(y)[0])
     slopes, flow = _elementwise_grad(landscape, y), model.vector_field(zero, y, zero)

@@ -32,8 +32,8 @@ def ing(
     return MPR(eta=eta, J=J, Delta=Delta, tau=tau, synapse=synapse(tau=tau_s))
 
 
-def ping(
-    I_e: Any = 10.0,
+def dumont_gutkin(
+    I_e: Any = 0.0,
     I_i: Any = 0.0,
     J_ee: Any = 0.0,
     J_ei: Any = -15.0,
@@ -45,7 +45,7 @@ def ping(
     tau: Any = 10.0,
     tau_s: Any = 1.0,
 ) -> Network:
-    """An excitatory and an inhibitory population with exponential synapses: pyramidal–interneuronal gamma (PING).
+    """An excitatory and an inhibitory population with exponential synapses, the circuit of Dumont and Gutkin.
 
         τ r_a′ = Δ/(πτ) + 2 r_a v_a,   τ v_a′ = v_a² + η + I_a − (π τ r_a)² + Σ_b J_ab τ s_b,   τ_s s_b′ = r_b − s_b
 
@@ -54,14 +54,13 @@ def ping(
     - `eta`, `Delta`: centre and half-width of the excitabilities of both; `tau`, `tau_s`: membrane and synaptic time
       constants, in ms
 
-    Returns a `Network` of nodes named e and i, time in ms and rates in kHz (1/ms). With the defaults a cycle of 20.811 ms
-    (48.1 Hz), r_e from 4.67 to 158.7 Hz; it is born in a Hopf point at I_e = 7.688. Raises `ValueError` if Dale's law, the
+    Returns a `Network` of nodes named e and i, time in ms and rates in kHz (1/ms). Raises `ValueError` if Dale's law, the
     signs above, is broken. Source: Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019), as The Virtual Brain codes it,
     where each of the four connections has a synapse of its own; with one τ_s for all they are those of the senders.
     """
     base = as_number("eta", eta)
     drives = tuple(base + as_number(name, each) for name, each in (("I_e", I_e), ("I_i", I_i)))
-    width, time = jnp.asarray(as_number("Delta", Delta, "[0, inf)")), as_number("tau", tau, "(0, inf)")
+    width, time = as_number("Delta", Delta, "[0, inf)"), as_number("tau", tau, "(0, inf)")
     return excitatory_inhibitory(
         eta=drives,
         J_ee=J_ee,
@@ -73,3 +72,33 @@ def ping(
         synapse=ExponentialSynapse(tau=tau_s),
         names=("e", "i"),
     )
+
+
+def ping(I_e: Any = 10.0, J_ei: Any = -15.0, J_ie: Any = 15.0) -> Network:
+    """Excitation that calls its own inhibition: pyramidal–interneuronal gamma (PING), a set of `dumont_gutkin`.
+
+    - `I_e`: constant input of e, in units of η; `J_ei` ≤ 0, `J_ie` ≥ 0: couplings to e from i, and to i from e; numbers
+
+    Returns a `Network` of nodes named e and i, time in ms and rates in kHz (1/ms). With the defaults a cycle of 20.811 ms
+    (48.1 Hz), r_e from 4.67 to 158.7 Hz; it is born in a Hopf point at I_e = 7.688. Raises `ValueError` if Dale's
+    law is broken. Source: Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019).
+    """
+    return dumont_gutkin(I_e=I_e, J_ei=J_ei, J_ie=J_ie)
+
+
+def coombes_byrne(eta: Any = 20.0, Delta: Any = 0.5, kappa: Any = 1.0, reversal: Any = -10.0, alpha: Any = 0.95) -> MPR:
+    """A population that inhibits itself through a conductance with an alpha function.
+
+        r′ = Δ/π + 2 r v − g r,   v′ = v² + η − (π r)² + g (v_syn − v),   (1 + d/dt/α)² g = κ π r
+
+    - `eta`, `Delta`: centre and half-width of the excitabilities; dimensionless numbers
+    - `kappa`: κ, strength of the synapse; `reversal`: v_syn, its reversal potential in units of v; `alpha`: α, its rate,
+      per membrane time constant
+
+    Returns an `MPR`, time in membrane time constants; its variable s is g/(κπ). With the defaults a cycle of period
+    2.0829, r from 0.2063 to 1.4394. Raises `ValueError` for κ < 0 and α ≤ 0. Source: Coombes & Byrne, in: Nonlinear
+    Dynamics in Computational Neuroscience (2019), as The Virtual Brain codes it.
+    """
+    rate, strength = as_number("alpha", alpha, "(0, inf)"), jnp.pi * as_number("kappa", kappa, "[0, inf)")
+    synapse = AlphaSynapse(tau=1 / rate, strength=strength, reversal=reversal)
+    return MPR(eta=eta, J=0.0, Delta=Delta, synapse=synapse)

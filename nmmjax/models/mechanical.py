@@ -111,7 +111,8 @@ class Riccati(eqx.Module):
         Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
 
     - `eta`, `Delta`: centre and half-width of the excitabilities
-    - `g`: gap-junction strength; `k`, `E_s`: synaptic conductance and its reversal potential; None if absent
+    - `g`: gap-junction strength; `k`, `E_s`: synaptic conductance and its reversal potential; `leak`: a constant
+      conductance and its reversal potential; None if absent
 
     Numbers for one population, arrays `(n,)` for a network, all dimensionless.
     """
@@ -121,11 +122,12 @@ class Riccati(eqx.Module):
     g: Values | None
     k: Values | None
     E_s: Values | None
+    leak: tuple[Values, Values] | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether there are neither gap junctions nor conductances."""
-        return self.g is None and self.k is None
+        """Whether there are neither gap junctions nor conductances, a leak included."""
+        return self.g is None and self.k is None and self.leak is None
 
 
 class AbstractRiccati(AbstractMechanical):
@@ -155,6 +157,11 @@ class AbstractRiccati(AbstractMechanical):
     def filters(self) -> Any:
         """The synapse (`AbstractSynapse`) if it is the only term with variables: at a held rate it is solved exactly, so
         that geometric solvers take it; None otherwise."""
+        return None
+
+    def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
+        """(g, E) of all conductances, a leak's and that of a `synapse` in this state at the rate `r`; None without any."""
+        del r, synapse
         return None
 
     @property

@@ -12,7 +12,7 @@ from .._types import Scalar, Values
 from .mechanical import AbstractRiccati, Riccati
 from .state import State, Variable
 from .synapses import AbstractSynapse
-from .terms import AbstractTerm, ConductanceSynapse, GapJunction
+from .terms import AbstractTerm, ConductanceSynapse, GapJunction, Leak
 
 FAST = {
     "r": Variable("firing rate", "1/time", positive=True),
@@ -34,7 +34,8 @@ class MPR(AbstractRiccati):
 
     `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
     J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above. `synapse` filters what
-    leaves the population: J τ r becomes J times what the term sends. All three take any `AbstractTerm`.
+    leaves the population: J τ r becomes J times what the term sends, and what it does as a conductance; `leak` is a constant
+    conductance. All three take any `AbstractTerm`.
 
     Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names, and for two terms with the same variable.
     """
@@ -48,6 +49,7 @@ class MPR(AbstractRiccati):
     adaptation: AbstractTerm | None = None
     plasticity: AbstractTerm | None = None
     synapse: AbstractTerm | None = None
+    leak: Leak | None = None
 
     equations: ClassVar[str] = (
         "τ r' = Δ/(πτ) + 2 r v − g r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
@@ -59,6 +61,7 @@ class MPR(AbstractRiccati):
         require("gap", self.gap, "be None or a `GapJunction`", is_gap)
         is_synapse = self.conductance is None or isinstance(self.conductance, ConductanceSynapse)
         require("conductance", self.conductance, "be None or a `ConductanceSynapse`", is_synapse)
+        require("leak", self.leak, "be None or a `Leak`", self.leak is None or isinstance(self.leak, Leak))
         names = list(FAST)
         for slot in ("adaptation", "plasticity", "synapse"):
             term = getattr(self, slot)
@@ -96,6 +99,10 @@ class MPR(AbstractRiccati):
         alone = len(self.slow_terms) == 1
         return self.synapse if alone and isinstance(self.synapse, AbstractSynapse) else None
 
+    def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
+        leak = self._leak_at(State(r=r, v=jnp.zeros_like(r), **synapse))
+        return None if leak is None else (leak.g, leak.E)
+
     def frozen(self, y: State) -> "MPR":
         """The population with its slow variables held at those of `y`: an MPR with η_eff and J_eff and no slow terms.
 
@@ -109,10 +116,22 @@ class MPR(AbstractRiccati):
         eta, J = self.eta, self.J
         for term in self.slow_terms:
             eta, J = term.effective(eta, J, y)
-        if self.synapse is not None:  # its output is a current, whatever the rate
+        leak = self.leak
+        if self.synapse is not None:  # its output is a current and a conductance, whatever the rate
             eta, J = eta + J * self.synapse.sent(y, self.tau * y.r), jnp.zeros_like(J * y.r)
-        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity, model.synapse)
-        return eqx.tree_at(parts, self, (eta, J, None, None, None), is_leaf=lambda each: each is None)
+            leak = self._leak_at(y)
+        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity, model.synapse, model.leak)
+        return eqx.tree_at(parts, self, (eta, J, None, None, None, leak), is_leaf=lambda each: each is None)
+
+    def _leak_at(self, y: State) -> Leak | None:
+        """The leak that the synapse's conductance is while it is held, together with a constant one."""
+        held = None if self.synapse is None else self.synapse.conductance(self.tau, y)
+        if held is None:
+            return self.leak
+        g, E = held
+        if self.leak is not None:  # two conductances are one, with the mean reversal
+            g, E = g + self.leak.g, (g * E + self.leak.g * self.leak.E) / (g + self.leak.g)
+        return eqx.tree_at(lambda each: (each.g, each.E), Leak(g=0.0), (g, jnp.broadcast_to(E, jnp.shape(g))))
 
     def tilted(self, I: Values) -> "MPR":
         """The population with η + I."""
@@ -155,6 +174,9 @@ class MPR(AbstractRiccati):
             k, E_s = self.conductance.k, self.conductance.E_s
             dR = dR - k * R**2
             dv = dv + k * R * (E_s - v)
+        if fast.leak is not None:
+            dR = dR - fast.leak.g * R
+            dv = dv + fast.leak.g * (fast.leak.E - v)
         return State(r=dR / self.tau**2, v=dv / self.tau, **self.slow_rates(y))
 
     def vector_potential(self, q: Values) -> Values:
@@ -164,6 +186,8 @@ class MPR(AbstractRiccati):
             A = A - self.gap.g * q / 2
         if self.conductance is not None:
             A = A - self.conductance.k / q
+        if self.leak is not None:
+            A = A - self.leak.g * q / 2
         return A
 
     def position(self, y: State) -> tuple[Values, Values]:
@@ -185,9 +209,23 @@ class MPR(AbstractRiccati):
         if self.gap is not None:
             U = U + self.gap.g**2 * q**2 / 8 - self.Delta * self.gap.g * q**4 / (16 * jnp.pi)
         if self.conductance is not None:
-            k, E_s = self.conductance.k, self.conductance.E_s
-            U = U + k**2 / (2 * q**2) + 2 * k * E_s * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
+            k = self.conductance.k
+            U = U + k**2 / (2 * q**2) + 2 * k * self._reversal * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
+        if self.leak is not None:
+            U = U + self._leak_current * q**2 / 2
         return U
+
+    @property
+    def _leak_current(self) -> Values:
+        """The current that a leak is: g E − g²/4."""
+        assert self.leak is not None
+        return self.leak.g * self.leak.E - self.leak.g**2 / 4
+
+    @property
+    def _reversal(self) -> Values:
+        """E_s as the landscape sees it: a leak shifts v by g/2."""
+        assert self.conductance is not None
+        return self.conductance.E_s if self.leak is None else self.conductance.E_s - self.leak.g / 2
 
     def rate_potential(self, R: Values) -> Values:
         """Ψ(R) = −∫ f dR over the dimensionless rate `R` = τ r, f the slope of v where dr/dt = 0; see `force_at_rate`.
@@ -201,8 +239,10 @@ class MPR(AbstractRiccati):
             g = self.gap.g
             Psi = Psi + self.Delta * g / (2 * jnp.pi) * jnp.log(R) - g**2 * R / 4
         if self.conductance is not None:
-            k, E_s = self.conductance.k, self.conductance.E_s
-            Psi = Psi + k**2 * R**3 / 12 - k * E_s * R**2 / 2
+            k = self.conductance.k
+            Psi = Psi + k**2 * R**3 / 12 - k * self._reversal * R**2 / 2
+        if self.leak is not None:
+            Psi = Psi - self._leak_current * R
         return Psi
 
     def force_at_rate(self, R: Values) -> Values:
@@ -214,6 +254,8 @@ class MPR(AbstractRiccati):
         f = v**2 + self.eta + self.J * R - (jnp.pi * R) ** 2
         if self.conductance is not None:
             f = f + self.conductance.k * R * (self.conductance.E_s - v)
+        if self.leak is not None:
+            f = f + self.leak.g * (self.leak.E - v)
         return f
 
     def voltage_at_rate(self, R: Values) -> Values:
@@ -223,6 +265,8 @@ class MPR(AbstractRiccati):
             v = v + self.gap.g / 2
         if self.conductance is not None:
             v = v + self.conductance.k * R / 2
+        if self.leak is not None:
+            v = v + self.leak.g / 2
         return v
 
     def damping(self, q: Values) -> Values:
@@ -247,4 +291,5 @@ class MPR(AbstractRiccati):
             g=None if gap is None else gap.g,
             k=None if synapse is None else synapse.k,
             E_s=None if synapse is None else synapse.E_s,
+            leak=None if self.leak is None else (self.leak.g, self.leak.E),
         )

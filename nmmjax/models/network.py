@@ -216,6 +216,11 @@ class Network(AbstractModel):
         node: Any = self.node
         return self.nodes().filters if "riccati" in self.offers and node.filters is not None else None
 
+    def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
+        """(g, E) of all conductances of every node; see `AbstractRiccati.held_leak`. `r`, `synapse`: rates and the synapses'
+        variables, (n,)."""
+        return self.nodes().held_leak(r, synapse)
+
     def nodes(self, shape: tuple[int, ...] = ()) -> Any:
         """The nodes without their coupling, with all parameters of shape (*`shape`, n)."""
         return jax.tree.map(lambda each: jnp.broadcast_to(each, (*shape, self.size)), self.node)

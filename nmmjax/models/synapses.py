@@ -13,9 +13,11 @@ import abc
 from collections.abc import Mapping
 from typing import ClassVar
 
+import equinox as eqx
 import jax.numpy as jnp
 
-from .._parameter import declared, parameter
+from .._checks import require
+from .._parameter import check_parameters, declared, parameter
 from .._types import Scalar, Values
 from .state import State, Variable
 from .terms import AbstractTerm
@@ -28,7 +30,15 @@ class AbstractSynapse(AbstractTerm):
     output.
     """
 
-    degree: ClassVar[int | None] = 1
+    degree: ClassVar[int | None] = 2
+
+    strength: eqx.AbstractVar[Scalar | None]
+    reversal: eqx.AbstractVar[Scalar | None]
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+        both = (self.strength is None) == (self.reversal is None)
+        require("reversal", self.reversal, "be given together with `strength`, or neither", both)
 
     @property
     @abc.abstractmethod
@@ -61,6 +71,11 @@ class AbstractSynapse(AbstractTerm):
     def sent(self, y: State, R: Values) -> Values:
         return R / y.r * self.output(y)
 
+    def conductance(self, tau: Values, y: State) -> tuple[Values, Values] | None:
+        if self.strength is None or self.reversal is None:
+            return None
+        return self.strength * tau * self.output(y), self.reversal
+
     def held(self, r: Values, x: dict[str, Values], h: Values) -> tuple[dict[str, Values], Values]:
         """(variables after the time `h` at the rate held at `r`, ∫ s dt on the way), exactly. `x`: the variables before."""
         taus, before = list(self.stages.values()), [x[name] for name in self.stages]
@@ -90,19 +105,25 @@ class ExponentialSynapse(AbstractSynapse):
     """A synapse that decays exponentially: τ_s s′ = r − s, and the coupling acts on s instead of r.
 
     - `tau`: time constant τ_s > 0, in the unit of the membrane time constant; a number
+    - `strength`, `reversal`: κ ≥ 0 and E_s, in units of v, of a synapse that acts as a conductance g = κ τ s: −g r in the
+      rate and g (E_s − v) in the voltage equation, besides J τ s; both None (the default) for a current alone
 
-    Adds the variable s (1/time), which starts at the rate if it isn't given. With inhibition (J < 0) it makes the population
-    oscillate by itself (ING); with excitation it can't, for any τ_s (docs/theory.md §C1). Raises `ValueError` for τ_s ≤ 0.
-    Source: Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017).
+    Adds the variable s (1/time), which starts at the rate if it isn't given. With inhibition (J < 0) it makes the
+    population oscillate by itself (ING); with excitation it can't, for any τ_s (docs/theory.md §C1). Raises `ValueError`
+    for τ_s ≤ 0 and a reversal without strength. Source: Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017).
     """
 
     tau: Scalar = parameter(symbol="τ_s", unit="time", bounds="(0, inf)", doc="synaptic time constant")
+    strength: Scalar | None = parameter(None, symbol="κ", bounds="[0, inf)", doc="conductance per filtered rate")
+    reversal: Scalar | None = parameter(None, symbol="E_s", doc="reversal potential of the conductance")
 
     @property
     def stages(self) -> dict[str, Values]:
         return {"s": self.tau}
 
     def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
+        if self.strength is not None:
+            return {}
         # J × the Itakura–Saito divergence of s from r, less what the landscape at frozen s holds of it.
         return {"s": -J * (1 + jnp.log(tau * y.s))}
 
@@ -112,12 +133,15 @@ class AlphaSynapse(AbstractSynapse):
     """A synapse with an alpha function t e^(−t/τ_s)/τ_s² as kernel: τ_s z′ = r − z, τ_s s′ = z − s; the coupling acts on s.
 
     - `tau`: time constant τ_s > 0 of rise and decay, in the unit of the membrane time constant; a number
+    - `strength`, `reversal`: κ ≥ 0 and E_s of a conductance g = κ τ s, as in `ExponentialSynapse`; both None by default
 
     Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError` for τ_s ≤ 0.
     Source: Clusella, Köksal-Ersöz, Garcia-Ojalvo & Ruffini, Biol. Cybern. 117:5 (2023) for the form with s″.
     """
 
     tau: Scalar = parameter(symbol="τ_s", unit="time", bounds="(0, inf)", doc="synaptic time constant of rise and decay")
+    strength: Scalar | None = parameter(None, symbol="κ", bounds="[0, inf)", doc="conductance per filtered rate")
+    reversal: Scalar | None = parameter(None, symbol="E_s", doc="reversal potential of the conductance")
 
     @property
     def stages(self) -> dict[str, Values]:
@@ -129,14 +153,18 @@ class DoubleExponentialSynapse(AbstractSynapse):
     """A synapse with two time constants: τ_rise z′ = r − z, τ_decay s′ = z − s; the coupling acts on s.
 
     - `tau_rise`, `tau_decay`: time constants > 0, in the unit of the membrane time constant; numbers
+    - `strength`, `reversal`: κ ≥ 0 and E_s of a conductance g = κ τ s, as in `ExponentialSynapse`; both None by default
 
     Its kernel is (e^(−t/τ_decay) − e^(−t/τ_rise))/(τ_decay − τ_rise), the same if both are exchanged, and an alpha function
     if they are equal. Adds the variables z and s (1/time), which start at the rate if they aren't given. Raises `ValueError`
-    for time constants ≤ 0. Source: Ermentrout & Terman, Mathematical Foundations of Neuroscience (2010), §7.
+    for time constants ≤ 0 and a reversal without strength. Source: Ermentrout & Terman, Mathematical Foundations of
+    Neuroscience (2010), §7.
     """
 
     tau_rise: Scalar = parameter(symbol="τ_rise", unit="time", bounds="(0, inf)", doc="time constant of the rise")
     tau_decay: Scalar = parameter(symbol="τ_decay", unit="time", bounds="(0, inf)", doc="time constant of the decay")
+    strength: Scalar | None = parameter(None, symbol="κ", bounds="[0, inf)", doc="conductance per filtered rate")
+    reversal: Scalar | None = parameter(None, symbol="E_s", doc="reversal potential of the conductance")
 
     @property
     def stages(self) -> dict[str, Values]:

@@ -75,6 +75,30 @@ class AbstractTerm(eqx.Module):
         zero = jnp.zeros(())
         return {name: zero if isinstance(each.rest, str) else each.rest for name, each in self.variables.items()}
 
+    def conductance(self, tau: Values, y: State) -> tuple[Values, Values] | None:
+        """(g, E) at the state `y` of a term that acts as a conductance: −g R in the rate and g (E − v) in the voltage
+        equation, dimensionless; None (the default) for others. `tau` is the population's time constant."""
+        del tau, y
+        return None
+
+
+@declared
+class Leak(eqx.Module):
+    """A constant conductance: adds −g r to the rate and g (E − v) to the voltage equation.
+
+    - `g`: conductance ≥ 0, dimensionless
+    - `E`: its reversal potential, in units of v; 0 by default
+
+    What a synapse with a conductance is while it is held. Exactly a current: with w = v − g/2 the population has η + g E −
+    g²/4. Raises `ValueError` for g < 0. Source: docs/theory.md §C3.
+    """
+
+    g: Scalar = parameter(symbol="g_L", bounds="[0, inf)", doc="leak conductance")
+    E: Scalar = parameter(0.0, symbol="E_L", doc="reversal potential of the leak")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
 
 @declared
 class GapJunction(eqx.Module):

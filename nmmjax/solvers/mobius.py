@@ -36,7 +36,7 @@ def _base(term: PopulationTerm, order: int) -> tuple[Any, int]:
     """The time-symmetric base map and its order: force-gradient if the model allows it and it is wanted."""
     riccati, _, _ = step_functions(term)
     model: Any = term.model
-    plain = riccati.g is None and riccati.k is None and model.filters is None
+    plain = riccati.plain and model.filters is None
     return (force_gradient_step, 4) if plain and order >= 4 else (strang_step, 2)
 
 

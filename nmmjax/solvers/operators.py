@@ -197,7 +197,6 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving
     g = riccati.g
     eta = riccati.eta + middle
     shift = jnp.zeros_like(eta) if g is None else g / 2
-    flow = mobius_flow(eta + shift**2, riccati.Delta, step)
 
     def kick(y: Moving, current: Values) -> Moving:
         R, v, synapse = y
@@ -223,8 +222,13 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving
 
     y = kick(y, input_at(stimulus, t))
     R, v = contract(y.R, y.v)
-    R, u = flow(R, v - shift)
-    R, v = contract(R, u + shift)
+    # A conductance that is held, a leak, is a shift of v by half of it, and a current.
+    held = riccati.leak if model.filters is None else model.held_leak(R / tau, y.synapse)
+    half = jnp.zeros_like(eta) if held is None else held[0] / 2
+    leak = half if held is None else held[0] * held[1] - half**2
+    flow = mobius_flow(eta + leak + shift**2, riccati.Delta, step)
+    R, u = flow(R, v - shift - half)
+    R, v = contract(R, u + shift + half)
     return kick(Moving(R, v, y.synapse), input_at(stimulus, t + h))
 
 

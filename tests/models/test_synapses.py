@@ -110,6 +110,7 @@ def test_equal_time_constants_are_an_alpha_function_with_its_derivative():
 
 
 CIRCUITS = {
+    "a conductance": (nmm.coombes_byrne(), {"r": 0.5, "v": 0.2}),
     "exponential": (population("exponential"), Y0),
     "alpha, gap junctions, τ": (population("alpha", tau=2.0, gap=nmm.GapJunction(0.2)), Y0),
     "a network": (
@@ -246,6 +247,44 @@ def test_excitation_through_a_synapse_comes_to_rest(key):
     assert np.all(np.diff(courses, axis=1) <= 1e-9 * (1 + np.abs(courses[:, 1:])))
 
 
+def test_coombes_and_byrnes_conductance_has_its_rhythm():
+    """Fixed point, eigenvalues, period 2.0829, extremes; and an energy balance that closes though g moves q̇."""
+    model = nmm.coombes_byrne()
+    y = nmm.find_fixed_point(model, {"r": 0.5, "v": 0.7})
+    np.testing.assert_allclose([y.r, y.v, jnp.pi * y.s], [0.52790447, 0.67848821, 1.65846079], rtol=1e-7)
+    found = np.linalg.eigvals(np.asarray(jacobian(model, y, 0.0)))
+    wanted = [0.09834 + 2.98335j, 0.09834 - 2.98335j, -1.34982 + 1.71461j, -1.34982 - 1.71461j]
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    y = nmm.simulate(model, {"r": 0.5, "v": 0.7}, jnp.asarray([0.0, 150.0]), rtol=1e-9, atol=1e-11).y_end
+    run = nmm.simulate(model, y, jnp.linspace(0.0, 8.0, 801), rtol=1e-10, atol=1e-12)
+    spikes = nmm.find_spikes(run)
+    np.testing.assert_allclose(np.diff(spikes.time), 2.0829, atol=6e-5)
+    np.testing.assert_allclose([spikes.peak[-1], spikes.trough[-1]], [1.4394, 0.2063], atol=6e-5)
+    assert nmm.energy_balance(run).relative < 1e-9
+
+
+def test_a_leak_is_a_current_beside_every_other_term():
+    """The field rebuilt from U and Γ with gap junctions, an instantaneous conductance and a leak together."""
+    terms = {"gap": nmm.GapJunction(0.4), "conductance": nmm.ConductanceSynapse(0.6, -1.2), "leak": nmm.Leak(0.9, -2.0)}
+    model = nmm.MPR(eta=1.0, J=3.0, Delta=0.7, tau=1.3, **terms)
+    rng = np.random.default_rng(1)
+    y = {"r": rng.uniform(0.1, 2, 20), "v": rng.normal(size=20)}
+    np.testing.assert_allclose(nmm.mechanics.mechanical_residual(model, y, 0.3), 0, atol=1e-12)
+    leaky = nmm.MPR(eta=-4.0, leak=nmm.Leak(0.5, -1.0))
+    points = nmm.energy_landscape(leaky).points
+    assert len(points) >= 1
+    np.testing.assert_allclose(jax.tree.leaves(leaky.vector_field(jnp.zeros(()), points.state)), 0, atol=1e-8)
+
+
+def test_a_held_conductance_is_a_leak():
+    model = nmm.MPR(tau=1.4, synapse=nmm.ExponentialSynapse(tau=1.0, strength=0.8, reversal=-2.0))
+    y = nmm.State(r=jnp.asarray(0.3), v=jnp.asarray(0.2), s=jnp.asarray(0.5))
+    frozen = model.frozen(y)
+    np.testing.assert_allclose([frozen.leak.g, frozen.leak.E], [0.8 * 1.4 * 0.5, -2.0])
+    flow, held = model.vector_field(jnp.zeros(()), y), frozen.vector_field(jnp.zeros(()), nmm.State(r=y.r, v=y.v))
+    np.testing.assert_allclose([flow.r, flow.v], [held.r, held.v], rtol=1e-14)
+
+
 def test_two_variables_have_no_store():
     y = {"r": 0.4, "v": 0.1, "s": 0.3, "z": 0.2}
     assert stored_energy(population("alpha"), y) == {} and pump_power(population("alpha"), y) == {}
@@ -279,7 +318,11 @@ def test_a_sweep_takes_synapses():
         (lambda: nmm.ing(kernel="beta"), "`kernel` must be 'exponential' or 'alpha', but got 'beta'"),
         (lambda: nmm.ping(J_ei=3.0), "`J_ei` must be ≤ 0, but got 3"),
         (lambda: nmm.ping(J_ie=-3.0), "`J_ie` must be ≥ 0, but got -3"),
-        (lambda: nmm.ping(tau_s=0.0), "`tau` must be > 0, but got 0"),
+        (lambda: nmm.dumont_gutkin(tau_s=0.0), "`tau` must be > 0, but got 0"),
+        (lambda: nmm.ExponentialSynapse(tau=1.0, reversal=-2.0), "`reversal` must be given together with `strength`"),
+        (lambda: nmm.AlphaSynapse(tau=1.0, strength=-1.0, reversal=0.0), "`strength` must be ≥ 0, but got -1"),
+        (lambda: nmm.coombes_byrne(alpha=0.0), "`alpha` must be > 0, but got 0"),
+        (lambda: nmm.MPR(leak=1.0), "`leak` must be None or a `Leak`"),
     ],
 )
 def test_mistakes_are_one_sentence(call, match, unchecked):
