@@ -192,6 +192,7 @@ class MobiusExtrapolation(AbstractMobius, diffrax.AbstractAdaptiveSolver):
     def advance(self, terms: Any, t0: Real, t1: Real, y0: State) -> tuple[State, State]:
         """State at `t1` after one step from `y0` at `t0`, and its error estimate; `terms` is a `PopulationTerm`."""
         terms, t0, h = _unwrapped(terms, t0, t1)
+        step_functions(terms)  # refuses what has no exactly solvable part
         high, low = extrapolate(terms, t0, h, _moving(terms, y0), self.mobius_order)
         after = _state(terms, high)
         return after, jax.tree.map(lambda a, b: a - b, after, _state(terms, low))

@@ -281,7 +281,7 @@ BAD = [
     (lambda: nmm.mechanics.RescaledTime(MODELS["adaptation"]), r"Argument `model` must be without slow terms to be run"),
     (
         lambda: simulate(MODELS["adaptation"], {"r": 1.0, "v": 0.0}, [0.0, 1.0], solver=nmm.MobiusSplitting(4), dt0=0.1),
-        r"Argument `model` must be without slow terms for a Möbius solver",
+        r"Argument `model` must be without slow terms other than a synapse for a Möbius solver",
     ),
 ]
 
