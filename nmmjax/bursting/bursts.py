@@ -166,7 +166,7 @@ def _per_spike(spikes: Spikes, first: np.ndarray) -> dict[str, tuple[Any, str, s
 
 def _onset_rate(model: MPR) -> float:
     """The cusp rate; NaN with gap junctions or conductances, and for Δ = 0."""
-    plain = model.gap is None and model.conductance is None and float(model.Delta) > 0
+    plain = model.riccati().plain and float(model.Delta) > 0
     return float(cusp_rate(model)) if plain else float("nan")
 
 

@@ -75,8 +75,9 @@ def _range(model: MPR) -> tuple[Values, Values]:
     zero = jnp.zeros_like(model.eta)
     g = zero if model.gap is None else model.gap.g
     k = zero if model.conductance is None else model.conductance.k
-    E_s = zero if model.conductance is None else model.conductance.E_s
-    b, e = jnp.abs(model.J + k * E_s), jnp.abs(model.eta + g**2 / 4)
+    E_s = zero if model.conductance is None else model.effective_reversal
+    leak = zero if model.leak is None else model.leak_current
+    b, e = jnp.abs(model.J + k * E_s), jnp.abs(model.eta + leak + g**2 / 4)
     d, a2 = model.Delta * g / (2 * jnp.pi), (model.Delta / (2 * jnp.pi)) ** 2
     largest = jnp.maximum(jnp.maximum(b, e), jnp.maximum(d, a2))
     high = jnp.log(2 + 4 * largest / jnp.pi**2)

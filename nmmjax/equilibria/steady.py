@@ -62,7 +62,8 @@ def find_equilibria(model: MPR, I: Real = 0.0) -> Equilibria:
 def steady_state(model: MPR, x: Values) -> State:
     """The state whose rate R = exp(x) stands still: v where dr/dt = 0, slow variables settled."""
     R = jnp.exp(x)
-    return State(r=R / model.tau, v=model.voltage_at_rate(R), **model.slow_steady(R / model.tau))
+    settled = State(r=R / model.tau, v=model.voltage_at_rate(R), **model.slow_steady(R / model.tau))
+    return settled.replace(v=model.frozen(settled).voltage_at_rate(R))  # a synapse's conductance moves v, too
 
 
 def steady_force(model: MPR, x: Values) -> Values:

@@ -168,7 +168,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         require_population(model, "BurstAmplitudeTarget")
         require("model", model, "have slow terms for `BurstAmplitudeTarget`", bool(model.slow_terms))
         if self.method == "prediction":
-            fits = model.gap is None and model.conductance is None
+            fits = model.riccati().plain
             rule = 'be without gap junctions and conductances for the prediction of bursts; use method="simulation"'
             require("model", model, rule, fits)
             if is_concrete(model.Delta):

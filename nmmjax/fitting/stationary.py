@@ -86,7 +86,7 @@ class StationaryTarget(AbstractTarget):
 
     def check(self, model: Any) -> None:
         require_population(model, "StationaryTarget", fast=True)
-        fits = model.gap is None and model.conductance is None
+        fits = model.riccati().plain
         require("model", model, "be without gap junctions and conductances, which have no Boltzmann law", fits)
 
     def unknown_names(self, model: AbstractModel) -> tuple[str, ...]:

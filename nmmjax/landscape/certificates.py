@@ -26,7 +26,7 @@ def margin(network: Network, scalings: list[np.ndarray]) -> float:
         return float("nan")
     M = np.asarray(network.matrix(), float)
     if nodes.conductance is not None:  # acts on the force as a coupling k E_s; its further part only raises the curvature
-        M = M + np.diag(np.asarray(nodes.conductance.k * nodes.conductance.E_s * jnp.ones(network.size), float))
+        M = M + np.diag(np.asarray(nodes.conductance.k * nodes.effective_reversal * jnp.ones(network.size), float))
     least = np.diag(J_CUSP * np.sqrt(np.asarray(nodes.Delta, float)))
     parts = [np.sqrt(d)[:, None] * M / np.sqrt(d)[None] for d in scalings]
     return max(float(np.linalg.eigvalsh(least - (part + part.T) / 2)[0]) for part in parts)
@@ -41,7 +41,7 @@ def proved_stable(network: Network, x: np.ndarray, scalings: list[np.ndarray]) -
     Δ_i τ_i/πR_i² its dampings, all rows scaled by d_i. Sufficient, not necessary; False with gap junctions and conductances.
     """
     nodes = network.nodes()
-    if nodes.gap is not None or nodes.conductance is not None:
+    if not nodes.riccati().plain:
         return np.zeros(len(x), bool)
     proved = np.zeros(len(x), bool)
     tau, Delta = np.asarray(nodes.tau, float), np.asarray(nodes.Delta, float)

@@ -12,7 +12,7 @@ from .._parameter import dtype_of, with_dtype
 from .._types import Real
 from ..equilibria.newton import fixed_point_near
 from ..equilibria.stability import flat_field
-from ..models.base import AbstractModel, require_offer, takes_model
+from ..models.base import AbstractModel, as_model, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
 from ..models.state import State, StateLike
@@ -62,7 +62,6 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 
 
 @nan_is_absent
-@takes_model
 def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> State:
     """The fixed point of a model near a guess, stable or not.
 
@@ -77,7 +76,8 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
 
     Returns the `State`; NaN if the search does not converge. Raises `ValueError` for models on a clock of their own.
     """
-    require("model", type(model).__name__, "run on physical time", isinstance(model, AbstractModel) and not model.own_clock)
+    model = as_model(model)
+    require("model", type(model).__name__, "run on physical time", not model.own_clock)
     y = model.state(guess)
     if is_network(model) and "riccati" in model.offers and not model.slow_names:
         tilted = with_input(model, I)

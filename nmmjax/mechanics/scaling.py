@@ -19,7 +19,7 @@ from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, as_states, require_one, takes_model
 from ..models.mpr import FAST, MPR
 from ..models.state import State, StateLike, Variable
-from ..models.terms import ConductanceSynapse, GapJunction
+from ..models.terms import ConductanceSynapse, GapJunction, Leak
 
 
 class Scaling(eqx.Module, Shown):
@@ -54,7 +54,7 @@ class Scaling(eqx.Module, Shown):
         """E = c (Ẽ − (J̃ + k Ẽ_s) ln c), from the scaled population's `energy` Ẽ."""
         slope = self.model.J
         if self.model.conductance is not None:
-            slope = slope + self.model.conductance.k * self.model.conductance.E_s
+            slope = slope + self.model.conductance.k * self.model.effective_reversal
         return self.factor * (energy - slope * jnp.log(self.factor))
 
 
@@ -62,7 +62,7 @@ class Scaling(eqx.Module, Shown):
 def rescale(model: MPR, factor: Real) -> Scaling:
     """Population in units scaled by a factor c: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃; exact.
 
-    Gap junctions and conductances scale as g = c g̃, k = k̃, E_s = c Ẽ_s.
+    Gap junctions, leaks and conductances scale as g = c g̃, k = k̃, E_s = c Ẽ_s.
 
     - `model`: an MPR population without slow terms
     - `factor`: c > 0, a number
@@ -80,6 +80,7 @@ def rescale(model: MPR, factor: Real) -> Scaling:
         tau=model.tau,
         gap=None if gap is None else GapJunction(gap.g / c),
         conductance=None if synapse is None else ConductanceSynapse(synapse.k, synapse.E_s / c),
+        leak=None if model.leak is None else Leak(model.leak.g / c, model.leak.E / c),
     )
     return Scaling(scaled, c)
 

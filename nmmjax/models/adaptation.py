@@ -83,7 +83,7 @@ class SpikeFrequencyAdaptation(AbstractAdaptation):
         if self.kernel != "exponential":
             return {}
         gain = self.alpha * self.tau / tau
-        return {"A": gain * (1 + jnp.log(y.A / gain))}
+        return {"A": gain + xlogy(gain, y.A / jnp.where(gain > 0, gain, 1))}
 
     def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
         return eta - y.A, J
@@ -107,6 +107,7 @@ class SynapticDepression(AbstractAdaptation):
 
     degree: ClassVar[int | None] = 2
     acts_by: ClassVar[str | None] = "A"
+    scales_coupling: ClassVar[bool] = True
 
     def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
         if self.kernel != "exponential":
@@ -139,6 +140,7 @@ class ShortTermPlasticity(AbstractTerm):
 
     degree: ClassVar[int | None] = 3
     acts_by: ClassVar[str | None] = "xu"
+    scales_coupling: ClassVar[bool] = True
 
     @property
     def variables(self) -> Mapping[str, Variable]:

@@ -152,7 +152,9 @@ class MPR(AbstractRiccati):
     def stores(self, y: State) -> dict[str, Values]:
         """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, by name; those without
         a known store are left out."""
-        return {name: value for term in self.slow_terms for name, value in term.store(self.J, self.tau, y).items()}
+        alone = sum(term.scales_coupling for term in self.slow_terms) <= 1
+        known = [term for term in self.slow_terms if alone or not term.scales_coupling]
+        return {name: value for term in known for name, value in term.store(self.J, self.tau, y).items()}
 
     def sent(self, y: State) -> Values:
         """Signal that others receive: R = τ r, filtered by the synapse and reduced by depression and plasticity."""
@@ -210,19 +212,19 @@ class MPR(AbstractRiccati):
             U = U + self.gap.g**2 * q**2 / 8 - self.Delta * self.gap.g * q**4 / (16 * jnp.pi)
         if self.conductance is not None:
             k = self.conductance.k
-            U = U + k**2 / (2 * q**2) + 2 * k * self._reversal * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
+            U = U + k**2 / (2 * q**2) + 2 * k * self.effective_reversal * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
         if self.leak is not None:
-            U = U + self._leak_current * q**2 / 2
+            U = U + self.leak_current * q**2 / 2
         return U
 
     @property
-    def _leak_current(self) -> Values:
-        """The current that a leak is: g E − g²/4."""
+    def leak_current(self) -> Values:
+        """The current that a leak is, g E − g²/4; for models with one."""
         assert self.leak is not None
         return self.leak.g * self.leak.E - self.leak.g**2 / 4
 
     @property
-    def _reversal(self) -> Values:
+    def effective_reversal(self) -> Values:
         """E_s as the landscape sees it: a leak shifts v by g/2."""
         assert self.conductance is not None
         return self.conductance.E_s if self.leak is None else self.conductance.E_s - self.leak.g / 2
@@ -240,9 +242,9 @@ class MPR(AbstractRiccati):
             Psi = Psi + self.Delta * g / (2 * jnp.pi) * jnp.log(R) - g**2 * R / 4
         if self.conductance is not None:
             k = self.conductance.k
-            Psi = Psi + k**2 * R**3 / 12 - k * self._reversal * R**2 / 2
+            Psi = Psi + k**2 * R**3 / 12 - k * self.effective_reversal * R**2 / 2
         if self.leak is not None:
-            Psi = Psi - self._leak_current * R
+            Psi = Psi - self.leak_current * R
         return Psi
 
     def force_at_rate(self, R: Values) -> Values:

@@ -265,6 +265,8 @@ class Network(AbstractModel):
     def stores(self, y: State) -> dict[str, Values]:
         """Energy that each slow variable of every node stores at the state `y`, with the node's own weight W_ii; see
         `AbstractMechanical`."""
+        if not self.slow_names:
+            return {}
         shape = jax.tree.leaves(y)[0].shape
         nodes = self.nodes(shape[:-1])
         own = nodes.J + jnp.broadcast_to(self.self_weights(), shape)

@@ -31,6 +31,7 @@ class AbstractSynapse(AbstractTerm):
     """
 
     degree: ClassVar[int | None] = 2
+    scales_coupling: ClassVar[bool] = True
 
     strength: eqx.AbstractVar[Scalar | None]
     reversal: eqx.AbstractVar[Scalar | None]

@@ -20,11 +20,13 @@ class AbstractTerm(eqx.Module):
     """Part of a population with variables of its own: adaptation, depression, plasticity, a synapse.
 
     `degree` is that of the term's part of the vector field as a polynomial in the state, None if it is none: basins are
-    proofs only if it is known. `acts_by` is "A" or "xu" if the term moves the landscape by the variable A or the product
+    proofs only if it is known. `scales_coupling` says that the term changes what the coupling J delivers: two such terms
+    have no known store together. `acts_by` is "A" or "xu" if the term moves the landscape by the variable A or the product
     x u alone, in which η_eff and J_eff are affine: slow–fast pictures and predicted bursts need that.
     """
 
     degree: ClassVar[int | None] = None
+    scales_coupling: ClassVar[bool] = False
     acts_by: ClassVar[str | None] = None
 
     def __check_init__(self) -> None:

@@ -57,7 +57,11 @@ class EnergyBalance(eqx.Module, Shown):
             return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}"
         last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
         slow = "".join(f" + work of {name} {each[last]:.6g}" for name, each in self.slow_work.items())
-        pump = "".join(f"; {_verb(each[last])} by {name} {abs(each[last]):.6g}" for name, each in self.pump.items())
+        pump = "".join(
+            f"; {_verb(each[last])} by {name} {abs(each[last]):.6g}"
+            for name, each in self.pump.items()
+            if jnp.isfinite(each[last])
+        )
         return (
             f"EnergyBalance to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = "
             f"+ work {self.work[last]:.6g}{slow} − heat {self.heat[last]:.6g}{pump}, relative residual {self.relative:.1e}"

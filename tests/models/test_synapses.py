@@ -12,6 +12,7 @@ from scipy.integrate import solve_ivp
 
 import nmmjax as nmm
 from nmmjax.equilibria.stability import jacobian
+from nmmjax.equilibria.steady import find_equilibria
 from nmmjax.mechanics import pump_power, stored_energy
 
 KINDS = {
@@ -279,10 +280,35 @@ def test_a_leak_is_a_current_beside_every_other_term():
     rng = np.random.default_rng(1)
     y = {"r": rng.uniform(0.1, 2, 20), "v": rng.normal(size=20)}
     np.testing.assert_allclose(nmm.mechanics.mechanical_residual(model, y, 0.3), 0, atol=1e-12)
-    leaky = nmm.MPR(eta=-4.0, leak=nmm.Leak(0.5, -1.0))
-    points = nmm.energy_landscape(leaky).points
-    assert len(points) >= 1
-    np.testing.assert_allclose(jax.tree.leaves(leaky.vector_field(jnp.zeros(()), points.state)), 0, atol=1e-8)
+
+
+@pytest.mark.parametrize("E", [-30.0, 0.0, 60.0])
+def test_a_leak_alone_is_a_current_in_landscapes_and_scalings(E):
+    """Rates of all fixed points are those of η + g E − g²/4, also far beyond the bounds of η alone."""
+    leaky, plain = nmm.MPR(eta=-4.0, leak=nmm.Leak(0.5, E)), nmm.MPR(eta=-4.0 + 0.5 * E - 0.0625)
+    np.testing.assert_allclose(nmm.energy_landscape(leaky).state.r, nmm.energy_landscape(plain).state.r, rtol=1e-9)
+    scaled = nmm.mechanics.rescale(leaky, 2.0).model
+    np.testing.assert_allclose(nmm.energy_landscape(scaled).state.r, nmm.energy_landscape(leaky).state.r / 2, rtol=1e-9)
+
+
+def test_resting_states_know_the_synapses_conductance():
+    """Equilibria that scan the force settle at the voltage under the conductance: the field vanishes there."""
+    model = nmm.coombes_byrne(eta=10.0)
+    found = find_equilibria(model).state
+    real = jax.tree.map(lambda each: each[jnp.isfinite(found.r)], found)
+    assert real.r.size >= 1
+    np.testing.assert_allclose(jax.tree.leaves(model.vector_field(jnp.zeros(()), real)), 0, atol=1e-6)
+
+
+def test_terms_that_scale_one_coupling_have_no_store_together():
+    depressed = {
+        "adaptation": nmm.SynapticDepression(alpha=0.3, tau=4.0, kernel="exponential"),
+        "synapse": KINDS["exponential"],
+    }
+    y = {"r": 0.4, "v": 0.1, "s": 0.3, "A": 0.2}
+    assert stored_energy(nmm.MPR(**depressed), y) == {}
+    adapted = depressed | {"adaptation": nmm.SpikeFrequencyAdaptation(alpha=0.3, tau=4.0, kernel="exponential")}
+    assert set(pump_power(nmm.MPR(**adapted), y)) == {"A", "s"}
 
 
 def test_a_held_conductance_is_a_leak():
