@@ -10,15 +10,17 @@ that is held the chain has an exact solution, which geometric solvers use.
 """
 
 import abc
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from .._checks import require
 from .._parameter import check_parameters, declared, parameter
-from .._types import Scalar, Values
+from .._types import ComplexValues, Scalar, Values
 from .state import State, Variable
 from .terms import AbstractTerm
 
@@ -76,6 +78,13 @@ class AbstractSynapse(AbstractTerm):
         if self.strength is None or self.reversal is None:
             return None
         return self.strength * tau * self.output(y), self.reversal
+
+    def transfer(self, rate: ComplexValues | complex) -> ComplexValues:
+        """Transfer function from the rate r to the output s, Π_k 1/(1 + λ τ_k), at λ = `rate`, complex, per unit of time, of
+        any shape: if r has a part e^(λt), s has this times as much of it."""
+        taus = [jax.lax.complex(tau, jnp.zeros_like(tau)) for tau in self.stages.values()]
+        rate = jnp.asarray(rate, taus[0].dtype)
+        return math.prod((1 / (1 + rate * tau) for tau in taus), start=jnp.ones_like(rate))
 
     def held(self, r: Values, x: dict[str, Values], h: Values) -> tuple[dict[str, Values], Values]:
         """(variables after the time `h` at the rate held at `r`, ∫ s dt on the way), exactly. `x`: the variables before."""

@@ -42,6 +42,20 @@ def test_hopf_points_are_those_of_the_characteristic_equation(name):
     np.testing.assert_allclose([found.parameter, found.state.r, found.omega], [Delta, R, omega], rtol=3e-8)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_transfer_functions_are_those_of_the_chain(kind):
+    """s of r = e^(λt), from the last row of (λ − A)⁻¹ B of x′ = A x + B r."""
+    synapse, rates = KINDS[kind], jnp.asarray([0.3 + 1.7j, -0.2 - 4.0j, 2.5, 1j])
+    names = list(synapse.stages)
+    state = nmm.State(r=0.0, **dict.fromkeys(names, 0.0))
+    slopes = jax.jacobian(synapse.rates)(state)
+    A = np.array([[getattr(slopes[row], name) for name in names] for row in names])
+    B = np.array([slopes[row].r for row in names])
+    expected = [np.linalg.solve(each * np.eye(len(names)) - A, B)[-1] for each in np.asarray(rates)]
+    np.testing.assert_allclose(synapse.transfer(rates), expected, rtol=1e-14)
+    np.testing.assert_allclose(synapse.transfer(1j), expected[-1], rtol=1e-14)
+
+
 @pytest.mark.parametrize("kind", rest_slow(CYCLES, "exponential"))
 def test_cycles_have_the_known_periods_and_extremes(kind):
     period, low, high = CYCLES[kind]
