@@ -59,12 +59,14 @@ from .mechanics.energy import hamiltonian as hamiltonian
 from .mechanics.energy import kinetic_energy as kinetic_energy
 from .mechanics.energy import potential_energy as potential_energy
 from .mechanics.energy import total_energy as total_energy
+from .models.adaptation import RecoveryCurrent as RecoveryCurrent
 from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
 from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
 from .models.adaptation import SynapticDepression as SynapticDepression
 from .models.circuits import coombes_byrne as coombes_byrne
 from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing
+from .models.circuits import izhikevich as izhikevich
 from .models.circuits import ping as ping
 from .models.mpr import MPR as MPR
 from .models.network import Network as Network
@@ -85,6 +87,7 @@ from .models.synapses import AlphaSynapse as AlphaSynapse
 from .models.synapses import DoubleExponentialSynapse as DoubleExponentialSynapse
 from .models.synapses import ExponentialSynapse as ExponentialSynapse
 from .models.terms import ConductanceSynapse as ConductanceSynapse
+from .models.terms import CouplingHeterogeneity as CouplingHeterogeneity
 from .models.terms import GapJunction as GapJunction
 from .models.terms import Leak as Leak
 from .recordings.example_data import example_recording as example_recording

@@ -205,6 +205,10 @@ OF_OSCILLATORS = {
     "second": "epsilon", "channel": "V", "plane": ("V", "w"), "observed": ("V",),
 }  # fmt: skip
 OF_NODES = {"over": "gain", "second": "node.b", "channel": "V[0]", "plane": (("V", 0), ("V", 1))}
+OF_BURSTERS = {
+    "y0": {"r": 0.05, "v": 0.0, "w": 0.13}, "high": {"r": 0.06, "v": 0.05, "w": 0.13}, "second": "adaptation.a",
+    "observed": ("r", "s"),
+}  # fmt: skip
 HALVED = {"y0": {"r": 0.04, "v": -0.98}, "high": {"r": 0.5, "v": -0.08}}
 ADAPTED = {"adaptation": nmm.SpikeFrequencyAdaptation(alpha=0.02, tau=5.0)}
 
@@ -227,6 +231,8 @@ MODELS = {
     "fhn": lambda: Case(FitzHughNagumo(a=0.0, b=2.0), **OF_OSCILLATORS),
     "nodes": lambda: Case(nmm.Network(FitzHughNagumo(a=0.0, b=2.0), weights(2) / 10), **OF_OSCILLATORS | OF_NODES),
     "ing": lambda: Case(nmm.MPR(synapse=nmm.ExponentialSynapse(tau=0.2)), **OF_SYNAPSES | {"second": "synapse.tau"}),
+    "coupling_heterogeneity": lambda: Case(nmm.MPR(coupling_heterogeneity=nmm.CouplingHeterogeneity(1.0))),
+    "izhikevich": lambda: Case(nmm.izhikevich(), **OF_BURSTERS),
 }  # fmt: skip
 
 CALLS = {
@@ -414,7 +420,7 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples
-    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne extend.declared extend.parameter
+    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne izhikevich extend.declared extend.parameter
     plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 

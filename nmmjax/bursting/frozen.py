@@ -31,6 +31,8 @@ def require_burster(model: MPR) -> None:
     require_one(model, offer="riccati")
     rule = "have adaptation, depression or plasticity and no synapse: slow variables, without which nothing bursts"
     require("model", model, rule, bool(model.slow_terms) and all(term.acts_by for term in model.slow_terms))
+    affine = model.coupling_heterogeneity is None or not any(term.scales_coupling for term in model.slow_terms)
+    require("model", model, "be without heterogeneous couplings, whose width its slow variable changes", affine)
 
 
 def hysteresis_starts(model: MPR, I: Scalar) -> State:

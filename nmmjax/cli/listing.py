@@ -11,11 +11,13 @@ from .printing import console_for, print_json
 _LISTED: tuple[tuple[type, str], ...] = (
     (mpr.MPR, "model"),
     (terms.GapJunction, "term"),
+    (terms.CouplingHeterogeneity, "term"),
     (terms.ConductanceSynapse, "term"),
     (terms.Leak, "term"),
     (adaptation.SpikeFrequencyAdaptation, "slow term"),
     (adaptation.SynapticDepression, "slow term"),
     (adaptation.ShortTermPlasticity, "slow term"),
+    (adaptation.RecoveryCurrent, "slow term"),
     (synapses.ExponentialSynapse, "synapse"),
     (synapses.AlphaSynapse, "synapse"),
     (synapses.DoubleExponentialSynapse, "synapse"),

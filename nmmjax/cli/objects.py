@@ -19,7 +19,9 @@ _TERMS: dict[str, tuple[type, ...]] = {
     "gap": (terms.GapJunction,),
     "conductance": (terms.ConductanceSynapse,),
     "leak": (terms.Leak,),
-    "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression),  # which, says its key `kind`
+    "coupling_heterogeneity": (terms.CouplingHeterogeneity,),
+    # which, says its key `kind`
+    "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression, adaptation.RecoveryCurrent),
     "plasticity": (adaptation.ShortTermPlasticity,),
     "synapse": (synapses.ExponentialSynapse, synapses.AlphaSynapse, synapses.DoubleExponentialSynapse),
 }

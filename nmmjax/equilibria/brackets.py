@@ -2,7 +2,7 @@
 
 At a fixed point the force f(R) = −Ψ′(R) of `MPR.force_at_rate` vanishes, R = τ r. Its curvature changes sign once, at the
 cusp rate, so its slope vanishes at most twice (at folds), and f is monotone below, between and above them: one bracket each.
-With g = k = 0 the zeros are the roots of the quartic π²R⁴ − J R³ − (η + I) R² − Δ²/(4π²) = 0 (docs/theory.md §4).
+With g = Γ_J = k = 0 the zeros are the roots of the quartic π²R⁴ − J R³ − (η + I) R² − Δ²/(4π²) = 0 (docs/theory.md §4).
 """
 
 import jax
@@ -19,8 +19,8 @@ def cusp_rate(model: MPR) -> Scalar:
     """Rate at which both folds of the fast equations meet in a cusp, (3/4)^¼ √Δ/(π τ) for the MPR model.
 
     It depends neither on η and J nor on slow variables, and lies between the two folds whenever there are two: a burst
-    crosses it upward at its start and downward at its end. With gap junctions and conductances it solves ∂²f/∂R² = 0,
-    that is 3Δ²/(2π²) = (Δ g/π) R + (2π² + ½k²) R⁴.
+    crosses it upward at its start and downward at its end. With gap junctions, heterogeneous couplings and conductances it
+    solves ∂²f/∂R² = 0, that is 3Δ²/(2π²) = (Δ/π)(g − Γ_J/π) R + (2π² + ½k²) R⁴.
 
     - `model`: an MPR population
 
@@ -29,16 +29,22 @@ def cusp_rate(model: MPR) -> Scalar:
     """
     require_one(model, offer="riccati")
     plain = 0.75**0.25 * jnp.sqrt(model.Delta) / jnp.pi
-    if model.gap is None and model.conductance is None:
+    if model.rate_loss is None and model.conductance is None:
         return plain / model.tau
-    # Convex and growing, so that Newton's method comes down from the right.
-    return solve_near(_bend, model, plain, steps=32) / model.tau
+    # Convex, and growing from its zero on, so that Newton's method comes down from the right.
+    start = plain if model.coupling_heterogeneity is None else plain + _shift(model)
+    return solve_near(_bend, model, start, steps=32) / model.tau
+
+
+def _shift(model: MPR) -> Scalar:
+    """By how much heterogeneous couplings raise the cusp rate, at most: R⁴ ≥ y³R + x⁴ at R = x + y."""
+    return jnp.cbrt(model.Delta * jnp.maximum(-model.rate_loss, 0) / (2 * jnp.pi**3))
 
 
 def _bend(model: MPR, R: Scalar) -> Scalar:
     """∝ ∂²f/∂R², which grows through zero at the cusp rate."""
     zero, Delta = jnp.zeros_like(R), model.Delta
-    g = zero if model.gap is None else model.gap.g
+    g = zero if model.rate_loss is None else model.rate_loss
     k = zero if model.conductance is None else model.conductance.k
     return Delta * g / jnp.pi * R + (2 * jnp.pi**2 + k**2 / 2) * R**4 - 3 * Delta**2 / (2 * jnp.pi**2)
 
@@ -73,7 +79,7 @@ def _slope(model: MPR, x: Values) -> Values:
 def _range(model: MPR) -> tuple[Values, Values]:
     """ln R below and above every fixed point and fold, by Cauchy's bounds on R² f = −c R⁴ + b R³ + e R² − d R + a²."""
     zero = jnp.zeros_like(model.eta)
-    g = zero if model.gap is None else model.gap.g
+    g = zero if model.rate_loss is None else jnp.abs(model.rate_loss)
     k = zero if model.conductance is None else model.conductance.k
     E_s = zero if model.conductance is None else model.effective_reversal
     leak = zero if model.leak is None else model.leak_current

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from ..models.adaptation import SynapticDepression
 from ..models.base import AbstractModel
-from ..models.circuits import ing, ping
+from ..models.circuits import ing, izhikevich, ping
 from ..models.mpr import MPR
 from ..models.network import mutual_inhibition
 from ..models.terms import GapJunction
@@ -66,6 +66,13 @@ PRESETS: dict[str, Preset] = {
         ing,
         {"r": 0.04, "v": 0.3},
         "Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017)",
+    ),
+    "izhikevich": Preset(
+        "Izhikevich's neurons burst together",
+        "A slow recovery current grows while the population fires, and holds it silent until the current is gone.",
+        izhikevich,
+        {"r": 0.05, "v": 0.0, "w": 0.13},
+        "Chen & Campbell, J. Comput. Neurosci. 50:445 (2022)",
     ),
     "ping": Preset(
         "PING: excitation and inhibition in turn",

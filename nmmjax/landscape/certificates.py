@@ -20,9 +20,10 @@ J_CUSP = float(8 * np.pi / 3 * 0.75**0.25)
 
 def margin(network: Network, scalings: list[np.ndarray]) -> float:
     """The smallest eigenvalue of diag(J_c √Δ_i) − sym(D^½ M D^−½), the largest over the scalings; positive proves that the
-    network has a single resting state. NaN with gap junctions, of which it isn't known."""
+    network has a single resting state. NaN with gap junctions, of which it isn't known; heterogeneous couplings only raise
+    the curvature."""
     nodes = network.nodes()
-    if nodes.gap is not None:
+    if nodes.gap is not None and np.any(np.asarray(nodes.rate_loss) > 0):
         return float("nan")
     M = np.asarray(network.matrix(), float)
     if nodes.conductance is not None:  # acts on the force as a coupling k E_s; its further part only raises the curvature
@@ -38,7 +39,8 @@ def proved_stable(network: Network, x: np.ndarray, scalings: list[np.ndarray]) -
         ‖A‖₂² < c²/m · λ_min(S)    with c²/m ≥ min_i(c_i) · min_i(c_i/m_i),
 
     S and A the symmetric and antisymmetric part of the Hessian −∂f_i/∂R_j, m_i = τ_i²/2R_i its masses and c_i =
-    Δ_i τ_i/πR_i² its dampings, all rows scaled by d_i. Sufficient, not necessary; False with gap junctions and conductances.
+    Δ_i τ_i/πR_i² its dampings, all rows scaled by d_i. Sufficient, not necessary; False with gap junctions, heterogeneous
+    couplings and conductances.
     """
     nodes = network.nodes()
     if not nodes.riccati().plain:

@@ -1,6 +1,6 @@
 """Changes of scale and of clock under which a population keeps its form.
 
-`rescale`: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃, g = c g̃, k = k̃, E_s = c Ẽ_s.
+`rescale`: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃, g = c g̃, Γ_J = c Γ̃_J, k = k̃, E_s = c Ẽ_s.
 With c = |J| (`strong_coupling`) only Δ̃ = Δ/J² is not Hamiltonian; with c = √Δ (`unit_heterogeneity`) Δ̃ = 1.
 `RescaledTime` runs a population on the clock ds = r² dt in which (r, v) are canonical.
 """
@@ -19,7 +19,7 @@ from .._types import Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, as_states, require_one, takes_model
 from ..models.mpr import FAST, MPR
 from ..models.state import State, StateLike, Variable
-from ..models.terms import ConductanceSynapse, GapJunction, Leak
+from ..models.terms import ConductanceSynapse, CouplingHeterogeneity, GapJunction, Leak
 
 
 class Scaling(eqx.Module, Shown):
@@ -62,7 +62,7 @@ class Scaling(eqx.Module, Shown):
 def rescale(model: MPR, factor: Real) -> Scaling:
     """Population in units scaled by a factor c: r = c r̃, v = c ṽ, t = t̃/c, η = c² η̃, J = c J̃, Δ = c² Δ̃; exact.
 
-    Gap junctions, leaks and conductances scale as g = c g̃, k = k̃, E_s = c Ẽ_s.
+    Gap junctions, leaks, the width of the couplings and conductances scale as g = c g̃, Γ_J = c Γ̃_J, k = k̃, E_s = c Ẽ_s.
 
     - `model`: an MPR population without slow terms
     - `factor`: c > 0, a number
@@ -72,7 +72,7 @@ def rescale(model: MPR, factor: Real) -> Scaling:
     """
     c = as_number("factor", factor, "(0, inf)")
     _refuse_slow(model, "rescaled")
-    gap, synapse = model.gap, model.conductance
+    gap, synapse, wide = model.gap, model.conductance, model.coupling_heterogeneity
     scaled = MPR(
         eta=model.eta / c**2,
         J=model.J / c,
@@ -81,6 +81,7 @@ def rescale(model: MPR, factor: Real) -> Scaling:
         gap=None if gap is None else GapJunction(gap.g / c),
         conductance=None if synapse is None else ConductanceSynapse(synapse.k, synapse.E_s / c),
         leak=None if model.leak is None else Leak(model.leak.g / c, model.leak.E / c),
+        coupling_heterogeneity=None if wide is None else CouplingHeterogeneity(wide.Gamma / c),
     )
     return Scaling(scaled, c)
 

@@ -1,7 +1,7 @@
-"""Slow variables of a population: adaptation, synaptic depression, short-term plasticity.
+"""Slow variables of a population: adaptation, recovery, synaptic depression, short-term plasticity.
 
 Each term adds state variables with linear or bilinear dynamics driven by the firing rate, and changes what the fast
-equations see: spike-frequency adaptation lowers the excitability, η_eff = η − A, depression and plasticity scale the
+equations see: adaptation and recovery currents lower the excitability, η_eff = η − A, depression and plasticity scale the
 coupling, J_eff = J (1 − A) and J_eff = J x u. Frozen, they leave an ordinary population with an energy landscape of its
 own (`MPR.frozen`); moving, they tilt it.
 
@@ -164,3 +164,44 @@ class ShortTermPlasticity(AbstractTerm):
 
     def sent(self, y: State, R: Values) -> Values:
         return R * y.x * y.u
+
+
+@declared
+class RecoveryCurrent(AbstractTerm):
+    """The recovery current of Izhikevich's neurons, which follows rate and voltage: η_eff = η − w.
+
+        w′ = a [b (v − v_r) − w] + w_j r
+
+    - `a`: rate at which it recovers, > 0, per unit of time; a number
+    - `b`: gain of the voltage, in units of η per unit of v; `jump`: w_j, what every spike adds, in units of η; numbers
+    - `reference`: v_r, the voltage that adds nothing, in units of v; 0 by default
+
+    With b = 0 it is `SpikeFrequencyAdaptation` with an exponential kernel and α = w_j. Raises `ValueError` for a ≤ 0.
+    Source: Chen & Campbell, J. Comput. Neurosci. 50:445 (2022).
+    """
+
+    a: Scalar = parameter(symbol="a", unit="1/time", bounds="(0, inf)", doc="rate of recovery")
+    b: Scalar = parameter(symbol="b", doc="gain of the voltage")
+    jump: Scalar = parameter(symbol="w_j", doc="what a spike adds")
+    reference: Scalar = parameter(0.0, symbol="v_r", doc="voltage that adds nothing")
+
+    degree: ClassVar[int | None] = 1
+
+    @property
+    def variables(self) -> Mapping[str, Variable]:
+        return {"w": Variable("recovery current", rest=jnp.zeros_like(self.a))}
+
+    def rates(self, y: State) -> dict[str, Values]:
+        return {"w": self.a * (self.b * (y.v - self.reference) - y.w) + self.jump * y.r}
+
+    def steady(self, r: Values) -> dict[str, Values]:
+        return self.settled(r, jnp.zeros_like(r))
+
+    def settled(self, r: Values, v: Values) -> dict[str, Values]:
+        return {"w": self.b * (v - self.reference) + self.jump * r / self.a}
+
+    def time_constants(self, r: Values) -> Values:
+        return 1 / self.a[None]
+
+    def effective(self, eta: Values, J: Values, y: State) -> tuple[Values, Values]:
+        return eta - y.w, J

@@ -5,6 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from .._parameter import as_number
+from .adaptation import RecoveryCurrent
 from .mpr import MPR
 from .network import Network, excitatory_inhibitory
 from .synapses import AlphaSynapse, ExponentialSynapse
@@ -102,3 +103,42 @@ def coombes_byrne(eta: Any = 20.0, Delta: Any = 0.5, kappa: Any = 1.0, reversal:
     rate, strength = as_number("alpha", alpha, "(0, inf)"), jnp.pi * as_number("kappa", kappa, "[0, inf)")
     synapse = AlphaSynapse(tau=1 / rate, strength=strength, reversal=reversal)
     return MPR(eta=eta, J=0.0, Delta=Delta, synapse=synapse)
+
+
+def izhikevich(
+    eta: Any = 0.12,
+    Delta: Any = 0.02,
+    alpha: Any = 0.6215,
+    g: Any = 1.2308,
+    reversal: Any = 1.0,
+    a: Any = 0.0077,
+    b: Any = -0.0062,
+    w_jump: Any = 0.0189,
+    tau_s: Any = 2.6,
+    s_jump: Any = 1.2308,
+) -> MPR:
+    """A population of Izhikevich's neurons with heterogeneous currents, excited by itself through conductances: it bursts.
+
+        r′ = Δ/π + r (2 V − α − g S),        V′ = V² − α V + η − w + g S (E_r − V) − (π r)²
+        w′ = a (b V − w) + w_j r,            S′ = −S/τ_s + s_j r
+
+    It is an `MPR` with v = V − α/2, a conductance synapse and a `RecoveryCurrent`, so energies, sweeps and branches apply:
+    η_MPR = η − α²/4, reversal E_r − α/2, and s = S/(s_j τ_s), the filtered rate of `ExponentialSynapse`, with strength κ =
+    g s_j τ_s. r and w are the same in both.
+
+    - `eta`, `Delta`: centre and half-width of the currents; `alpha`: α, the threshold voltage; dimensionless numbers
+    - `g`, `reversal`: conductance at S = 1, ≥ 0, and its reversal potential E_r, in units of V
+    - `a`, `b`, `w_jump`: rate of recovery, gain of the voltage, and jump of w at a spike
+    - `tau_s`, `s_jump`: time constant of the synapse, and jump of S at a spike, ≥ 0
+
+    Returns an `MPR`, time and voltage dimensionless as in the source. With the defaults it bursts with period 227.21. Raises
+    `ValueError` for values out of bounds. Source: Chen & Campbell, J. Comput. Neurosci. 50:445 (2022), with the defaults of
+    Neuroblox.
+    """
+    half, rate = as_number("alpha", alpha) / 2, as_number("a", a, "(0, inf)")
+    strength = (
+        as_number("g", g, "[0, inf)") * as_number("s_jump", s_jump, "[0, inf)") * as_number("tau_s", tau_s, "(0, inf)")
+    )
+    synapse = ExponentialSynapse(tau=tau_s, strength=strength, reversal=as_number("reversal", reversal) - half)
+    recovery = RecoveryCurrent(a=rate, b=b, jump=w_jump, reference=-half)
+    return MPR(eta=as_number("eta", eta) - half**2, J=0.0, Delta=Delta, adaptation=recovery, synapse=synapse)

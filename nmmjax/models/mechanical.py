@@ -111,8 +111,8 @@ class Riccati(eqx.Module):
         Ẇ = Δ + i η − i W² + i f(R) − g R + conductance terms,    W = π R + i v
 
     - `eta`, `Delta`: centre and half-width of the excitabilities
-    - `g`: gap-junction strength; `k`, `E_s`: synaptic conductance and its reversal potential; `leak`: a constant
-      conductance and its reversal potential; None if absent
+    - `g`: what gap junctions take from the rate, less what heterogeneous couplings add, g − Γ_J/π; `k`, `E_s`: synaptic
+      conductance and its reversal potential; `leak`: a constant conductance and its reversal potential; None if absent
 
     Numbers for one population, arrays `(n,)` for a network, all dimensionless.
     """
@@ -126,7 +126,7 @@ class Riccati(eqx.Module):
 
     @property
     def plain(self) -> bool:
-        """Whether there are neither gap junctions nor conductances, a leak included."""
+        """Whether there are neither gap junctions and heterogeneous couplings nor conductances, a leak included."""
         return self.g is None and self.k is None and self.leak is None
 
 

@@ -12,7 +12,7 @@ from .._types import Scalar, Values
 from .mechanical import AbstractRiccati, Riccati
 from .state import State, Variable
 from .synapses import AbstractSynapse
-from .terms import AbstractTerm, ConductanceSynapse, GapJunction, Leak
+from .terms import AbstractTerm, ConductanceSynapse, CouplingHeterogeneity, GapJunction, Leak
 
 FAST = {
     "r": Variable("firing rate", "1/time", positive=True),
@@ -24,13 +24,13 @@ FAST = {
 class MPR(AbstractRiccati):
     """Heterogeneous, all-to-all coupled quadratic integrate-and-fire neurons in the thermodynamic limit.
 
-        τ dr/dt = Δ/(πτ) + 2 r v − g r − k τ r²
+        τ dr/dt = Δ/(πτ) + 2 r v − (g − Γ_J/π) r − k τ r²
         τ dv/dt = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)
 
     The state is r (firing rate, per unit of time) and v (mean voltage, dimensionless). Excitabilities follow a Lorentzian
-    of centre `eta` and half-width `Delta`. Without `gap` and `conductance` this is the model of Montbrió, Pazó & Roxin,
-    Phys. Rev. X 5:021028 (2015). Use it for one homogeneous or heterogeneous population; parameters are scalars, and
-    `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
+    of centre `eta` and half-width `Delta`. Without `gap` (g), `coupling_heterogeneity` (Γ_J) and `conductance` (k, E_s)
+    this is the model of Montbrió, Pazó & Roxin, Phys. Rev. X 5:021028 (2015). Use it for one homogeneous or heterogeneous
+    population; parameters are scalars, and `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
 
     `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
     J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above. `synapse` filters what
@@ -50,9 +50,10 @@ class MPR(AbstractRiccati):
     plasticity: AbstractTerm | None = None
     synapse: AbstractTerm | None = None
     leak: Leak | None = None
+    coupling_heterogeneity: CouplingHeterogeneity | None = None
 
     equations: ClassVar[str] = (
-        "τ r' = Δ/(πτ) + 2 r v − g r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
+        "τ r' = Δ/(πτ) + 2 r v − (g − Γ_J/π) r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"
     )
     source: ClassVar[str] = "Montbrió, Pazó & Roxin, Phys. Rev. X 5:021028 (2015)"
 
@@ -62,6 +63,9 @@ class MPR(AbstractRiccati):
         is_synapse = self.conductance is None or isinstance(self.conductance, ConductanceSynapse)
         require("conductance", self.conductance, "be None or a `ConductanceSynapse`", is_synapse)
         require("leak", self.leak, "be None or a `Leak`", self.leak is None or isinstance(self.leak, Leak))
+        wide = self.coupling_heterogeneity
+        known = wide is None or isinstance(wide, CouplingHeterogeneity)
+        require("coupling_heterogeneity", wide, "be None or a `CouplingHeterogeneity`", known)
         names = list(FAST)
         for slot in ("adaptation", "plasticity", "synapse"):
             term = getattr(self, slot)
@@ -96,8 +100,16 @@ class MPR(AbstractRiccati):
 
     @property
     def filters(self) -> AbstractSynapse | None:
-        alone = len(self.slow_terms) == 1
+        alone = len(self.slow_terms) == 1 and self.coupling_heterogeneity is None  # whose width moves with the synapse
         return self.synapse if alone and isinstance(self.synapse, AbstractSynapse) else None
+
+    @property
+    def rate_loss(self) -> Any:
+        """g − Γ_J/π: what gap junctions take from the rate, less what heterogeneous couplings add; None without both."""
+        if self.coupling_heterogeneity is None:
+            return None if self.gap is None else self.gap.g
+        gain = self.coupling_heterogeneity.Gamma / jnp.pi
+        return -gain if self.gap is None else self.gap.g - gain
 
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         leak = self._leak_at(State(r=r, v=jnp.zeros_like(r), **synapse))
@@ -113,15 +125,23 @@ class MPR(AbstractRiccati):
             return self
         lacking = [name for name in self.slow_names if name not in y.names]
         require("y", y.names, f"have the slow variables {', '.join(map(repr, self.slow_names))}", not lacking)
-        eta, J = self.eta, self.J
+        eta, J, Delta, wide = self.eta, self.J, self.Delta, self.coupling_heterogeneity
+        edge: Any = None if wide is None else J + wide.Gamma  # the coupling of a neuron half a width off the centre
         for term in self.slow_terms:
+            edge = None if edge is None else term.effective(eta, edge, y)[1]
             eta, J = term.effective(eta, J, y)
         leak = self.leak
+        if wide is not None:
+            wide = eqx.tree_at(lambda each: each.Gamma, wide, edge - J)
         if self.synapse is not None:  # its output is a current and a conductance, whatever the rate
-            eta, J = eta + J * self.synapse.sent(y, self.tau * y.r), jnp.zeros_like(J * y.r)
+            sent = self.synapse.sent(y, self.tau * y.r)
+            if wide is not None:
+                Delta, wide = Delta + wide.Gamma * sent, None
+            eta, J = eta + J * sent, jnp.zeros_like(J * y.r)
             leak = self._leak_at(y)
-        parts = lambda model: (model.eta, model.J, model.adaptation, model.plasticity, model.synapse, model.leak)
-        return eqx.tree_at(parts, self, (eta, J, None, None, None, leak), is_leaf=lambda each: each is None)
+        names = ("eta", "J", "Delta", "adaptation", "plasticity", "synapse", "leak", "coupling_heterogeneity")
+        parts = lambda model: [getattr(model, name) for name in names]
+        return eqx.tree_at(parts, self, [eta, J, Delta, None, None, None, leak, wide], is_leaf=lambda each: each is None)
 
     def _leak_at(self, y: State) -> Leak | None:
         """The leak that the synapse's conductance is while it is held, together with a constant one."""
@@ -142,8 +162,10 @@ class MPR(AbstractRiccati):
         return {name: rate for term in self.slow_terms for name, rate in term.rates(y).items()}
 
     def slow_steady(self, r: Values) -> dict[str, Values]:
-        """Values of the slow variables by name at a rate held at `r`, per unit of time."""
-        return {name: value for term in self.slow_terms for name, value in term.steady(r).items()}
+        """Values of the slow variables by name at a rate held at `r`, per unit of time, and the voltage that holds it."""
+        settled = {name: value for term in self.slow_terms for name, value in term.steady(r).items()}
+        v = self.frozen(State(r=r, v=jnp.zeros_like(r), **settled)).voltage_at_rate(self.tau * r)
+        return {name: value for term in self.slow_terms for name, value in term.settled(r, v).items()}
 
     def slow_rest(self) -> dict[str, Values]:
         """Values of the slow variables without activity."""
@@ -152,7 +174,7 @@ class MPR(AbstractRiccati):
     def stores(self, y: State) -> dict[str, Values]:
         """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, by name; those without
         a known store are left out."""
-        alone = sum(term.scales_coupling for term in self.slow_terms) <= 1
+        alone = sum(term.scales_coupling for term in self.slow_terms) <= (self.coupling_heterogeneity is None)
         known = [term for term in self.slow_terms if alone or not term.scales_coupling]
         return {name: value for term in known for name, value in term.store(self.J, self.tau, y).items()}
 
@@ -168,10 +190,10 @@ class MPR(AbstractRiccati):
     def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
         """(dr/dt, dv/dt) by the class's equations, and the rates of the slow variables."""
         R, v, fast = self.tau * y.r, y.v, self.frozen(y)
-        dR = self.Delta / jnp.pi + 2 * R * v
+        dR = fast.Delta / jnp.pi + 2 * R * v
         dv = v**2 + fast.eta + fast.J * R - (jnp.pi * R) ** 2 + I
-        if self.gap is not None:
-            dR = dR - self.gap.g * R
+        if fast.rate_loss is not None:
+            dR = dR - fast.rate_loss * R
         if self.conductance is not None:
             k, E_s = self.conductance.k, self.conductance.E_s
             dR = dR - k * R**2
@@ -182,10 +204,10 @@ class MPR(AbstractRiccati):
         return State(r=dR / self.tau**2, v=dv / self.tau, **self.slow_rates(y))
 
     def vector_potential(self, q: Values) -> Values:
-        """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q)."""
+        """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q); here and below g is `rate_loss`."""
         A = self.Delta / (4 * jnp.pi) * q**3
-        if self.gap is not None:
-            A = A - self.gap.g * q / 2
+        if self.rate_loss is not None:
+            A = A - self.rate_loss * q / 2
         if self.conductance is not None:
             A = A - self.conductance.k / q
         if self.leak is not None:
@@ -208,8 +230,8 @@ class MPR(AbstractRiccati):
         """
         U = self.eta * q**2 / 2 + 2 * jnp.pi**2 / q**2 + 2 * self.J * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
         U = U + self.Delta**2 * q**6 / (96 * jnp.pi**2)
-        if self.gap is not None:
-            U = U + self.gap.g**2 * q**2 / 8 - self.Delta * self.gap.g * q**4 / (16 * jnp.pi)
+        if self.rate_loss is not None:
+            U = U + self.rate_loss**2 * q**2 / 8 - self.Delta * self.rate_loss * q**4 / (16 * jnp.pi)
         if self.conductance is not None:
             k = self.conductance.k
             U = U + k**2 / (2 * q**2) + 2 * k * self.effective_reversal * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
@@ -237,8 +259,8 @@ class MPR(AbstractRiccati):
         It has the same critical points as U, and adds up over the populations of a network with symmetric weights.
         """
         Psi = jnp.pi**2 * R**3 / 3 - self.eta * R - self.J * R**2 / 2 + self.Delta**2 / (4 * jnp.pi**2 * R)
-        if self.gap is not None:
-            g = self.gap.g
+        if self.rate_loss is not None:
+            g = self.rate_loss
             Psi = Psi + self.Delta * g / (2 * jnp.pi) * jnp.log(R) - g**2 * R / 4
         if self.conductance is not None:
             k = self.conductance.k
@@ -263,8 +285,8 @@ class MPR(AbstractRiccati):
     def voltage_at_rate(self, R: Values) -> Values:
         """v₀ = ½(−Δ/(πR) + g + k R), at which dr/dt = 0 for the rate `R` = τ r."""
         v = -self.Delta / (2 * jnp.pi * R)
-        if self.gap is not None:
-            v = v + self.gap.g / 2
+        if self.rate_loss is not None:
+            v = v + self.rate_loss / 2
         if self.conductance is not None:
             v = v + self.conductance.k * R / 2
         if self.leak is not None:
@@ -274,8 +296,8 @@ class MPR(AbstractRiccati):
     def damping(self, q: Values) -> Values:
         """Γ(q) = (Δ/π) q² − g + 2k/q² of the exact mechanical form, per unit of t/τ."""
         Gamma = self.Delta / jnp.pi * q**2
-        if self.gap is not None:
-            Gamma = Gamma - self.gap.g
+        if self.rate_loss is not None:
+            Gamma = Gamma - self.rate_loss
         if self.conductance is not None:
             Gamma = Gamma + 2 * self.conductance.k / q**2
         return Gamma
@@ -286,11 +308,11 @@ class MPR(AbstractRiccati):
 
     def riccati(self) -> Riccati:
         """The constants of the exactly solvable parts of the equations."""
-        gap, synapse = self.gap, self.conductance
+        synapse = self.conductance
         return Riccati(
             eta=self.eta,
             Delta=self.Delta,
-            g=None if gap is None else gap.g,
+            g=self.rate_loss,
             k=None if synapse is None else synapse.k,
             E_s=None if synapse is None else synapse.E_s,
             leak=None if self.leak is None else (self.leak.g, self.leak.E),

@@ -45,6 +45,11 @@ class AbstractTerm(eqx.Module):
     def steady(self, r: Values) -> dict[str, Values]:
         """Values to which the variables settle at a rate held at `r` (1/time)."""
 
+    def settled(self, r: Values, v: Values) -> dict[str, Values]:
+        """The same at a rate `r` and a voltage `v` that are both held, for terms that see v; `steady(r)` by default."""
+        del v
+        return self.steady(r)
+
     @abc.abstractmethod
     def time_constants(self, r: Values) -> Values:
         """Time constants of the variables at a rate held at `r`, shape (variables,)."""
@@ -113,6 +118,25 @@ class GapJunction(eqx.Module):
     """
 
     g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")
+
+    def __check_init__(self) -> None:
+        check_parameters(self)
+
+
+@declared
+class CouplingHeterogeneity(eqx.Module):
+    """Couplings that differ from neuron to neuron, a Lorentzian of centre J and half-width Γ_J: adds Γ_J r/π to the rate
+    equation.
+
+    - `Gamma`: half-width Γ_J ≥ 0 of the couplings, dimensionless
+
+    The input J r then has the half-width Γ_J r, which adds to that of the excitabilities. In the mechanical picture it is a
+    damping Γ_J/π, the opposite of a gap junction, and it can't make an oscillation. What scales or filters the coupling,
+    such as depression or a synapse, scales or filters its width, too. Raises `ValueError` for Γ_J < 0. Source: Montbrió,
+    Pazó & Roxin, Phys. Rev. X 5:021028 (2015); docs/theory.md §4.
+    """
+
+    Gamma: Scalar = parameter(symbol="Γ_J", bounds="[0, inf)", doc="half-width of the couplings")
 
     def __check_init__(self) -> None:
         check_parameters(self)
