@@ -7,7 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .._nan import nan_is_absent
+from .._nan import nan_is_absent, nan_unless
 from ..models.base import AbstractModel, takes_model
 from .branch import LABELS, SpecialPoints
 from .events import frequency_and_lyapunov
@@ -28,10 +28,10 @@ def find_fold(
     - `guess`: a state near the fold, good to a few percent
     - `parameters`: names and values, for a function only; None by default
 
-    Returns one `SpecialPoints` with `parameter` and `state`; NaN and `kind` 0 if Newton's method doesn't converge. It is
-    differentiable in the model's other parameters (implicit function theorem), so a fold can be fitted. `continue_branch`
-    finds all folds without a guess. Raises `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov,
-    Elements of Applied Bifurcation Theory, §10.2.
+    Returns one `SpecialPoints` with `parameter` and `state`; NaN and `kind` 0 if Newton's method doesn't converge, or to
+    a rate ≤ 0. It is differentiable in the model's other parameters (implicit function theorem), so a fold can be fitted.
+    `continue_branch` finds all folds without a guess. Raises `ValueError` for unknown parameters and a wrong `guess`.
+    Source: Kuznetsov, Elements of Applied Bifurcation Theory, §10.2.
     """
     return _find("LP", as_system(model, parameter, guess, parameters))
 
@@ -51,9 +51,9 @@ def find_hopf(
 
     Returns one `SpecialPoints` with `parameter`, `state`, the angular frequency `omega` per unit of time, and the first
     Lyapunov coefficient `lyapunov`, negative if stable cycles are born (supercritical); NaN and `kind` 0 if Newton's method
-    doesn't converge. It is differentiable in the model's other parameters. `continue_cycle` starts from it. Raises
-    `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov, Elements of Applied Bifurcation Theory,
-    §10.2.
+    doesn't converge, or to a rate ≤ 0. It is differentiable in the model's other parameters. `continue_cycle` starts from
+    it. Raises `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov, Elements of Applied Bifurcation
+    Theory, §10.2.
     """
     return _find("HB", as_system(model, parameter, guess, parameters))
 
@@ -62,6 +62,8 @@ def find_hopf(
 def _find(label: str, system: System) -> SpecialPoints:
     start, p = ravel_pytree(system.like)[0], system.value()[None]
     u, p, kappa = solve_special(label, system, start, p)
+    allowed = system.allows(u)  # Newton's method may have left the states of the model
+    u, p, kappa = (nan_unless(allowed, each) for each in (u, p, kappa))
     kind = jnp.where(jnp.isfinite(kappa), LABELS.index(label), 0).astype(jnp.int32)
     omega = lyapunov = jnp.full_like(kappa, jnp.nan)
     if label == "HB":

@@ -57,6 +57,12 @@ class System(eqx.Module):
         flat = jax.vmap(self.state)(u.reshape(-1, u.shape[-1]))
         return jax.tree.map(lambda each: each.reshape(*u.shape[:-1], *each.shape[1:]), flat)
 
+    def allows(self, u: Values) -> Any:
+        """Whether the variables that a model declares positive are positive at the flat state u."""
+        state = self.state(u)
+        names = self.model.positive if isinstance(self.model, AbstractModel) else ()
+        return jnp.all(jnp.stack([jnp.array(True), *(jnp.all(getattr(state, name) > 0) for name in names)]))
+
     def value(self, k: int = 0) -> Values:
         """The value that the model itself gives the k-th free parameter."""
         return jnp.ravel(value_of(self.model, self.names[k]))[0]

@@ -42,6 +42,12 @@ def test_a_width_of_the_couplings_is_a_gap_junction_of_the_other_sign():
     np.testing.assert_allclose([flow.r / 4, flow.v / 4], [half.r, half.v], rtol=1e-12)
 
 
+def test_a_width_of_the_couplings_makes_no_oscillation():
+    """Newton's method finds r = −2Δ/Γ_J, which is no state of the model."""
+    found = nmm.find_hopf(nmm.MPR(coupling_heterogeneity=nmm.CouplingHeterogeneity(1.0)), "eta", {"r": 1.0, "v": -0.15})
+    assert found.kind == 0 and np.isnan(found.parameter) and np.isnan(found.state.r)
+
+
 def _half(y):
     return {name: each / 2 for name, each in y.items()}
 
