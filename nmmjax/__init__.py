@@ -104,6 +104,7 @@ from .stochastic.passage import first_passage as first_passage
 from .stochastic.paths import escape_path as escape_path
 from .stochastic.residence import residence_times as residence_times
 from .sweeps.atlas import burst_atlas as burst_atlas
+from .sweeps.lyapunov import lyapunov_exponents as lyapunov_exponents
 from .sweeps.sweeping import sweep as sweep
 from .transitions.basins import basin_map as basin_map
 from .transitions.durations import minimal_charge as minimal_charge

@@ -33,3 +33,7 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
     outcome_unknown = "A run beside the threshold didn't settle at a known state in time; raise `patience` or name `others`."
     no_saddle = "The transition's threshold passes near no saddle with one unstable direction: its derivative is not known."
     bogdanov_takens = "The curve ended at a Bogdanov–Takens point, at which ω = 0."
+    exponents_unsettled = (
+        "The exponents still change over the run by more than 2 % of the largest; raise `t1`, or `t0` if it begins far from "
+        "where it ends."
+    )

@@ -40,6 +40,7 @@ from .stochastic.stationary import SampledDensity as SampledDensity
 from .stochastic.survival import ExponentialFit as ExponentialFit
 from .stochastic.thermodynamics import Crooks as Crooks
 from .stochastic.thermodynamics import DrivenRuns as DrivenRuns
+from .sweeps.lyapunov import LyapunovExponents as LyapunovExponents
 from .transitions.basins import Basins as Basins
 from .transitions.durations import StrengthDuration as StrengthDuration
 from .transitions.optimal import OptimalStimulus as OptimalStimulus

@@ -89,6 +89,10 @@ class Case:
         return nmm.simulate(self.model, y, np.array([0.0, 200.0])).y_end
 
     @functools.cached_property
+    def exponents(self):
+        return nmm.lyapunov_exponents(self.model, y0=self.y0, t1=0.5, dt0=0.05)
+
+    @functools.cached_property
     def low(self):
         return self.at_rest(self.y0)
 
@@ -320,6 +324,8 @@ CALLS = {
     "sweep BurstCount": lambda c: swept(c, nmm.BurstCount()),
     "sweep Samples": lambda c: swept(c, nmm.Samples((0.1, 0.3))),
     "sweep Custom": lambda c: swept(c, nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight)),
+    # exponents
+    "lyapunov_exponents": lambda c: c.exponents,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
@@ -395,6 +401,7 @@ CALLS = {
     "plot.slow_fast": lambda c: nmm.plot.slow_fast(nmm.slow_fast(c.model, points=21), c.run),
     "plot.atlas": lambda c: nmm.plot.atlas(nmm.burst_atlas(c.model, c.shifted(c.over), t0=0.5, t1=1.0, **QUIET)),
     "plot.sweep": lambda c: nmm.plot.sweep(c.swept),
+    "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
     "plot.recovery": lambda c: nmm.plot.recovery(c.fitted, {c.over: c.value(c.over)}),
     "plot.profile": lambda c: nmm.plot.profile(c.fitted.profile(c.over, c.value(c.over) * np.array([0.99, 1.0, 1.01]))),

@@ -70,7 +70,7 @@ class _Lanes:
         """Results of some lanes at `multiple` times the steps that these rates give, and their steps per stretch."""
         steps = jax.tree.map(lambda each: steps_of(each[lanes], rates, multiple), self.lengths)
         some = {name: each[lanes] for name, each in self.values.items()}
-        groups, apart = (_classes(steps, lanes.size), True) if self.given else (rates, self.several)
+        groups, apart = (classes_of(steps, lanes.size), True) if self.given else (rates, self.several)
         task = self.task if task is None else task
         out, taken = run(task, self.shape, self.pool, self.plan.base, some, steps, groups, apart, report)
         progress, y = out.pop(".progress"), out.pop(".y")
@@ -185,7 +185,7 @@ def steps_of(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarra
     return (np.reshape(multiple, shape if np.ndim(multiple) else ()) * some).astype(np.int32)
 
 
-def _classes(steps: Any, size: int) -> np.ndarray:
+def classes_of(steps: Any, size: int) -> np.ndarray:
     """A number per lane, equal for lanes of equal steps."""
     rows = np.concatenate([each.reshape(size, -1) for each in jax.tree.leaves(steps)], axis=1)
     if (rows == rows[0]).all():

@@ -29,7 +29,7 @@ from .splitting import Stretch
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 
 
-def _combine(y: State, h: Values, ks: list[Any], weights: object) -> Any:
+def _combine(y: Any, h: Values, ks: list[Any], weights: object) -> Any:
     """y + h Σ w k, leaving out zero weights."""
     used = [(float(w), k) for w, k in zip(np.asarray(weights), ks, strict=False) if w != 0]
     total = jax.tree.map(lambda *each: sum(w * k for (w, _), k in zip(used, each, strict=True)), *(k for _, k in used))
@@ -37,7 +37,7 @@ def _combine(y: State, h: Values, ks: list[Any], weights: object) -> Any:
 
 
 def rk_step(
-    solver: Any, problem: Problem, t: Values, h: Values, y: State, k0: Any, inside: Callable[[Values], Values] = lambda t: t
+    solver: Any, problem: Any, t: Values, h: Values, y: Any, k0: Any, inside: Callable[[Values], Values] = lambda t: t
 ) -> tuple[Any, Any, Any]:
     """(state at t + h, error estimate, last stage's slope) from the state at t and its slope there.
 
@@ -92,7 +92,7 @@ class RKFlow:
         return flow
 
 
-def _norm(error: Any, y0: object, y1: Any, rtol: float, atol: float) -> Values:
+def norm(error: Any, y0: object, y1: Any, rtol: float, atol: float) -> Values:
     """Root mean square of the error over its tolerance, as diffrax has it."""
 
     def share(e: Values, a: Values, b: Values) -> Values:
@@ -108,9 +108,9 @@ def _mean(x: Values) -> Values:
     return jnp.mean(x) if x.ndim else x
 
 
-def _positive(problem: Problem, y: State) -> Any:
-    """Whether the variables are positive that must be, at all nodes."""
-    signs = (getattr(y, name) > 0 for name in problem.model.positive)
+def is_positive(model: Any, y: State) -> Any:
+    """Whether the variables of a state are positive that must be, at all nodes."""
+    signs = (getattr(y, name) > 0 for name in model.positive)
     return functools.reduce(operator.and_, (jnp.all(each) if each.ndim else each for each in signs), jnp.array(True))
 
 
@@ -151,16 +151,16 @@ class Adaptive(AbstractMethod):
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return RKFlow(self.solver)(problem)
 
-    def _first_step(self, problem: Problem, t: Values, y: State, k: Any, order: int) -> Values:
+    def _first_step(self, problem: Any, t: Values, y: Any, k: Any, order: int) -> Values:
         """Hairer's choice, as diffrax makes it."""
         zero = jax.tree.map(jnp.zeros_like, y)
-        d0 = _norm(y, y, y, self.rtol, self.atol)
-        d1 = _norm(k, y, y, self.rtol, self.atol)
+        d0 = norm(y, y, y, self.rtol, self.atol)
+        d1 = norm(k, y, y, self.rtol, self.atol)
         tiny = (d0 < 1e-5) | (d1 < 1e-5)
         h0 = jnp.where(tiny, 1e-6, 0.01 * d0 / jnp.where(tiny, jnp.ones_like(d1), d1)).astype(d0.dtype)
         ahead = problem.flow(t + h0, jax.tree.map(lambda y, k: y + h0 * k, y, k))
         change = jax.tree.map(lambda a, b, z: a - b + z, ahead, k, zero)
-        largest = jnp.maximum(d1, _norm(change, y, y, self.rtol, self.atol) / h0)
+        largest = jnp.maximum(d1, norm(change, y, y, self.rtol, self.atol) / h0)
         flat = largest <= 1e-15
         h1 = jnp.where(flat, jnp.maximum(1e-6, h0 * 1e-3), (0.01 / jnp.where(flat, 1.0, largest)) ** (1 / order))
         return jnp.minimum(100 * h0, h1).astype(d0.dtype)
@@ -178,6 +178,41 @@ class Adaptive(AbstractMethod):
         self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         del steps
+
+        def inside(t: Values) -> Values:
+            return just_inside(t, start, stop)
+
+        def size(error, y, after) -> Values:
+            return norm(error, y, after, self.rtol, self.atol)
+
+        def see(states, t: Values, step: Values, y, t_after: Values, after, slope) -> Any:
+            if not observe.observables:
+                return after, slope, states
+            begin = Point(problem, t, y, step, step / 2, -1, jnp.zeros_like(step), True)
+            end = Point(problem, inside(t_after), after, step, step / 2, 1, step, True)
+            return after, slope, observe.update(observe.update(states, begin), end)
+
+        positive = lambda y: is_positive(problem.model, y)
+        return self.follow(problem, y, start, stop, observe.states, progress, size, positive, see)
+
+    def follow(
+        self,
+        problem: Any,
+        y: Any,
+        start: Values,
+        stop: Values,
+        seen: Any,
+        progress: Progress,
+        size: Callable[..., Values],
+        positive: Callable[..., Any],
+        see: Callable[..., Any],
+    ) -> tuple[Any, Any, Progress]:
+        """What moves by `problem.flow`, any pytree `y`, from `start` to `stop`: it there, what was seen, and progress.
+
+        `size(error, y, after)` is the error of a step over its tolerance, `positive(y)` whether a state may be, and
+        `see(seen, t, step, y, t_after, after, slope)` what is made of an accepted step: the state and its slope to go on
+        with, and what was seen.
+        """
         order = self.solver.order(None)
         k = problem.flow(start, y)
         first = jax.lax.stop_gradient(self._first_step(problem, start, y, k, order))
@@ -199,21 +234,16 @@ class Adaptive(AbstractMethod):
             if not self.solver.tableau.fsal:
                 slope = problem.flow(inside(t + step), after)
             # As in diffrax, derivatives take the steps as given: at zero error the norm has none.
-            size = jax.lax.stop_gradient(_norm(error, y, after, self.rtol, self.atol))
-            judged = judge(size, _positive(problem, after), t, step, order)
+            judged = judge(jax.lax.stop_gradient(size(error, y, after)), positive(after), t, step, order)
             t_after = jnp.where(last, stop, t + step)
-            seen = states
-            if observe.observables:
-                begin = Point(problem, t, y, step, step / 2, -1, jnp.zeros_like(step), True)
-                end = Point(problem, inside(t_after), after, step, step / 2, 1, step, True)
-                seen = observe.update(observe.update(states, begin), end)
-            new, old = (t_after, (after, slope), seen), (t, (y, k), states)
+            *state, seen = see(states, t, step, y, t_after, after, slope)
+            new, old = (t_after, tuple(state), seen), (t, (y, k), states)
             t, state, seen = jax.tree.map(lambda new, old: jnp.where(judged.keep, new, old), new, old)
             # The step that only fills the rest of the stretch says nothing about the next one's size.
             h = jnp.where(last & judged.keep, jnp.maximum(h, step * judged.factor), step * judged.factor)
             return t, h, state, seen, self._count(p, h, judged, t, step, t >= stop)
 
-        carry = (start, h, (y, k), observe.states, progress)
+        carry = (start, h, (y, k), seen, progress)
         if self.reverse:
             loop = eqxi.while_loop(unfinished, body, carry, kind="checkpointed", checkpoints=CHECKPOINTS)
         else:

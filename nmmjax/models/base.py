@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
+import jax.numpy as jnp
 
 from .._checks import require
 from .._parameter import check_parameters, describe, with_arrays
@@ -48,6 +50,17 @@ class AbstractModel(eqx.Module, Shown):
     def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
         """dy/dt at time `t` and state `y` under the input `I`: a number (or one per node), in which stimulus, tilt and
         coupling are one thing. Elementwise, so that states may have any shape."""
+
+    def divergence(self, t: Values, y: State, I: Any = 0.0) -> Values:
+        """Σ ∂(dy/dt)_a/∂y_a at time `t`, state `y` and input `I`, per unit of time: the rate at which phase volume grows; in
+        the shape of the state's variables."""
+
+        def own(name: str) -> Values:
+            rate = lambda value: getattr(self.vector_field(t, y.replace(**{name: value}), I), name)
+            return jax.jvp(rate, (getattr(y, name),), (jnp.ones_like(getattr(y, name)),))[1]
+
+        first, *rest = (own(name) for name in self.variables)
+        return sum(rest, first)
 
     def sent(self, y: State) -> Values:
         """The signal that others receive from a population in the state `y`. Refuses by default; a model that declares it

@@ -298,6 +298,18 @@ class Network(AbstractModel):
         """
         return self._nodes_for(y).vector_field(t, y, I + (self.apply(self.sent(y)) if past is None else past))
 
+    def divergence(self, t: Values, y: State, I: Any = 0.0) -> Values:
+        """Σ ∂(dy/dt)_a/∂y_a of every node, with the node's own weight W_ii; (…, n)."""
+        nodes, sent = self._nodes_for(y), self.sent(y)
+        received = self.apply(sent) + I
+        total = nodes.divergence(t, y, received)
+        _, by_input = jax.jvp(lambda I: nodes.vector_field(t, y, I), (received,), (jnp.ones_like(received),))
+        for name in self.variables:
+            own = getattr(y, name)
+            _, slope = jax.jvp(lambda x, name=name: nodes.sent(y.replace(**{name: x})), (own,), (jnp.ones_like(own),))
+            total = total + getattr(by_input, name) * self.self_weights() * slope
+        return total
+
     def position(self, y: State) -> tuple[Values, Values]:
         """(q, q̇) of every node at the state `y`, (…, n)."""
         return self._nodes_for(y).position(y)
