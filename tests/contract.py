@@ -512,6 +512,7 @@ sweep SpikeCount                  +     +   +    +     +    +   +     +      +  
 sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +
 sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +
@@ -570,6 +571,7 @@ plot.bursts                       +     +   +    +     +    +   +     +      +  
 plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -
 plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -
 plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +

@@ -168,7 +168,7 @@ def landscape():
 
 @picture
 def lyapunov():
-    """Lyapunov exponents of an inhibitory population over its heterogeneity: a cycle (one is 0) that dies in a Hopf point."""
+    """Lyapunov exponents of an inhibitory population: a cycle (one is 0) that dies in a Hopf point."""
     ing = nmm.MPR(eta=4.0, J=-21.0, Delta=0.3, synapse=nmm.ExponentialSynapse(tau=0.5))
     over = {"Delta": jnp.linspace(0.1, 0.8, 64)}
     return nmm.plot.lyapunov(nmm.lyapunov_exponents(ing, y0={"r": 0.4, "v": 0.3}, t1=400.0, over=over))

