@@ -21,15 +21,25 @@ _GRID, _HALVINGS = 20, 6
 
 
 def peak_rate_bound(problem: Problem, times: Values) -> Values:
-    """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input."""
-    return _highest_rate(problem.model.frozen(problem.y0), problem.y0, *_input_range(problem, times))
+    """An upper bound of R = τ r along the lane at the inputs seen at `times`; exact at Δ = 0 and constant input.
+
+    With a synapse, excitation counts as if it came at once (a bound, since the synapse only dissipates) and inhibition,
+    which may come late, not at all (an estimate, since the synapse pumps).
+    """
+    model, y0 = problem.model, problem.y0
+    if model.filters is not None:
+        model = model.instantaneous()
+        model = eqx.tree_at(lambda each: each.J, model, (model.J + jnp.abs(model.J)) / 2)
+        y0 = State(r=y0.r, v=y0.v)
+    return _highest_rate(model.frozen(y0), y0, *_input_range(problem, times))
 
 
 def network_peak_rates(problem: Problem, times: Values) -> Values:
     """About the same for every node (n,), as if all others did what it does: excitation that it receives counts as its own
     J, inhibition not at all. A bound for equal nodes, an estimate for others."""
     network, y0 = problem.model, problem.y0
-    nodes, ones = network.nodes().frozen(y0), jnp.ones_like(y0.r)
+    nodes, ones = network.nodes(), jnp.ones_like(y0.r)
+    nodes = nodes.frozen(y0) if nodes.filters is None else nodes.instantaneous()
     received = (network.apply(ones) + _absolute(network).apply(ones)) / 2
     nodes = eqx.tree_at(lambda each: each.J, nodes, (nodes.J + jnp.abs(nodes.J)) / 2 + received)
     inputs = [jnp.broadcast_to(each, y0.r.shape) for each in _input_range(problem, times)]

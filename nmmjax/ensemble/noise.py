@@ -18,6 +18,7 @@ from .._types import Values
 from ..solvers.operators import apply_map
 from .channels import Problem
 from .splitting import Stretch, pieces_of
+from .synapse_splitting import Moved, entered, half_kick, left
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -75,32 +76,35 @@ class NoisyStretch:
     pairs: bool
 
     def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
-        tau, dt, h, mobius, _, force, _, state = pieces_of(problem, start, stop, steps)
+        tau, dt, h, mobius, drive, force, rest, _ = pieces_of(problem, start, stop, steps)
         noise = problem.noise
         assert noise is not None and problem.key is not None
         amplitude = jnp.sqrt(noise * h)
         key = (problem.key[0], problem.key[1])
+        synapse = half_kick(problem, dt) if problem.model.slow_names else None
 
-        def enter(y) -> Any:
-            return jnp.pi * tau * y.r, y.v
+        def kicked(t: Values, z: Moved) -> Moved:
+            """The half kick at frozen rates, and what a synapse delivers meanwhile."""
+            if synapse is None:
+                return z._replace(v=z.v + h / 2 * force(t, z.x))
+            chain, delivered = synapse(z.x, z.synapse)
+            push = drive(delivered) / tau
+            return Moved(z.x, z.v + (push if problem.stimulus is None else push + h / 2 * rest(t)[0]), chain)
 
-        def advance(i: Values, z) -> Any:
-            x, v = z
+        def advance(i: Values, z: Moved) -> Moved:
             t = start + i * dt
             count = first.astype(jnp.uint32) + i.astype(jnp.uint32)
             numbers = two_normals(threefry(key, (count, jnp.zeros_like(count))))
             if self.pairs:
                 both = jax.lax.optimization_barrier(jax.lax.complex(*numbers))
                 numbers = both.real, both.imag
-            before, after = (each.astype(x.dtype) for each in numbers)
-            v = v + (h / 2 * force(t, x) + amplitude * before)
-            x, v = apply_map(mobius, x, v)
-            return x, v + (h / 2 * force(t + dt, x) + amplitude * after)
+            before, after = (each.astype(z.x.dtype) for each in numbers)
+            x, v, chain = kicked(t, z)
+            x, v = apply_map(mobius, x, v + amplitude * before)
+            x, v, chain = kicked(t + dt, Moved(x, v, chain))
+            return Moved(x, v + amplitude * after, chain)
 
-        def leave(i: Values, z) -> Any:
-            return state(*z)
-
-        return Stretch(enter, advance, leave)
+        return Stretch(entered(problem), advance, left(problem))
 
 
 def no_flow(problem: Problem) -> Any:

@@ -29,6 +29,7 @@ from .observables import AbstractObservable
 from .plan import MAX_STEPS, Build, Plan, path_of, sweepable
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
+from .synapse_splitting import synapse_stretch
 
 _FINEST = {"float64": 1e-12, "float32": 1e-6}  # relative tolerances of steps, near rounding
 _MOST_STEPS = 2**30  # that are counted in 32 bits
@@ -125,14 +126,19 @@ def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: flo
         rule = "be `MobiusSplitting(4)` or None with noise"
         require("solver", type(solver).__name__, rule, isinstance(solver, MobiusSplitting))
         rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
-        require("noise", base.noise, rule, splitting)
+        require("noise", base.noise, f"{rule} other than a synapse", splitting)
         require("noise", base.noise, "be None for a network", not base.nodes)
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(solver, MobiusSplitting):
         require("solver", solver, "be of order 4 for a sweep", solver.mobius_order == 4)
-        rule = "be a diffrax solver for this model (splitting takes no gap junctions, conductances or slow terms in a sweep)"
+        lacks = "gap junctions, conductances and, beside synapses, slow terms"
+        rule = f"be a diffrax solver for this model (splitting in a sweep takes no {lacks})"
         require("solver", solver, rule, splitting)
+        if base.model.slow_names:
+            return Uniform(
+                stretch=synapse_stretch, short=splitting_flow, pairs=pairs
+            ), "processed Möbius splitting with synapses, order 4"
         if base.nodes:
             return Uniform(
                 stretch=network_stretch, short=splitting_flow, pairs=pairs

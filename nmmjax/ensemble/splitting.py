@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from .._types import Values
 from ..models.stimulus import input_at
 from ..numerics.roots import with_slope
+from ..solvers.mobius import extrapolate
 from ..solvers.operators import Moving, RealMap, apply_map, force_gradient_step, real_map
 from ..solvers.term import PopulationTerm
 from .channels import Problem, just_inside
@@ -36,8 +37,11 @@ class Stretch(NamedTuple):
 
 
 def offers_splitting(model: Any) -> bool:
-    """Whether the model is a Riccati population with linear drive, without gap junctions, conductances and slow terms."""
-    return "riccati" in model.offers and not model.slow_names and model.riccati().plain
+    """Whether the model is a Riccati population with linear drive, without gap junctions, conductances and slow terms other
+    than a synapse."""
+    if "riccati" not in model.offers or not model.riccati().plain:
+        return False
+    return not model.slow_names or (model.filters is not None and model.filters.strength is None)
 
 
 def splitting_map(problem: Problem, start: Values, stop: Values, steps: Values, parts: int = 1) -> tuple[Values, RealMap]:
@@ -141,9 +145,11 @@ def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
     """(t, y, δ) ↦ the state at t + δ by one step of order 4, for |δ| within one step."""
     term = PopulationTerm(problem.model, problem.stimulus)
     tau = problem.model.tau
+    order_4 = (lambda *step: extrapolate(*step, 4)[0]) if problem.model.slow_names else force_gradient_step
 
     def flow(t: Values, y, delta: Values) -> Any:
-        R, v, _ = force_gradient_step(term, t, delta, Moving(tau * y.r, y.v, {}))
-        return type(y)(r=R / tau, v=v)
+        before = Moving(tau * y.r, y.v, {name: getattr(y, name) for name in problem.model.slow_names})
+        R, v, synapse = order_4(term, t, delta, before)
+        return type(y)(r=R / tau, v=v, **synapse)
 
     return flow

@@ -22,6 +22,7 @@ from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
 from ..ensemble.runge_kutta import RKStretch
 from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
+from ..ensemble.synapse_splitting import synapse_stretch
 from ..models.base import AbstractModel
 from ..models.state import State, StateLike
 from ..models.stimulus import AbstractStimulus, check_range
@@ -502,6 +503,8 @@ def unpack(model: AbstractModel, vector: Values, like: State) -> State:
 
 def _integrator(model: AbstractModel) -> tuple[Any, Any, int]:
     """Integrator of a model: its stretches of steps, the coefficients that these share, or None, and its order."""
+    if offers_splitting(model) and model.slow_names:
+        return synapse_stretch, splitting_map, 4
     if offers_splitting(model):
         return (network_stretch, network_map, 4) if model.size is not None else (splitting_stretch, splitting_map, 4)
     inner = RKStretch(diffrax.Tsit5())

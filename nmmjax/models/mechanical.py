@@ -159,6 +159,10 @@ class AbstractRiccati(AbstractMechanical):
         that geometric solvers take it; None otherwise."""
         return None
 
+    def instantaneous(self) -> Any:
+        """The population whose synapse passes the rate at once; itself without one."""
+        return self
+
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         """(g, E) of all conductances, a leak's and that of a `synapse` in this state at the rate `r`; None without any."""
         del r, synapse

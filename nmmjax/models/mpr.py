@@ -111,6 +111,9 @@ class MPR(AbstractRiccati):
         gain = self.coupling_heterogeneity.Gamma / jnp.pi
         return -gain if self.gap is None else self.gap.g - gain
 
+    def instantaneous(self) -> "MPR":
+        return self if self.synapse is None else eqx.tree_at(lambda each: each.synapse, self, None)
+
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         leak = self._leak_at(State(r=r, v=jnp.zeros_like(r), **synapse))
         return None if leak is None else (leak.g, leak.E)

@@ -6,7 +6,8 @@ One step of length h (in t/τ), with independent standard normal numbers ξ:
     Ornstein–Uhlenbeck      v += ½ h x;  order-2 splitting over h;  x moves exactly;  v += ½ h x
 
 Weak order 2, strong order 1 (measured in the tests). Half the noise before and half after keeps ⟨q̇²⟩ = T to O(h²): noise on
-one side only would bias it by O(h). Slow variables move by half steps around it, at frozen r. Source: docs/theory.md §6, §7.
+one side only would bias it by O(h). A synapse is solved exactly at frozen r, as a part of the step; other slow variables
+move by half steps around it. Source: docs/theory.md §6, §7.
 """
 
 from typing import Any, NamedTuple
@@ -72,20 +73,25 @@ def _normals(noise: Any, key: Key, count: int, shape: tuple[int, ...], dtype: DT
 
 def noisy_step(model: Any, stimulus: AbstractStimulus | None, t: Values, h: Values, y: State, kicks: Kicks) -> State:
     """The state after one step of physical length `h` from time `t`, under the input of the step's midpoint."""
-    y = _slow_half(model, y, h / 2)
-    fast = model.frozen(y) if model.slow_names else model
+    if model.slow_names and model.filters is None:
+        y = _slow_half(model, y, h / 2)
+        moved = _splitting_step(model.frozen(y), stimulus, t, h, State(r=y.r, v=y.v), kicks)
+        return _slow_half(model, y.replace(r=moved.r, v=moved.v), h / 2)
+    return _splitting_step(model, stimulus, t, h, y, kicks)
+
+
+def _splitting_step(fast: Any, stimulus: AbstractStimulus | None, t: Values, h: Values, y: State, kicks: Kicks) -> State:
+    """A step of a model that the splitting takes, a synapse included, with the noise before and after."""
     if stimulus is not None:
         # As a part of η: exact for piecewise constant input, and no value from beyond a jump is looked at.
         fast = fast.tilted(input_at(stimulus, t + h / 2))
-    R, v, _ = strang_step(PopulationTerm(fast, None), t, h, Moving(model.tau * y.r, y.v + kicks.before, {}))
-    moved = eqx.tree_at(lambda each: (each.r, each.v), y, (R / model.tau, v + kicks.after))
-    return _slow_half(model, moved, h / 2)
+    synapse = {name: getattr(y, name) for name in fast.slow_names}
+    R, v, synapse = strang_step(PopulationTerm(fast, None), t, h, Moving(fast.tau * y.r, y.v + kicks.before, synapse))
+    return y.replace(r=R / fast.tau, v=v + kicks.after, **synapse)
 
 
 def _slow_half(model: Any, y: State, h: Values) -> State:
     """Slow variables over `h` by the midpoint rule, at frozen r."""
-    if not model.slow_names:
-        return y
 
     def moved(start: State, rates: dict[str, Values], h: Values) -> State:
         return y.replace(**{name: getattr(start, name) + h * rate for name, rate in rates.items()})
@@ -120,8 +126,8 @@ def check_noise(model: AbstractModel, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
     require_offer(model, "riccati", also=", for noise")
-    rule = "be without slow terms to have noise, as a network"
-    require("model", model, rule, model.size is None or not model.slow_names)
+    rule = "be without slow terms other than synapses to have noise, as a network"
+    require("model", model, rule, model.size is None or not model.slow_names or model.filters is not None)
     shape = model.shape
     D = noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
     require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)

@@ -203,16 +203,16 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving
         if synapse:
             # At frozen R the synapse is solved exactly, and what it delivers on the way is the kick.
             synapse, delivered = model.filters.held(R / tau, synapse, h / 2)
-            f = drive(delivered * tau / (h / 2)) + (current - middle)
+            push = drive(delivered * tau) / tau + step / 2 * (current - middle)
         else:
-            f = drive(R) + (current - middle)
+            push = step / 2 * (drive(R) + (current - middle))
         if g is None:
-            return Moving(R, v + step / 2 * f, synapse)
+            return Moving(R, v + push, synapse)
         growth = g * step / 2
         tiny = jnp.abs(growth) < 1e-8
         factor = jnp.where(tiny, 1 + growth / 2, jnp.expm1(growth) / jnp.where(tiny, jnp.ones_like(growth), growth))
         u = v - shift
-        return Moving(R, shift + u * jnp.exp(growth) + step / 2 * factor * f, synapse)
+        return Moving(R, shift + u * jnp.exp(growth) + factor * push, synapse)
 
     def contract(R: Values, v: Values) -> tuple[Values, Values]:
         if riccati.k is None:

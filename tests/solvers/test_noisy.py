@@ -300,7 +300,9 @@ def test_more_bad_input(unchecked):
     with pytest.raises(ValueError, match="`run` must be without noise"):
         energy_balance(run)
     slow = Network(POPULATIONS["adaptation"], np.zeros((2, 2)))
-    with pytest.raises(ValueError, match="`model` must be without slow terms to have noise, as a network"):
+    with pytest.raises(
+        ValueError, match="`model` must be without slow terms other than synapses to have noise, as a network"
+    ):
         simulate(slow, Y0, jnp.linspace(0.0, 1.0, 11), noise=0.1, key=jax.random.key(0))
 
 
