@@ -145,11 +145,12 @@ def splitting_flow(problem: Problem) -> Callable[[Values, Any, Values], Any]:
     """(t, y, δ) ↦ the state at t + δ by one step of order 4, for |δ| within one step."""
     term = PopulationTerm(problem.model, problem.stimulus)
     tau = problem.model.tau
-    order_4 = (lambda *step: extrapolate(*step, 4)[0]) if problem.model.slow_names else force_gradient_step
+    names = problem.model.slow_names
 
     def flow(t: Values, y, delta: Values) -> Any:
-        before = Moving(tau * y.r, y.v, {name: getattr(y, name) for name in problem.model.slow_names})
-        R, v, synapse = order_4(term, t, delta, before)
+        before = Moving(tau * y.r, y.v, {name: getattr(y, name) for name in names})
+        after = extrapolate(term, t, delta, before, 4)[0] if names else force_gradient_step(term, t, delta, before)
+        R, v, synapse = after
         return type(y)(r=R / tau, v=v, **synapse)
 
     return flow

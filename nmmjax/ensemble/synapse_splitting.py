@@ -45,8 +45,14 @@ class HalfKick(NamedTuple):
     delivered: list[Values]
 
     def __call__(self, x: Values, synapse: Chain) -> tuple[Chain, Values]:
-        given = [x, *(synapse[name] for name in self.after)]
-        row = lambda factors: sum((a * b for a, b in zip(factors[1:], given[1:], strict=True)), factors[0] * x)
+        given = [synapse[name] for name in self.after]
+
+        def row(factors: list[Values]) -> Values:
+            total = factors[0] * x
+            for factor, each in zip(factors[1:], given, strict=True):
+                total = total + factor * each
+            return total
+
         return {name: row(factors) for name, factors in self.after.items()}, row(self.delivered)
 
 

@@ -122,7 +122,7 @@ def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -
     return jax.lax.stop_gradient(jnp.min(h))
 
 
-def check_noise(model: AbstractModel, noise: AbstractNoise, key: object) -> Any:
+def check_noise(model: Any, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
     require_offer(model, "riccati", also=", for noise")
