@@ -94,6 +94,7 @@ from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import binarize as binarize
 from .solvers.balance import energy_balance as energy_balance
+from .solvers.curl_work import circulation as circulation
 from .solvers.mobius import MobiusExtrapolation as MobiusExtrapolation
 from .solvers.mobius import MobiusSplitting as MobiusSplitting
 from .solvers.simulation import simulate as simulate

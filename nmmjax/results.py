@@ -27,6 +27,8 @@ from .mechanics.scaling import Scaling as Scaling
 from .recordings.recording import Binarized as Binarized
 from .recordings.recording import Recording as Recording
 from .solvers.balance import EnergyBalance as EnergyBalance
+from .solvers.balance import NetworkBooks as NetworkBooks
+from .solvers.curl_work import Circulation as Circulation
 from .solvers.trajectory import Trajectory as Trajectory
 from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.escape import EscapeRate as EscapeRate

@@ -273,6 +273,10 @@ CALLS = {
     "mechanics.pump_power": lambda c: nmm.mechanics.pump_power(c.model, c.run.ys),
     "mechanics.exchange_power": lambda c: nmm.mechanics.exchange_power(c.model, c.run.ys),
     "mechanics.received_power": lambda c: nmm.mechanics.received_power(c.model, c.run.ys),
+    "mechanics.network_energy": lambda c: nmm.mechanics.network_energy(c.model, c.run.ys, 0.5),
+    "mechanics.network_power": lambda c: nmm.mechanics.network_power(c.model, c.run.ys),
+    "mechanics.synaptic_store": lambda c: nmm.mechanics.synaptic_store(c.model, c.run.ys),
+    "circulation": lambda c: nmm.circulation(c.run),
     "mechanics.force": lambda c: nmm.mechanics.force(c.model, c.run.ys),
     "mechanics.hamiltonian_field": lambda c: nmm.mechanics.hamiltonian_field(c.model, c.run.ys),
     "mechanics.conservative_field": lambda c: nmm.mechanics.conservative_field(c.model, c.run.ys),
@@ -400,6 +404,7 @@ CALLS = {
     "plot.bursts": lambda c: nmm.plot.bursts(c.run),
     "plot.slow_fast": lambda c: nmm.plot.slow_fast(nmm.slow_fast(c.model, points=21), c.run),
     "plot.atlas": lambda c: nmm.plot.atlas(nmm.burst_atlas(c.model, c.shifted(c.over), t0=0.5, t1=1.0, **QUIET)),
+    "plot.circulation": lambda c: nmm.plot.circulation(c.run),
     "plot.sweep": lambda c: nmm.plot.sweep(c.swept),
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
@@ -463,6 +468,10 @@ mechanics.stored_energy           +     +   +    +     +    +   -     +      +  
 mechanics.pump_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +
 mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
 mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
+mechanics.network_energy          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
+mechanics.network_power           -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
+mechanics.synaptic_store          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
+circulation                       -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
 mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +
 mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +
 mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +
@@ -570,6 +579,7 @@ plot.peaks                        +     +   +    -     -    -   -     +      -  
 plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +   +                      +
 plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -
 plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -
+plot.circulation                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
 plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +

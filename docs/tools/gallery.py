@@ -81,6 +81,13 @@ def bifurcation_curves():
 
 
 @picture
+def circulation():
+    """The loop of excitation and inhibition, and the work that the weights do on it."""
+    ts = jnp.linspace(0.0, 300.0, 30_001)
+    return nmm.plot.circulation(nmm.simulate(nmm.ping(), {"r": 0.02, "v": -1.0}, ts))
+
+
+@picture
 def bursts():
     """Bursts, the slow variable, and peaks predicted from energy with their errors."""
     bursting = nmm.simulate(burster, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 400.0, 40_001))

@@ -1,4 +1,4 @@
-"""Forces, powers and damping, the field rebuilt from the energy, and changes of scale and clock."""
+"""Forces, powers and damping, energies of whole networks, the field rebuilt from the energy, changes of scale and clock."""
 
 from .energy import conservative_field as conservative_field
 from .energy import damping as damping
@@ -12,6 +12,9 @@ from .energy import pump_power as pump_power
 from .energy import received_power as received_power
 from .energy import slow_power as slow_power
 from .energy import stored_energy as stored_energy
+from .network_powers import network_energy as network_energy
+from .network_powers import network_power as network_power
+from .network_powers import synaptic_store as synaptic_store
 from .scaling import RescaledTime as RescaledTime
 from .scaling import rescale as rescale
 from .scaling import strong_coupling as strong_coupling

@@ -69,6 +69,13 @@ class Coupling(eqx.Module):
         flat = sent.reshape(-1, self.size)
         return self.gain * (self.weights @ flat.T).T.reshape(sent.shape)
 
+    def transposed(self, received: Values) -> Values:
+        """G Wᵀ received, for `received` of shape (…, n)."""
+        if not self.is_sparse:
+            return self.gain * (received @ self.weights)
+        flat = received.reshape(-1, self.size)
+        return self.gain * (self.weights.T @ flat.T).T.reshape(received.shape)
+
     def dense(self) -> Values:
         """G W, dense."""
         return self.gain * (self.weights.todense() if self.is_sparse else self.weights)

@@ -13,11 +13,62 @@ from .._nan import nan_is_absent
 from .._results import Shown
 from .._types import Scalar, Values, is_concrete
 from ..mechanics.energy import heat_rate, port_power, received_power, slow_power, total_energy
+from ..mechanics.network_powers import network_energy, network_power, synaptic_store
 from ..models.base import require_offer
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from .simulation import default_tolerances, jump_times
 from .trajectory import Trajectory
+
+
+class NetworkBooks(eqx.Module, Shown):
+    """Ẽ(t) − Ẽ(t₀) = parametric + circulation + synapse + slow + work − friction + residual, of a whole network along a run.
+
+    Ẽ = Σ p²/4R + Ψ, with the symmetric part of the weights in Ψ (`mechanics.network_energy`). Works since the first time, of
+    shape `(n, nodes)`, dimensionless: what each node's motion received; `Σ` over the nodes is the network's.
+
+    - `ts`: the run's times; `energy` (n,): Ẽ, input included
+    - `friction`: taken away, never negative without gap junctions; `parametric`: of the changing mass R², of no sign
+    - `circulation`: work of the antisymmetric part of the weights, which is all that an E–I loop can live on
+    - `synapse`: what synapses and depression change of the work of the symmetric part, None without slow terms; `stored`
+      (n,): what first-order synapses hold of it, None for others (`mechanics.synaptic_store`)
+    - `slow`: work of adaptation and of dynamic conductances, None without slow terms
+    - `work`: of the stimulus, −∫ R dI, jumps included
+    - `residual` (n,): the remainder, which is the run's own error; `relative`: its largest size over that of all terms
+    """
+
+    ts: Any
+    energy: Values
+    friction: Values
+    parametric: Values
+    circulation: Values
+    synapse: Values | None
+    stored: Values | None
+    slow: Values | None
+    work: Values
+    residual: Values
+    relative: Scalar
+
+    @property
+    def dissipated(self) -> Values | None:
+        """What first-order synapses took from the network's energy and their store together, (n,): never negative if the
+        symmetric part of the weights, those of populations to themselves included, is positive semidefinite and all have one
+        time constant. None for other synapses."""
+        if self.synapse is None or self.stored is None:
+            return None
+        return self.stored[0] - self.stored - jnp.sum(self.synapse, axis=-1)
+
+    def __repr__(self) -> str:
+        if not is_concrete(self.relative) or self.relative.ndim:
+            return f"NetworkBooks of shape {self.energy.shape}"
+        last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
+        names = ("parametric", "circulation", "synapse", "slow", "work")
+        found = {name: getattr(self, name) for name in names}
+        gains = " + ".join(f"{name} {jnp.sum(each[last]):.6g}" for name, each in found.items() if each is not None)
+        return (
+            f"NetworkBooks to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = + {gains} "
+            f"− friction {jnp.sum(self.friction[last]):.6g}, relative residual {self.relative:.1e}"
+        )
 
 
 class EnergyBalance(eqx.Module, Shown):
@@ -36,6 +87,8 @@ class EnergyBalance(eqx.Module, Shown):
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
     - `residual`: the remainder, which is the run's own error; `relative`: its largest size over the largest of |E|, |work|,
       |heat|
+    - `network`: the books of the whole network, in which the work of mutual weights is no exchange but a potential
+      (`NetworkBooks`); None for one population
     """
 
     ts: Any
@@ -49,12 +102,14 @@ class EnergyBalance(eqx.Module, Shown):
     exchange: Values | None
     residual: Values
     relative: Scalar
+    network: NetworkBooks | None = None
 
     def __repr__(self) -> str:
         if not isinstance(self.relative, (jax.Array, np.ndarray)) or not is_concrete(self.relative) or self.relative.ndim:
             return f"EnergyBalance of shape {getattr(self.energy, 'shape', None)}"
         if self.energy.ndim > 1:
-            return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}"
+            whole = "" if self.network is None else f"\n  {self.network!r}"
+            return f"EnergyBalance of {self.energy.shape[-1]} populations, relative residual {self.relative:.1e}{whole}"
         last = int(jnp.sum(jnp.isfinite(self.energy))) - 1
         slow = "".join(f" + work of {name} {each[last]:.6g}" for name, each in self.slow_work.items())
         pump = "".join(
@@ -69,13 +124,14 @@ class EnergyBalance(eqx.Module, Shown):
 
 
 class _Ledger(eqx.Module):
-    """A state with the work and heat gathered so far."""
+    """A state with the work and heat gathered so far; `network`: the works of a whole network by name."""
 
     state: State
     work: Values
     heat: Values
     slow_work: dict[str, Values]
     exchange: Values | None
+    network: dict[str, Values]
 
 
 @nan_is_absent
@@ -88,8 +144,9 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
 
     - `run`: a `Trajectory` at n times, of a model with a potential, without noise
 
-    Returns an `EnergyBalance` with arrays (n,), or (n, nodes) for a network; NaN at times that the run did not reach.
-    Raises `ValueError` for batches, noisy runs and models without a potential. Source: docs/theory.md §4, §8.
+    Returns an `EnergyBalance` with arrays (n,), or (n, nodes) for a network; NaN at times that the run did not reach. For a
+    network, `network` holds the books of the whole. Raises `ValueError` for batches, noisy runs and models without a
+    potential. Source: docs/theory.md §4, §8, §D5.
     """
     require("run", type(run).__name__, "be a run of a model with a potential", isinstance(run, Trajectory))
     run.require_single("balance its energy")
@@ -98,7 +155,9 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     require("run", repr(run.noise), rule, run.noise is None)
     # On the run's clock, and no more of the run, lest it recompile for its solver.
     balance = _balance(run.model, run.stimulus_since_start, run.elapsed, run.ys)
-    return eqx.tree_at(lambda each: each.ts, balance, run.ts)
+    if balance.network is None:
+        return eqx.tree_at(lambda each: each.ts, balance, run.ts)
+    return eqx.tree_at(lambda each: (each.ts, each.network.ts), balance, (run.ts, run.ts))
 
 
 @eqx.filter_jit
@@ -115,18 +174,20 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
         current = jnp.broadcast_to(current, model.shape)
         exchange = None if model.size is None else received_power(model, y.state)
         power = port_power(model, y.state, current)
-        return _Ledger(flow, power, heat_rate(model, y.state), slow_power(model, y.state), exchange)
+        network = {} if model.size is None else network_power(model, y.state) | {"work": current * model.tau * flow.r}
+        return _Ledger(flow, power, heat_rate(model, y.state), slow_power(model, y.state), exchange, network)
 
-    def interval(t0: Values, t1: Values, y0: State) -> tuple[Values, Values, dict[str, Values], Values | None]:
+    def interval(t0: Values, t1: Values, y0: State) -> Any:
         zero = jnp.zeros(model.shape, dtype)
         nothing = dict.fromkeys(slow_power(model, y0), zero)
+        network = {} if model.size is None else dict.fromkeys([*network_power(model, y0), "work"], zero)
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rates),
             diffrax.Tsit5(),
             t0,
             t1,
             None,
-            _Ledger(y0, zero, zero, nothing, None if model.size is None else zero),
+            _Ledger(y0, zero, zero, nothing, None if model.size is None else zero, network),
             stepsize_controller=controller,
             saveat=diffrax.SaveAt(t1=True),
             max_steps=10_000_000,
@@ -134,7 +195,8 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
         )
         ys: Any = solution.ys
         fine = solution.result == diffrax.RESULTS.successful
-        return jax.tree.map(lambda each: jnp.where(fine, each[0], jnp.nan), (ys.work, ys.heat, ys.slow_work, ys.exchange))
+        gathered = ys.work, ys.heat, ys.slow_work, ys.exchange, ys.network
+        return jax.tree.map(lambda each: jnp.where(fine, each[0], jnp.nan), gathered)
 
     # Intervals that end in NaN were not reached; solve them from a harmless state and blank them afterwards.
     finite = jnp.all(jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(ys)]), axis=0)
@@ -147,7 +209,7 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
         gathered = jnp.cumsum(jnp.where(whole, part, 0), axis=0)
         return jnp.where(reached, jnp.concatenate([jnp.zeros_like(gathered[:1]), gathered]), jnp.nan)
 
-    port_work, heat, slow_work, exchange = jax.tree.map(total, parts)
+    port_work, heat, slow_work, exchange, network = jax.tree.map(total, parts)
     current = jax.vmap(lambda t: jnp.broadcast_to(input_at(stimulus, t), model.shape))(ts)
     energy = total_energy(model, ys, current)
     stored = current * model.frozen(ys).position(ys)[0] ** 2 / 2
@@ -158,7 +220,30 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     stored_by = model.stores(ys)
     pump = {name: slow_work[name] + each - jnp.broadcast_to(each[0], each.shape) for name, each in stored_by.items()}
     books = (port_work, slow_work, stored_by, pump, exchange)
-    return EnergyBalance(ts, energy, work, heat, *books, residual, _largest(residual) / scale)
+    of_network = None if model.size is None else _network_books(model, ts, ys, current, network)
+    return EnergyBalance(ts, energy, work, heat, *books, residual, _largest(residual) / scale, of_network)
+
+
+def _network_books(model: Any, ts: Values, ys: State, current: Values, works: dict[str, Values]) -> NetworkBooks:
+    """The books of a whole network from its works along the run; `work` there is still ∫ I dR."""
+    energy, given = network_energy(model, ys, current), current * model.nodes(ys.r.shape[:-1]).tau * ys.r
+    works["work"] = works["work"] - given + jnp.broadcast_to(given[0], given.shape)
+    signed = [jnp.sum(-each if name == "friction" else each, axis=-1) for name, each in works.items()]
+    residual = energy - jnp.broadcast_to(energy[0], energy.shape) - sum(signed[1:], start=signed[0])
+    relative = _largest(residual) / jnp.max(jnp.stack([_largest(each) for each in (energy, *signed)]))
+    return NetworkBooks(
+        ts=ts,
+        energy=energy,
+        friction=works["friction"],
+        parametric=works["parametric"],
+        circulation=works["circulation"],
+        synapse=works.get("synapse"),
+        stored=synaptic_store(model, ys),
+        slow=works.get("slow"),
+        work=works["work"],
+        residual=residual,
+        relative=relative,
+    )
 
 
 def _verb(pump: Values) -> str:

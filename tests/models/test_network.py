@@ -114,7 +114,7 @@ def test_energy_of_every_population_is_balanced(name):
     run = nmm.simulate(network, Y0, jnp.linspace(0.0, 4.0, 41), stimulus=stimulus, rtol=1e-10, atol=1e-12)
     balance = nmm.energy_balance(run)
     assert balance.energy.shape == (41, 4) and balance.exchange is not None
-    assert float(balance.relative) < 2e-9
+    assert float(balance.relative) < 2e-9 and float(balance.network.relative) < 2e-9
     power = nmm.mechanics.exchange_power(network, run.ys)
     assert power.shape == (41, 4, 4)
     np.testing.assert_allclose(jnp.diagonal(power, axis1=1, axis2=2), 0.0)
