@@ -118,7 +118,8 @@ class NetworkLandscape(eqx.Module, Shown):
                 d = np.array2string(np.asarray(self.scaling), precision=4, threshold=8, edgeitems=3)
                 lines.append(f"  Ψ of the scaled weights d_i W_ij = d_j W_ji, d = {d}")
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
-            if self.network.node.gap is not None:
+            g = self.network.riccati().g
+            if g is not None and np.any(np.asarray(g) > 0):
                 lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
         for k in range(min(5, len(self.minima))):
             rates = np.array2string(np.asarray(self.minima.r[k]), precision=4, threshold=8, edgeitems=3)
