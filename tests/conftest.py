@@ -2,6 +2,9 @@
 
 import os
 
+# Eigenvalues of small matrices are ten times slower where several threads share them, and the tests' own processes do.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import jax
 import jaxtyping
 import pytest

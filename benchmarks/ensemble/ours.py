@@ -22,9 +22,10 @@ Run = Callable[[], Any]
 
 
 def _plan(problem: Ensemble, observe: dict[str, Any], **options: Any) -> Any:
+    names = PARAMETERS if problem.tau_s is None else (*PARAMETERS, "synapse.tau")
     return nmm.plan_sweep(
-        nmm.MPR(),
-        over={name: ("sample", getattr(problem, name)) for name in PARAMETERS},
+        nmm.MPR() if problem.tau_s is None else nmm.MPR(synapse=nmm.ExponentialSynapse(tau=1.0)),
+        over={name: ("sample", values) for name, values in zip(names, problem.parameters, strict=True)},
         y0={"r": problem.r0, "v": problem.v0},
         t1=problem.t1,
         observe=observe,

@@ -16,7 +16,8 @@ PARAMETERS = ("eta", "J", "Delta")
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """Populations with parameters of their own, one initial state, one final time."""
+    """Populations with parameters of their own, one initial state, one final time; with `tau_s`, each with an exponential
+    synapse, whose s starts at the rate."""
 
     eta: np.ndarray
     J: np.ndarray
@@ -24,6 +25,17 @@ class Ensemble:
     r0: float = 0.1
     v0: float = -1.0
     t1: float = 50.0
+    tau_s: np.ndarray | None = None
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """(η, J, Δ) and, with synapses, τ_s: one row each."""
+        return np.stack([self.eta, self.J, self.Delta, *(() if self.tau_s is None else (self.tau_s,))])
+
+    @property
+    def start(self) -> list[float]:
+        """The initial (r, v) and, with synapses, s."""
+        return [self.r0, self.v0, *(() if self.tau_s is None else (self.r0,))]
 
     @property
     def lanes(self) -> int:
@@ -35,7 +47,8 @@ class Ensemble:
         return self.lanes * self.t1
 
     def part(self, lanes: slice) -> "Ensemble":
-        return dataclasses.replace(self, eta=self.eta[lanes], J=self.J[lanes], Delta=self.Delta[lanes])
+        tau_s = None if self.tau_s is None else self.tau_s[lanes]
+        return dataclasses.replace(self, eta=self.eta[lanes], J=self.J[lanes], Delta=self.Delta[lanes], tau_s=tau_s)
 
 
 def ensemble(lanes: int, t1: float = 50.0) -> Ensemble:
@@ -43,12 +56,23 @@ def ensemble(lanes: int, t1: float = 50.0) -> Ensemble:
     return Ensemble(rng.uniform(-6, 6, lanes), rng.uniform(-10, 20, lanes), rng.uniform(0.02, 1, lanes), t1=t1)
 
 
-def taylor_system(gradients: bool = False):
-    """The population as heyoka expressions with the parameters (η, J, Δ); with `gradients`, the variational ones too."""
+def synaptic_ensemble(lanes: int, t1: float = 50.0) -> Ensemble:
+    """Inhibitory populations with a synapse of their own (ING): most rest, some oscillate."""
+    rng = np.random.default_rng(9)
+    eta, J, Delta, tau_s = (rng.uniform(*each, lanes) for each in ((0, 8), (-30, 0), (0.1, 1), (0.1, 2)))
+    return Ensemble(eta, J, Delta, 0.4, 0.3, t1, tau_s)
+
+
+def taylor_system(gradients: bool = False, synapse: bool = False):
+    """The population as heyoka expressions with the parameters (η, J, Δ); with `gradients`, the variational ones too, with
+    `synapse`, coupled through s with the parameter τ_s."""
     import heyoka as hy
 
-    r, v = hy.make_vars("r", "v")
+    r, v, s = hy.make_vars("r", "v", "s")
     eta, J, Delta = hy.par[0], hy.par[1], hy.par[2]
+    if synapse:
+        voltage = v * v + eta - math.pi**2 * r * r + J * s
+        return [(r, Delta / math.pi + 2 * r * v), (v, voltage), (s, (r - s) / hy.par[3])]
     system = [(r, Delta / math.pi + 2 * r * v), (v, v * v + eta - math.pi**2 * r * r + J * r)]
     return hy.var_ode_sys(system, [eta, J, Delta], order=1) if gradients else system
 
@@ -56,13 +80,13 @@ def taylor_system(gradients: bool = False):
 def _taylor(problem: Ensemble, gradients: bool) -> np.ndarray:
     import heyoka as hy
 
-    start = [problem.r0, problem.v0] if not gradients else None
-    solver = hy.taylor_adaptive(taylor_system(gradients), start or [problem.r0, problem.v0], tol=1e-16, pars=np.zeros(3))
+    system, parameters = taylor_system(gradients, problem.tau_s is not None), problem.parameters
+    solver = hy.taylor_adaptive(system, problem.start, tol=1e-16, pars=np.ones(len(parameters)))
     start = np.array(solver.state)
     found = np.empty((start.size, problem.lanes))
     for lane in range(problem.lanes):
         solver.time, solver.state[:] = 0.0, start
-        solver.pars[:] = problem.eta[lane], problem.J[lane], problem.Delta[lane]
+        solver.pars[:] = parameters[:, lane]
         solver.propagate_until(problem.t1)
         found[:, lane] = solver.state
     return found
@@ -75,7 +99,8 @@ def _extrapolation(problem: Ensemble, gradients: bool) -> np.ndarray:
     import nmmjax as nmm
 
     def final(parameters):
-        model = nmm.MPR(**dict(zip(PARAMETERS, parameters, strict=True)))
+        synapse = None if problem.tau_s is None else nmm.ExponentialSynapse(tau=parameters[3])
+        model = nmm.MPR(**dict(zip(PARAMETERS, parameters[:3], strict=True)), synapse=synapse)
         run = nmm.simulate(
             model,
             {"r": problem.r0, "v": problem.v0},
@@ -86,7 +111,7 @@ def _extrapolation(problem: Ensemble, gradients: bool) -> np.ndarray:
         )
         return jnp.stack([run.y_end.r, run.y_end.v])
 
-    parameters = jnp.stack([jnp.asarray(getattr(problem, name)) for name in PARAMETERS], axis=1)
+    parameters = jnp.asarray(problem.parameters.T)
     with jax.enable_x64(True):
         states = jax.lax.map(final, parameters)
         if not gradients:
@@ -105,7 +130,7 @@ def _exact(problem: Ensemble, gradients: bool) -> np.ndarray:
 
 def reference(problem: Ensemble) -> np.ndarray:
     """Exact final (r, v) of every lane, shape (2, lanes)."""
-    return _exact(problem, gradients=False)
+    return _exact(problem, gradients=False)[:2]
 
 
 def reference_gradient(problem: Ensemble) -> np.ndarray:

@@ -51,20 +51,25 @@ def _field(t, y, parameters):
     return Delta / math.pi + 2 * r * v, v * v + eta - (math.pi * r) ** 2 + J * r
 
 
+def _synaptic_field(t, y, parameters):
+    (r, v, s), (eta, J, Delta, tau_s) = y, parameters
+    return Delta / math.pi + 2 * r * v, v * v + eta - (math.pi * r) ** 2 + J * s, (r - s) / tau_s
+
+
 def _diffrax_final(problem: Ensemble, solver: str, tol: float, **options: Any) -> Callable[..., Any]:
     import diffrax
     import jax.numpy as jnp
 
-    def final(eta, J, Delta):
-        y0 = jnp.full_like(eta, problem.r0), jnp.full_like(eta, problem.v0)
+    def final(*parameters):
+        y0 = tuple(jnp.full_like(parameters[0], each) for each in problem.start)
         ys = diffrax.diffeqsolve(
-            diffrax.ODETerm(_field),
+            diffrax.ODETerm(_field if problem.tau_s is None else _synaptic_field),
             getattr(diffrax, solver)(),
             0.0,
             problem.t1,
             None,
             y0,
-            (eta, J, Delta),
+            parameters,
             stepsize_controller=diffrax.PIDController(rtol=tol, atol=tol / 10),
             saveat=diffrax.SaveAt(t1=True),
             throw=False,
@@ -78,7 +83,7 @@ def _diffrax_final(problem: Ensemble, solver: str, tol: float, **options: Any) -
 def _lanes(problem: Ensemble) -> tuple:
     import jax.numpy as jnp
 
-    return tuple(jnp.asarray(each) for each in (problem.eta, problem.J, problem.Delta))
+    return tuple(jnp.asarray(each) for each in problem.parameters)
 
 
 def diffrax(problem: Ensemble, tol: float, solver: str = "Tsit5") -> Run:
@@ -133,21 +138,22 @@ def heyoka(problem: Ensemble, tol: float, batch: int | None = None) -> Run:
     """
     hy = _need("heyoka")
     width = batch or hy.recommended_simd_size()
-    n, system = problem.lanes, taylor_system()
+    n, system = problem.lanes, taylor_system(synapse=problem.tau_s is not None)
     if n % width:
         raise ValueError(f"The lanes must be a multiple of {width}, but got {n}.")
-    make = functools.partial(hy.taylor_adaptive_batch, system, np.zeros((2, width)), tol=tol, pars=np.zeros((3, width)))
+    start, parameters = np.asarray(problem.start)[:, None], problem.parameters
+    empty = np.zeros((start.size, width)), np.ones((len(parameters), width))
+    make = functools.partial(hy.taylor_adaptive_batch, system, empty[0], tol=tol, pars=empty[1])
     solvers = [make(fast_math=True) for _ in range(CORES)]
-    parameters = np.stack([problem.eta, problem.J, problem.Delta])
     pool, end = ThreadPoolExecutor(CORES), np.full(width, problem.t1)
-    found = np.empty((2, n))
+    found = np.empty((start.size, n))
 
     def work(core: int) -> None:
         solver = solvers[core]
         state, pars = solver.state, solver.pars
         for first in range(core * width, n, CORES * width):
             solver.set_time(0.0)
-            state[0], state[1] = problem.r0, problem.v0
+            state[:] = start
             pars[:] = parameters[:, first : first + width]
             solver.propagate_until(end)
             found[:, first : first + width] = state

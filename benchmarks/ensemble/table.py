@@ -11,6 +11,7 @@ from .session import Session
 
 ROWS: dict[str, Callable[[Session], None]] = {
     "sweep": sweep.measure,
+    "synapses": sweep.measure_synapses,
     "adaptive": adaptive.measure,
     "share": share.measure,
     "noise": noise.measure,

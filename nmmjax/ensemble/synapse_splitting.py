@@ -13,7 +13,8 @@ is conjugate to a map of order 4 by P = exp((h²/12)[A, B]), as in `splitting.py
 
 (b_s is the part of b that drives the output itself; the chain of an alpha function has none.) Unlike without a synapse
 these fields are no kicks, so E and P are midpoint steps, of r in a form that keeps r > 0. Where two E meet they are one,
-time-symmetric to the order h⁹: the error expands in h⁴, h⁶, as extrapolation wants it. States between steps stand before it.
+time-symmetric to the order h⁹: the error expands in h⁴, h⁶, as extrapolation wants it. States between steps are those
+right behind A: what the synapse does then is computed without the map, which costs the most.
 """
 
 from collections.abc import Callable
@@ -38,33 +39,40 @@ class Moved(NamedTuple):
     synapse: Chain
 
 
-class HalfKick(NamedTuple):
-    """The synapse over half a step at a held rate, a linear map of (rate, chain): rows of (chain, ∫ output dt)."""
+class Row(NamedTuple):
+    """A linear function of the rate and the synapse's variables: a number, made of shared factors."""
 
-    after: dict[str, list[Values]]  # in the chain's order, which a dictionary in a loop's carry loses
-    delivered: list[Values]
+    rate: Values
+    chain: Chain
 
-    def __call__(self, x: Values, synapse: Chain) -> tuple[Chain, Values]:
-        given = [synapse[name] for name in self.after]
-
-        def row(factors: list[Values]) -> Values:
-            total = factors[0] * x
-            for factor, each in zip(factors[1:], given, strict=True):
-                total = total + factor * each
-            return total
-
-        return {name: row(factors) for name, factors in self.after.items()}, row(self.delivered)
+    def __call__(self, x: Values, synapse: Chain) -> Values:
+        total = self.rate * x
+        for name, factor in self.chain.items():
+            total = total + factor * synapse[name]
+        return total
 
 
-def half_kick(problem: Problem, dt: Values) -> HalfKick:
-    """The exact solution of a population's synapse over dt/2, as coefficients that all steps share."""
+def rows_of(function: Callable[[Values, Chain], Chain], names: tuple[str, ...], one: Values) -> dict[str, Row]:
+    """A linear function of (rate, synapse) as rows of its matrix, found by unit vectors: divisions stay outside loops."""
+    zero = jnp.zeros_like(one)
+    unit = lambda chosen: {name: one if name == chosen else zero for name in names}
+    by_rate = function(one, unit(None))
+    by_name = {name: function(zero, unit(name)) for name in names}
+    return {out: Row(by_rate[out], {name: by_name[name][out] for name in names}) for out in by_rate}
+
+
+def half_kick(problem: Problem, dt: Values) -> Callable[[Values, Chain], tuple[Chain, Values]]:
+    """(rate, synapse) ↦ (synapse, ∫ output dt) after dt/2 at a held rate, exactly."""
     chain = problem.model.filters
-    zero, one = jnp.zeros(problem.nodes, dt.dtype), jnp.ones(problem.nodes, dt.dtype)
-    columns = []
-    for source in (None, *chain.stages):
-        unit = {name: one if name == source else zero for name in chain.stages}
-        columns.append(chain.held(one if source is None else zero, unit, dt / 2))
-    return HalfKick({name: [after[name] for after, _ in columns] for name in chain.stages}, [each for _, each in columns])
+    one = jnp.ones(problem.nodes, dt.dtype)
+
+    def held(x: Values, synapse: Chain) -> Chain:
+        after, delivered = chain.held(x, synapse, dt / 2)
+        return {**after, "": delivered}
+
+    rows = rows_of(held, tuple(chain.stages), one)
+    delivered = rows.pop("")
+    return lambda x, synapse: ({name: row(x, synapse) for name, row in rows.items()}, delivered(x, synapse))
 
 
 def entered(problem: Problem) -> Callable[[State], Moved]:
@@ -88,39 +96,44 @@ def synapse_stretch(
     tau, dt, _, flow, drive, _, rest, _ = pieces_of(problem, start, stop, steps, shared)
     chain, half, Delta = model.filters, half_kick(problem, dt), model.riccati().Delta
     *_, output = chain.stages
-    zero, one = jnp.zeros_like(tau), jnp.ones_like(tau)
-    # The chain's rates are linear in (rate, variables): b and M b from those of unit vectors.
-    changes = lambda x, synapse: chain.rates(State(r=x, v=zero, **synapse))
-    b = changes(one, dict.fromkeys(chain.stages, zero))
-    b2 = changes(zero, b)
+    zero, one, share = jnp.zeros_like(tau), jnp.ones_like(tau), 1 / tau
+    # The chain's rates of change, M x + b r, and M b.
+    changes = rows_of(lambda x, synapse: chain.rates(State(r=x, v=zero, **synapse)), tuple(chain.stages), one)
+    b = {name: row.rate for name, row in changes.items()}
+    b2 = {name: row(zero, b) for name, row in changes.items()}
 
     def beyond(t: Values) -> tuple[Values, Values]:
-        """The input beyond that of the flow, and its slope in time."""
+        """The input beyond that of the flow, and its slope in time, over τ."""
         if problem.stimulus is None:
             return zero, zero
         c, slope = rest(t)
-        return c, slope / tau
+        return c * share, slope * share**2
 
-    def kick(c: Values, z: Moved) -> Moved:
+    # Of one population the drive is a factor, of a network a sum over the weights.
+    factor = share * drive(one)
+    push = (lambda x: share * drive(x)) if problem.nodes else (lambda x: factor * x)
+    source, twice = share * Delta, 2 * share
+
+    def kick(c: Values, z: Moved, half: Any = half, dt: Values = dt) -> Moved:
         synapse, delivered = half(z.x, z.synapse)
-        return Moved(z.x, z.v + (drive(delivered) + dt / 2 * c) / tau, synapse)
+        return Moved(z.x, z.v + (push(delivered) if problem.stimulus is None else push(delivered) + dt / 2 * c), synapse)
 
     def commutator(z: Moved, c: Values, slope: Values) -> Moved:
         """[A, B], the change of ln x first."""
-        F = (drive(z.synapse[output]) + c) / tau
-        rate = (Delta + 2 * z.x * z.v) / tau
-        return Moved(-2 * F / tau, (slope - 2 * z.v * F) / tau, {name: each * rate for name, each in b.items()})
+        F = twice * (push(z.synapse[output]) + c)
+        rate = source + twice * z.x * z.v
+        return Moved(-F, slope - z.v * F, {name: each * rate for name, each in b.items()})
 
     def correction(z: Moved, c: Values) -> Moved:
         """[B, [A, B]], the change of ln x first."""
-        F = (drive(z.synapse[output]) + c) / tau
-        F_dot = drive(changes(z.x, z.synapse)[output]) / tau
-        rate = (Delta + 2 * z.x * z.v) / tau
-        v = -2 * (F**2 + z.v * F_dot)
+        F = push(z.synapse[output]) if problem.stimulus is None else push(z.synapse[output]) + c
+        F_dot = twice * push(changes[output](z.x, z.synapse))
+        rate = source + twice * z.x * z.v
+        v = -(twice * F**2 + z.v * F_dot)
         if len(b) == 1:
-            v = v - drive(b[output] * rate)
-        synapse = {name: 4 * b[name] * z.x * F / tau - b2[name] * rate for name in b}
-        return Moved(-2 * F_dot / tau, v / tau, synapse)
+            v = v - push(b[output] * rate)
+        mixed = 2 * twice * z.x * F
+        return Moved(-F_dot, v, {name: b[name] * mixed - b2[name] * rate for name in b})
 
     def along(field: Any, z: Moved, size: Values) -> Moved:
         """exp(size × field) by the midpoint rule; x stays positive."""
@@ -128,25 +141,23 @@ def synapse_stretch(
         def moved(by: Moved, size: Values) -> Moved:
             q = size * by.x
             synapse = {name: each + size * by.synapse[name] for name, each in z.synapse.items()}
-            return Moved(z.x / (1 - q + q**2 / 2), z.v + size * by.v, synapse)
+            return Moved(z.x * (1 + q + q**2 / 2), z.v + size * by.v, synapse)
 
         return moved(field(moved(field(z), size / 2)), size)
 
     def enter(y) -> Any:
         c, slope = beyond(start)
         z = along(lambda z: commutator(z, c, slope), entered(problem)(y), dt**2 / 12)
-        return along(lambda z: correction(z, c), z, -(dt**3) / 48)
+        return kick(c, along(lambda z: correction(z, c), z, -(dt**3) / 48), half_kick(problem, -dt), -dt)
 
     def advance(i: Values, z: Moved) -> Any:
-        t = start + i * dt
-        c, _ = beyond(t)
-        x, v, synapse = kick(c, along(lambda z: correction(z, c), z, dt**3 / 24))
-        x, v = apply_map(flow, x, v)
-        return kick(beyond(t + dt)[0], Moved(x, v, synapse))
+        c, _ = beyond(start + i * dt)
+        z = kick(c, along(lambda z: correction(z, c), kick(c, z), dt**3 / 24))
+        return Moved(*apply_map(flow, z.x, z.v), z.synapse)
 
     def leave(i: Values, z: Moved) -> Any:
         c, slope = beyond(start + i * dt)
-        z = along(lambda z: correction(z, c), z, dt**3 / 48)
+        z = along(lambda z: correction(z, c), kick(c, z), dt**3 / 48)
         return left(problem)(i, along(lambda z: commutator(z, c, slope), z, -(dt**2) / 12))
 
     return Stretch(enter, advance, leave)

@@ -80,7 +80,7 @@ def test_chunk_follows_the_memory():
     with pytest.warns(UserWarning, match="A chunk of 600 lanes doesn't fit the memory; using 500, the most that does"):
         assert sweeping._chunk_limit(plan, 600, local) == 500
     local.memory = stored.memory = 2**50
-    huge = FakePlan(dims={"sample": 10**8})
+    huge = FakePlan(dims={"sample": 10**7})
     assert sweeping._chunk_limit(huge, None, local) == sweeping._chunk_limit(huge, None, stored) == 65_536
     assert 2**20 < sweeping.available_memory() < 2**50
 
