@@ -81,7 +81,8 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
     - `balance`: of `energy_balance(run)`; None by default
     - `axes`: matplotlib axes to draw on, as many as are returned; new ones by default
 
-    Returns the axes.
+    Slow variables with a known store (`EnergyBalance.stored`) show what they pumped into the energy with it, below 0 what
+    they dissipated. Returns the axes.
     """
     from ..mechanics.energy import kinetic_energy, potential_energy
 
@@ -101,12 +102,21 @@ def energy(run: Trajectory, balance: Any = None, axes: Any = None) -> Any:
         axes[1].plot(ts, balance.heat, color=ORANGE, label="heat")
         for name, work in balance.slow_work.items():
             axes[1].plot(ts, work, "--", color=GREY, label=f"work of {name}")
+        pumps = {name: each for name, each in balance.pump.items() if not np.isnan(np.asarray(each)).all()}
+        for name, pump in pumps.items():
+            axes[1].plot(ts, pump, "-.", color="black", label=f"pumped by {name}")
         if balance.exchange is not None:
             axes[1].plot(ts, balance.exchange, ":", color=BLUE, label="work by other nodes")
         E = np.asarray(balance.energy)
         axes[1].plot(ts, E - E[0], color=GREEN, label="E − E(0)")
         axes[1].set_ylabel("since t = 0\n(dimensionless)")
-        axes[1].legend(frameon=False, ncols=3 + len(balance.slow_work), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
+        axes[1].legend(
+            frameon=False,
+            ncols=3 + len(balance.slow_work) + len(pumps),
+            fontsize=8,
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+        )
         residual = np.abs(balance.residual)
         axes[2].semilogy(ts, np.where(residual > 0, residual, np.nan), color=GREY)
         axes[2].set_ylabel("|residual|\n(dimensionless)")

@@ -14,6 +14,7 @@ from .fitting import recovery
 from .landscapes import switching
 from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
+from .rhythms import loops, synapses
 
 _PAPER = "Andrean & Pedersen, arXiv 2509.10428 (2025)"
 _NOTES = "docs/theory.md"
@@ -75,6 +76,14 @@ CLAIMS: tuple[Claim, ...] = (
         f"{_PAPER}; {_NOTES} §7–§9; Ezaki et al., Phil. Trans. A 375:20160287 (2017)",
         recordings,
     ),
+    Claim(
+        "synapses",
+        "o",
+        "An inhibitory synapse pumps what a cycle loses as heat; an excitatory one only dissipates.",
+        f"{_NOTES} §C1, §C4",
+        synapses,
+    ),
+    Claim("loops", "p", "An E–I loop lives on the circulation of its weights, times its area.", f"{_NOTES} §D5", loops),
 )
 
 
