@@ -37,3 +37,8 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "The exponents still change over the run by more than 2 % of the largest; raise `t1`, or `t0` if it begins far from "
         "where it ends."
     )
+    cycle_halved = "The cycle became one of half the period: another period doubling was reached."
+    cycle_not_passed = "The branch passes no cycle at this value of its parameter."
+    cycle_degenerate = (
+        "A second Floquet multiplier is 1, as at a fold of cycles or a Hopf point: phases are not defined to first order."
+    )

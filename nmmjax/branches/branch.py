@@ -16,7 +16,7 @@ from .labels import require_single, special_dataset
 from .system import System
 
 # Labels of special points, by code.
-LABELS = ("", "LP", "HB", "BP", "CP", "BT", "GH", "LPC")
+LABELS = ("", "LP", "HB", "BP", "CP", "BT", "GH", "LPC", "PD", "NS")
 MEANINGS = {
     "LP": "fold",
     "HB": "Hopf point",
@@ -25,7 +25,20 @@ MEANINGS = {
     "BT": "Bogdanov–Takens point",
     "GH": "generalized Hopf (Bautin) point",
     "LPC": "fold of cycles",
+    "PD": "period doubling",
+    "NS": "torus (Neimark–Sacker)",
 }
+
+
+class Cycle(eqx.Module):
+    """Limit cycles: states along them, `(…, N m + 1)`, at `phase`, times in periods from 0 to 1; `period`, in the unit of τ;
+    `multipliers`: Floquet multipliers by decreasing size, `(…, n)`; `degree`: m, of the polynomials between mesh points."""
+
+    state: Any
+    phase: Values
+    period: Values
+    multipliers: ComplexValues
+    degree: int = eqx.field(static=True)
 
 
 class SpecialPoints(eqx.Module, Shown):
@@ -35,12 +48,13 @@ class SpecialPoints(eqx.Module, Shown):
     - `kind`: codes, positions in `nmmjax.branches.branch.LABELS`; `labels` gives the names
     - `parameters`: values of the free parameters, `(…, 1)`, or `(…, 2)` on curves; `parameter` is the first
     - `state`: the model's state there
-    - `omega`: angular frequency of Hopf points, of cycles at their folds, per unit of time; `lyapunov`: first Lyapunov
+    - `omega`: angular frequency of Hopf points and of special cycles, per unit of time; `lyapunov`: first Lyapunov
       coefficient of Hopf points, negative if the cycle born there is stable (supercritical)
     - `branch`, `position`: branch and point before which it lies
+    - `cycle`: on branches of cycles the whole cycle there, of which `state` is the first point; else None
 
-    `points[0]` is the first, from which `continue_cycle`, `continue_fold` or `continue_hopf` goes on. Differentiable in
-    the model's other parameters.
+    `points[0]` is the first, from which `continue_cycle`, `continue_fold` or `continue_hopf` goes on. Those of fixed points
+    are differentiable in the model's other parameters.
     """
 
     system: System
@@ -51,6 +65,7 @@ class SpecialPoints(eqx.Module, Shown):
     lyapunov: Values
     branch: Any
     position: Any
+    cycle: Cycle | None = None
 
     @property
     def parameter(self) -> Values:
@@ -64,7 +79,7 @@ class SpecialPoints(eqx.Module, Shown):
 
     @property
     def labels(self) -> list[str]:
-        """LP, HB, BP, CP, BT, GH or LPC for each that exists."""
+        """LP, HB, BP, CP, BT, GH, LPC, PD or NS for each that exists."""
         return [LABELS[int(code)] for code in np.ravel(np.asarray(self.kind)) if code > 0]
 
     def select(self, label: str) -> "SpecialPoints":
@@ -83,7 +98,8 @@ class SpecialPoints(eqx.Module, Shown):
 
     @property
     def _inner(self) -> tuple[Any, ...]:
-        return self.kind, self.parameters, self.state, self.omega, self.lyapunov, self.branch, self.position
+        found = self.kind, self.parameters, self.state, self.omega, self.lyapunov, self.branch, self.position
+        return *found, self.cycle
 
     @nan_is_absent
     def __getitem__(self, index: object) -> "SpecialPoints":
@@ -103,7 +119,7 @@ class SpecialPoints(eqx.Module, Shown):
 def where_chosen(chosen: Any, values: Any) -> Any:
     """The values that were chosen, else NaN or 0."""
     mask = chosen.reshape(chosen.shape + (1,) * (values.ndim - chosen.ndim))
-    return jnp.where(mask, values, jnp.nan if jnp.issubdtype(values.dtype, jnp.floating) else jnp.zeros_like(values))
+    return jnp.where(mask, values, jnp.nan if jnp.issubdtype(values.dtype, jnp.inexact) else jnp.zeros_like(values))
 
 
 def _line(point: SpecialPoints) -> str:
@@ -118,6 +134,13 @@ def _line(point: SpecialPoints) -> str:
     if label == "HB":
         kind = "supercritical" if float(point.lyapunov) < 0 else "subcritical"
         text += f", {kind}, ω = {float(point.omega):.6g}, l₁ = {float(point.lyapunov):.3g}"
+    if point.cycle is not None:
+        text += f", period {float(point.cycle.period):.6g}"
+    if label == "NS":
+        values = np.asarray(point.cycle.multipliers)
+        values = values[values.imag > 0]
+        turn = np.angle(values[np.argmin(np.abs(np.log(np.abs(values))))])
+        text += f", turning by {turn / (2 * np.pi):.6g} per period"
     return text
 
 

@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 
 from .._types import Scalar, Values
 from ..numerics.quadrature import gauss_legendre
-from .system import System
+from .system import Flow, System
 
 
 class Basis(NamedTuple):
@@ -50,7 +50,13 @@ def pieces(values: Values, degree: int) -> Values:
     return jnp.concatenate([blocks, jnp.roll(blocks, -1, axis=0)[:, :1]], axis=1)
 
 
-def defects(system: System, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
+def gauss_values(values: Values, mesh: Values) -> Values:
+    """A closed orbit at the Gauss points of all intervals, `(N, m, n)`."""
+    degree = values.shape[0] // (mesh.size - 1)
+    return jnp.einsum("ik,jkn->jin", basis(degree, values.dtype).value, pieces(values, degree))
+
+
+def defects(system: System | Flow, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
     """u′ − T f at all Gauss points, times the intervals' lengths: `(N, m, n)`."""
     degree = values.shape[0] // (mesh.size - 1)
     at = basis(degree, values.dtype)
@@ -68,11 +74,9 @@ def phase_slope(values: Values, mesh: Values) -> Values:
     return slope / jnp.maximum(jnp.linalg.norm(slope), jnp.finfo(slope.dtype).tiny)
 
 
-def phase(values: Values, slope: Values) -> Scalar:
+def phase(values: Values, slope: Values, mesh: Values) -> Scalar:
     """∫ u·u_ref′ ds up to a factor: zero if the orbit isn't shifted along itself."""
-    degree = slope.shape[1]
-    u = jnp.einsum("ik,jkn->jin", basis(degree, values.dtype).value, pieces(values, degree))
-    return jnp.sum(u * slope)
+    return jnp.sum(gauss_values(values, mesh) * slope)
 
 
 def orbit_at(values: Values, mesh: Values, s: Values) -> Values:
@@ -91,10 +95,10 @@ def node_times(mesh: Values, degree: int) -> Values:
     return (mesh[:-1, None] + jnp.diff(mesh)[:, None] * inside[None]).reshape(-1)
 
 
-def better_mesh(values: Values, mesh: Values) -> Values:
+def better_mesh(values: Values, mesh: Values, intervals: int | None = None) -> Values:
     """The mesh on which the estimated error is the same in all intervals: |d^{m+1}u/ds^{m+1}|^{1/(m+1)} equidistributed.
 
-    That derivative is read off the jumps of the m-th between intervals.
+    That derivative is read off the jumps of the m-th between intervals. As many intervals as before, or `intervals`.
     """
     degree = values.shape[0] // (mesh.size - 1)
     width = jnp.diff(mesh)
@@ -104,28 +108,56 @@ def better_mesh(values: Values, mesh: Values) -> Values:
     density = ((jump + jnp.roll(jump, -1)) / 2) ** (1 / (degree + 1))
     density = density + 0.2 * jnp.sum(density * width)  # no interval becomes more than six times the mean
     total = jnp.concatenate([jnp.zeros((1,), mesh.dtype), jnp.cumsum(density * width)])
-    even = jnp.linspace(0, 1, mesh.size, dtype=mesh.dtype) * total[-1]
-    new = jnp.interp(even, total, mesh)
-    return jnp.where(jnp.isfinite(total[-1]) & (total[-1] > 0), new, mesh)
+    size = mesh.size if intervals is None else intervals + 1
+    share = jnp.linspace(0, 1, size, dtype=mesh.dtype)
+    new = jnp.interp(share * total[-1], total, mesh)
+    old = jnp.interp(share, jnp.linspace(0, 1, mesh.size, dtype=mesh.dtype), mesh)
+    return jnp.where(jnp.isfinite(total[-1]) & (total[-1] > 0), new, old)
 
 
-def monodromy(system: System, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
-    """The derivative of the state after one period by that before: product of the intervals' transfer matrices."""
-    degree, n = values.shape[0] // (mesh.size - 1), values.shape[1]
-    at = basis(degree, values.dtype)
-    nodes = pieces(values, degree)
-    identity = jnp.eye(n, dtype=values.dtype)
+def linearized(system: System | Flow, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
+    """T ∂f/∂u at all Gauss points, `(N, m, n, n)`."""
+    return period * jax.vmap(jax.vmap(lambda u: system.jacobian(u, p)))(gauss_values(values, mesh))
 
-    def transfer(nodes: Values, width: Scalar) -> Values:
-        matrices = jax.vmap(lambda u: system.jacobian(u, p))(at.value @ nodes)
-        flow = period * width * jnp.einsum("iab,ik->iakb", matrices, at.value)
+
+def transfers(matrices: Values, mesh: Values) -> Values:
+    """Solutions of U′(s) = A(s) U from the start of every interval, where U = 1, to its other m nodes: `(N, m, n, n)`.
+
+    - `matrices`: A at the Gauss points, `(N, m, n, n)`
+    """
+    degree, n = matrices.shape[1:3]
+    at, identity, size = basis(degree, matrices.dtype), jnp.eye(n, dtype=matrices.dtype), degree * n
+
+    def solve(matrices: Values, width: Scalar) -> Values:
+        flow = width * jnp.einsum("iab,ik->iakb", matrices, at.value)
         block = jnp.einsum("ik,ab->iakb", at.slope, identity) - flow
-        size = degree * n
         right = -block[:, :, 0].reshape(size, n)
-        return jnp.linalg.solve(block[:, :, 1:].reshape(size, size), right)[-n:]
+        return jnp.linalg.solve(block[:, :, 1:].reshape(size, size), right).reshape(degree, n, n)
 
-    transfers = jax.vmap(transfer)(nodes, jnp.diff(mesh))
-    return jax.lax.scan(lambda product, each: (each @ product, None), identity, transfers)[0]
+    return jax.vmap(solve)(matrices, jnp.diff(mesh))
+
+
+def product(over: Values) -> Values:
+    """The derivative of the state after one period by that before: product of the intervals' `transfers`."""
+    identity = jnp.eye(over.shape[-1], dtype=over.dtype)
+    return jax.lax.scan(lambda found, each: (each @ found, None), identity, over[:, -1])[0]
+
+
+def monodromy(system: System | Flow, values: Values, period: Scalar, p: Values, mesh: Values) -> Values:
+    """The derivative of the state after one period by that before."""
+    return product(transfers(linearized(system, values, period, p, mesh), mesh))
+
+
+def carried(over: Values, start: Values) -> Values:
+    """The solution of U′ = A U from the vector `start` at s = 0, at all nodes `(N m, n)`; `over`: its `transfers`."""
+    starts = jax.lax.scan(lambda v, each: (each @ v, v), start, over[:, -1])[1]
+    return at_nodes(over, starts)
+
+
+def at_nodes(over: Values, starts: Values) -> Values:
+    """The nodes `(N m, n)` of solutions given at the start of every interval, `(N, n)`."""
+    inner = jnp.einsum("jkab,jb->jka", over[:, :-1], starts)
+    return jnp.concatenate([starts[:, None], inner], axis=1).reshape(-1, starts.shape[1])
 
 
 def extremes(values: Values, mesh: Values) -> tuple[Values, Values]:

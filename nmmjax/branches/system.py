@@ -26,6 +26,21 @@ class UserField(eqx.Module):
         return self.function(y, self.parameters)
 
 
+class Flow(eqx.Module):
+    """f(u, I) = du/dt: a model with all its parameters under a constant input I; `like` is a state of the model's kind."""
+
+    model: Any
+    like: Any
+
+    def __call__(self, u: Values, I: Values) -> Values:
+        state = ravel_pytree(self.like)[1](u)
+        return ravel_pytree(self.model.vector_field(jnp.zeros((), u.dtype), state, I))[0]
+
+    def jacobian(self, u: Values, I: Values) -> Values:
+        """∂f/∂u."""
+        return jax.jacfwd(self)(u, I)
+
+
 class System(eqx.Module):
     """f(u, p) = du/dt, with the parameters `names` of `model` at the values p; `like` is a state of the model's kind.
 
@@ -37,9 +52,7 @@ class System(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
     def __call__(self, u: Values, p: Values) -> Values:
-        zero = jnp.zeros((), u.dtype)
-        flow = self.at(p).vector_field(zero, self.state(u), zero)
-        return ravel_pytree(flow)[0]
+        return Flow(self.at(p), self.like)(u, jnp.zeros((), u.dtype))
 
     def at(self, p: Values) -> Any:
         """The model at the parameter values p, shape `(len(names),)`."""
@@ -62,6 +75,10 @@ class System(eqx.Module):
         state = self.state(u)
         names = self.model.positive if isinstance(self.model, AbstractModel) else ()
         return jnp.all(jnp.stack([jnp.array(True), *(jnp.all(getattr(state, name) > 0) for name in names)]))
+
+    def flat(self, states: Any) -> Values:
+        """States with one axis in front as flat ones, `(k, n)`."""
+        return jax.vmap(lambda each: ravel_pytree(each)[0])(states)
 
     def value(self, k: int = 0) -> Values:
         """The value that the model itself gives the k-th free parameter."""

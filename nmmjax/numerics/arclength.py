@@ -35,7 +35,7 @@ class AbstractCurve(eqx.Module):
         """Point, direction and anchor with which to go on from an accepted point."""
         return x, tangent, anchor
 
-    def ends(self, x: Values, before: Values) -> RESULTS:
+    def ends(self, x: Values, before: Values, anchor: PyTree) -> RESULTS:
         """Why the curve is to end between the two points, or `successful` to go on."""
         return GO_ON
 
@@ -84,8 +84,8 @@ def newton(function: Callable[[Values], Values], x: Values, scale: Values) -> tu
     return x, size <= 10 * small, k
 
 
-def root(function: Callable[[Values], Values], x: Values) -> tuple[Values, Any]:
-    """A zero of `function` near x and whether Newton's method converged, in 12 steps.
+def root(function: Callable[[Values], Values], x: Values, steps: int = _NEWTON + 2) -> tuple[Values, Any]:
+    """A zero of `function` near x and whether Newton's method converged, in 12 steps, or `steps` ≥ 2 from nearby.
 
     The last two carry first and second derivatives in what `function` depends on (implicit function theorem).
     """
@@ -95,7 +95,7 @@ def root(function: Callable[[Values], Values], x: Values) -> tuple[Values, Any]:
         step = jnp.linalg.solve(jax.jacfwd(function)(x), function(x))
         return x - step, jnp.max(jnp.abs(step) / (1 + jnp.abs(x)))
 
-    x, sizes = jax.lax.scan(improve, jax.lax.stop_gradient(x), jnp.arange(_NEWTON + 2) >= _NEWTON)
+    x, sizes = jax.lax.scan(improve, jax.lax.stop_gradient(x), jnp.arange(steps) >= steps - 2)
     return x, sizes[-1] <= 10 * tolerance(x.dtype)
 
 
@@ -194,7 +194,7 @@ def _step(curve: AbstractCurve, state: dict[str, Any], start: tuple[Values, Valu
     size = jnp.where(good, jnp.minimum(size * grow, limits.longest), size / 2).astype(x.dtype)
     outside = jnp.any((new < limits.lower) | (new > limits.upper)) & ~landing
     stop = RESULTS.where(
-        _passes(start[0] / scale, start[1], x / scale, new / scale, t, k), RESULTS.closed_branch, curve.ends(new, x)
+        _passes(start[0] / scale, start[1], x / scale, new / scale, t, k), RESULTS.closed_branch, curve.ends(new, x, anchor)
     )
     stop = RESULTS.where(landing, RESULTS.bounds_reached, RESULTS.where(outside, GO_ON, stop))
     lost = RESULTS.where(landing, RESULTS.bounds_reached, GO_ON)

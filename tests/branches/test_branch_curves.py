@@ -146,10 +146,10 @@ def test_cycles_end_at_the_other_hopf_point():
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda h: nmm.continue_cycle(3.0, (0.1, 0.25)), "`hopf` must be one Hopf point"),
+        (lambda h: nmm.continue_cycle(3.0, (0.1, 0.25)), "`start` must be one Hopf point"),
         (
             lambda h: nmm.continue_cycle(h, (0.2, 0.25)),
-            r"`hopf` must lie within the bounds, \(0.2, 0.25\), but got 0.165042",
+            r"`start` must lie within the bounds, \(0.2, 0.25\), but got 0.165042",
         ),
         (lambda h: nmm.continue_cycle(h, (0.1, 0.25), intervals=2.5), "`intervals` must be an integer ≥ 3, but got 2.5"),
         (lambda h: nmm.continue_fold(h, "p2", (0.0, 1.0), (0.0, 20.0)), "`fold` must be a special point of kind LP"),
