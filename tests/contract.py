@@ -117,6 +117,14 @@ class Case:
         return nmm.find_hopf(self.model, self.over, self.top if self.turn is None else self.turn)
 
     @functools.cached_property
+    def cycles(self):
+        return nmm.continue_cycle(self.hopf, self.bounds[0], max_points=3, intervals=8)
+
+    @functools.cached_property
+    def response(self):
+        return nmm.phase_response(self.cycles, at=self.cycles.parameter[2])
+
+    @functools.cached_property
     def bounds(self):
         """Those of a curve over both parameters."""
         return self.around(self.over, 10.0), self.second, self.around(self.second, 5.0)
@@ -360,7 +368,8 @@ CALLS = {
     "find_hopf": lambda c: c.hopf,
     "continue_fold": lambda c: nmm.continue_fold(c.fold, c.bounds[1], c.bounds[0], c.bounds[2], max_points=4),
     "continue_hopf": lambda c: nmm.continue_hopf(c.hopf, c.bounds[1], c.bounds[0], c.bounds[2], max_points=4),
-    "continue_cycle": lambda c: nmm.continue_cycle(c.hopf, c.bounds[0], max_points=3, intervals=8),
+    "continue_cycle": lambda c: c.cycles,
+    "phase_response": lambda c: c.response,
     # landscapes
     "energy_landscape": lambda c: c.landscape,
     "find_fixed_point": lambda c: nmm.find_fixed_point(c.model, c.low),
@@ -412,6 +421,7 @@ CALLS = {
     "plot.profile": lambda c: nmm.plot.profile(c.fitted.profile(c.over, c.value(c.over) * np.array([0.99, 1.0, 1.01]))),
     "plot.posterior": lambda c: nmm.plot.posterior(c.posterior),
     "plot.bifurcation": lambda c: nmm.plot.bifurcation(c.branch),
+    "plot.phase_response": lambda c: nmm.plot.phase_response(c.response),
     "plot.bifurcation_curves": lambda c: nmm.plot.bifurcation_curves(
         nmm.continue_fold(c.fold, c.bounds[1], c.bounds[0], c.bounds[2], max_points=4)
     ),
@@ -541,6 +551,7 @@ find_hopf                         +     +   +    +     +    +   -     +      +  
 continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -
 continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +
 continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +
+phase_response                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +
 energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -
 find_fixed_point                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +
 network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -
@@ -587,6 +598,7 @@ plot.recovery                     +     +   +    +     +    +   +     +      +  
 plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +
 plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +   +                      +
 plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +
+plot.phase_response               -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +
 plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -
 plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -
 plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -

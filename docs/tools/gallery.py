@@ -205,6 +205,14 @@ def peaks():
 
 
 @picture
+def phase_response():
+    """A rhythm of mutual inhibition, and by how much a push at each phase brings its later peaks earlier."""
+    inhibitory = nmm.MPR(eta=4.0, J=-21.0, Delta=0.3, synapse=nmm.ExponentialSynapse(tau=0.5))
+    hopf = nmm.continue_branch(inhibitory, "Delta", (0.1, 1.0)).hopfs[0]
+    return nmm.plot.phase_response(nmm.phase_response(nmm.continue_cycle(hopf, (0.25, 0.6)), at=0.3))
+
+
+@picture
 def phase_plane():
     """Nullclines, contours of the energy, fixed points, separatrix, and a run."""
     return nmm.plot.phase_plane(population, run)

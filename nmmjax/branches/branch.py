@@ -122,6 +122,12 @@ def where_chosen(chosen: Any, values: Any) -> Any:
     return jnp.where(mask, values, jnp.nan if jnp.issubdtype(values.dtype, jnp.inexact) else jnp.zeros_like(values))
 
 
+def _turn(multipliers: np.ndarray) -> float:
+    """Angle of the complex pair nearest to the unit circle, in turns from 0 to 1/2."""
+    size = np.where(np.imag(multipliers) > 0, np.abs(np.log(np.abs(multipliers))), np.inf)
+    return float(np.angle(multipliers[np.argmin(size)]) / (2 * np.pi))
+
+
 def _line(point: SpecialPoints) -> str:
     """One special point in words."""
     label = LABELS[int(point.kind)]
@@ -136,11 +142,8 @@ def _line(point: SpecialPoints) -> str:
         text += f", {kind}, ω = {float(point.omega):.6g}, l₁ = {float(point.lyapunov):.3g}"
     if point.cycle is not None:
         text += f", period {float(point.cycle.period):.6g}"
-    if label == "NS":
-        values = np.asarray(point.cycle.multipliers)
-        values = values[values.imag > 0]
-        turn = np.angle(values[np.argmin(np.abs(np.log(np.abs(values))))])
-        text += f", turning by {turn / (2 * np.pi):.6g} per period"
+        if label == "NS":
+            text += f", turning by {_turn(np.asarray(point.cycle.multipliers)):.6g} per period"
     return text
 
 

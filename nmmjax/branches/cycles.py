@@ -182,8 +182,8 @@ def continue_cycle(
     max_points: int = 200,
     max_period: Any = None,
 ) -> CycleBranch:
-    """Limit cycles over a parameter, by orthogonal collocation and pseudo-arclength continuation: those born at a Hopf point,
-    or those of twice the period born at a period doubling.
+    """Limit cycles over a parameter, born at a Hopf point, or of twice the period at a period doubling, by orthogonal
+    collocation and pseudo-arclength continuation.
 
     - `start`: a Hopf point, `branch.hopfs[0]` or that of `find_hopf`, or a period doubling, `cycles.doublings[0]`
     - `bounds`: (from, to) of the parameter; the branch ends there, exactly
@@ -326,11 +326,13 @@ def _special(curve: Cycles, walked: Walk, multipliers: ComplexValues, unstable: 
         values = jnp.stack([tests(k), tests(k + 1)])
         x = locate(curve, test, ends, walked.tangent[k], values, anchor, scale, 1e-9)
         found, _ = _multipliers(curve, x, anchor[0])
-        near = jnp.stack([
-            jnp.zeros_like(turn[0]),
-            jnp.min(jnp.abs(found + 1)),
-            jnp.min(jnp.where(jnp.imag(found) > 0, jnp.abs(jnp.log(jnp.abs(found))), jnp.inf)),
-        ])[which]
+        near = jnp.stack(
+            [
+                jnp.zeros_like(turn[0]),
+                jnp.min(jnp.abs(found + 1)),
+                jnp.min(jnp.where(jnp.imag(found) > 0, jnp.abs(jnp.log(jnp.abs(found))), jnp.inf)),
+            ]
+        )[which]
         return near < _CRITICAL, x, anchor[0]
 
     none = jnp.zeros((), bool), jnp.full_like(scale, jnp.nan), jnp.full_like(walked.anchor[0][0], jnp.nan)
@@ -339,9 +341,7 @@ def _special(curve: Cycles, walked: Walk, multipliers: ComplexValues, unstable: 
     order = jnp.argsort(~exists, stable=True)
     exists, kind, x, mesh, position = (each[order] for each in (exists, kind, x, mesh, index // 3 + 1))
     cycle = jax.lax.map(lambda each: _describe(curve, *each)[0], (jnp.where(exists[:, None], x, jnp.nan), mesh))
-    kind, position, cycle = jax.tree.map(
-        lambda each: where_chosen(exists, each), (kind, position.astype(jnp.int32), cycle)
-    )
+    kind, position, cycle = jax.tree.map(lambda each: where_chosen(exists, each), (kind, position.astype(jnp.int32), cycle))
     state = jax.tree.map(lambda each: each[:, 0], cycle.state)
     parameter = where_chosen(exists, x[:, -1:])
     nothing = jnp.full_like(cycle.period, jnp.nan)

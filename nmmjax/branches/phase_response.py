@@ -14,7 +14,7 @@ from .._parameter import as_number, parameter_table
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel
-from ..numerics.arclength import newton, root
+from ..numerics.arclength import GO_ON, newton, root
 from .branch import message, where_chosen
 from .collocation import (
     at_nodes,
@@ -44,6 +44,7 @@ class PhaseResponse(eqx.Module, Shown):
       for `weights` of a network; `period_by_input`: dT/dI for a constant input, `(n,)` for a network, None for a function
     - `multipliers`: Floquet multipliers by decreasing size
     - `result`: a `RESULTS` code; without success everything else is NaN
+    - `degree`: of the polynomials between the points of the mesh
 
     `at(phases)` gives Z at other phases. Print it, `to_xarray()` it, or `nmmjax.plot.phase_response(response)`.
     """
@@ -102,7 +103,9 @@ class PhaseResponse(eqx.Module, Shown):
             return "\n".join([*rows, f"  {message(self.result)}"])
         sizes = ", ".join(f"{value:.4g}" for value in np.asarray(self.multipliers))
         rows += [f"  period {float(self.period):.9g}", f"  Floquet multipliers {sizes}"]
-        for variable, (_, values, _) in state_columns(self.system.model, self.Z, np.full(self.phase.shape, True), "").items():
+        for variable, (_, values, _) in state_columns(
+            self.system.model, self.Z, np.full(self.phase.shape, True), ""
+        ).items():
             for k, each in enumerate(values.reshape(values.shape[0], -1).T):
                 which = f"{variable}[{k}]" if values.ndim > 1 else variable
                 low, high = (int(find(each)) for find in (np.argmin, np.argmax))
@@ -161,16 +164,17 @@ def phase_response(cycles: CycleBranch, at: Real | None = None, *, which: int | 
     chosen = -1 if which is None else as_count("which", which, 0)
     found, count = _respond(cycles, value, jnp.asarray(chosen, jnp.int32), _index(cycles.system, node))
     if is_concrete(count):
-        low, high = (float(find(np.asarray(cycles.parameter))) for find in (np.nanmin, np.nanmax))
-        require("at", value, f"be a value of `{name}` on the branch, from {low:.9g} to {high:.9g}", int(count) > 0)
+        passed = np.concatenate([np.asarray(cycles.parameter), np.asarray(cycles.special.parameter)])
+        span = f"from {np.nanmin(passed):.9g} to {np.nanmax(passed):.9g}"
+        require("at", value, f"be a value of `{name}` on the branch, {span}", int(count) > 0)
         require("which", which, f"be an integer from 0 to {int(count) - 1}, one of the cycles there", chosen < int(count))
     return found
 
 
 def _index(system: System, node: Any) -> int:
     """The place in a flat state of the variable whose peak is phase 0."""
-    model = system.model
-    if not isinstance(model, AbstractModel):
+    model: Any = system.model
+    if not isinstance(system.model, AbstractModel):
         require("node", node, "be 0: a function has no nodes", node == 0)
         return 0
     first = system.like.names.index(next(iter(model.variables)))
@@ -185,6 +189,7 @@ def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[P
     system, degree = cycles.system, cycles.degree
     values, mesh, period, count = _nearby(jax.lax.stop_gradient(cycles), jax.lax.stop_gradient(at), which)
     values, mesh = _from_peak(values, mesh, index)
+    swing = values - values[:1]
     flow, none = Flow(system.at(at[None]), system.like), _no_input(system, at)
 
     n = values.shape[1]
@@ -200,8 +205,9 @@ def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[P
     Z, multipliers = _adjoint(flow, values, period, none, mesh)
     slopes, by_input = _period_gradient(flow, values, Z, period, none, mesh)
     second = jnp.sort(jnp.abs(multipliers - 1))[1] if n > 1 else jnp.inf
-    result = RESULTS.where(converged & (period > 0), RESULTS.successful, RESULTS.newton_failed)
-    result = RESULTS.where(second < _CLOSE, RESULTS.cycle_degenerate, result)
+    result = RESULTS.where(converged & (period > 0), GO_ON, RESULTS.newton_failed)
+    no_size = jnp.max(jnp.abs(swing)) < 1e-6
+    result = RESULTS.where(no_size | (second < _CLOSE), RESULTS.cycle_degenerate, result)
     result = RESULTS.where(count > jnp.maximum(which, 0), result, RESULTS.cycle_not_passed)
     good = result == RESULTS.successful
     known = lambda tree: jax.tree.map(lambda each: nan_unless(good, each), tree)
@@ -252,7 +258,8 @@ def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values
     width = offset[k] - offset[k + 1]
     share = jnp.where(width == 0, 0.0, offset[k] / jnp.where(width == 0, 1.0, width))
     mesh, after = phase[k, ::degree], phase[k + 1, ::degree]
-    a, b = (system.flat(jax.tree.map(lambda each: each[j], states))[:-1] for j in (k, k + 1))
+    pick = lambda j: system.flat(jax.tree.map(lambda each: each[j], states))[:-1]
+    a, b = pick(k), pick(k + 1)
     b = orbit_at(b, after, node_times(mesh, degree))
     return a + share * (b - a), mesh, period[k] + share * (period[k + 1] - period[k]), jnp.sum(passes, dtype=jnp.int32)
 
@@ -304,7 +311,9 @@ def _time_integral(f: Values, mesh: Values) -> Scalar:
     return jnp.sum(f * basis(f.shape[1], f.dtype).weight[None] * jnp.diff(mesh)[:, None])
 
 
-def _period_gradient(flow: Flow, values: Values, Z: Values, period: Scalar, I: Values, mesh: Values) -> tuple[dict[str, Any], Any]:
+def _period_gradient(
+    flow: Flow, values: Values, Z: Values, period: Scalar, I: Values, mesh: Values
+) -> tuple[dict[str, Any], Any]:
     """−∮ Z·∂F/∂p dt for every parameter by name, and for the input: the pullback of one number."""
     u, weights = gauss_values(values, mesh), gauss_values(Z, mesh)
     free, rest = eqx.partition(flow.model, eqx.is_inexact_array)

@@ -20,6 +20,7 @@ from .noise import potential as potential
 from .noise import survival as survival
 from .noise import work as work
 from .phase_planes import phase_plane as phase_plane
+from .phase_responses import phase_response as phase_response
 from .planes import ellipse_points as ellipse_points
 from .planes import energy_contours as energy_contours
 from .planes import orbits as orbits

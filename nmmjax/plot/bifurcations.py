@@ -15,7 +15,7 @@ from ..models.state import State
 from ..plot.common import Axes
 from .common import BLUE, GREEN, ORANGE, finish, pyplot
 
-_MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "LPC": "o"}
+_MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "LPC": "o", "PD": "*", "NS": "X"}
 
 
 def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = None, axes: Any = None) -> Any:
@@ -33,21 +33,21 @@ def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = Non
     require("branch", type(branch).__name__, "be the result of `continue_branch`", isinstance(branch, Branch))
     require("branch", f"one of shape {branch.parameter.shape}", "be a single one to draw it", branch.parameter.ndim == 2)
     axes = pyplot().subplots(figsize=(7.2, 4.6), layout="constrained")[1] if axes is None else axes
-    name, label = _variable(branch.system.model, branch.state, variable)
+    name, label = variable_of(branch.system.model, branch.state, variable)
     parameter = np.asarray(branch.parameter)
     for b in np.flatnonzero(np.asarray(branch.count)):
-        rows = _columns(branch.state, name, 2)[b]
+        rows = state_rows(branch.state, name, 2)[b]
         _draw(
             axes, parameter[b], rows, np.asarray(branch.unstable)[b], BLUE, ("stable fixed points", "unstable fixed points")
         )
     for each in cycles:
         require("cycles", type(each).__name__, "be results of `continue_cycle`", isinstance(each, CycleBranch))
         for extreme in (each.maximum, each.minimum):
-            rows = _columns(extreme, name)
+            rows = state_rows(extreme, name)
             names = "stable cycles, max. and min.", "unstable cycles"
             _draw(axes, np.asarray(each.parameter), rows, np.asarray(each.unstable), ORANGE, names)
-        _mark_cycle_folds(axes, each, name)
-    _mark(axes, branch.special, lambda points: _columns(points.state, name))
+        _mark_cycles(axes, each, name)
+    _mark(axes, branch.special, lambda points: state_rows(points.state, name))
     axes.set_xlabel(_label(branch.system.model, branch.system.names[0]))
     axes.set_ylabel(label)
     return _legend(finish(axes))
@@ -85,7 +85,7 @@ def bifurcation_curves(*curves: BifurcationCurve, axes: Any = None) -> Any:
     return _legend(finish(axes))
 
 
-def _variable(model: AbstractModel, state: Any, variable: str | None) -> tuple[str, str]:
+def variable_of(model: Any, state: Any, variable: str | None) -> tuple[str, str]:
     """Name and label of the variable to draw."""
     if isinstance(state, State):
         name = next(iter(model.variables)) if variable is None else variable
@@ -98,7 +98,7 @@ def _variable(model: AbstractModel, state: Any, variable: str | None) -> tuple[s
     return name, name
 
 
-def _columns(state: Any, name: str, points: int = 1) -> np.ndarray:
+def state_rows(state: Any, name: str, points: int = 1) -> np.ndarray:
     """The variable's values with one last axis, of nodes, after `points` axes of points."""
     if isinstance(state, State):
         values = np.asarray(getattr(state, name))
@@ -135,17 +135,18 @@ def _mark(axes: Any, special: SpecialPoints, heights: Any) -> None:
             axes.annotate(label, (x, value), **style)
 
 
-def _mark_cycle_folds(axes: Any, cycles: CycleBranch, name: str) -> None:
-    """Folds of cycles, at the largest value of the cycle nearby."""
-    special = cycles.folds
+def _mark_cycles(axes: Any, cycles: CycleBranch, name: str) -> None:
+    """Special cycles, at their largest value."""
+    special = cycles.special
+    assert special.cycle is not None
     for k in np.flatnonzero(np.asarray(special.kind) > 0):
-        at = int(special.position[k])
-        value = float(np.max(_columns(cycles.maximum, name)[at - 1 : at + 1].mean(axis=0)))
-        axes.plot(float(special.parameter[k]), value, "o", color=ORANGE, markersize=5.5, zorder=5)
-        axes.annotate("LPC", (float(special.parameter[k]), value), textcoords="offset points", xytext=(6, 5), fontsize=8)
+        x, label = float(special.parameter[k]), LABELS[int(special.kind[k])]
+        value = float(np.max(state_rows(special.cycle.state, name, 2)[k]))
+        axes.plot(x, value, _MARKERS[label], color=ORANGE, markersize=5.5, zorder=5)
+        axes.annotate(label, (x, value), textcoords="offset points", xytext=(6, 5), fontsize=8)
 
 
-def _label(model: AbstractModel, name: str) -> str:
+def _label(model: Any, name: str) -> str:
     """Meaning, symbol and unit of a parameter, where it is declared."""
     if not isinstance(model, AbstractModel) or name not in parameter_table(model):
         return name
