@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
-from ..branches.phase_response import PhaseResponse
+from ..branches.phases import PhaseResponse
 from ..models.base import AbstractModel
 from .bifurcations import state_rows, variable_of
 from .common import BLUE, GREY, ORANGE, finish, new_axes, node_label

@@ -101,7 +101,7 @@ class PhaseResponse(eqx.Module, Shown):
         rows = [f"Phase response of the cycle at {name} = {float(self.parameter):g}"]
         if self.result != RESULTS.successful:
             return "\n".join([*rows, f"  {message(self.result)}"])
-        sizes = ", ".join(f"{value:.4g}" for value in np.asarray(self.multipliers))
+        sizes = ", ".join(f"{value if value.imag else value.real:.4g}" for value in np.asarray(self.multipliers))
         rows += [f"  period {float(self.period):.9g}", f"  Floquet multipliers {sizes}"]
         for variable, (_, values, _) in state_columns(
             self.system.model, self.Z, np.full(self.phase.shape, True), ""
