@@ -23,7 +23,7 @@ from ..solvers.simulation import simulate
 from ..solvers.term import PopulationTerm
 from .claim import Evidence, at_most, close_to
 
-_EXACT = {"rtol": 1e-12, "atol": 1e-14}
+_EXACT: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-14}
 
 
 def synapses(quick: bool) -> Evidence:
@@ -115,7 +115,7 @@ def _hopf_residual(number: int) -> float:
 def loops(quick: bool) -> Evidence:
     """(p) What an E–I loop lives on is the circulation of its weights: (W_IE − W_EI) × the area that it encloses."""
     pyplot, xr = optional("matplotlib.pyplot", "plot"), xarray()
-    pair, J, omega = _pair(1.1)
+    pair, *_ = _pair(1.1)
     cycle = _loops_of(pair, {"r": [0.55, 0.45], "v": 0.0}, 600.0, 10.0, 2001 if quick else 5001)
     gamma = _loops_of(ping(), {"r": 0.02, "v": -1.0}, 300.0, 100.0, 5001 if quick else 10_001)
     figure, axes = pyplot.subplots(1, 3, figsize=(14.0, 4.4), layout="constrained")
