@@ -61,7 +61,8 @@ def continue_branch(
     """Branches of fixed points f(y, p) = 0 over a parameter p, by pseudo-arclength continuation, with their stability.
 
     - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
-    - `parameter`: its name, dotted as in `parameter_table` ("eta", "adaptation.alpha"), or a key of `parameters`
+    - `parameter`: its name, dotted as in `parameter_table` ("eta", "adaptation.alpha"), with the node if it is one node's
+      ("node.eta[e]", "node.eta[0]"), or a key of `parameters`
     - `bounds`: (from, to); branches end there, exactly
     - `guess`: a state near a fixed point at the model's own value of the parameter; the branch through it is followed both
       ways. A single `MPR` population needs none: all its fixed points within the bounds are on the branches

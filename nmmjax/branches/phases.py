@@ -30,6 +30,7 @@ from .collocation import (
 from .cycles import CycleBranch
 from .system import Flow, System, UserField
 
+_FEW = 4  # numbers of one parameter at most that are printed
 _CLOSE = 1e-4  # a second multiplier that is so close to 1 loses four digits of Z
 
 
@@ -103,16 +104,18 @@ class PhaseResponse(eqx.Module, Shown):
             return "\n".join([*rows, f"  {message(self.result)}"])
         sizes = ", ".join(f"{value if value.imag else value.real:.4g}" for value in np.asarray(self.multipliers))
         rows += [f"  period {float(self.period):.9g}", f"  Floquet multipliers {sizes}"]
+        labels = getattr(self.system.model, "labels", None)
+        labels = range(np.shape(self.multipliers)[0]) if labels is None else labels
         for variable, (_, values, _) in state_columns(
             self.system.model, self.Z, np.full(self.phase.shape, True), ""
         ).items():
             for k, each in enumerate(values.reshape(values.shape[0], -1).T):
-                which = f"{variable}[{k}]" if values.ndim > 1 else variable
+                which = f"{variable}[{labels[k]}]" if values.ndim > 1 else variable
                 low, high = (int(find(each)) for find in (np.argmin, np.argmax))
                 ends = (f"{each[at]:.6g} at phase {float(self.phase[at]):.3f}" for at in (low, high))
                 rows.append(f"  Z to {which}: from {' to '.join(ends)}")
-        slopes = {name: np.asarray(value) for name, value in self.period_gradient.items()}
-        text = ", ".join(f"{name} {float(value):.6g}" for name, value in slopes.items() if value.ndim == 0)
+        slopes = {name: np.asarray(value) for name, value in self.period_gradient.items() if np.size(value) <= _FEW}
+        text = ", ".join(f"{name} {np.array2string(value, precision=6, separator=', ')}" for name, value in slopes.items())
         return "\n".join([*rows, *([f"  derivatives of the period: {text}"] if text else [])])
 
     def __repr__(self) -> str:

@@ -44,7 +44,8 @@ class Flow(eqx.Module):
 class System(eqx.Module):
     """f(u, p) = du/dt, with the parameters `names` of `model` at the values p; `like` is a state of the model's kind.
 
-    An array of parameters, such as those of a network's nodes, takes one value for all its entries.
+    An array of parameters, such as those of a network's nodes, takes one value for all its entries, unless one node is
+    named, "node.eta[e]".
     """
 
     model: Any
@@ -96,28 +97,50 @@ class System(eqx.Module):
 
 
 def value_of(model: Any, name: str) -> Any:
-    """The parameter with a dotted name."""
+    """The parameter with a dotted name, or with one of a node, "node.eta[e]", its entry."""
+    name, node = _base(name), _node(model, name)
     if isinstance(model, UserField):
         return model.parameters[name]
     for part in name.split("."):
         model = getattr(model, part)
-    return model
+    return model if node is None else model[node]
 
 
 def with_value(model: Any, name: str, value: Values) -> Any:
-    """The model with one parameter changed; arrays are filled with the value."""
-    return eqx.tree_at(lambda each: value_of(each, name), model, jnp.broadcast_to(value, value_of(model, name).shape))
+    """The model with one parameter changed; arrays are filled with the value, unless a node is named."""
+    name, node = _base(name), _node(model, name)
+    old = value_of(model, name)
+    new = jnp.broadcast_to(value, old.shape) if node is None else old.at[node].set(value)
+    return eqx.tree_at(lambda each: value_of(each, name), model, new)
+
+
+def _base(name: str) -> str:
+    """The parameter's own name in "node.eta[e]"."""
+    return name.partition("[")[0] if name.endswith("]") else name
+
+
+def _node(model: Any, name: str) -> int | None:
+    """The number of the node in "node.eta[e]", None without one."""
+    if _base(name) == name or isinstance(model, UserField):
+        return None
+    node = name.partition("[")[2].removesuffix("]")
+    return model.index(int(node) if node.isdigit() and node not in model.names else node, "parameter")
 
 
 def check_name(model: Any, name: Any, argument: str = "parameter") -> None:
     """Refuse, in one sentence, what is no parameter with one value."""
     known = model.parameters if isinstance(model, UserField) else parameter_table(model)
     require(argument, name, "be the name of a parameter", isinstance(name, str))
-    require(argument, name, f"be one of {', '.join(f'`{each}`' for each in known)}", name in known)
+    is_known = name in known or (isinstance(model, AbstractModel) and _base(name) in known)
+    require(argument, name, f"be one of {', '.join(f'`{each}`' for each in known)}", is_known)
+    if name not in known and isinstance(model, AbstractModel):
+        per_node = model.size is not None and value_of(model, _base(name)).shape == (model.size,)
+        require(argument, name, "name a parameter that differs from node to node (`per_node`)", per_node)
     value = value_of(model, name)
     if is_concrete(value):
         values = np.ravel(np.asarray(value))
-        require(name, value, "have the same value in all entries to be continued", bool(np.all(values == values[0])))
+        one = "have the same value in all entries to be continued, or be that of one node, such as `node.eta[0]`"
+        require(name, value, one, bool(np.all(values == values[0])))
 
 
 def as_system(model: Any, parameter: Any, guess: Any, parameters: Mapping[str, Any] | None) -> System:

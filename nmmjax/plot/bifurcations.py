@@ -148,11 +148,13 @@ def _mark_cycles(axes: Any, cycles: CycleBranch, name: str) -> None:
 
 def _label(model: Any, name: str) -> str:
     """Meaning, symbol and unit of a parameter, where it is declared."""
-    if not isinstance(model, AbstractModel) or name not in parameter_table(model):
+    own, _, node = name.partition("[")
+    if not isinstance(model, AbstractModel) or own not in parameter_table(model):
         return name
-    declaration = parameter_table(model)[name][0]
+    declaration = parameter_table(model)[own][0]
     unit = "dimensionless" if declaration.unit == "1" else declaration.unit
-    return f"{declaration.doc.split(';')[0]} {declaration.symbol} ({unit})"
+    where = f" of node {node.removesuffix(']')}" if node else ""
+    return f"{declaration.doc.split(';')[0]} {declaration.symbol}{where} ({unit})"
 
 
 def _legend(axes: Axes) -> Any:

@@ -223,3 +223,57 @@ def test_unstable_cycles_have_one_too():
     found = nmm.phase_response(ab_cycles(), at=0.163, which=0)
     assert float(jnp.abs(found.multipliers[0])) > 1 and code(found.result) == "successful"
     assert float(found.period) > 2
+
+
+@functools.cache
+def ping_cycles():
+    start = {"r": [0.027, 0.015], "v": [-0.5, -1.0], "s": [0.027, 0.015]}
+    hopf = nmm.find_hopf(nmm.dumont_gutkin(I_e=7.6), "node.eta[e]", start)
+    return nmm.continue_cycle(hopf, (2.0, 5.5), intervals=24, max_step=0.2)
+
+
+@pytest.mark.slow
+def test_circuit_over_the_input_of_one_node():
+    """Dumont & Gutkin's PING: Hopf point at I_e = 7.6878198, 20.8111911 ms at I_e = 10; phase 0 at the peak of i."""
+    cycles = ping_cycles()
+    assert float(cycles.parameter[0]) + 5 == pytest.approx(7.6878198, abs=5e-8)
+    assert float(2 * np.pi / cycles.period[0]) == pytest.approx(0.18977547, abs=5e-9)
+    found = nmm.phase_response(cycles, at=5.0, node="i")
+    assert float(found.period) == pytest.approx(20.8111911, abs=5e-8)
+    assert float(found.state.r[0, 1]) == pytest.approx(0.72606, abs=5e-6)
+    assert float(nmm.phase_response(cycles, at=5.0).state.r[0, 0]) == pytest.approx(0.15866, abs=5e-6)
+    np.testing.assert_allclose(found.period_by_input, found.period_gradient["node.eta"], rtol=1e-9)
+    assert found.period_gradient["weights"].shape == (2, 2) and "Z to v[i]: from" in str(found)
+    h = 0.02
+
+    def period(step):
+        cycles = eqx.tree_at(
+            lambda c: c.system.model.coupling.weights, ping_cycles(), replace_fn=lambda W: W.at[0, 1].add(step)
+        )
+        return float(nmm.phase_response(cycles, at=5.0, node="i").period)
+
+    before, low, high, after = (period(k * h) for k in (-2, -1, 1, 2))
+    assert float(found.period_gradient["weights"][0, 1]) == pytest.approx(
+        (8 * (high - low) - (after - before)) / (12 * h), rel=1e-7
+    )
+    axes = nmm.plot.phase_response(found)
+    assert [line.get_label() for line in axes[1].lines[:2]] == ["e", "i"] and "(unit of τ)" in axes[1].get_ylabel()
+    data = found.to_xarray()
+    assert data.period_by_weights.dims == ("node", "sender") and data["period_by_node.eta"].dims == ("node",)
+    plt.close("all")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("node.eta", r"`node.eta` must have the same value in all entries to be continued, or be that of one node"),
+        ("node.eta[x]", r"`parameter` must be an integer from 0 to 1 or a name \(e, i\), but got 'x'"),
+        ("node.eta[2]", r"`parameter` must be an integer from 0 to 1 or a name \(e, i\), but got 2"),
+        ("gain[e]", r"`parameter` must name a parameter that differs from node to node"),
+        ("node.zeta[e]", r"`parameter` must be one of `node.eta`, .* but got 'node.zeta\[e\]'"),
+    ],
+)
+def test_names_of_one_nodes_parameters(name, words, unchecked):
+    start = {"r": [0.027, 0.015], "v": [-0.5, -1.0], "s": [0.027, 0.015]}
+    with pytest.raises(ValueError, match=words):
+        nmm.find_hopf(nmm.dumont_gutkin(I_e=7.6), name, start)
