@@ -24,6 +24,7 @@ from .ising.model import IsingModels as IsingModels
 from .landscape.network import NetworkLandscape as NetworkLandscape
 from .landscape.orbits import Orbit as Orbit
 from .landscape.population import PopulationLandscape as PopulationLandscape
+from .mechanics.hopf_points import HopfCoupling as HopfCoupling
 from .mechanics.scaling import Scaling as Scaling
 from .recordings.recording import Binarized as Binarized
 from .recordings.recording import Recording as Recording

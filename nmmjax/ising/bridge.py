@@ -197,6 +197,7 @@ def _resting(nodes: MPR, current: Values) -> Values:
 def _two_state_nodes(network: Network, D: Values | None) -> tuple[MPR, Values, Values]:
     """(nodes with their own weight in J, threshold rates R, or r if D is None, mean input) of a symmetric network."""
     require_network(network)
+    require("network", network.slow_names, "be without slow terms to have a law of its states", not network.slow_names)
     symmetric = scaling_of(network) is None
     require("weights", "weights that are so only after a scaling of rows", "be symmetric", symmetric)
     nodes = network.nodes()

@@ -1,4 +1,4 @@
-"""Proofs about a network's resting states that need no search (docs/theory.md §D3, §D4).
+"""Proofs about a network's resting states that need no search (docs/theory.md §C5, §D3, §D4).
 
 Per node, Ψ's curvature without coupling is at least J_c √Δ_i, J_c = (8π/3)(3/4)^¼ = 7.7962, the number of the cusp. So if
 diag(J_c √Δ_i) exceeds the symmetric part of the coupling matrix, the forces fall along every direction and vanish at one
@@ -56,6 +56,28 @@ def proved_stable(network: Network, x: np.ndarray, scalings: list[np.ndarray]) -
             turning = np.linalg.norm((K - K.T) / 2, 2)
             proved[k] |= bool(turning**2 < np.min(d * friction) * np.min(friction / mass) * least)
     return proved
+
+
+def synapse_margins(network: Network, x: np.ndarray, scaling: Any) -> np.ndarray:
+    """The smallest eigenvalue of diag(d_i c_i) + T d_i M_ij, c_i = Γ_i τ_i/2R_i, at fixed points x = ln R (k, n).
+
+    T = Σ τ_k is the mean delay of a synapse of one or two stages, the same at all nodes. Positive proves that the unstable
+    eigenvalues number the Morse index of Ψ, as without synapses: for an eigenvalue iω the imaginary part of y*(…)y is ω Σ
+    (c + s T M), 0 ≤ s ≤ 1. Implied by λ_min(M) ≥ −min(c)/T. NaN for networks without synapses, or with others.
+    """
+    nodes = network.nodes()
+    stages = [] if network.filters is None else [np.asarray(each, float) for each in network.filters.stages.values()]
+    if not 1 <= len(stages) <= 2 or any(np.ptp(each) > 0 for each in stages):
+        return np.full(len(x), np.nan)
+    delay = sum(float(each[0]) for each in stages)
+    d = np.ones(network.size) if scaling is None else np.asarray(scaling, float)
+    M = d[:, None] * np.asarray(network.matrix(), float) * delay
+    found = np.full(len(x), np.nan)
+    for k, point in enumerate(x):
+        R = jnp.exp(jnp.asarray(point))
+        c = d * np.asarray(nodes.damping(jnp.sqrt(2 / R)) * nodes.tau / (2 * R), float)
+        found[k] = min(float(np.linalg.eigvalsh(np.diag(c) + (M + M.T) / 2)[0]), float(c.min()))
+    return found
 
 
 @jax.jit

@@ -37,25 +37,30 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
     fixed points and their stability are found all the same, and `reason` names the nodes that prevent it. Ψ lists
     resting states: symmetric networks can have limit cycles as well.
 
-    - `model`: an MPR population, or a network of them, without slow terms
+    Synapses of a network's nodes change neither its resting states nor Ψ, but with inhibition a minimum may oscillate:
+    `eigenvalues` and `stable` know of them, `synapse_margin` says where it is proved that they do no harm, and the print-out
+    how often.
+
+    - `model`: an MPR population without slow terms, or a network of them, without slow terms other than synapses
     - `I`: constant input, in units of η, a number or one per node (n,), which tilts the landscape; 0 by default
     - `**options`: for networks, the following
     - `starts`: budget of descents (4096): with n ≤ 12 free nodes all corners of the box that contains every fixed point,
       and beyond that from each minimum with one node flipped, the lowest first
     - `saddles`: budget of guesses for passes (256), of each sort; 0 to find minima only
-    - `cycles`: number of runs from random states that look for limit cycles (0); those found are in `cycles` of the
-      result, with the `key` that draws the states (`jax.random.key(0)`)
+    - `cycles`: number of runs from random states that look for limit cycles (0, and 0 with synapses); those found are in
+      `cycles` of the result, with the `key` that draws the states (`jax.random.key(0)`)
     - `report(tries, found)`: called as the search goes on
 
     Returns a `PopulationLandscape` or a `NetworkLandscape`. Raises `ValueError` for models with slow terms (take
-    `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8, §D1–§D4, §D7.
+    `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8, §C5, §D1–§D4,
+    §D7.
     """
     require_offer(model, "riccati")
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
-    require("model", model.slow_names, rule, not model.slow_names)
     if is_network(model):
         refuse_unknown(options, ("starts", "saddles", "cycles", "key", "report"), "options for a network,")
         return network_landscape(model, I, **options)
+    require("model", model.slow_names, rule, not model.slow_names)
     require("options", sorted(options), "be none for one population", not options)
     population: Any = model
     return population_landscape(population, I)

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 
 from .._checks import as_count, as_key, require
 from .._parameter import describe
@@ -17,10 +16,10 @@ from .._types import Key, Real, Values
 from ..equilibria.points import FixedPoints
 from ..models.network import Network
 from ..models.state import State
-from .certificates import margin, proved_stable
+from .certificates import margin, proved_stable, synapse_margins
 from .cycles import LimitCycles, find_cycles
 from .descent import descend, heights, in_pieces, settle
-from .potential import eigenvalues_at, network_potential, state_at, symmetry, with_input
+from .potential import eigenvalues_at, network_potential, require_landscape, state_at, symmetry, with_input
 from .saddles import find_saddles
 from .search import Catalogue, box, explore
 from .tree import Tree, disconnectivity
@@ -42,6 +41,8 @@ class NetworkLandscape(eqx.Module, Shown):
     - `reason`: why there is no Ψ, naming the nodes that prevent it, else None. Energies and barriers are NaN then,
       `minima` are the stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
     - `margin`: positive if it is proved that the network has a single resting state (`single`); see `certificates.py`
+    - `synapse_margin` (k,): of a network with synapses, positive where it is proved that they leave a minimum stable (see
+      `proved_stable`); NaN for other networks and without Ψ
     - `cycles`: the `LimitCycles` found from random starts if they were looked for (`cycles=n`), else None. Ψ lists
       resting states only: a symmetric network can have limit cycles as well
     """
@@ -60,6 +61,7 @@ class NetworkLandscape(eqx.Module, Shown):
     scaling: Any = None
     margin: float = eqx.field(static=True, default=float("nan"))
     cycles: LimitCycles | None = None
+    synapse_margin: Any = None
 
     @property
     def single(self) -> bool:
@@ -69,7 +71,10 @@ class NetworkLandscape(eqx.Module, Shown):
 
     def proved_stable(self) -> np.ndarray:
         """Whether the stability of each of `minima` (k,) is proved by a small one-way part of the weights, ‖(W − Wᵀ)/2‖²
-        below a bound. Sufficient, not necessary (the eigenvalues decide)."""
+        below a bound; of a network with synapses and Ψ, by inhibition weak enough for their delay T, diag(Δ_i/πr_i²) + T M
+        positive definite. Sufficient, not necessary (the eigenvalues decide)."""
+        if self.network.slow_names:
+            return np.asarray(self.synapse_margin) > 0
         tilted = with_input(self.network, self.I)
         x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
         return proved_stable(tilted, x, _scalings(self.network))
@@ -118,6 +123,11 @@ class NetworkLandscape(eqx.Module, Shown):
                 d = np.array2string(np.asarray(self.scaling), precision=4, threshold=8, edgeitems=3)
                 lines.append(f"  Ψ of the scaled weights d_i W_ij = d_j W_ji, d = {d}")
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
+            if self.network.slow_names:
+                proved, count = int(self.proved_stable().sum()), len(self.minima)
+                lines.append(
+                    f"  proved for {proved} of {count} minima: no delay of the synapses up to theirs makes them oscillate"
+                )
             g = self.network.riccati().g
             if g is not None and np.any(np.asarray(g) > 0):
                 lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
@@ -129,7 +139,8 @@ class NetworkLandscape(eqx.Module, Shown):
         if len(self.minima) > 5:
             lines.append("  …")
         if self.cycles is None:
-            lines.append("  resting states only; limit cycles are looked for with `cycles=n`")
+            search = "" if self.network.slow_names else "; limit cycles are looked for with `cycles=n`"
+            lines.append(f"  resting states only{search}")
         else:
             lines += ["  " + line for line in repr(self.cycles).split("\n")]
         return "\n".join(lines)
@@ -145,9 +156,10 @@ def network_landscape(
     key: Key | None = None,
     report: Callable[[int, int], None] = lambda tries, found: None,
 ) -> NetworkLandscape:
-    """See `energy_landscape`; for a network without slow terms."""
-    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_names)
+    """See `energy_landscape`; for a network without slow terms other than synapses."""
+    require_landscape(network)
     starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
+    require("cycles", cycles, "be 0 for a network with synapses", not (cycles and network.slow_names))
     key = jax.random.key(0) if key is None else as_key(key)
     tilted, weights = with_input(network, I), symmetry(network)
     current = jnp.broadcast_to(jnp.asarray(I, network.gain.dtype), (network.size,))
@@ -161,7 +173,9 @@ def network_landscape(
     if cycles:
         low, high = (np.asarray(each) for each in box(tilted))
         runs = find_cycles(tilted, found.minima, cycles, key, (low, high), report)
-    return dataclasses.replace(found, margin=proof, cycles=runs)
+    x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(found.minima.r))
+    held = np.full(len(x), np.nan) if found.reason is not None else synapse_margins(tilted, x, found.scaling)
+    return dataclasses.replace(found, margin=proof, cycles=runs, synapse_margin=held)
 
 
 def _scalings(network: Network) -> list[np.ndarray]:
@@ -216,19 +230,20 @@ def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
 def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: object = 0) -> FixedPoints:
     """Description of fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
     count, size = x.shape
-    affordable = min(count, int(_EIGENVALUE_WORK / (10 * (2 * size) ** 3)) if size > 12 else count)
-    eigenvalues = np.full((count, 2 * size), complex(np.nan, np.nan))
+    unknowns = len(network.variables) * size
+    affordable = min(count, int(_EIGENVALUE_WORK / (10 * unknowns**3)) if size > 12 else count)
+    eigenvalues = np.full((count, unknowns), complex(np.nan, np.nan))
     if affordable:
         eigenvalues[:affordable] = in_pieces(_all_eigenvalues, network, x[:affordable])
     dtype = network.gain.dtype
-    state = jax.tree.map(jnp.asarray, in_pieces(_all_states, network, x)) if count else _no_states(size, dtype)
+    state = jax.tree.map(jnp.asarray, in_pieces(_all_states, network, x)) if count else _no_states(network)
     indices = jnp.broadcast_to(jnp.asarray(index), (count,))
     complexes = jnp.asarray(eigenvalues, jnp.complex128 if jnp.finfo(dtype).bits == 64 else jnp.complex64)
     return FixedPoints(state, jnp.asarray(energy, dtype), indices, complexes, jnp.asarray(barrier, dtype))
 
 
-def _no_states(size: int, dtype: DTypeLike) -> State:
-    return State(r=jnp.zeros((0, size), dtype), v=jnp.zeros((0, size), dtype))
+def _no_states(network: Network) -> State:
+    return State(**dict.fromkeys(network.variables, jnp.zeros((0, network.size), network.gain.dtype)))
 
 
 @eqx.filter_jit

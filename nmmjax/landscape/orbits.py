@@ -116,7 +116,10 @@ def orbit(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) 
 def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, I: Real = 0.0) -> Scalar:
     """Energy lost in one cycle at energy E, D(E) = ∮ Γ q̇ dq; negative if gap junctions pump in more than is lost.
 
-    - `model`: an MPR population without slow terms
+    A synapse that is fast compared with the cycle is a damping as well, 2 J R T with its mean delay T = Σ τ_k/τ: in the
+    limit of short delays, inhibition pumps.
+
+    - `model`: an MPR population without slow terms other than a synapse without conductance
     - `energy`: E, dimensionless, a number
     - `near`: a rate, per unit of time, that picks the stable state; None, the default, takes the one of highest rate
     - `I`: constant input, in units of η; 0 by default
@@ -124,8 +127,9 @@ def loss_per_cycle(model: MPR, energy: Real, *, near: Real | None = None, I: Rea
     Returns D, dimensionless, a number; NaN if no closed orbit has this energy, so that it can be scanned and mapped
     (`orbit` raises there). Raises `ValueError` for slow terms and networks. Source: docs/theory.md §5.
     """
-    _require_fast(model)
-    return _loss_at(model, as_number("energy", energy), _as_near(near), as_number("I", I))
+    require_one(model, offer="riccati")
+    model, delay = _in_step(model)
+    return _loss_at(model, delay, as_number("energy", energy), _as_near(near), as_number("I", I))
 
 
 @nan_is_absent
@@ -159,20 +163,23 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, I: Real = 0.0) -> Values:
 @nan_is_absent
 @takes_model
 def limit_cycle(model: MPR, *, I: Real = 0.0) -> Orbit:
-    """The sustained oscillation that the energy balance D(E*) = 0 predicts: amplitude and period (needs gap junctions).
+    """The sustained oscillation that the energy balance D(E*) = 0 predicts: amplitude and period.
 
-    It is the smallest orbit around the highest focus, stable or unstable, at which pumping g q̇² and loss (Δ/π) q² q̇²
-    cancel over a cycle, pumping inside and losing outside, so it is stable. The prediction is of first order in the
-    damping: 0.3 % in the peak rate if the loss per cycle is small.
+    It needs gap junctions, or inhibition through a synapse, which is taken as the damping 2 J R T of its mean delay T = Σ
+    τ_k/τ (ING near the Hamiltonian limit: Δ and T small; far from it cycles are missed). It is the smallest orbit around the
+    highest focus, stable or unstable, at which pumping and loss (Δ/π) q² q̇² cancel over a cycle, pumping inside and losing
+    outside, so it is stable. The prediction is of first order in the damping: 0.3 % in the peak rate if the loss per cycle
+    is small.
 
-    - `model`: an MPR population with gap junctions, without slow terms
+    - `model`: an MPR population with gap junctions or an inhibitory synapse without conductance, without other slow terms
     - `I`: constant input, in units of η; 0 by default
 
     Returns an `Orbit`, differentiable; if there is none, NaN with the result `RESULTS.no_closed_orbit`. Raises
-    `ValueError` for slow terms and networks. Source: docs/theory.md §5.
+    `ValueError` for other slow terms and networks. Source: docs/theory.md §5, §C4.
     """
-    _require_fast(model)
-    return _limit_cycle(model, as_number("I", I))
+    require_one(model, offer="riccati")
+    model, delay = _in_step(model)
+    return _limit_cycle(model, delay, as_number("I", I))
 
 
 def _require_fast(model: MPR) -> None:
@@ -181,11 +188,24 @@ def _require_fast(model: MPR) -> None:
     require("model", model, rule, not model.slow_names)
 
 
+def _in_step(model: MPR) -> tuple[MPR, Values]:
+    """The population with an instantaneous synapse, and the mean delay Σ τ_k/τ of its own; without one itself, and 0.
+    Refuses other slow terms."""
+    synapse, one = model.filters, jnp.ones_like(model.eta)
+    if synapse is None or synapse.conductance(model.tau, State(r=one, **dict.fromkeys(synapse.names, one))) is not None:
+        _require_fast(model)
+        return model, jnp.zeros_like(model.eta)
+    delay = sum(synapse.stages.values(), start=jnp.zeros_like(model.eta)) / model.tau
+    return eqx.tree_at(lambda each: each.synapse, model, None), delay
+
+
 class _Level(eqx.Module):
-    """The potential of a model at constant input as a function of x = ln R."""
+    """The potential of a model at constant input as a function of x = ln R, and its damping with that of a short `delay` of
+    the coupling, 2 J R × delay."""
 
     model: MPR
     current: Scalar
+    delay: Scalar | None = None
 
     def value(self, x: Values) -> Values:
         return self.model.potential(jnp.sqrt(2.0) * jnp.exp(-x / 2)) + self.current * jnp.exp(-x)
@@ -194,7 +214,8 @@ class _Level(eqx.Module):
         return with_slope(self.value, x)[1]
 
     def damping(self, x: Values) -> Values:
-        return self.model.damping(jnp.sqrt(2.0) * jnp.exp(-x / 2))
+        damping = self.model.damping(jnp.sqrt(2.0) * jnp.exp(-x / 2))
+        return damping if self.delay is None else damping + 2 * self.model.J * jnp.exp(x) * self.delay
 
 
 def _as_near(near: Real | None) -> Scalar:
@@ -262,8 +283,8 @@ def _cycle(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> _Cycl
 
 
 @eqx.filter_jit
-def _loss_at(model: MPR, energy: Scalar, near: Scalar, current: Scalar) -> Scalar:
-    level = _Level(model, current)
+def _loss_at(model: MPR, delay: Scalar, energy: Scalar, near: Scalar, current: Scalar) -> Scalar:
+    level = _Level(model, current, delay)
     return _loss(level, _well(level, near), energy)
 
 
@@ -377,8 +398,8 @@ def fit_ellipse(x: Values, y: Values) -> Ellipse:
 
 
 @eqx.filter_jit
-def _limit_cycle(model: MPR, current: Scalar) -> Orbit:
-    level = _Level(model, current)
+def _limit_cycle(model: MPR, delay: Scalar, current: Scalar) -> Orbit:
+    level = _Level(model, current, delay)
     well = _well(level, jnp.asarray(jnp.inf, current.dtype))
 
     def net_loss(args: tuple[_Level, Scalar], x: Scalar) -> Scalar:

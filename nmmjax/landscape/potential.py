@@ -7,8 +7,9 @@ with d = 1 for symmetric weights, and else the positive numbers that make d_i W_
 f_i is the slope of v_i where all rates stand still, so fixed points are critical points of Ψ. Linearised there, the
 equations are d_i (τ_i²/2R_i) ẍ_i + d_i (Δ_i τ_i/πR_i²) ẋ_i + Σ_j Ψ_ij x_j = 0 with positive mass and damping, whence a
 resting state is stable ⇔ it is a minimum, and the number of unstable eigenvalues is the Morse index, for any τ_i
-(docs/theory.md §8, §D1). Away from rest that says nothing: limit cycles can exist beside the minima (§D7). Searches work in
-x = ln R, in which no step leaves R > 0.
+(docs/theory.md §8, §D1). Away from rest that says nothing: limit cycles can exist beside the minima (§D7). Synapses that
+filter the sent rates leave all critical points in place, but a minimum may oscillate then (§C5; `certificates.py` says where
+it can't). Searches work in x = ln R, in which no step leaves R > 0.
 """
 
 from typing import Any
@@ -37,7 +38,7 @@ def network_potential(network: Network, r: Any, I: Real = 0.0) -> Values:
     `potential_energy`, but not its values. d = 1 for symmetric weights; else d > 0 is the scaling that makes them
     symmetric, d_i W_ij = d_j W_ji.
 
-    - `network`: a network of MPR populations, n nodes, without slow terms
+    - `network`: a network of MPR populations, n nodes, without slow terms other than synapses, which change no resting state
     - `r`: rates (…, n), per unit of time
     - `I`: constant input, in units of η, a number or one per node (n,); 0 by default
 
@@ -52,9 +53,24 @@ def network_potential(network: Network, r: Any, I: Real = 0.0) -> Values:
     return jnp.sum(_scaled(nodes.rate_potential(R) - R * network.apply(R) / 2, scaling), axis=-1)
 
 
+def require_landscape(network: Network) -> None:
+    """Refuse slow terms that move resting states: all but synapses that send a current, the filtered rate."""
+    rule = "be without slow terms other than synapses without conductance to have a landscape (use `network.frozen(y)`)"
+    require("network", network.slow_names, rule, not network.slow_names or sends_filtered_rates(network))
+
+
+def sends_filtered_rates(network: Network) -> bool:
+    """Whether the nodes' only slow terms are synapses that deliver a current."""
+    if network.filters is None:
+        return False
+    r = jnp.ones(network.size, network.gain.dtype)
+    y = State(r=r, v=r, **dict.fromkeys(network.slow_names, r))
+    return network.filters.conductance(network.nodes().tau, y) is None
+
+
 def scaling_of(network: Network) -> Values | None:
     """d of the landscape, None for symmetric weights. Refuses slow terms, and weights without a landscape."""
-    require("network", network.slow_names, "be without slow terms to have a landscape", not network.slow_names)
+    require_landscape(network)
     found = symmetry(network)
     asymmetry = float(network.asymmetry())
     rule = f"be symmetric, up to a positive scaling of rows, to have a landscape: {found.reason}"
@@ -106,9 +122,11 @@ def hessian(network: Network, x: Values, scaling: Values | None = None) -> Value
 def state_at(network: Network, x: Values) -> State:
     """The state at x = ln R in which all rates stand still."""
     R, nodes = jnp.exp(x), network.nodes()
-    return State(r=R / nodes.tau, v=nodes.voltage_at_rate(R))
+    slow = network.slow_steady(R / nodes.tau) if network.slow_names else {}
+    return State(r=R / nodes.tau, v=nodes.voltage_at_rate(R), **slow)
 
 
 def eigenvalues_at(network: Network, x: Values) -> ComplexValues:
-    """Eigenvalues of the network's Jacobian at a fixed point, (2n,), by decreasing real part, per unit of time."""
+    """Eigenvalues of the network's Jacobian at a fixed point, (2n,) or more with synapses, by decreasing real part, per unit
+    of time."""
     return eigenvalues(jacobian(network, state_at(network, x)))

@@ -12,6 +12,8 @@ from .energy import pump_power as pump_power
 from .energy import received_power as received_power
 from .energy import slow_power as slow_power
 from .energy import stored_energy as stored_energy
+from .hopf_points import hopf_coupling as hopf_coupling
+from .hopf_points import pair_hopf_coupling as pair_hopf_coupling
 from .network_powers import network_energy as network_energy
 from .network_powers import network_power as network_power
 from .network_powers import synaptic_store as synaptic_store

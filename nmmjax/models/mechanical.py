@@ -54,6 +54,12 @@ class AbstractMechanical(AbstractModel):
         """The model under a constant further input `I`, which tilts its landscape by ½ I q²."""
         return Tilted(self, jnp.asarray(I))
 
+    @property
+    def passive(self) -> Any:
+        """Whether it is proved that the model comes to rest at any constant input, as its energy falls until then; False
+        (the default) says nothing."""
+        return jnp.array(False)
+
     def stores(self, y: State) -> dict[str, Values]:
         """Energy that each slow variable stores at the state `y` beyond the instantaneous landscape, dimensionless, by name;
         none by default."""
@@ -100,6 +106,10 @@ class Tilted(AbstractMechanical):
 
     def at(self, q: Values, qdot: Values) -> State:
         return self.model.at(q, qdot)
+
+    @property
+    def passive(self) -> Any:
+        return self.model.passive
 
     def frozen(self, y: State) -> "Tilted":
         return Tilted(self.model.frozen(y), self.input)

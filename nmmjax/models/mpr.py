@@ -181,6 +181,19 @@ class MPR(AbstractRiccati):
         known = [term for term in self.slow_terms if alone or not term.scales_coupling]
         return {name: value for term in known for name, value in term.store(self.J, self.tau, y).items()}
 
+    @property
+    def passive(self) -> Any:
+        """Whether it is proved that the population comes to rest at any constant input: damping at every rate, and of slow
+        terms only those that dissipate, as excitation through an `ExponentialSynapse` does (docs/theory.md §C1)."""
+        if self.coupling_heterogeneity is not None and self.slow_terms:
+            return jnp.zeros_like(self.J, bool)
+        loss = jnp.zeros_like(self.J) if self.rate_loss is None else self.rate_loss
+        resistance = jnp.zeros_like(self.J) if self.conductance is None else self.conductance.k
+        held = (loss <= 0) & ((self.Delta > 0) | (resistance > 0) | (loss < 0))
+        for term in self.slow_terms:
+            held = held & term.dissipates(self.J)
+        return held
+
     def sent(self, y: State) -> Values:
         """Signal that others receive: R = τ r, filtered by the synapse and reduced by depression and plasticity."""
         R = self.tau * y.r

@@ -12,7 +12,7 @@ that is held the chain has an exact solution, which geometric solvers use.
 import abc
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -130,6 +130,9 @@ class ExponentialSynapse(AbstractSynapse):
     @property
     def stages(self) -> dict[str, Values]:
         return {"s": self.tau}
+
+    def dissipates(self, J: Values) -> Any:
+        return J >= 0 if self.strength is None else jnp.zeros_like(J, bool)
 
     def store(self, J: Values, tau: Values, y: State) -> dict[str, Values]:
         if self.strength is not None:

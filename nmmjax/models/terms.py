@@ -6,7 +6,7 @@ takes any `AbstractTerm`, so a new term is one class, written anywhere.
 
 import abc
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -70,6 +70,11 @@ class AbstractTerm(eqx.Module):
         of the population."""
         del J, tau, y
         return {}
+
+    def dissipates(self, J: Values) -> Any:
+        """Whether the term, with its `store`, never brings energy into a population of the coupling `J`; False (the default)
+        if that isn't known."""
+        return jnp.zeros_like(J, bool)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -87,6 +87,8 @@ class EnergyBalance(eqx.Module, Shown):
     - `port_work`: ∫ −I d(1/R): the work in the balance of the energy without input, E₀ = E − I/R
     - `residual`: the remainder, which is the run's own error; `relative`: its largest size over the largest of |E|, |work|,
       |heat|
+    - `passive`: whether it is proved that the population comes to rest at any constant input (excitation through an
+      exponential synapse does, for any time constant); None for networks
     - `network`: the books of the whole network, in which the work of mutual weights is no exchange but a potential
       (`NetworkBooks`); None for one population
     """
@@ -103,6 +105,7 @@ class EnergyBalance(eqx.Module, Shown):
     residual: Values
     relative: Scalar
     network: NetworkBooks | None = None
+    passive: Any = None
 
     def __repr__(self) -> str:
         if not isinstance(self.relative, (jax.Array, np.ndarray)) or not is_concrete(self.relative) or self.relative.ndim:
@@ -120,6 +123,7 @@ class EnergyBalance(eqx.Module, Shown):
         return (
             f"EnergyBalance to t = {self.ts[last]:.6g}: energy {self.energy[0]:.6g} → {self.energy[last]:.6g} = "
             f"+ work {self.work[last]:.6g}{slow} − heat {self.heat[last]:.6g}{pump}, relative residual {self.relative:.1e}"
+            + ("\n  passive: it comes to rest at any constant input" if self.passive else "")
         )
 
 
@@ -221,7 +225,8 @@ def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: Stat
     pump = {name: slow_work[name] + each - jnp.broadcast_to(each[0], each.shape) for name, each in stored_by.items()}
     books = (port_work, slow_work, stored_by, pump, exchange)
     of_network = None if model.size is None else _network_books(model, ts, ys, current, network)
-    return EnergyBalance(ts, energy, work, heat, *books, residual, _largest(residual) / scale, of_network)
+    passive = model.passive if model.size is None else None
+    return EnergyBalance(ts, energy, work, heat, *books, residual, _largest(residual) / scale, of_network, passive)
 
 
 def _network_books(model: Any, ts: Values, ys: State, current: Values, works: dict[str, Values]) -> NetworkBooks:

@@ -231,6 +231,33 @@ def test_feedback_pumps_or_dissipates_by_its_sign(name):
     assert set(stored_energy(model, {"r": r, "v": v, slow: x})) == {slow}
 
 
+PASSIVE = {  # a population, and whether it is proved that it comes to rest
+    "plain": (nmm.MPR(), True),
+    "without damping": (nmm.MPR(Delta=0.0), False),
+    "gap junctions": (nmm.MPR(gap=nmm.GapJunction(0.1)), False),
+    "gap junctions under wide couplings": (
+        nmm.MPR(gap=nmm.GapJunction(0.1), coupling_heterogeneity=nmm.CouplingHeterogeneity(1.0)),
+        True,
+    ),
+    "conductance": (nmm.MPR(Delta=0.0, conductance=nmm.ConductanceSynapse(0.1)), True),
+    "excitation": (nmm.MPR(J=2.0, synapse=KINDS["exponential"]), True),
+    "inhibition": (nmm.MPR(J=-2.0, synapse=KINDS["exponential"]), False),
+    "alpha": (nmm.MPR(J=2.0, synapse=KINDS["alpha"]), False),
+    "dynamic conductance": (nmm.MPR(J=2.0, synapse=nmm.ExponentialSynapse(1.0, 0.1, 0.0)), False),
+    "adaptation": (nmm.MPR(adaptation=nmm.SpikeFrequencyAdaptation(0.1, 2.0, kernel="exponential")), False),
+    "wide, filtered": (
+        nmm.MPR(J=2.0, synapse=KINDS["exponential"], coupling_heterogeneity=nmm.CouplingHeterogeneity(1.0)),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PASSIVE)
+def test_what_is_proved_to_come_to_rest(name):
+    model, proved = PASSIVE[name]
+    assert bool(model.passive) == bool(model.tilted(jnp.asarray(1.0)).passive) == proved
+
+
 def test_an_instantaneous_synapse_has_the_energy_of_none():
     """At s = r the energy with its store is that of the population without a synapse."""
     y = {"r": np.array([0.2, 1.3]), "v": np.array([-0.4, 0.8])}
