@@ -39,8 +39,9 @@ TOGETHER = [  # pages that share a process, and with it what they compile: less 
     [HOW_TO + name for name in ("own-models.md", "sweeps.md", "noise.md")],
 ]
 # Pages whose blocks compile much that other tests run, too.
-SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md", "energies.md", "circuits.md")]
+SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md", "energies.md")]
 SLOW += [HOW_TO + name for name in ("landscapes.md", "transitions.md", "branches.md", "bursts.md", "recordings.md")]
+SLOW += [HOW_TO + "circuits.md"]
 
 
 def run_pages(pages, folder, speed="quick"):
