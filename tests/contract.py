@@ -93,6 +93,10 @@ class Case:
         return nmm.lyapunov_exponents(self.model, y0=self.y0, t1=0.5, dt0=0.05)
 
     @functools.cached_property
+    def modes(self):
+        return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
+
+    @functools.cached_property
     def low(self):
         return self.at_rest(self.y0)
 
@@ -338,6 +342,7 @@ CALLS = {
     "sweep Custom": lambda c: swept(c, nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight)),
     # exponents
     "lyapunov_exponents": lambda c: c.exponents,
+    "master_stability": lambda c: c.modes,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
@@ -416,6 +421,7 @@ CALLS = {
     "plot.circulation": lambda c: nmm.plot.circulation(c.run),
     "plot.sweep": lambda c: nmm.plot.sweep(c.swept),
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
+    "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
     "plot.recovery": lambda c: nmm.plot.recovery(c.fitted, {c.over: c.value(c.over)}),
     "plot.profile": lambda c: nmm.plot.profile(c.fitted.profile(c.over, c.value(c.over) * np.array([0.99, 1.0, 1.01]))),

@@ -182,6 +182,14 @@ def lyapunov():
 
 
 @picture
+def master_stability():
+    """Which patterns of a ring grow around the uniform state, by the eigenvalues of its weights; delay 1."""
+    ring = 0.7 * np.roll(np.eye(16), 1, axis=1) + 0.3 * np.roll(np.eye(16), -1, axis=1)
+    network = nmm.Network(nmm.MPR(eta=-5.0, J=10.0, Delta=1.0), ring, gain=5.0)
+    return nmm.plot.master_stability(nmm.master_stability(network, guess={"r": 1.0, "v": -0.15}, delay=1.0))
+
+
+@picture
 def occupancy():
     """Time in each basin, in the data and under the model; how long stays last."""
     model = nmm.fit_ising(nmm.binarize(nmm.example_recording().select(regions)))

@@ -14,6 +14,7 @@ from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
 from .loops import circulation as circulation
+from .master_stability import master_stability as master_stability
 from .noise import compared_landscapes as compared_landscapes
 from .noise import density as density
 from .noise import potential as potential

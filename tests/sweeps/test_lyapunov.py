@@ -71,7 +71,7 @@ def test_at_rest_they_are_the_real_parts_of_the_eigenvalues(solver):
 def test_undamped_both_vanish_and_the_result_says_so():
     found = nmm.lyapunov_exponents(nmm.MPR(eta=2.0, J=5.0, Delta=0.0), y0={"r": 0.5, "v": -1.0}, t1=100.0, t0=50.0)
     assert np.all(np.abs(found.exponents) < 0.03) and abs(float(found.sum_exact)) < 1e-7
-    np.testing.assert_allclose(found.exponents[0], -found.exponents[1], atol=1e-12)
+    np.testing.assert_allclose(found.exponents[0], -found.exponents[1], atol=1e-7)
     assert found.result == nmm.results.RESULTS.exponents_unsettled and str(found.kinds) == "conservative"
     assert "still change" in str(found)
     axes = nmm.plot.lyapunov(found)
