@@ -14,6 +14,7 @@ from .branches.cycles import continue_cycle as continue_cycle
 from .branches.fixed_points import continue_branch as continue_branch
 from .branches.phases import phase_response as phase_response
 from .branches.master_stability import master_stability as master_stability
+from .branches.patterns import master_stability as master_stability
 from .branches.points import find_fold as find_fold
 from .branches.points import find_hopf as find_hopf
 from .bursting.bursts import find_bursts as find_bursts

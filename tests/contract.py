@@ -539,6 +539,7 @@ sweep BurstCount                  +     +   +    +     +    +   -     +      -  
 sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +
@@ -600,6 +601,7 @@ plot.atlas                        -     -   -    -     -    -   -     -      -  
 plot.circulation                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
 plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +

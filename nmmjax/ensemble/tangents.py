@@ -71,7 +71,8 @@ def orthonormal(
         for done in found:
             share = dot(done[0], pair[0])
             pair = jax.tree.map(lambda x, u, share=share: x - share * u, pair, done)
-        length = jnp.sqrt(dot(pair[0], pair[0]))
+        # Each vector is computed once, and not once more in the kernel of every later one.
+        pair, length = jax.lax.optimization_barrier((pair, jnp.sqrt(dot(pair[0], pair[0]))))
         found.append(jax.tree.map(lambda x, length=length: x / length, pair))
         logs.append(jnp.log(length))
     return tuple(each for each, _ in found), tuple(each for _, each in found), tuple(logs)
@@ -160,7 +161,7 @@ def follow_uniform(
     def body(i, carry) -> Any:
         z, vectors, seen = carry
         k = i.astype(start.dtype)
-        z, vectors = pushed(lambda z: stretch.advance(k, z), z, vectors)
+        z, vectors = jax.lax.optimization_barrier(pushed(lambda z: stretch.advance(k, z), z, vectors))
         vectors, _, logs = orthonormal(vectors, vectors)
         t = start + (k + 1) * dt
         spread = divergence(problem, just_inside(t, start, stop), stretch.leave(k + 1, z))
@@ -250,7 +251,7 @@ def compute_growth(plan: Plan, count: int, report: Report = None) -> dict[str, n
     groups = classes_of(steps, size) if given else rates
     task = TangentTask(build, plan.method, plan.times, count)
     with pool_of(shape.threads) as pool:
-        found, _ = run(task, shape, pool, plan.base, values, steps, groups, not adaptive, report)
+        found, _ = run(task, shape, pool, plan.base, values, steps, groups, given, report)
     progress, y = found.pop(".progress"), found.pop(".y")
     everywhere = lambda holds: np.asarray(holds).reshape(size, -1).all(axis=1)
     finite = everywhere(np.isfinite(found["exponents"]))

@@ -14,12 +14,12 @@ from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
 from .loops import circulation as circulation
-from .master_stability import master_stability as master_stability
 from .noise import compared_landscapes as compared_landscapes
 from .noise import density as density
 from .noise import potential as potential
 from .noise import survival as survival
 from .noise import work as work
+from .patterns import master_stability as master_stability
 from .phase_planes import phase_plane as phase_plane
 from .phase_responses import phase_response as phase_response
 from .planes import ellipse_points as ellipse_points

@@ -63,7 +63,9 @@ def test_dispersion_relation_by_transfer_functions(delay):
     )
     r, v, rate = float(found.state.r), float(found.state.v), np.asarray(found.exponents)
     strength = 5.0 * LAMBDA[[0, 1, 3], None] * np.exp(-rate * delay)
-    residual = (rate - 2 * v) ** 2 + 4 * np.pi**2 * r**2 - 2 * r * (10 + strength) * np.asarray(synapse.transfer(jnp.asarray(rate)))
+    residual = (
+        (rate - 2 * v) ** 2 + 4 * np.pi**2 * r**2 - 2 * r * (10 + strength) * np.asarray(synapse.transfer(jnp.asarray(rate)))
+    )
     np.testing.assert_allclose(np.abs(residual), 0.0, atol=1e-10)
     np.testing.assert_allclose(strength * np.asarray(found.transfer(rate)), 1.0, rtol=1e-9)
 

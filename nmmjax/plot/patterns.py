@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
-from ..branches.master_stability import MasterStability
+from ..branches.patterns import MasterStability
 from .common import BLUE, GREY, ORANGE, finish, pyplot
 
 

@@ -34,6 +34,8 @@ class MasterStability(eqx.Module, Shown):
       in 1/time
     - `modes` (n,): the eigenvalues of the network's own weights, the uniform one first, then by decreasing growth;
       `mode_exponents` (n, m): their λ; empty without a network
+    - `linear`: A (m, m), b (m,) and c (m,): derivatives of a node's vector field by its state and its input, and of what it
+      sends
     - `result`: a `RESULTS` code: `no_fixed_point` if no uniform state was found near the guess; then all is NaN
 
     Print it for a verdict, `to_xarray()` for labelled data, `nmm.plot.master_stability(result)` for a picture.
