@@ -12,9 +12,8 @@ from .branches.curves import continue_fold as continue_fold
 from .branches.curves import continue_hopf as continue_hopf
 from .branches.cycles import continue_cycle as continue_cycle
 from .branches.fixed_points import continue_branch as continue_branch
-from .branches.phases import phase_response as phase_response
-from .branches.master_stability import master_stability as master_stability
 from .branches.patterns import master_stability as master_stability
+from .branches.phases import phase_response as phase_response
 from .branches.points import find_fold as find_fold
 from .branches.points import find_hopf as find_hopf
 from .bursting.bursts import find_bursts as find_bursts

@@ -5,9 +5,8 @@ from .branches.branch import Branch as Branch
 from .branches.branch import SpecialPoints as SpecialPoints
 from .branches.curves import BifurcationCurve as BifurcationCurve
 from .branches.cycles import CycleBranch as CycleBranch
-from .branches.phases import PhaseResponse as PhaseResponse
-from .branches.master_stability import MasterStability as MasterStability
 from .branches.patterns import MasterStability as MasterStability
+from .branches.phases import PhaseResponse as PhaseResponse
 from .bursting.prediction import BurstCycle as BurstCycle
 from .bursting.prediction import PredictedSpikes as PredictedSpikes
 from .bursting.slow_fast_picture import SlowFast as SlowFast
