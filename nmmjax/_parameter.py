@@ -231,6 +231,6 @@ def describe(module: Any) -> str:
         elif field.name not in own and len(shape := getattr(part, "shape", ())):
             values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")
     fields = (field for field in dataclasses.fields(module) if field.metadata.get("static", False))
-    static = [field for field in fields if getattr(module, field.name) != ()]
+    static = [field for field in fields if getattr(module, field.name) != () and field.name != "note"]
     values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
     return f"{type(module).__name__}({', '.join(values)})"

@@ -60,9 +60,11 @@ def test_every_parameter_is_declared(cls):
     """No array field without a declaration."""
     undeclared = {field.name for field in dataclasses.fields(cls)} - set(parameters(cls))
     assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "synapse", "leak"} | {
+        "coupling_heterogeneity",
         "count",
         "interpolation",
         "kernel",
+        "note",
     }
 
 
@@ -124,7 +126,7 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
 
 
 ARGUMENTS = [
-    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 6, 9.0), "Arguments of MPR must be at most 10, but got 11."),
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 8, 9.0), "Arguments of MPR must be at most 12, but got 13."),
     (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
     (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
     (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),

@@ -39,7 +39,8 @@ class AbstractModel(eqx.Module, Shown):
         check_parameters(self)
 
     def __repr__(self) -> str:
-        return describe(self)
+        note = vars(self).get("note", "")
+        return f"{describe(self)}\n  {note}" if note else describe(self)
 
     @property
     @abc.abstractmethod

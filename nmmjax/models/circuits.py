@@ -10,6 +10,11 @@ from .mpr import MPR
 from .network import Network, excitatory_inhibitory
 from .synapses import AlphaSynapse, ExponentialSynapse
 
+_DEVALLE = "Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017)"
+_DUMONT = "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)"
+_COOMBES = "Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019)"
+_CHEN = "Chen & Campbell, J. Comput. Neurosci. 50:445 (2022)"
+
 
 def ing(
     eta: Any = 4.0, J: Any = -21.0, Delta: Any = 0.3, tau: Any = 10.0, tau_s: Any = 5.0, *, kernel: str = "exponential"
@@ -30,7 +35,7 @@ def ing(
     synapse = {"exponential": ExponentialSynapse, "alpha": AlphaSynapse}.get(kernel)
     if synapse is None:
         raise ValueError(f"Argument `kernel` must be 'exponential' or 'alpha', but got {kernel!r}.")
-    return MPR(eta=eta, J=J, Delta=Delta, tau=tau, synapse=synapse(tau=tau_s))
+    return MPR(eta=eta, J=J, Delta=Delta, tau=tau, synapse=synapse(tau=tau_s), note=f"time in ms, rates in kHz; {_DEVALLE}")
 
 
 def dumont_gutkin(
@@ -72,6 +77,7 @@ def dumont_gutkin(
         tau=(time, time),
         synapse=ExponentialSynapse(tau=tau_s),
         names=("e", "i"),
+        note=f"time in ms, rates in kHz; {_DUMONT}",
     )
 
 
@@ -102,7 +108,8 @@ def coombes_byrne(eta: Any = 20.0, Delta: Any = 0.5, kappa: Any = 1.0, reversal:
     """
     rate, strength = as_number("alpha", alpha, "(0, inf)"), jnp.pi * as_number("kappa", kappa, "[0, inf)")
     synapse = AlphaSynapse(tau=1 / rate, strength=strength, reversal=reversal)
-    return MPR(eta=eta, J=0.0, Delta=Delta, synapse=synapse)
+    note = f"time in membrane time constants; {_COOMBES}"
+    return MPR(eta=eta, J=0.0, Delta=Delta, synapse=synapse, note=note)
 
 
 def izhikevich(
@@ -141,4 +148,5 @@ def izhikevich(
     )
     synapse = ExponentialSynapse(tau=tau_s, strength=strength, reversal=as_number("reversal", reversal) - half)
     recovery = RecoveryCurrent(a=rate, b=b, jump=w_jump, reference=-half)
-    return MPR(eta=as_number("eta", eta) - half**2, J=0.0, Delta=Delta, adaptation=recovery, synapse=synapse)
+    centre, note = as_number("eta", eta) - half**2, f"dimensionless, v is the source's V − α/2; {_CHEN}"
+    return MPR(eta=centre, J=0.0, Delta=Delta, adaptation=recovery, synapse=synapse, note=note)

@@ -35,7 +35,7 @@ class MPR(AbstractRiccati):
     `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
     J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above. `synapse` filters what
     leaves the population: J τ r becomes J times what the term sends, and what it does as a conductance; `leak` is a constant
-    conductance. All three take any `AbstractTerm`.
+    conductance. All three take any `AbstractTerm`. `note` is a line for the print-out, such as units and source.
 
     Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names, and for two terms with the same variable.
     """
@@ -51,6 +51,7 @@ class MPR(AbstractRiccati):
     synapse: AbstractTerm | None = None
     leak: Leak | None = None
     coupling_heterogeneity: CouplingHeterogeneity | None = None
+    note: str = eqx.field(static=True, default="")
 
     equations: ClassVar[str] = (
         "τ r' = Δ/(πτ) + 2 r v − (g − Γ_J/π) r − k τ r²;  τ v' = v² + η + I(t) + J τ r − (π τ r)² + k τ r (E_s − v)"

@@ -108,6 +108,7 @@ class Network(AbstractModel):
     - `gain`: the global gain G
     - `names`: names of the nodes, distinct strings such as the regions of a connectome; outputs keep them, and they stand
       for the nodes' numbers in every argument
+    - `note`: a line for the print-out, such as units and source
 
     States have arrays of shape (n,). R_j is the sender's rate per membrane time constant, so that symmetric weights have an
     energy landscape also if the τ differ; for the convention τ_i r_j (Taher et al. 2020) give W_ij τ_i/τ_j. Use it for
@@ -120,15 +121,17 @@ class Network(AbstractModel):
     node: AbstractModel = eqx.field(converter=with_arrays)
     coupling: Coupling = eqx.field(metadata={"flat": True})
     names: tuple[str, ...] = eqx.field(static=True, default=(), converter=_as_names)
+    note: str = eqx.field(static=True, default="")
 
     source: ClassVar[str] = "docs/theory.md §8"
     equations: ClassVar[str] = (
         "τ_i r_i' = Δ_i/(πτ_i) + 2 r_i v_i;  τ_i v_i' = v_i² + η_i + I_i(t) + J_i R_i + G Σ_j W_ij R_j − π² R_i²,  R = τ r"
     )
 
-    def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None):
+    def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None, note: str = ""):
         self.node = node
         self.names = names
+        self.note = note
         if isinstance(weights, Coupling):
             require("gain", gain, "be given once, in the `Coupling`", gain is None)
             self.coupling = weights
@@ -375,6 +378,7 @@ def excitatory_inhibitory(
     tau: tuple[Any, Any] = (1.0, 1.0),
     synapse: AbstractTerm | None = None,
     names: tuple[str, ...] = (),
+    note: str = "",
 ) -> Network:
     """A network of an excitatory population (node 0) and an inhibitory one (node 1).
 
@@ -383,7 +387,7 @@ def excitatory_inhibitory(
     - `J_ee`, `J_ie`: couplings from e, to e and to i, ≥ 0, dimensionless
     - `J_ei`, `J_ii`: couplings from i, to e and to i, ≤ 0, dimensionless
     - `synapse`: a synapse of both, such as `ExponentialSynapse(tau=1.0)`; None for instantaneous coupling
-    - `names`: names of the two nodes, such as ("e", "i")
+    - `names`: names of the two nodes, such as ("e", "i"); `note`: a line for the print-out
 
     Returns a `Network`. Its weights are not symmetric, so it has fixed points and oscillations, but no energy landscape.
     Raises `ValueError` if Dale's law, the signs above, is broken, and for what is no pair.
@@ -397,4 +401,4 @@ def excitatory_inhibitory(
     zero = jnp.zeros_like(J_ee)
     weights = jnp.stack([jnp.stack([zero, J_ei]), jnp.stack([J_ie, zero])])
     node = per_node(MPR(synapse=synapse), J=jnp.stack([J_ee, J_ii]), **values)
-    return Network(node, weights, names=names)
+    return Network(node, weights, names=names, note=note)

@@ -404,3 +404,10 @@ def test_a_sweep_takes_synapses():
 def test_mistakes_are_one_sentence(call, match, unchecked):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize("make", [nmm.ing, nmm.ping, nmm.dumont_gutkin, nmm.coombes_byrne, nmm.izhikevich])
+def test_circuits_print_their_units_and_source(make):
+    printed = str(make())
+    assert "(20" in printed.split("\n")[-1] and ("ms" in printed or "time" in printed or "dimensionless" in printed)
+    assert "note" not in printed and "note" not in str(nmm.simulate(make(), {"r": 0.1, "v": 0.0}, jnp.asarray([0.0, 0.1])))
