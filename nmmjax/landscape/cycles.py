@@ -2,8 +2,9 @@
 
 A landscape Ψ lists resting states only: also a symmetric network with a single minimum can oscillate for ever
 (docs/theory.md §D7). Runs from random starts either come near a stable fixed point or repeat themselves; a run that repeats
-itself gives the guess for a cycle, z(T) = z(0) in z = (ln r, v), solved by Newton's method with the monodromy matrix, whose
-eigenvalues are the multipliers. A cycle that no start reaches isn't found; the search never proves that it has all.
+itself gives the guess for a cycle, z(T) = z(0) in z = (ln r, v, what synapses add), solved by Newton's method with the
+monodromy matrix, whose eigenvalues are the multipliers. A cycle that no start reaches isn't found; the search never proves
+that it has all.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from .potential import eigenvalues_at, state_at
 
 _WINDOW, _SAMPLES = 100.0, 4001  # length of one stretch of a run, in the longest τ, and how often it is looked at
 _WINDOWS = 10  # stretches before a run is given up as undecided
-_AT_REST = 1e-4  # distance in (ln r, v) from a stable fixed point at which a run counts as coming to rest
+_AT_REST = 1e-4  # distance in z from a stable fixed point at which a run counts as coming to rest
 _REPEATS = 0.02  # mismatch, relative to the swing, below which a run repeats itself
 _SAME = 1e-4  # relative difference of periods and peaks below which two cycles are one
 _ATTRACTING = 1e-4  # by which all multipliers but that of the shift are at least below 1
@@ -41,7 +42,8 @@ class LimitCycles(eqx.Module, Shown):
     - `state`: one state on each, arrays (c, n), where the fastest-firing node has its peak; `cycles[i]` is the i-th, ready
       for `simulate(y0=…)`
     - `period` (c,), in the unit of τ; `peaks`, `troughs` (c, n): the largest and smallest rate of every node
-    - `multipliers` (c, 2n): Floquet multipliers by decreasing size; the first is 1, of the shift along the cycle
+    - `multipliers` (c, 2n), more with synapses: Floquet multipliers by decreasing size; the first is 1, of the shift along
+      the cycle
     - `counts` (c,): how many starts went to each; `resting` (k,): to each of the landscape's `minima`; `elsewhere`: to a
       resting state that isn't among them; `undecided`: how many neither rested nor repeated themselves
     """
@@ -74,7 +76,7 @@ class LimitCycles(eqx.Module, Shown):
         """(ts, states) of one period of a cycle, from its state on; `points` times, the last a period after the first."""
         period = self.period[int(number)]
         ts = jnp.linspace(0, 1, points, dtype=period.dtype) * period
-        return ts, _unflat(_course(self.network, _flat(self[number]), ts))
+        return ts, _unflat(self.network, _course(self.network, _flat(self.network, self[number]), ts))
 
     def __repr__(self) -> str:
         lines = [f"{len(self)} limit cycles from {self.starts} random starts (searched, not proved to be all)"]
@@ -104,7 +106,7 @@ def find_cycles(
     # Eigenvalues of large networks may be unknown: of those states nothing says that they aren't stable.
     unknown = ~np.isfinite(np.asarray(minima.eigenvalues)).all(axis=1)
     places = np.flatnonzero(np.asarray(minima.stable) | unknown)
-    known = np.concatenate([np.log(np.asarray(minima.r)), np.asarray(minima.v)], axis=1)[places]
+    known = np.asarray(_flat(network, minima.state))[places]
     resting, elsewhere, undecided = np.zeros(len(minima), int), 0, 0
     cycles: list[dict[str, Any]] = []
     z = _starts(network, count, key, bounds)
@@ -135,17 +137,17 @@ def find_cycles(
         report(count - waiting.size, len(cycles))
     undecided = count - int(resting.sum()) - elsewhere - sum(each["count"] for each in cycles)
     cycles.sort(key=lambda each: each["period"])
-    dtype, n = network.gain.dtype, network.size
+    dtype, n, size = network.gain.dtype, network.size, network.size * len(network.variables)
     stack = lambda name, shape: np.stack([each[name] for each in cycles]) if cycles else np.zeros((0, *shape))
     real = lambda name, shape: jnp.asarray(stack(name, shape), dtype)
     complexes = jnp.complex128 if jnp.finfo(dtype).bits == 64 else jnp.complex64
     return LimitCycles(
         network=network,
-        state=_unflat(real("z", (2 * n,))),
+        state=_unflat(network, real("z", (size,))),
         period=real("period", ()),
         peaks=real("peaks", (n,)),
         troughs=real("troughs", (n,)),
-        multipliers=jnp.asarray(stack("multipliers", (2 * n,)), complexes),
+        multipliers=jnp.asarray(stack("multipliers", (size,)), complexes),
         counts=stack("count", ()).astype(int),
         resting=resting,
         elsewhere=elsewhere,
@@ -154,29 +156,30 @@ def find_cycles(
 
 
 def _starts(network: Network, count: int, key: Key, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Random z = (ln r, v): rates log-uniform from a third of the lowest to three times the highest resting rate, voltages
-    uniform between ± 2π times the highest R."""
+    """Random z: rates log-uniform from a third of the lowest to three times the highest resting rate, voltages uniform
+    between ± 2π times the highest R, synapses settled."""
     low, high = bounds
     first, second = jax.random.split(key)
     share = np.asarray(jax.random.uniform(first, (count, network.size), network.gain.dtype))
     x = low - np.log(3) + (high - low + 2 * np.log(3)) * share
     v = np.asarray(jax.random.uniform(second, x.shape, network.gain.dtype, -1.0, 1.0)) * 2 * np.pi * np.exp(np.max(high))
-    return np.concatenate([x - np.log(np.asarray(network.nodes().tau)), v], axis=1)
+    x = x - np.log(np.asarray(network.nodes().tau))
+    return np.concatenate([x, v, *(np.exp(x) for _ in network.slow_names)], axis=1)
 
 
-def _flat(y: State) -> Values:
-    return jnp.concatenate([jnp.log(y.r), y.v], axis=-1)
+def _flat(network: Network, y: State) -> Values:
+    return jnp.concatenate([jnp.log(y.r), y.v, *(getattr(y, name) for name in network.slow_names)], axis=-1)
 
 
-def _unflat(z: Values) -> State:
-    x, v = jnp.split(z, 2, axis=-1)
-    return State(r=jnp.exp(x), v=v)
+def _unflat(network: Network, z: Values) -> State:
+    x, v, *slow = jnp.split(z, 2 + len(network.slow_names), axis=-1)
+    return State(r=jnp.exp(x), v=v, **dict(zip(network.slow_names, slow, strict=True)))
 
 
 def _field(network: Network, z: Values) -> Values:
-    y = _unflat(z)
+    y = _unflat(network, z)
     flow = network.vector_field(jnp.zeros((), z.dtype), y)
-    return jnp.concatenate([flow.r / y.r, flow.v], axis=-1)
+    return jnp.concatenate([flow.r / y.r, flow.v, *(getattr(flow, name) for name in network.slow_names)], axis=-1)
 
 
 def _solve(network: Network, z: Values, t1: Scalar, saveat: Any, rtol: float, adjoint: Any) -> Any:
@@ -200,7 +203,7 @@ def _solve(network: Network, z: Values, t1: Scalar, saveat: Any, rtol: float, ad
 
 @eqx.filter_jit
 def _stretch(network: Network, z: Values) -> tuple[Values, Values]:
-    """Ends (k, 2n) of runs of one stretch, and their course (k, samples): a mixture of all ln r."""
+    """Ends (k, size of z) of runs of one stretch, and their course (k, samples): a mixture of all ln r."""
     weights = jnp.cos(jnp.arange(network.size, dtype=z.dtype)) + 2  # unequal, so that nodes in turn don't cancel
     length = _WINDOW * jnp.max(network.nodes().tau)
     ts = jnp.linspace(0, 1, _SAMPLES, dtype=z.dtype) * length
@@ -217,7 +220,7 @@ def _stretch(network: Network, z: Values) -> tuple[Values, Values]:
 def _rests(network: Network, z: np.ndarray, tau: np.ndarray) -> bool:
     """Whether a stable fixed point lies where a run stands still."""
     x = jnp.asarray(z[: network.size] + np.log(tau), network.gain.dtype)
-    end = _flat(state_at(network, x))
+    end = _flat(network, state_at(network, x))
     near = float(jnp.max(jnp.abs(end - jnp.asarray(z, end.dtype)))) < 0.1
     return near and bool(jnp.all(jnp.real(eigenvalues_at(network, x)) < 0))
 
@@ -307,7 +310,7 @@ def _course(network: Network, z: Values, ts: Values) -> Values:
 
 @eqx.filter_jit
 def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Values, Values]:
-    """Peaks and troughs (n,) of the rates along a cycle, refined by Newton's method to where ṙ = 0, and the state (2n,) at
+    """Peaks and troughs (n,) of the rates along a cycle, refined by Newton's method to where ṙ = 0, and the state z at
     the highest peak."""
     n, count = network.size, 1024
     ts = jnp.linspace(0, 1, count, dtype=z.dtype) * period

@@ -47,8 +47,8 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
     - `starts`: budget of descents (4096): with n ≤ 12 free nodes all corners of the box that contains every fixed point,
       and beyond that from each minimum with one node flipped, the lowest first
     - `saddles`: budget of guesses for passes (256), of each sort; 0 to find minima only
-    - `cycles`: number of runs from random states that look for limit cycles (0, and 0 with synapses); those found are in
-      `cycles` of the result, with the `key` that draws the states (`jax.random.key(0)`)
+    - `cycles`: number of runs from random states that look for limit cycles (0); those found are in `cycles` of the
+      result, with the `key` that draws the states (`jax.random.key(0)`)
     - `report(tries, found)`: called as the search goes on
 
     Returns a `PopulationLandscape` or a `NetworkLandscape`. Raises `ValueError` for models with slow terms (take

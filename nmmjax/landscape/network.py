@@ -139,8 +139,7 @@ class NetworkLandscape(eqx.Module, Shown):
         if len(self.minima) > 5:
             lines.append("  …")
         if self.cycles is None:
-            search = "" if self.network.slow_names else "; limit cycles are looked for with `cycles=n`"
-            lines.append(f"  resting states only{search}")
+            lines.append("  resting states only; limit cycles are looked for with `cycles=n`")
         else:
             lines += ["  " + line for line in repr(self.cycles).split("\n")]
         return "\n".join(lines)
@@ -159,7 +158,6 @@ def network_landscape(
     """See `energy_landscape`; for a network without slow terms other than synapses."""
     require_landscape(network)
     starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
-    require("cycles", cycles, "be 0 for a network with synapses", not (cycles and network.slow_names))
     key = jax.random.key(0) if key is None else as_key(key)
     tilted, weights = with_input(network, I), symmetry(network)
     current = jnp.broadcast_to(jnp.asarray(I, network.gain.dtype), (network.size,))
