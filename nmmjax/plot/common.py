@@ -68,8 +68,12 @@ def is_geometric(values: np.ndarray) -> bool:
 def variable_label(model: AbstractModel, name: str) -> str:
     """Meaning, symbol and unit of a variable, as an axis says them."""
     declared = model.variables[name]
-    unit = "dimensionless" if declared.unit == "1" else declared.unit
-    return f"{declared.doc} {declared.symbol or name}\n({unit})"
+    return f"{declared.doc} {declared.symbol or name}\n({unit_in_words(declared.unit)})"
+
+
+def unit_in_words(unit: str) -> str:
+    """A unit as an axis says it."""
+    return "dimensionless" if unit == "1" else unit
 
 
 def shade_stimulus(run: Trajectory, axes: Any) -> None:

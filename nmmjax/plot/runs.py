@@ -19,6 +19,7 @@ from .common import (
     population_of,
     pyplot,
     shade_stimulus,
+    unit_in_words,
     variable_label,
 )
 
@@ -50,7 +51,8 @@ def trajectory(run: Trajectory, axes: Any = None) -> Any:
         lines = flat[-1].plot(ts, values, color=color, linewidth=1.5 if values.shape[1] == 1 else 0.8)
         lines[0].set_label(f"{population.variables[name].doc} {name}")
     if slow:
-        flat[-1].set_ylabel("slow variables\n(dimensionless)")
+        units = sorted({unit_in_words(population.variables[name].unit) for name in slow})
+        flat[-1].set_ylabel(f"slow variables\n({', '.join(units)})")
         flat[-1].legend(frameon=False, ncols=len(slow), fontsize=8, loc="lower right", bbox_to_anchor=(1, 1))
     flat[-1].set_xlabel(clock_label(run))
     shade_stimulus(run, axes)
