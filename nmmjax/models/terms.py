@@ -130,8 +130,7 @@ class GapJunction(eqx.Module):
 
 @declared
 class CouplingHeterogeneity(eqx.Module):
-    """Couplings that differ from neuron to neuron, a Lorentzian of centre J and half-width Γ_J: adds Γ_J r/π to the rate
-    equation.
+    """Couplings that differ from neuron to neuron, by a Lorentzian around J: adds Γ_J r/π to the rate equation.
 
     - `Gamma`: half-width Γ_J ≥ 0 of the couplings, dimensionless
 

@@ -29,7 +29,7 @@ class NetworkBooks(eqx.Module, Shown):
 
     - `ts`: the run's times; `energy` (n,): Ẽ, input included
     - `friction`: taken away, never negative without gap junctions; `parametric`: of the changing mass R², of no sign
-    - `circulation`: work of the antisymmetric part of the weights, which is all that an E–I loop can live on
+    - `circulation`: work of the antisymmetric part of the weights, on which E–I loops live
     - `synapse`: what synapses and depression change of the work of the symmetric part, None without slow terms; `stored`
       (n,): what first-order synapses hold of it, None for others (`mechanics.synaptic_store`)
     - `slow`: work of adaptation and of dynamic conductances, None without slow terms

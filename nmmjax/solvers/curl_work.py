@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
+from .._labelled import attributes_of, software, xarray
 from .._results import Shown
 from .._types import Values, is_concrete
 from ..mechanics.spike import PROMINENCE
@@ -42,6 +43,24 @@ class Circulation(eqx.Module, Shown):
     R: np.ndarray
     S: np.ndarray
 
+    def to_xarray(self) -> Any:
+        """An `xarray.Dataset` (extra `data`): both nodes' `rate` and `sent` signal over `t`; `area`, `work`, `gap` of every
+        `loop`, with its `begin` and `end`."""
+        one = lambda about: {"units": "1", "long_name": about}
+        time = lambda about: {"units": "time (that of tau)", "long_name": about}
+        data = {
+            "rate": (("t", "node"), self.R, one("rate τ r")),
+            "sent": (("t", "node"), self.S, one("what is sent")),
+            "area": ("loop", self.area, one("area of the loop")),
+            "work": ("loop", self.work, one("work of the weights")),
+            "gap": ("loop", self.gap, one("distance between the ends, as a share of the size")),
+            "begin": ("loop", self.time[:-1], time("peak at which the loop begins")),
+            "end": ("loop", self.time[1:], time("peak at which it ends")),
+        }
+        coordinates = {"t": ("t", self.ts, time("time")), "node": ("node", list(self.labels))}
+        about = attributes_of(self.model, "model") | {"curl": float(self.curl)} | software()
+        return xarray().Dataset(data, coords=coordinates, attrs=about)
+
     def __repr__(self) -> str:
         a, b = self.labels
         head = f"Circulation of {a} and {b}, W_{b}{a} − W_{a}{b} = {float(self.curl):.6g}"
@@ -59,9 +78,9 @@ def circulation(run: Trajectory, *, nodes: tuple[Any, Any] = (0, 1)) -> Circulat
 
         work = ∮ (A_ab S_b dR_a + A_ba S_a dR_b) = (W_ba − W_ab) × area,        A = (W − Wᵀ)/2
 
-    This is the line `circulation` of `energy_balance(run).network`, loop by loop: all that excitation and inhibition can
-    live on, as their coupling is a curl force. On a cycle of two nodes it equals friction − parametric (and what other terms
-    take). Use it to see why a circuit oscillates.
+    This is the line `circulation` of `energy_balance(run).network`, loop by loop. The coupling of excitation and inhibition is
+    a curl force, no slope of a potential: this is how it keeps a rhythm going. On a cycle of two nodes the work equals
+    friction − parametric, less what synapses and input bring. Use it to see why a circuit oscillates.
 
     - `run`: a `Trajectory` of a network of MPR populations, saved densely enough to draw it
     - `nodes`: a and b, numbers or names; (0, 1) by default, which is (e, i) in `ping`
@@ -95,8 +114,9 @@ def circulation(run: Trajectory, *, nodes: tuple[Any, Any] = (0, 1)) -> Circulat
     area = np.diff(_between(ts, swept, turn, peaks))
     ends = np.stack([_between(ts, R[:, k], rate[:, k], peaks) for k in (0, 1)], axis=1)
     gap = [np.linalg.norm(each) for each in np.diff(ends, axis=0)]
-    spans = [np.ptp(R[(ts >= t0) & (ts <= t1)], axis=0) for t0, t1 in pairwise(peaks)]
-    open_ = np.array([each / np.linalg.norm(span) for each, span in zip(gap, spans, strict=True)])
+    spans = [np.ptp(R[max(i - 1, 0) : j + 1], axis=0) for i, j in pairwise(np.searchsorted(ts, peaks))]
+    tiny = float(np.finfo(R.dtype).tiny)
+    open_ = np.array([each / max(float(np.linalg.norm(span)), tiny) for each, span in zip(gap, spans, strict=True)])
     labels = tuple(str(network.labels[k]) for k in (a, b))
     first = float(np.asarray(run.ts)[0]) - ts[0] if count else 0.0
     return Circulation(

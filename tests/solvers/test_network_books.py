@@ -169,12 +169,15 @@ def test_circulation_is_the_line_of_the_books_and_of_order_4():
     errors = [np.abs(each - finest).max() for each in works[:-1]]
     assert slope(np.log(steps[:-1]), np.log(errors)) < -3.5 and errors[-1] < 1e-3
     assert np.all(finest > 0) and finest.size == 1
+    data = nmm.circulation(run).to_xarray()
+    assert data.sizes == {"t": run.ts.size, "node": 2, "loop": 1} and list(data.node.values) == ["e", "i"]
+    np.testing.assert_allclose(data.area * data.curl, data.work)
 
 
 def test_what_does_not_loop_has_no_work():
     run = nmm.simulate(nmm.Network(nmm.MPR(), W[:2, :2] / 10), {"r": 0.05, "v": -1.9}, jnp.linspace(0.0, 1.0, 11))
     found = nmm.circulation(run)
-    assert found.area.size == 0 and "fewer than two peaks" in repr(found)
+    assert found.area.size == 0 and "fewer than two peaks" in repr(found) and found.to_xarray().sizes["loop"] == 0
 
 
 def test_mistakes_are_one_sentence(unchecked):
