@@ -2,6 +2,9 @@
 
 import functools
 
+import equinox as eqx
+import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -140,6 +143,67 @@ def test_torus_of_langford():
     turn = 1 - np.sqrt(2 * square * 1.175) / 3.5
     assert f"torus (Neimark–Sacker), period 1.7952, turning by {turn:.6f} per period" in str(cycles)
     assert cycles.to_xarray().label.values.tolist() == ["NS"]
+
+
+def two_inhibitory(eta, J, tau, cross):
+    """A fast and a slow inhibitory population that inhibit each other."""
+    node = nmm.MPR(Delta=1.0, synapse=nmm.ExponentialSynapse(tau=1.0))
+    node = nmm.per_node(node, **{"eta": eta, "J": J, "synapse.tau": tau})
+    return nmm.Network(node, [[0.0, cross[0]], [cross[1], 0.0]], names=("fast", "slow"))
+
+
+def multipliers_by_runs(point):
+    """Floquet multipliers by DOP853 from the point on the cycle, and how far from it the run ends."""
+    system = point.system
+    start = np.asarray(jax.flatten_util.ravel_pytree(point.state)[0])
+    field, matrix = jax.jit(lambda u: system(u, point.parameters)), jax.jit(lambda u: system.jacobian(u, point.parameters))
+    n = start.size
+
+    def flow(t, w):
+        return np.concatenate([field(w[:n]), (np.asarray(matrix(w[:n])) @ w[n:].reshape(n, n)).ravel()])
+
+    both = np.concatenate([start, np.eye(n).ravel()])
+    run = solve_ivp(flow, (0, float(point.cycle.period)), both, method="DOP853", rtol=1e-11, atol=1e-12)
+    return np.linalg.eigvals(run.y[n:, -1].reshape(n, n)), np.max(np.abs(run.y[:n, -1] - start))
+
+
+@pytest.mark.slow
+def test_two_inhibitory_populations_double_their_period():
+    """The doubling is that of runs, and so is the cycle of twice the period: its peaks alternate."""
+    network = two_inhibitory([17.7, 19.3], [-12.0, -25.0], [0.8, 2.4], (-5.5, -11.3))
+    guess = {"r": [0.8, 0.37], "v": [-0.2, -0.5], "s": [0.8, 0.37]}
+    hopf = nmm.find_hopf(network, "node.Delta", guess)
+    assert float(hopf.parameter) == pytest.approx(1.0840033, abs=1e-7)
+    once = nmm.continue_cycle(hopf, (0.5, 1.5), intervals=20, max_step=0.3)
+    point = once.doublings[0]
+    assert float(point.parameter) == pytest.approx(0.733979, abs=1e-6)
+    found, away = multipliers_by_runs(point)
+    assert away < 1e-5 and np.min(np.abs(found + 1)) < 1e-4
+    twice = nmm.continue_cycle(point, (0.5, 1.5), max_step=0.3)
+    response = nmm.phase_response(twice, at=0.68)
+    model = eqx.tree_at(lambda each: each.node.Delta, network, response.parameter)
+    start = jax.tree.map(lambda each: each[0], response.state)
+    ts = jnp.linspace(0.0, 20.0, 2001) * response.period
+    run = nmm.simulate(model, start, ts, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(run.ys.r[-1], start.r, rtol=1e-6)
+    between = jnp.max(run.ys.r[35:65, 0])  # the peak after half the long period
+    assert float(between) < 0.99 * float(start.r[0])
+
+
+@pytest.mark.slow
+def test_two_inhibitory_populations_become_a_torus():
+    network = two_inhibitory([21.0, 19.0], [-12.0, -4.5], [0.36, 0.6], (-13.5, -8.0))
+    guess = {"r": [0.4253, 1.05008], "v": [-0.25477, -0.10319], "s": [0.4253, 1.05008]}
+    hopf = nmm.find_hopf(eqx.tree_at(lambda each: each.node.Delta, network, jnp.asarray(0.6808)), "node.Delta", guess)
+    assert float(hopf.parameter) == pytest.approx(0.6808004, abs=1e-7)
+    cycles = nmm.continue_cycle(hopf, (0.55, 1.2), intervals=20, max_step=0.3)
+    assert existing(cycles.special).labels == ["NS"]
+    point = cycles.tori[0]
+    assert float(point.parameter) == pytest.approx(0.651237, abs=1e-6)
+    found, away = multipliers_by_runs(point)
+    pair = found[np.imag(found) > 1e-3]
+    assert away < 1e-5 and np.min(np.abs(np.log(np.abs(pair)))) < 1e-4
+    assert np.angle(pair[0]) / (2 * np.pi) == pytest.approx(0.1079, abs=1e-4)
 
 
 @pytest.mark.slow
