@@ -37,7 +37,7 @@ def show(value: object) -> str:
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:  # a table of another package, whose repr has many lines
         return f"a {type(value).__name__} of shape {shape}"
-    return repr(value)
+    return repr(value).partition("\n")[0]  # models of the literature have their units on a second line
 
 
 def refuse_unknown(given: Any, accepted: Any, what: str) -> None:

@@ -78,8 +78,8 @@ def circulation(run: Trajectory, *, nodes: tuple[Any, Any] = (0, 1)) -> Circulat
 
         work = ∮ (A_ab S_b dR_a + A_ba S_a dR_b) = (W_ba − W_ab) × area,        A = (W − Wᵀ)/2
 
-    This is the line `circulation` of `energy_balance(run).network`, loop by loop. The coupling of excitation and inhibition is
-    a curl force, no slope of a potential: this is how it keeps a rhythm going. On a cycle of two nodes the work equals
+    This is the line `circulation` of `energy_balance(run).network`, loop by loop. The coupling of excitation and inhibition
+    is a curl force, no slope of a potential: this is how it keeps a rhythm going. On a cycle of two nodes the work equals
     friction − parametric, less what synapses and input bring. Use it to see why a circuit oscillates.
 
     - `run`: a `Trajectory` of a network of MPR populations, saved densely enough to draw it

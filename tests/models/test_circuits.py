@@ -109,6 +109,7 @@ def test_mistakes_are_one_sentence(unchecked):
         (None, lambda _: nmm.CouplingHeterogeneity(-1.0), "Argument `Gamma` must be ≥ 0"),
         (None, lambda _: nmm.MPR(coupling_heterogeneity=2.0), "be None or a `CouplingHeterogeneity`"),
         (None, lambda _: nmm.izhikevich(a=0.0), "Argument `a` must be > 0"),
+        (nmm.izhikevich(), nmm.limit_cycle, r"^Argument `model` must be [^\n]*\.$"),
     ]:  # fmt: skip
         with pytest.raises(ValueError, match=text):
             call(model)
