@@ -547,7 +547,7 @@ fit SpectrumTarget                +     +   +    +     +    +   -     +      -  
 fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -
 fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -
 fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +
-fit FoldTarget, state             -     -   -    -     -    -   +     -      -     +      +    +     -       +  +   +   +     -   -                      -
+fit FoldTarget, state             -     -   -    -     -    -   +     -      +     +      +    +     -       +  +   +   +     -   -                      -
 fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +
 fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
