@@ -15,7 +15,7 @@ from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel
 from ..numerics.arclength import GO_ON, newton, root
-from .branch import message, where_chosen
+from .branch import LABELS, message, where_chosen
 from .collocation import (
     at_nodes,
     basis,
@@ -62,6 +62,7 @@ class PhaseResponse(eqx.Module, Shown):
     result: RESULTS
     degree: int = eqx.field(static=True)
 
+    @nan_is_absent
     def at(self, phases: Any) -> Any:
         """Z at `phases`, times in periods after the peak, `(k,)`: a state of arrays `(k, …)`."""
         s = jnp.atleast_1d(jnp.asarray(phases, self.phase.dtype)) % 1
@@ -190,9 +191,8 @@ def _index(system: System, node: Any) -> int:
 @eqx.filter_jit
 def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[PhaseResponse, Any]:
     system, degree = cycles.system, cycles.degree
-    values, mesh, period, count = _nearby(jax.lax.stop_gradient(cycles), jax.lax.stop_gradient(at), which)
+    values, mesh, period, degenerate, count = _nearby(jax.lax.stop_gradient(cycles), jax.lax.stop_gradient(at), which)
     values, mesh = _from_peak(values, mesh, index)
-    swing = values - values[:1]
     flow, none = Flow(system.at(at[None]), system.like), _no_input(system, at)
 
     n = values.shape[1]
@@ -209,8 +209,7 @@ def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[P
     slopes, by_input = _period_gradient(flow, values, Z, period, none, mesh)
     second = jnp.sort(jnp.abs(multipliers - 1))[1] if n > 1 else jnp.inf
     result = RESULTS.where(converged & (period > 0), GO_ON, RESULTS.newton_failed)
-    no_size = jnp.max(jnp.abs(swing)) < 1e-6
-    result = RESULTS.where(no_size | (second < _CLOSE), RESULTS.cycle_degenerate, result)
+    result = RESULTS.where(degenerate | (second < _CLOSE), RESULTS.cycle_degenerate, result)
     result = RESULTS.where(count > jnp.maximum(which, 0), result, RESULTS.cycle_not_passed)
     good = result == RESULTS.successful
     known = lambda tree: jax.tree.map(lambda each: nan_unless(good, each), tree)
@@ -236,8 +235,9 @@ def _no_input(system: System, at: Scalar) -> Values:
     return jnp.zeros(shape, at.dtype)
 
 
-def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values, Scalar, Any]:
-    """The cycle interpolated between neighbours on the branch, `(N m, n)`, its mesh and period, and how many there are.
+def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values, Scalar, Any, Any]:
+    """The cycle interpolated between neighbours on the branch, `(N m, n)`, its mesh and period, whether it is a fold or where
+    the branch was born, and how many cycles there are.
 
     Special cycles lie between the points: at a fold the branch goes on beyond its neighbours.
     """
@@ -250,8 +250,11 @@ def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values
     parameter = both(cycles.parameter, special.parameter)
     period, phase = both(cycles.period, special.cycle.period), both(cycles.phase, special.cycle.phase)
     states = jax.tree.map(both, cycles.state, special.cycle.state)
-    unstable = both(jnp.where(cycles.unstable < 0, huge, cycles.unstable), jnp.full_like(special.kind, huge))
-    offset = parameter - at
+    unstable = jnp.where(cycles.unstable < 0, huge, cycles.unstable).at[0].set(huge)  # the first is where they are born
+    unstable = both(unstable, jnp.full_like(special.kind, huge))
+    turns = both(jnp.zeros((points,), bool).at[0].set(True), special.kind == LABELS.index("LPC"))
+    slack = jnp.maximum(1e-9, 64 * jnp.finfo(at.dtype).eps) * (jnp.nanmax(parameter) - jnp.nanmin(parameter))
+    offset = jnp.where(jnp.abs(parameter - at) <= slack.astype(at.dtype), 0.0, parameter - at)
     passes = offset[:-1] * offset[1:] <= 0
     again = jnp.append(False, passes[:-1]) & (offset[:-1] == 0)
     passes = passes & ~again
@@ -264,7 +267,9 @@ def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values
     pick = lambda j: system.flat(jax.tree.map(lambda each: each[j], states))[:-1]
     a, b = pick(k), pick(k + 1)
     b = orbit_at(b, after, node_times(mesh, degree))
-    return a + share * (b - a), mesh, period[k] + share * (period[k + 1] - period[k]), jnp.sum(passes, dtype=jnp.int32)
+    degenerate = ((offset == 0) & turns)[jnp.stack([k, k + 1])].any()
+    found = a + share * (b - a), mesh, period[k] + share * (period[k + 1] - period[k])
+    return *found, degenerate, jnp.sum(passes, dtype=jnp.int32)
 
 
 def _from_peak(values: Values, mesh: Values, index: int) -> tuple[Values, Values]:

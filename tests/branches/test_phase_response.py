@@ -86,7 +86,7 @@ def test_no_response_at_folds_of_cycles_and_at_hopf_points():
     cycles = ring_cycles()
     fold = cycles.folds[0].parameter
     assert float(fold) == pytest.approx(-0.25, abs=1e-9)
-    for at, which in ((fold, None), (cycles.parameter[0], 0)):
+    for at, which in ((fold, None), (-0.25, None), (cycles.parameter[0], 0)):
         found = nmm.phase_response(cycles, at=at, which=which)
         assert "A second Floquet multiplier is 1" in str(found)
         assert bool(jnp.isnan(found.period_gradient["b"])) and bool(jnp.all(jnp.isnan(found.Z)))
