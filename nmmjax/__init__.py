@@ -109,6 +109,7 @@ from .stochastic.residence import residence_times as residence_times
 from .sweeps.atlas import burst_atlas as burst_atlas
 from .sweeps.lyapunov import lyapunov_exponents as lyapunov_exponents
 from .sweeps.sweeping import sweep as sweep
+from .sweeps.tongues import entrainment as entrainment
 from .transitions.basins import basin_map as basin_map
 from .transitions.durations import minimal_charge as minimal_charge
 from .transitions.durations import strength_duration as strength_duration

@@ -46,6 +46,7 @@ from .stochastic.survival import ExponentialFit as ExponentialFit
 from .stochastic.thermodynamics import Crooks as Crooks
 from .stochastic.thermodynamics import DrivenRuns as DrivenRuns
 from .sweeps.lyapunov import LyapunovExponents as LyapunovExponents
+from .sweeps.tongues import Entrainment as Entrainment
 from .transitions.basins import Basins as Basins
 from .transitions.durations import StrengthDuration as StrengthDuration
 from .transitions.optimal import OptimalStimulus as OptimalStimulus

@@ -93,6 +93,11 @@ class Case:
         return nmm.lyapunov_exponents(self.model, y0=self.y0, t1=0.5, dt0=0.05)
 
     @functools.cached_property
+    def tongues(self):
+        options = {"channel": self.channel, "cycles": 10, "transient": 0, "prominence": 1e-3}
+        return nmm.entrainment(self.model, amplitudes=[0.0, 1.0], omegas=[20.0, 40.0], y0=self.y0, **options)
+
+    @functools.cached_property
     def modes(self):
         return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
 
@@ -342,6 +347,7 @@ CALLS = {
     "sweep Custom": lambda c: swept(c, nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight)),
     # exponents
     "lyapunov_exponents": lambda c: c.exponents,
+    "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
@@ -421,6 +427,7 @@ CALLS = {
     "plot.circulation": lambda c: nmm.plot.circulation(c.run),
     "plot.sweep": lambda c: nmm.plot.sweep(c.swept),
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
+    "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
     "plot.recovery": lambda c: nmm.plot.recovery(c.fitted, {c.over: c.value(c.over)}),

@@ -45,6 +45,15 @@ def animate_landscape():
 
 
 @picture
+def arnold_tongues():
+    """Where an input of frequency ω and amplitude A entrains an inhibitory rhythm, and at which ratio."""
+    ing = nmm.MPR(eta=4.0, J=-21.0, Delta=0.3, synapse=nmm.ExponentialSynapse(tau=0.5))
+    omegas, amplitudes = np.linspace(0.9, 5.2, 87), np.linspace(0.0, 3.0, 31)
+    y0 = {"r": 0.4, "v": 0.3}
+    return nmm.plot.arnold_tongues(nmm.entrainment(ing, amplitudes=amplitudes, omegas=omegas, y0=y0))
+
+
+@picture
 def atlas():
     """Firing patterns over two parameters."""
     over = {"eta": jnp.linspace(-6.5, -2.5, 25), "adaptation.alpha": jnp.linspace(0.03, 0.15, 19)}

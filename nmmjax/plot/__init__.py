@@ -35,6 +35,7 @@ from .runs import energy as energy
 from .runs import trajectory as trajectory
 from .slow_fast_picture import slow_fast as slow_fast
 from .sweeps import sweep as sweep
+from .tongues import arnold_tongues as arnold_tongues
 from .transitions import basins as basins
 from .transitions import strength_duration as strength_duration
 from .transitions import switch as switch
