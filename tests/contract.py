@@ -546,6 +546,7 @@ sweep BurstCount                  +     +   +    +     +    +   -     +      -  
 sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
@@ -608,6 +609,7 @@ plot.atlas                        -     -   -    -     -    -   -     -      -  
 plot.circulation                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -
 plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
+plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +
 plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +

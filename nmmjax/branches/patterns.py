@@ -162,7 +162,7 @@ def master_stability(
 
     so an eigenvalue problem of the size of one node replaces that of the whole. Use it to see which patterns grow, at which
     Λ, for E–I nodes and directed networks too (complex Λ); with a synapse or a delay it is the dispersion relation. Of `MPR`
-    nodes with instantaneous coupling λ = 2v ± √(2r(J + GΛ − 2π²r)) at τ = 1: what is stable at Λ = S is stable below.
+    nodes with instantaneous coupling λ = 2v ± √(2r(J + GΛ − 2π²r)) at τ = 1: stable at Λ = S, stable at all real Λ below.
 
     - `model`: a `Network` of equal nodes, or a node, any model that sends
     - `guess`: a state of one node, from which the uniform state is searched

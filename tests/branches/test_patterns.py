@@ -104,6 +104,18 @@ def test_verdict_labels_and_picture():
     np.testing.assert_allclose(axes.lines[1].get_ydata(), quiet.growth, rtol=1e-12)
 
 
+def test_a_direction_around_a_ring_makes_patterns():
+    """Instantaneous coupling: nothing grows with real Λ ≤ 1, in a directed ring patterns do."""
+    node, ring = nmm.MPR(**NODE), np.roll(np.eye(8), 1, axis=1)
+    both = nmm.master_stability(nmm.Network(node, (ring + ring.T) / 2, 5.0), guess=GUESS, Lambda=LAMBDA)
+    one = nmm.master_stability(nmm.Network(node, ring, 5.0), guess=GUESS, Lambda=LAMBDA)
+    assert both.stable and not one.stable and not one.unstable[0]
+    whole = np.linalg.eigvals(
+        np.asarray(jacobian(nmm.Network(node, ring, 5.0), jax.tree.map(lambda each: jnp.full(8, each), one.state)))
+    )
+    assert whole.real.max() == pytest.approx(float(jnp.max(one.mode_growth)), abs=1e-10) and whole.real.max() > 0.1
+
+
 def test_a_guess_from_which_nothing_is_found():
     class Drift(nmm.extend.AbstractModel):
         speed: jax.Array = nmm.extend.parameter(1.0, symbol="a", doc="speed")
