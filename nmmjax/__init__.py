@@ -65,6 +65,7 @@ from .models.adaptation import RecoveryCurrent as RecoveryCurrent
 from .models.adaptation import ShortTermPlasticity as ShortTermPlasticity
 from .models.adaptation import SpikeFrequencyAdaptation as SpikeFrequencyAdaptation
 from .models.adaptation import SynapticDepression as SynapticDepression
+from .models.circuits import byrne as byrne
 from .models.circuits import coombes_byrne as coombes_byrne
 from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing

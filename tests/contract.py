@@ -254,6 +254,9 @@ MODELS = {
     "ing": lambda: Case(nmm.MPR(synapse=nmm.ExponentialSynapse(tau=0.2)), **OF_SYNAPSES | {"second": "synapse.tau"}),
     "coupling_heterogeneity": lambda: Case(nmm.MPR(coupling_heterogeneity=nmm.CouplingHeterogeneity(1.0))),
     "izhikevich": lambda: Case(nmm.izhikevich(), **OF_BURSTERS),
+    "conductances": lambda: Case(
+        nmm.Network(nmm.MPR(synapse=nmm.ExponentialSynapse(tau=0.2)), np.abs(weights(2)), reversal=-2.0), **OF_NETWORKS
+    ),
 }  # fmt: skip
 
 CALLS = {
@@ -455,7 +458,7 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples
-    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne izhikevich
+    stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne byrne izhikevich
     mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
     plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )

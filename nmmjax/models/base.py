@@ -84,7 +84,8 @@ class AbstractModel(eqx.Module, Shown):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Capabilities that functions may ask for: "potential" (`AbstractMechanical`) and "riccati" (`AbstractRiccati`)."""
+        """Capabilities that functions may ask for: "potential" (`AbstractMechanical`), "riccati" (`AbstractRiccati`), and
+        "splitting", which geometric solvers take (every "riccati", and networks of conductances)."""
         return frozenset()
 
     @property
@@ -138,11 +139,12 @@ def as_states(y: object, model: AbstractModel, argument: str = "y") -> State:
 
 
 def require_offer(model: object, offer: str, argument: str = "model", also: str = "") -> None:
-    """Refuse, in one sentence, anything that is not a model, and a model that doesn't offer a "potential" or a "riccati"
-    part."""
+    """Refuse, in one sentence, anything that is not a model, and a model that doesn't offer a "potential", a "riccati" part,
+    or a "splitting" into exactly solvable parts."""
     rule = {
         "potential": "have a potential (`AbstractMechanical`)",
         "riccati": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
+        "splitting": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
     }[offer]
     fits = isinstance(model, AbstractModel) and offer in model.offers
     require(argument, model if isinstance(model, AbstractModel) else type(model).__name__, rule + also, fits)

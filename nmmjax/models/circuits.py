@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from .._parameter import as_number
 from .adaptation import RecoveryCurrent
 from .mpr import MPR
-from .network import Network, excitatory_inhibitory
+from .network import Network, excitatory_inhibitory, per_node
 from .synapses import AlphaSynapse, ExponentialSynapse
 
 _DEVALLE = "Devalle, Roxin & Montbrió, PLoS Comput. Biol. 13:e1005881 (2017)"
 _DUMONT = "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)"
 _COOMBES = "Coombes & Byrne, in: Nonlinear Dynamics in Computational Neuroscience (2019)"
+_BYRNE = "Byrne, O'Dea, Forrester, Ross & Coombes, J. Neurophysiol. 123:726 (2020)"
 _CHEN = "Chen & Campbell, J. Comput. Neurosci. 50:445 (2022)"
 
 
@@ -110,6 +111,45 @@ def coombes_byrne(eta: Any = 20.0, Delta: Any = 0.5, kappa: Any = 1.0, reversal:
     synapse = AlphaSynapse(tau=1 / rate, strength=strength, reversal=reversal)
     note = f"time in membrane time constants; {_COOMBES}"
     return MPR(eta=eta, J=0.0, Delta=Delta, synapse=synapse, note=note)
+
+
+def byrne(
+    eta: Any = (10.0, 0.0),
+    Delta: Any = (0.5, 0.5),
+    tau: Any = (30.0, 30.0),
+    k_ee: Any = 0.0,
+    k_ei: Any = 0.5,
+    k_ie: Any = 0.65,
+    k_ii: Any = 0.0,
+    alpha: Any = (10.0, 0.8),
+    reversal: Any = (10.0, -10.0),
+) -> Network:
+    """An excitatory and an inhibitory population that act on each other through conductances.
+
+        τ_a r_a′ = Δ_a/(πτ_a) + 2 r_a v_a − g_a r_a,   g_a = Σ_b k_ab s_b
+        τ_a v_a′ = v_a² + η_a − (π τ_a r_a)² + Σ_b k_ab s_b (E_b − v_a),   s_b′ = α_b (r_b − s_b)
+
+    - `eta`, `Delta`, `tau`: centres and half-widths of the excitabilities, and time constants, of (e, i)
+    - `k_ee`, `k_ei`, `k_ie`, `k_ii`: strengths ≥ 0 of the conductances, to the first from the second, in the unit of τ
+    - `alpha`: rates α of the synapses of (e, i), per unit of time; `reversal`: their reversal potentials, in units of v
+
+    Returns a `Network` of conductances (`Network(reversal=…)`) of nodes named e and i, time in the unit of τ. Raises
+    `ValueError` for values out of bounds. Source: Byrne, O'Dea, Forrester, Ross & Coombes, J. Neurophysiol. 123:726 (2020),
+    with the defaults of Neuroblox, whose variables are the Kuramoto order parameter's.
+    """
+    times = jnp.asarray(tau, dtype=float)
+    strengths = jnp.stack(
+        [as_number(n, k, "[0, inf)") for n, k in {"k_ee": k_ee, "k_ei": k_ei, "k_ie": k_ie, "k_ii": k_ii}.items()]
+    )
+    synapse = ExponentialSynapse(tau=1.0)
+    node = per_node(MPR(J=0.0, synapse=synapse), eta=eta, Delta=Delta, tau=tau, **{"synapse.tau": 1 / jnp.asarray(alpha)})
+    return Network(
+        node,
+        strengths.reshape(2, 2) / times[None],
+        names=("e", "i"),
+        reversal=reversal,
+        note=f"time in the unit of τ; {_BYRNE}",
+    )
 
 
 def izhikevich(

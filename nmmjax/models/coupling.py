@@ -33,6 +33,9 @@ class Coupling(eqx.Module):
 
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`; row i receives, column j sends
     - `gain`: the global gain G
+    - `reversal` (n,): reversal potentials E_j of what each node sends, in units of v. With them the weights, ≥ 0 then, are
+      conductances g_ij = G W_ij sent_j, which add −g_ij r_i to the rate and g_ij (E_j − v_i) to the voltage equation. None
+      (the default) for currents
 
     A delay is a property of a coupling, and its history holds sent signals, (n,) per time, never states: a solver with
     delays calls the network with `past`, the delayed input (see `Network.vector_field`).
@@ -42,6 +45,7 @@ class Coupling(eqx.Module):
 
     weights: Any = eqx.field(converter=as_weights)
     gain: Scalar = parameter(1.0, symbol="G", doc="global gain of the weights")
+    reversal: Values | None = parameter(None, symbol="E", ndim=1, doc="reversal potentials of what nodes send")
 
     def __check_init__(self) -> None:
         check_parameters(self)
@@ -51,6 +55,11 @@ class Coupling(eqx.Module):
         entries = W.data if isinstance(W, BCOO) else W
         if is_concrete(entries):
             require_each("weights", entries, "be finite, without NaN", np.isfinite(np.asarray(entries)))
+            if self.reversal is not None:
+                require_each("weights", entries, "be ≥ 0 to be conductances", np.asarray(entries) >= 0)
+        if self.reversal is not None:
+            shape = self.reversal.shape
+            require("reversal", shape, f"have one value per node, shape ({self.size},)", shape == (self.size,))
 
     @property
     def size(self) -> int:

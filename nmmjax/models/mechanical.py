@@ -173,6 +173,10 @@ class AbstractRiccati(AbstractMechanical):
         """The population whose synapse passes the rate at once; itself without one."""
         return self
 
+    def leaking(self, g: Values, current: Values) -> Any:
+        """The population with a further conductance `g` ≥ 0 that at v = 0 brings `current` = g E."""
+        raise NotImplementedError
+
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         """(g, E) of all conductances, a leak's and that of a `synapse` in this state at the rate `r`; None without any."""
         del r, synapse
@@ -180,4 +184,4 @@ class AbstractRiccati(AbstractMechanical):
 
     @property
     def offers(self) -> frozenset[str]:
-        return frozenset({"potential", "riccati"})
+        return frozenset({"potential", "riccati", "splitting"})

@@ -115,6 +115,12 @@ class MPR(AbstractRiccati):
     def instantaneous(self) -> "MPR":
         return self if self.synapse is None else eqx.tree_at(lambda each: each.synapse, self, None)
 
+    def leaking(self, g: Values, current: Values) -> "MPR":
+        if self.leak is not None:
+            g, current = g + self.leak.g, current + self.leak.g * self.leak.E
+        leak = eqx.tree_at(lambda each: (each.g, each.E), Leak(g=0.0), (g, current / jnp.where(g > 0, g, jnp.ones_like(g))))
+        return eqx.tree_at(lambda each: each.leak, self, leak, is_leaf=lambda each: each is None)
+
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         leak = self._leak_at(State(r=r, v=jnp.zeros_like(r), **synapse))
         return None if leak is None else (leak.g, leak.E)

@@ -13,7 +13,7 @@ from .._parameter import as_number, check, check_parameters, declared, parameter
 from .._types import Scalar, Values, is_concrete
 from .base import AbstractModel, takes_model
 from .coupling import Coupling
-from .mechanical import AbstractMechanical, Riccati
+from .mechanical import AbstractMechanical, AbstractRiccati, Riccati
 from .mpr import MPR
 from .state import State, Variable
 from .stimulus import AbstractStimulus
@@ -106,6 +106,8 @@ class Network(AbstractModel):
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`, or a `Coupling`; row i receives, column j
       sends. A sender's synaptic depression or plasticity scales its whole column
     - `gain`: the global gain G
+    - `reversal`: reversal potentials E_j of what the nodes send, a number or (n,), in units of v: the weights are then
+      conductances, see `Coupling`, and the network has no energies of its own. None (the default) for currents
     - `names`: names of the nodes, distinct strings such as the regions of a connectome; outputs keep them, and they stand
       for the nodes' numbers in every argument
     - `note`: a line for the print-out, such as units and source
@@ -128,21 +130,28 @@ class Network(AbstractModel):
         "τ_i r_i' = Δ_i/(πτ_i) + 2 r_i v_i;  τ_i v_i' = v_i² + η_i + I_i(t) + J_i R_i + G Σ_j W_ij R_j − π² R_i²,  R = τ r"
     )
 
-    def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None, note: str = ""):
+    def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None, note: str = "", reversal: Any = None):
         self.node = node
         self.names = names
         self.note = note
         if isinstance(weights, Coupling):
             require("gain", gain, "be given once, in the `Coupling`", gain is None)
+            require("reversal", reversal, "be given once, in the `Coupling`", reversal is None)
             self.coupling = weights
         else:
-            self.coupling = Coupling(weights) if gain is None else Coupling(weights, gain)
+            given = {} if gain is None else {"gain": gain}
+            if reversal is not None:
+                value = as_array(reversal)
+                given["reversal"] = jnp.broadcast_to(value, np.shape(weights)[:1]) if np.ndim(value) == 0 else value
+            self.coupling = Coupling(weights, **given)
 
     def __check_init__(self) -> None:
         one = isinstance(self.node, AbstractModel) and self.node.size is None
         require("node", self.node, "be a model of one population, such as an `MPR`", one)
         sends = type(self.node).sent is not AbstractModel.sent
         require("node", self.node, "declare what it sends (define `sent(y)`)", sends)
+        known = self.coupling.reversal is None or isinstance(self.node, AbstractRiccati)
+        require("reversal", self.coupling.reversal, "be None for nodes without conductances (`MPR` has them)", known)
         size = self.size
         distinct = all(isinstance(each, str) and each for each in self.names) and len(set(self.names)) == len(self.names)
         require("names", self.names, "be distinct strings", distinct)
@@ -161,6 +170,11 @@ class Network(AbstractModel):
         return self.coupling.gain
 
     @property
+    def reversal(self) -> Any:
+        """The reversal potentials E_j of what the nodes send, (n,), if the weights are conductances; else None."""
+        return self.coupling.reversal
+
+    @property
     def variables(self) -> Mapping[str, Variable]:
         return self.node.variables
 
@@ -170,7 +184,10 @@ class Network(AbstractModel):
 
     @property
     def offers(self) -> frozenset[str]:
-        return self.node.offers
+        if self.coupling.reversal is None:
+            return self.node.offers
+        node: Any = self.node
+        return frozenset({"splitting"}) if node.filters is not None else frozenset()
 
     @property
     def size(self) -> int:
@@ -217,12 +234,16 @@ class Network(AbstractModel):
     def filters(self) -> Any:
         """The nodes' synapses, if they are the only terms with variables; see `AbstractRiccati.filters`."""
         node: Any = self.node
-        return self.nodes().filters if "riccati" in self.offers and node.filters is not None else None
+        return self.nodes().filters if "splitting" in self.offers and node.filters is not None else None
 
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         """(g, E) of all conductances of every node; see `AbstractRiccati.held_leak`. `r`, `synapse`: rates and the synapses'
         variables, (n,)."""
-        return self.nodes().held_leak(r, synapse)
+        nodes = self.nodes()
+        if self.coupling.reversal is None:
+            return nodes.held_leak(r, synapse)
+        g, current = self.conductances(State(r=r, v=jnp.zeros_like(r), **synapse))
+        return nodes.leaking(g, current).held_leak(r, synapse)
 
     def nodes(self, shape: tuple[int, ...] = ()) -> Any:
         """The nodes without their coupling, with all parameters of shape (*`shape`, n)."""
@@ -299,10 +320,20 @@ class Network(AbstractModel):
         """d/dt of all nodes at time `t` and state `y`, by the node's equations, under their own input `I`, a number or
         (n,), and that from the others: the present one, or `past` (n,) for a coupling with delays.
         """
+        if self.coupling.reversal is not None:
+            return self._nodes_for(y).leaking(*self.conductances(y)).vector_field(t, y, I)
         return self._nodes_for(y).vector_field(t, y, I + (self.apply(self.sent(y)) if past is None else past))
+
+    def conductances(self, y: State) -> tuple[Values, Values]:
+        """(g_i, Σ_j g_ij E_j): the conductance that every node receives at the state `y`, and the current that it brings at
+        v = 0, (…, n); for networks of conductances."""
+        sent, reversal = self.sent(y), self.reversal
+        return self.apply(sent), self.apply(sent * jnp.broadcast_to(reversal, sent.shape))
 
     def divergence(self, t: Values, y: State, I: Any = 0.0) -> Values:
         """Σ ∂(dy/dt)_a/∂y_a of every node, with the node's own weight W_ii; (…, n)."""
+        if self.coupling.reversal is not None:
+            return self._own_slopes(t, y, I)
         nodes, sent = self._nodes_for(y), self.sent(y)
         received = self.apply(sent) + I
         total = nodes.divergence(t, y, received)
@@ -312,6 +343,18 @@ class Network(AbstractModel):
             _, slope = jax.jvp(lambda x, name=name: nodes.sent(y.replace(**{name: x})), (own,), (jnp.ones_like(own),))
             total = total + getattr(by_input, name) * self.self_weights() * slope
         return total
+
+    def _own_slopes(self, t: Values, y: State, I: Any) -> Values:
+        """Σ ∂(dy/dt)_a/∂y_a of every node, one entry of the Jacobian after the other."""
+
+        def along(name: str, hit: Values) -> Values:
+            still = jax.tree.map(jnp.zeros_like, y)
+            tangent = still.replace(**{name: jnp.broadcast_to(hit, getattr(y, name).shape)})
+            return getattr(jax.jvp(lambda y: self.vector_field(t, y, I), (y,), (tangent,))[1], name) * hit
+
+        unit = jnp.eye(self.size, dtype=y.values[0].dtype)
+        parts = [jnp.sum(jax.vmap(lambda hit, name=name: along(name, hit))(unit), axis=0) for name in self.variables]
+        return sum(parts[1:], parts[0])
 
     def position(self, y: State) -> tuple[Values, Values]:
         """(q, q̇) of every node at the state `y`, (…, n)."""
@@ -323,7 +366,8 @@ class Network(AbstractModel):
     def drive(self, R: Values) -> Values:
         """Recurrent input f_i(R) = J_i R_i + G Σ_j W_ij R_j that a geometric solver applies as a kick of v, `R` (…, n)."""
         node: Any = self.node
-        return node.drive(R) + self.apply(R)
+        own = node.drive(R)
+        return own + self.apply(R) if self.coupling.reversal is None else own  # conductances are a part of the flow
 
     def riccati(self) -> Riccati:
         """The constants of the exactly solvable parts of the equations, of shape (n,)."""

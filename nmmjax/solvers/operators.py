@@ -154,7 +154,7 @@ def force_gradient(
 def step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
     """(Riccati constants, drive, stimulus) of a term; refuses models without an exactly solvable part."""
     model: Any = term.model
-    require_offer(model, "riccati", also=" for a Möbius solver (use `diffrax.Tsit5()`)")
+    require_offer(model, "splitting", also=" for a Möbius solver (use `diffrax.Tsit5()`)")
     rule = "be without slow terms other than a synapse for a Möbius solver (use `diffrax.Tsit5()`)"
     require("model", model, rule, not model.slow_names or model.filters)
     return model.riccati(), model.drive, term.stimulus
