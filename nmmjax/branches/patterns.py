@@ -182,6 +182,7 @@ def master_stability(
     if is_network(model):
         own = gain is None and row_sum is None
         require("gain", gain if row_sum is None else row_sum, "be None for a network, which has its own", own)
+        require("model", model, "couple its nodes by currents, not by conductances", model.reversal is None)
         node, strength, total = _equal_nodes(model), model.gain, _row_sum(model)
         modes = np.linalg.eigvals(np.asarray(_weights(model), float))
     else:

@@ -236,8 +236,8 @@ def _no_input(system: System, at: Scalar) -> Values:
 
 
 def _nearby(cycles: CycleBranch, at: Scalar, which: Any) -> tuple[Values, Values, Scalar, Any, Any]:
-    """The cycle interpolated between neighbours on the branch, `(N m, n)`, its mesh and period, whether it is a fold or where
-    the branch was born, and how many cycles there are.
+    """The cycle interpolated between neighbours on the branch, `(N m, n)`, its mesh and period, whether it is a fold or the
+    birth of the branch, and how many cycles there are.
 
     Special cycles lie between the points: at a fold the branch goes on beyond its neighbours.
     """
