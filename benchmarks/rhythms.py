@@ -97,7 +97,7 @@ def fastest(settings: list[tuple[Any, ...]], call: Callable[..., Callable[[], An
     for setting in settings:
         run = call(*setting)
         wrong = error(run(), reference)
-        rows.append({"setting": setting, "error": wrong, "seconds": min(seconds(run) for _ in range(2))})
+        rows.append({"setting": setting, "error": wrong, "seconds": min(seconds(run) for _ in range(6))})
     return rows
 
 
@@ -111,12 +111,11 @@ def lyapunov(size: Size) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     reference = np.asarray(exact.exponents)
     drift = float(np.median(np.abs(np.asarray(exact.sum_error))))
     tsit5, mobius = diffrax.Tsit5(), nmm.MobiusSplitting(4)
-    steps = [("adaptive Tsit5", None, {"rtol": 1e-4}), ("adaptive Tsit5", None, {"rtol": 1e-5})]
-    steps += [("Tsit5", tsit5, {"dt0": 0.1}), ("Tsit5", tsit5, {"dt0": 0.05}), ("Möbius", mobius, {"dt0": 0.1})]
-    mine = [(T, *step) for T in (15.0, 25.0, 50.0, 100.0) for step in steps]
-    theirs = list(itertools.product((100.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0), (0.1, 0.05), (4, 16)))
+    steps = [("Tsit5", tsit5, {"dt0": 0.1}), ("Möbius", mobius, {"dt0": 0.1})]
+    mine = [(T, *step) for T in (15.0, 20.0, 25.0, 50.0) for step in steps]
+    theirs = list(itertools.product((200.0, 400.0, 1600.0, 3200.0), (0.1, 0.05), (16,)))
     if size.lanes < 4096:
-        mine, theirs = mine[2::5], theirs[::4]
+        mine, theirs = mine[1::4], theirs[::2]
     scans = {
         "ours": fastest(mine, lambda *setting: lambda: ours(some, *setting).exponents, reference),
         "lyapax": fastest(theirs, lambda *setting: rival(lyapax, some, *setting), reference),
@@ -178,7 +177,7 @@ def draw(facts: dict[str, Any], path: Any) -> None:
 def main() -> None:
     options = arguments(__doc__.splitlines()[0], list(SECTIONS))
     jax.config.update("jax_enable_x64", True)
-    size = Size(64, 16, 2, (1e-2,)) if options.quick else Size(4096, 64, 3, (1e-2, 1e-3))
+    size = Size(64, 16, 2, (1e-2,)) if options.quick else Size(4096, 256, 2, (1e-2, 1e-3))
     rows, facts = [], {}
     for name in options.only:
         found, more = SECTIONS[name](size)
