@@ -20,6 +20,7 @@ from scipy.integrate import quad, solve_ivp
 from scipy.interpolate import CubicSpline
 
 import nmmjax as nmm
+from nmmjax.branches.collocation import orbit_at
 
 from .record import RESULTS, machine
 
@@ -39,18 +40,46 @@ w' = e*(x + a - b*w)
 @ total=50, dt=0.01
 done
 """
+ING_ODE = """
+par D=0.9, eta=4, J=-21, ts=0.5
+init r=0.25, v=-0.57, s=0.25
+r' = D/pi + 2*r*v
+v' = v^2 + eta + J*s - (pi*r)^2
+s' = (r - s)/ts
+@ total=50, dt=0.01
+done
+"""
+PING_ODE = """
+par I=6.5, eta=-5, D=1, tau=10, ts=1, Jei=-15, Jie=15
+init re=0.0255, ve=-0.62, ri=0.015, vi=-1.06, se=0.0255, si=0.015
+re' = (D/(pi*tau) + 2*re*ve)/tau
+ve' = (ve^2 + eta + I - (pi*tau*re)^2 + Jei*tau*si)/tau
+ri' = (D/(pi*tau) + 2*ri*vi)/tau
+vi' = (vi^2 + eta - (pi*tau*ri)^2 + Jie*tau*se)/tau
+se' = (re - se)/ts
+si' = (ri - si)/ts
+@ total=50, dt=0.01
+done
+"""
 AUTO = """
-import json, sys
+import json, sys, time
 import xpplab
 task = json.load(sys.stdin)
 auto = xpplab.Model.from_text(task["ode"]).auto
 common = dict(ntst=120, nmax=4000, npr=100000, dsmin=1e-7, epsl=1e-11, epsu=1e-11, epss=1e-9, normmax=1e6)
+start = time.perf_counter()
 parts = [auto.equilibria(task["parameter"], **common | task["settings"])]
 for kind, action, more in task["then"]:
     point = parts[0].first(kind)
     parts.append(auto.continue_from(point, action, **common | task["settings"] | more))
+seconds = time.perf_counter() - start
 keys = ("type", "value", "value2", "period", "stable", "u0")
-print("ANSWER" + json.dumps([[{key: getattr(point, key) for key in keys} for point in part] for part in parts]))
+found = [[{key: getattr(point, key) for key in keys} for point in part] for part in parts]
+for point, each in zip(parts[-1], found[-1]):
+    if task["orbit"] and point.label and point.type != "HB":
+        orbit = auto.orbit(point)
+        each["orbit"] = [orbit.t.tolist(), orbit[task["orbit"]].tolist()]
+print("ANSWER" + json.dumps({"parts": found, "seconds": seconds}))
 """
 
 
@@ -66,11 +95,22 @@ class Curve(NamedTuple):
     compute: Callable[[], dict[str, Any]]
 
 
-def auto(ode: str, parameter: str, settings: dict, *then: Any) -> list[list[dict[str, Any]]]:
-    """Points of AUTO's branch of fixed points, and of what is continued from its special points."""
-    task = {"ode": ode, "parameter": parameter, "settings": settings, "then": then}
+def auto(ode: str, parameter: str, settings: dict, *then: Any, orbit: str = "") -> list[list[dict[str, Any]]]:
+    """Points of AUTO's branch of fixed points, and of what is continued from its special points.
+
+    `orbit`: the variable whose whole orbit is read at the points of the last part that AUTO labels, every `npr`-th.
+    """
+    return timed_auto(ode, parameter, settings, *then, orbit=orbit)[0]
+
+
+def timed_auto(
+    ode: str, parameter: str, settings: dict, *then: Any, orbit: str = ""
+) -> tuple[list[list[dict[str, Any]]], float]:
+    """The same, and AUTO's seconds, without starting its process and reading orbits."""
+    task = {"ode": ode, "parameter": parameter, "settings": settings, "then": then, "orbit": orbit}
     done = subprocess.run([sys.executable, "-c", AUTO], input=json.dumps(task), capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.partition("ANSWER")[2])
+    found = json.loads(done.stdout.partition("ANSWER")[2])
+    return found["parts"], found["seconds"]
 
 
 def column(points: list[dict[str, Any]], name: str) -> np.ndarray:
@@ -150,6 +190,82 @@ def cycles() -> dict[str, Any]:
         "theirs": [(x[kept], y[kept])],
         "differences": [*(over(eta, period, x[kept]) / y[kept] - 1), ours - hopf],
         "said": f"Hopf point: ours {ours:.9f}, AUTO's {hopf:.9f}.",
+    }
+
+
+def ends_of(t: Any, x: Any) -> tuple[float, float]:
+    """Largest and smallest value of an orbit given at some times of one period, by a spline."""
+    spline = CubicSpline(t, [*x[:-1], x[0]], bc_type="periodic")
+    values = spline(spline.derivative().roots(extrapolate=False))
+    return float(values.max()), float(values.min())
+
+
+class Rhythm(NamedTuple):
+    """A circuit's branch of cycles, and AUTO's: equations, names, settings, what our parameter exceeds AUTO's by."""
+
+    branch: Callable[[], Any]
+    ode: str
+    parameter: str
+    variable: str
+    settings: dict[str, float]
+    shift: float
+    about: str
+
+    def auto(self, intervals: int = 120, orbit: str = "") -> tuple[list[list[dict[str, Any]]], float]:
+        more = {"npr": 4, "nmax": 160, "dsmax": 0.1, "ntst": intervals}
+        return timed_auto(self.ode, self.parameter, self.settings, ("HB", "periodic", more), orbit=orbit)
+
+
+def ing_branch() -> Any:
+    ing = nmm.MPR(eta=4.0, J=-21.0, Delta=0.3, synapse=nmm.ExponentialSynapse(tau=0.5))
+    hopf = nmm.find_hopf(ing, "Delta", {"r": 0.18, "v": -0.41, "s": 0.18})
+    return nmm.continue_cycle(hopf, (0.1, 0.9), intervals=40, max_step=0.2)
+
+
+def ping_branch() -> Any:
+    start = {"r": [0.027, 0.015], "v": [-0.5, -1.0], "s": [0.027, 0.015]}
+    hopf = nmm.find_hopf(nmm.dumont_gutkin(I_e=7.6), "node.eta[e]", start)
+    return nmm.continue_cycle(hopf, (2.0, 6.2), intervals=32, max_step=0.2)
+
+
+RHYTHMS = {
+    "ing": Rhythm(ing_branch, ING_ODE, "D", "r", {"ds": -0.01, "dsmax": 0.02, "parmin": 0.14, "parmax": 1.0}, 0.0,
+                  "half-width Δ (dimensionless)"),
+    "ping": Rhythm(ping_branch, PING_ODE, "I", "re", {"ds": 0.05, "dsmax": 0.1, "parmin": 6.0, "parmax": 11.0}, -5.0,
+                   "input to e, I (dimensionless)"),
+}  # fmt: skip
+
+
+def rhythm(name: str) -> dict[str, Any]:
+    """Periods and extremes of a circuit's cycles at the parameters of AUTO's labelled points, where ours are solved for."""
+    circuit = RHYTHMS[name]
+    cycles = circuit.branch()
+    fixed, points = circuit.auto(orbit=circuit.variable)[0]
+    hopf = next(point["value"] for point in fixed if point["type"] == "HB")
+    kept = [point for point in points if "orbit" in point and abs(point["value"] - hopf) > 1e-3]
+    x, period = column(kept, "value"), column(kept, "period")
+    ends = np.array([ends_of(*point["orbit"]) for point in kept])
+    found = jax.lax.map(lambda at: nmm.phase_response(cycles, at=at), jnp.asarray(x + circuit.shift))
+    mesh, rate = found.phase[:, :: found.degree], found.state.r.reshape(*found.phase.shape, -1)[:, :-1, :1]
+    fine = jnp.linspace(0.0, 1.0, 4001)
+    ours = np.array([ends_of(fine, orbit_at(*each, fine)[:, 0]) for each in zip(rate, mesh, strict=True)])
+    count = int(cycles.count)
+    line = np.asarray(cycles.parameter[:count]) - circuit.shift
+    high, low = (np.asarray(each.r[:count]).reshape(count, -1)[:, 0] for each in (cycles.maximum, cycles.minimum))
+    both = {"period": (found.period, period), "maximum": (ours[:, 0], ends[:, 0]), "minimum": (ours[:, 1], ends[:, 1])}
+    differences = {name: np.asarray(a) / b - 1 for name, (a, b) in both.items()} | {
+        "Hopf point": np.atleast_1d(line[0] / hopf - 1)
+    }
+    largest = {name: float(np.abs(each).max()) for name, each in differences.items()}
+    said = ", ".join(f"{name} {value:.1e}" for name, value in largest.items())
+    return {
+        "labels": (circuit.about, "period of the cycle"),
+        "ours": [(line, cycles.period[:count])],
+        "theirs": [(x, period)],
+        "also": ("largest and smallest rate r", [(line, high), (line, low)], [(x, ends[:, 0]), (x, ends[:, 1])]),
+        "differences": np.concatenate(list(differences.values())),
+        "largest": largest,
+        "said": f"Hopf point: ours {line[0]:.9f}, AUTO's {hopf:.9f}. Largest relative differences: {said}.",
     }
 
 
@@ -287,6 +403,13 @@ CURVES = (
     Curve("cycles", "Period of the cycles that gap junctions sustain", "AUTO",
           "`continue_cycle` from the Hopf point at J = 2, Δ = 0.2, g = 0.5, with collocation of degree 4 on both sides.",
           "relative; Hopf point in η", 1e-5, cycles),
+    Curve("ing", "Period and extremes of an inhibitory population's rhythm (ING)", "AUTO",
+          "`continue_cycle` from the Hopf point at η = 4, J = −21, τ_s = 0.5, over Δ, and at AUTO's values of Δ "
+          "`phase_response`, which solves for the cycle; collocation of degree 4 on both sides, 40 intervals in ours, 120 "
+          "in AUTO's.", "relative", 1e-5, lambda: rhythm("ing")),
+    Curve("ping", "Period and extremes of the rhythm of excitation and inhibition (PING)", "AUTO",
+          "`dumont_gutkin`, the circuit of `ping`, over the constant input of e from the Hopf point on, time in ms and "
+          "rates in kHz; 32 intervals in ours, 120 in AUTO's.", "relative", 1e-5, lambda: rhythm("ping")),
     Curve("own_model", "Fixed points of a user's model", "AUTO",
           "`continue_branch` of FitzHugh and Nagumo's oscillator, the README's class. V at equal input and both Hopf points "
           "are compared.", "in V or I", 1e-6, own_model),
@@ -306,18 +429,22 @@ def draw(curve: Curve, found: dict[str, Any], path: pathlib.Path) -> None:
     """Ours as lines, theirs as circles, and below the differences."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(2, 1, figsize=(7.0, 5.6), layout="constrained", height_ratios=(2.4, 1.0))
-    for x, y in found["ours"]:
-        axes[0].plot(x, y, color="#1f5fa8", linewidth=1.4, label="nmmjax")
-    for x, y in found["theirs"]:
-        every = max(len(x) // 60, 1)
-        axes[0].plot(x[::every], y[::every], "o", mfc="none", ms=5, color="#d1651a", label=curve.rival)
-    axes[0].set(xlabel=found["labels"][0], ylabel=found["labels"][1])
+    panels = [(found["labels"][1], found["ours"], found["theirs"]), *([found["also"]] if "also" in found else [])]
+    ratios = [2.4 / len(panels) ** 0.5] * len(panels) + [1.0]
+    size = (7.0, 2.2 + 3.4 * len(panels) ** 0.5)
+    figure, axes = plt.subplots(len(ratios), 1, figsize=size, layout="constrained", height_ratios=ratios)
+    for axis, (label, ours, theirs) in zip(axes, panels, strict=False):
+        for k, (x, y) in enumerate(ours):
+            axis.plot(x, y, color="#1f5fa8", linewidth=1.4, label=None if k else "nmmjax")
+        for k, (x, y) in enumerate(theirs):
+            every = max(len(x) // 60, 1)
+            axis.plot(x[::every], y[::every], "o", mfc="none", ms=5, color="#d1651a", label=None if k else curve.rival)
+        axis.set(xlabel=found["labels"][0], ylabel=label)
     axes[0].legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
     size = np.abs(np.asarray(found["differences"], float))
-    axes[1].semilogy(np.where(size > 0, size, np.nan), ".", ms=3, color="#5b5b5b")
-    axes[1].axhline(curve.limit, color="#d1651a", linestyle="--", linewidth=1)
-    axes[1].set(xlabel="number of the point (dashed: limit)", ylabel=f"difference\n({curve.measure})")
+    axes[-1].semilogy(np.where(size > 0, size, np.nan), ".", ms=3, color="#5b5b5b")
+    axes[-1].axhline(curve.limit, color="#d1651a", linestyle="--", linewidth=1)
+    axes[-1].set(xlabel="number of the point (dashed: limit)", ylabel=f"difference\n({curve.measure})")
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.grid(alpha=0.25, linewidth=0.6)

@@ -125,16 +125,50 @@ def transfers(matrices: Values, mesh: Values) -> Values:
 
     - `matrices`: A at the Gauss points, `(N, m, n, n)`
     """
+    return eliminated(matrices, mesh, jnp.zeros((*matrices.shape[:3], 0), matrices.dtype))
+
+
+def eliminated(matrices: Values, mesh: Values, forces: Values) -> Values:
+    """`transfers`, and beside them solutions of U′ = A U + f that start from 0, for k forces: `(N, m, n, n + k)`.
+
+    - `forces`: f at the Gauss points times the intervals' lengths, `(N, m, n, k)`
+    """
     degree, n = matrices.shape[1:3]
     at, identity, size = basis(degree, matrices.dtype), jnp.eye(n, dtype=matrices.dtype), degree * n
 
-    def solve(matrices: Values, width: Scalar) -> Values:
+    def solve(matrices: Values, width: Scalar, forces: Values) -> Values:
         flow = width * jnp.einsum("iab,ik->iakb", matrices, at.value)
         block = jnp.einsum("ik,ab->iakb", at.slope, identity) - flow
-        right = -block[:, :, 0].reshape(size, n)
-        return jnp.linalg.solve(block[:, :, 1:].reshape(size, size), right).reshape(degree, n, n)
+        right = jnp.concatenate([-block[:, :, 0], forces], axis=-1).reshape(size, -1)
+        return jnp.linalg.solve(block[:, :, 1:].reshape(size, size), right).reshape(degree, n, -1)
 
-    return jax.vmap(solve)(matrices, jnp.diff(mesh))
+    return jax.vmap(solve)(matrices, jnp.diff(mesh), forces)
+
+
+def closing_step(
+    flow: Flow, values: Values, period: Scalar, p: Values, mesh: Values, row: Values, last: Scalar
+) -> tuple[Values, Scalar]:
+    """Newton's step of orbit, `(N m, n)`, and period, for `defects` = 0 and one equation in the first node, of value `last`
+    and slope `row`, `(n,)`.
+
+    Inner nodes and then all intervals but the first node are eliminated: 1 + N small systems instead of one of N m n + 1.
+    """
+    n = values.shape[1]
+    width = jnp.diff(mesh)[:, None, None]
+    flows = jax.vmap(jax.vmap(lambda u: flow(u, p)))(gauss_values(values, mesh))
+    forces = jnp.stack([width * flows, -defects(flow, values, period, p, mesh)], axis=-1)
+    over = eliminated(linearized(flow, values, period, p, mesh), mesh, forces)  # by the first node, the period, and 1
+
+    def carry(start: Values, each: Values) -> tuple[Values, Values]:
+        return (each[:, :n] @ start).at[:, n:].add(each[:, n:]), start
+
+    identity = jnp.eye(n, n + 2, dtype=values.dtype)
+    end, starts = jax.lax.scan(carry, identity, over[:, -1])
+    closed = jnp.concatenate([end - identity, jnp.append(row, jnp.stack([jnp.zeros_like(last), last]))[None]])
+    free = jnp.append(jnp.linalg.solve(closed[:, : n + 1], -closed[:, n + 1]), 1.0).astype(values.dtype)
+    starts = starts @ free
+    inner = jnp.einsum("jkab,jb->jka", over[:, :-1, :, :n], starts) + over[:, :-1, :, n:] @ free[n:]
+    return jnp.concatenate([starts[:, None], inner], axis=1).reshape(-1, n), free[n]
 
 
 def product(over: Values) -> Values:

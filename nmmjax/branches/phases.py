@@ -14,12 +14,12 @@ from .._parameter import as_number, parameter_table
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel
-from ..numerics.arclength import GO_ON, newton, root
+from ..numerics.arclength import GO_ON, iterate, settle
 from .branch import LABELS, message, where_chosen
 from .collocation import (
     at_nodes,
     basis,
-    defects,
+    closing_step,
     gauss_values,
     linearized,
     node_times,
@@ -197,13 +197,15 @@ def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[P
 
     n = values.shape[1]
 
-    def equations(flow: Flow, x: Values) -> Values:
+    def step(flow: Flow, x: Values) -> Values:
         values = x[:-1].reshape(-1, n)
-        return jnp.append(defects(flow, values, x[-1], none, mesh).reshape(-1), flow(values[0], none)[index])
+        row, peaked = jax.jacfwd(lambda y: flow(y, none)[index])(values[0]), flow(values[0], none)[index]
+        move, longer = closing_step(flow, values, x[-1], none, mesh, row, peaked)
+        return -jnp.append(move.reshape(-1), longer)
 
     guess, still = jnp.append(values.reshape(-1), period), jax.lax.stop_gradient(flow)
-    near, _, _ = newton(lambda x: equations(still, x), guess, jnp.ones_like(guess))
-    x, converged = root(lambda x: equations(flow, x), near, 2)
+    near, _, _ = iterate(lambda x: step(still, x), guess, jnp.ones_like(guess))
+    x, converged = settle(lambda x: step(flow, x), near, 2)
     values, period = x[:-1].reshape(-1, n), x[-1]
     Z, multipliers = _adjoint(flow, values, period, none, mesh)
     slopes, by_input = _period_gradient(flow, values, Z, period, none, mesh)

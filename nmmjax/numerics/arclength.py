@@ -67,6 +67,11 @@ def tolerance(dtype: DTypeLike) -> float:
 
 def newton(function: Callable[[Values], Values], x: Values, scale: Values) -> tuple[Values, Any, Any]:
     """A zero of `function` near x, whether the iteration converged, and after how many steps."""
+    return iterate(lambda x: jnp.linalg.solve(jax.jacfwd(function)(x) * scale[None], function(x)) * scale, x, scale)
+
+
+def iterate(move: Callable[[Values], Values], x: Values, scale: Values) -> tuple[Values, Any, Any]:
+    """The same by any function that gives Newton's step at x."""
     small = tolerance(x.dtype)
 
     def more(state: tuple[Values, Any, Any]) -> Any:
@@ -75,8 +80,7 @@ def newton(function: Callable[[Values], Values], x: Values, scale: Values) -> tu
 
     def improve(state: tuple[Values, Any, Any]) -> tuple[Values, Any, Any]:
         x, _, k = state
-        matrix = jax.jacfwd(function)(x) * scale[None]
-        step = jnp.linalg.solve(matrix, function(x))
+        step = move(x) / scale
         return x - step * scale, jnp.max(jnp.abs(step) / (1 + jnp.abs(x / scale))), k + 1
 
     first = x, jnp.ones((), x.dtype), jnp.zeros((), jnp.int32)
@@ -89,10 +93,15 @@ def root(function: Callable[[Values], Values], x: Values, steps: int = _NEWTON +
 
     The last two carry first and second derivatives in what `function` depends on (implicit function theorem).
     """
+    return settle(lambda x: jnp.linalg.solve(jax.jacfwd(function)(x), function(x)), x, steps)
+
+
+def settle(move: Callable[[Values], Values], x: Values, steps: int) -> tuple[Values, Any]:
+    """The same by any function that gives Newton's step at x."""
 
     def improve(x: Values, free) -> tuple[Values, Scalar]:
         x = jnp.where(free, x, jax.lax.stop_gradient(x))
-        step = jnp.linalg.solve(jax.jacfwd(function)(x), function(x))
+        step = move(x)
         return x - step, jnp.max(jnp.abs(step) / (1 + jnp.abs(x)))
 
     x, sizes = jax.lax.scan(improve, jax.lax.stop_gradient(x), jnp.arange(steps) >= steps - 2)
