@@ -219,7 +219,7 @@ class Rhythm(NamedTuple):
 def ing_branch() -> Any:
     ing = nmm.MPR(eta=4.0, J=-21.0, Delta=0.3, synapse=nmm.ExponentialSynapse(tau=0.5))
     hopf = nmm.find_hopf(ing, "Delta", {"r": 0.18, "v": -0.41, "s": 0.18})
-    return nmm.continue_cycle(hopf, (0.1, 0.9), intervals=40, max_step=0.2)
+    return nmm.continue_cycle(hopf, (0.1, 0.9), intervals=48, max_step=0.2)
 
 
 def ping_branch() -> Any:
@@ -236,10 +236,10 @@ RHYTHMS = {
 }  # fmt: skip
 
 
-def rhythm(name: str) -> dict[str, Any]:
+def rhythm(name: str, cycles: Any = None) -> dict[str, Any]:
     """Periods and extremes of a circuit's cycles at the parameters of AUTO's labelled points, where ours are solved for."""
     circuit = RHYTHMS[name]
-    cycles = circuit.branch()
+    cycles = circuit.branch() if cycles is None else cycles
     fixed, points = circuit.auto(orbit=circuit.variable)[0]
     hopf = next(point["value"] for point in fixed if point["type"] == "HB")
     kept = [point for point in points if "orbit" in point and abs(point["value"] - hopf) > 1e-3]
@@ -405,7 +405,7 @@ CURVES = (
           "relative; Hopf point in η", 1e-5, cycles),
     Curve("ing", "Period and extremes of an inhibitory population's rhythm (ING)", "AUTO",
           "`continue_cycle` from the Hopf point at η = 4, J = −21, τ_s = 0.5, over Δ, and at AUTO's values of Δ "
-          "`phase_response`, which solves for the cycle; collocation of degree 4 on both sides, 40 intervals in ours, 120 "
+          "`phase_response`, which solves for the cycle; collocation of degree 4 on both sides, 48 intervals in ours, 120 "
           "in AUTO's.", "relative", 1e-5, lambda: rhythm("ing")),
     Curve("ping", "Period and extremes of the rhythm of excitation and inhibition (PING)", "AUTO",
           "`dumont_gutkin`, the circuit of `ping`, over the constant input of e from the Hopf point on, time in ms and "

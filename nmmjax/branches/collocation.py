@@ -146,7 +146,7 @@ def eliminated(matrices: Values, mesh: Values, forces: Values) -> Values:
 
 
 def closing_step(
-    flow: Flow, values: Values, period: Scalar, p: Values, mesh: Values, row: Values, last: Scalar
+    flow: System | Flow, values: Values, period: Scalar, p: Values, mesh: Values, row: Values, last: Scalar
 ) -> tuple[Values, Scalar]:
     """Newton's step of orbit, `(N m, n)`, and period, for `defects` = 0 and one equation in the first node, of value `last`
     and slope `row`, `(n,)`.

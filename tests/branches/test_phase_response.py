@@ -12,6 +12,7 @@ from test_branch_curves import ab_cycles
 from test_branches import code
 
 import nmmjax as nmm
+from nmmjax.branches.collocation import closing_step, defects
 
 OMEGA, B = 2.0, 0.3
 
@@ -59,6 +60,21 @@ def test_round_cycle_in_closed_form(which, stable):
     assert found.period_by_input is None and set(found.period_gradient) == set(slopes)
     for name, slope in slopes.items():
         assert float(found.period_gradient[name]) == pytest.approx(float(slope), rel=1e-7)
+
+
+def test_newtons_step_by_elimination_is_that_of_all_equations_at_once():
+    """Anywhere, not only near a cycle; the last equation says where the first node lies."""
+    system, p = ring_cycles().system, jnp.array([-0.2])
+    values, mesh = jax.random.normal(jax.random.key(0), (12, 2)), jnp.array([0.0, 0.2, 0.5, 0.6, 1.0])
+    row, place, x = jnp.array([0.3, 1.0]), 0.7, jnp.append(values.reshape(-1), 2.0)
+
+    def equations(x):
+        values = x[:-1].reshape(-1, 2)
+        return jnp.append(defects(system, values, x[-1], p, mesh).reshape(-1), row @ values[0] - place)
+
+    step, longer = closing_step(system, values, x[-1], p, mesh, row, row @ values[0] - place)
+    dense = -jnp.linalg.solve(jax.jacfwd(equations)(x), equations(x))
+    np.testing.assert_allclose(jnp.append(step.reshape(-1), longer), dense, rtol=1e-9, atol=1e-9)
 
 
 def test_period_and_response_are_differentiable():
