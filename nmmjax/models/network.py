@@ -421,17 +421,21 @@ def excitatory_inhibitory(
     Delta: tuple[Any, Any] = (1.0, 1.0),
     tau: tuple[Any, Any] = (1.0, 1.0),
     synapse: AbstractTerm | None = None,
+    pairs: Any = None,
     names: tuple[str, ...] = (),
     note: str = "",
 ) -> Network:
-    """A network of an excitatory population (node 0) and an inhibitory one (node 1).
+    """A network of an excitatory population (node 0) and an inhibitory one (node 1), or of many such pairs.
 
     - `eta`, `Delta`, `tau`: pairs (excitatory, inhibitory) of numbers: centre and half-width of the excitabilities, and
       time constant; 1 by default for `Delta` and `tau`
     - `J_ee`, `J_ie`: couplings from e, to e and to i, ≥ 0, dimensionless
     - `J_ei`, `J_ii`: couplings from i, to e and to i, ≤ 0, dimensionless
     - `synapse`: a synapse of both, such as `ExponentialSynapse(tau=1.0)`; None for instantaneous coupling
-    - `names`: names of the two nodes, such as ("e", "i"); `note`: a line for the print-out
+    - `pairs`: weights ≥ 0 between the excitatory populations of n pairs, (n, n), row k receives; None for one pair. Nodes 0
+      to n − 1 are then excitatory, n to 2n − 1 inhibitory
+    - `names`: names of the two nodes, such as ("e", "i"), numbered from 0 if there are many pairs; `note`: a line for the
+      print-out
 
     Returns a `Network`. Its weights are not symmetric, so it has fixed points and oscillations, but no energy landscape.
     Raises `ValueError` if Dale's law, the signs above, is broken, and for what is no pair.
@@ -442,7 +446,17 @@ def excitatory_inhibitory(
     for name, pair in (("eta", eta), ("Delta", Delta), ("tau", tau)):
         require(name, pair, "be a pair (excitatory, inhibitory)", isinstance(pair, (tuple, list)) and len(pair) == 2)
         values[name] = jnp.stack([as_number(name, each) for each in pair])
+    values["J"] = jnp.stack([J_ee, J_ii])
     zero = jnp.zeros_like(J_ee)
     weights = jnp.stack([jnp.stack([zero, J_ei]), jnp.stack([J_ie, zero])])
-    node = per_node(MPR(synapse=synapse), J=jnp.stack([J_ee, J_ii]), **values)
-    return Network(node, weights, names=names, note=note)
+    if pairs is not None:
+        between = as_array(pairs)
+        square = isinstance(between, jax.Array) and between.ndim == 2 and between.shape[0] == between.shape[1]
+        require("pairs", pairs, "be an array of numbers (n, n)", square)
+        if is_concrete(between):
+            require_each("pairs", between, "be ≥ 0, finite", np.isfinite(between) & (np.asarray(between) >= 0))
+        n = between.shape[0]
+        weights = jnp.kron(weights, jnp.eye(n)) + jnp.kron(jnp.array([[1.0, 0.0], [0.0, 0.0]]), between)
+        values = {name: jnp.repeat(value, n) for name, value in values.items()}
+        names = tuple(f"{each}{k}" for each in names for k in range(n))
+    return Network(per_node(MPR(synapse=synapse), **values), weights, names=names, note=note)

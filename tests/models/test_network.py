@@ -205,3 +205,21 @@ REFUSED = {
 def test_errors_at_the_door(make, message, unchecked):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_many_pairs_are_each_a_pair_that_receives_from_the_others():
+    given = {"eta": (4.0, 1.0), "J_ee": 2.0, "J_ei": -12.0, "J_ie": 10.0, "J_ii": -1.0, "tau": (1.0, 1.5)}
+    given |= {"synapse": nmm.ExponentialSynapse(tau=0.5)}
+    C = np.array([[0.0, 0.7, 0.1], [0.2, 0.0, 0.0], [0.3, 0.4, 0.0]])
+    many, one = nmm.excitatory_inhibitory(**given, pairs=C, names=("e", "i")), nmm.excitatory_inhibitory(**given)
+    rng = np.random.default_rng(1)
+    y = {name: rng.uniform(0.1, 1.0, (2, 3)) for name in "rvs"}
+    flow = many.vector_field(jnp.zeros(()), many.state({name: each.ravel() for name, each in y.items()}))
+    for k in range(3):
+        pair = one.state({name: each[:, k] for name, each in y.items()})
+        own = one.vector_field(jnp.zeros(()), pair, jnp.asarray([C[k] @ y["s"][0], 0.0]))
+        for name in "rvs":
+            np.testing.assert_allclose(getattr(flow, name).reshape(2, 3)[:, k], getattr(own, name), rtol=1e-12)
+    assert many.names == ("e0", "e1", "e2", "i0", "i1", "i2")
+    with pytest.raises(ValueError, match="`pairs` must be ≥ 0"):
+        nmm.excitatory_inhibitory(**given, pairs=-C)
