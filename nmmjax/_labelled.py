@@ -34,12 +34,14 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, eqx.Module):
             inner = attributes_of(value, "", prefix if "flat" in field.metadata else f"{name}.")
             found |= {key: each for key, each in inner.items() if key != prefix.removesuffix(".")}
+        elif value is None:  # an optional part, which files know no value for
+            continue
         elif "parameter" in field.metadata:
             found[name] = np.asarray(value).tolist()
         elif field.name == "weights":
             dense = value.todense() if hasattr(value, "todense") else value
             found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis
-        elif field.metadata.get("static", False) and value != ():
+        elif field.metadata.get("static", False) and value not in ((), ""):
             found[name] = list(value) if isinstance(value, tuple) else value
     return found
 

@@ -30,6 +30,17 @@ def test_dataset_is_labelled_and_survives_a_file(run, tmp_path):
         xr.testing.assert_identical(again.load(), data)
 
 
+@pytest.mark.parametrize("make", [nmm.ing, nmm.ping, nmm.byrne])
+def test_optional_parameters_and_notes_survive_a_file(make, tmp_path):
+    """Absent reversal potentials have no place in it; units and source of a circuit have."""
+    import xarray as xr
+
+    data = nmm.simulate(make(), {"r": 0.1, "v": 0.0}, jnp.asarray([0.0, 0.1])).to_xarray()
+    data.to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "run.nc", engine="h5netcdf") as again:
+        assert ("reversal" in again.attrs) == (make is nmm.byrne) and "(20" in again.attrs["note"]
+
+
 def test_dataset_of_a_failed_run_says_so():
     short = nmm.simulate(nmm.MPR(), {"r": 1.3, "v": 0.0}, jnp.linspace(0.0, 20.0, 11), max_steps=20)
     data = short.to_xarray()
