@@ -20,6 +20,7 @@ from ..numerics.roots import bisect
 from .channels import Problem
 
 _GRID, _HALVINGS = 20, 6
+_SYNAPTIC = 0.3  # steps of a few synaptic time constants at most
 _LATE = 0.45  # so that one run meets its tolerance in 95 % of random populations
 
 
@@ -102,6 +103,7 @@ def stiffness(problem: Problem, times: Values, resolve: bool) -> Values:
         coupling = jnp.abs(model.J) * R
     base = jnp.sqrt(coupling) + 1
     if model.filters is not None:
+        base = jnp.maximum(base, _SYNAPTIC * model.tau / jnp.min(model.filters.time_constants(R), axis=0))
         # Late inhibition keeps the population ringing until its spread damps it, and an error of order 4 grows meanwhile.
         lasts = jnp.minimum(jnp.pi * R / model.riccati().Delta, (times[-1] - times[0]) / model.tau)
         base = jnp.where(jnp.any(_couplings(model) < 0), _LATE * (base * lasts) ** 0.25, 1.0).astype(base.dtype) * base

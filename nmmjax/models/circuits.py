@@ -4,6 +4,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from .._checks import require
 from .._parameter import as_number
 from .adaptation import RecoveryCurrent
 from .mpr import MPR
@@ -141,8 +142,10 @@ def byrne(
     strengths = jnp.stack(
         [as_number(n, k, "[0, inf)") for n, k in {"k_ee": k_ee, "k_ei": k_ei, "k_ie": k_ie, "k_ii": k_ii}.items()]
     )
+    require("alpha", alpha, "be a pair (e, i)", isinstance(alpha, (tuple, list)) and len(alpha) == 2)
+    rates = jnp.stack([as_number("alpha", each, "(0, inf)") for each in alpha])
     synapse = ExponentialSynapse(tau=1.0)
-    node = per_node(MPR(J=0.0, synapse=synapse), eta=eta, Delta=Delta, tau=tau, **{"synapse.tau": 1 / jnp.asarray(alpha)})
+    node = per_node(MPR(J=0.0, synapse=synapse), eta=eta, Delta=Delta, tau=tau, **{"synapse.tau": 1 / rates})
     return Network(
         node,
         strengths.reshape(2, 2) / times[None],

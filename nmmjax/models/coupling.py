@@ -60,6 +60,8 @@ class Coupling(eqx.Module):
         if self.reversal is not None:
             shape = self.reversal.shape
             require("reversal", shape, f"have one value per node, shape ({self.size},)", shape == (self.size,))
+            if is_concrete(self.gain):
+                require("gain", self.gain, "be ≥ 0 for conductances", bool(self.gain >= 0))
 
     @property
     def size(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 
+from .._checks import require
 from .._types import Scalar, Values
 from .base import AbstractModel
 from .state import State
@@ -174,8 +175,11 @@ class AbstractRiccati(AbstractMechanical):
         return self
 
     def leaking(self, g: Values, current: Values) -> Any:
-        """The population with a further conductance `g` ≥ 0 that at v = 0 brings `current` = g E."""
-        raise NotImplementedError
+        """The population with a further conductance `g` ≥ 0 that at v = 0 brings `current` = g E; refused by default."""
+        del g, current
+        require(
+            "reversal", type(self).__name__, "be None for nodes that take no leak (define `leaking`, as `MPR` does)", False
+        )
 
     def held_leak(self, r: Values, synapse: dict[str, Values]) -> tuple[Values, Values] | None:
         """(g, E) of all conductances, a leak's and that of a `synapse` in this state at the rate `r`; None without any."""

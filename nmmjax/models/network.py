@@ -142,6 +142,8 @@ class Network(AbstractModel):
             given = {} if gain is None else {"gain": gain}
             if reversal is not None:
                 value = as_array(reversal)
+                numbers = isinstance(value, jax.Array)
+                require("reversal", reversal, "be a number or numbers (n,), one per node", numbers)
                 given["reversal"] = jnp.broadcast_to(value, np.shape(weights)[:1]) if np.ndim(value) == 0 else value
             self.coupling = Coupling(weights, **given)
 

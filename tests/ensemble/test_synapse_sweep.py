@@ -127,6 +127,16 @@ def test_gradients_are_those_of_differences():
         np.testing.assert_allclose(result[f"d_end_d_{name}"][0], np.diff(near)[0] / 2e-4, rtol=1e-5)
 
 
+def test_fast_synapses_are_solved_and_approach_none():
+    """τ_s from 1e-3 on: s follows r, to first order in τ_s; no lane spoils another."""
+    over = {"synapse.tau": [1e-3, 1e-2, 0.5]}
+    result = nmm.sweep(ing(), over=over, y0=Y0, t1=2.0, observe={"end": nmm.Final()})
+    assert np.all(result.status == 0)
+    none = nmm.simulate(nmm.MPR(4.0, -21.0, 0.3), Y0, jnp.asarray([0.0, 2.0]), rtol=1e-10, atol=1e-12).y_end.r
+    away = np.abs(result.end_r.values - float(none))
+    assert away[0] < away[1] / 5 < away[2] / 5
+
+
 def test_circuits_are_swept():
     """An E–I circuit over the weight scale, and its inputs per node."""
     network = circuit("alpha")

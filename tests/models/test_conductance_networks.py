@@ -100,6 +100,10 @@ def test_one_population_is_the_conductance_synapse_of_its_own():
         (lambda: nmm.energy_landscape(network()), "have an exactly solvable part"),
         (lambda: nmm.network_potential(network(), jnp.ones(2)), "have an exactly solvable part"),
         (lambda: nmm.byrne(k_ei=-1.0), "`k_ei` must be ≥ 0, but got -1"),
+        (lambda: nmm.byrne(alpha="x"), r"`alpha` must be a pair \(e, i\)"),
+        (lambda: nmm.byrne(alpha=(0.0, 1.0)), "`alpha` must be > 0, but got 0"),
+        (lambda: nmm.Network(nmm.MPR(), W, reversal="a"), "`reversal` must be a number or numbers"),
+        (lambda: nmm.Network(nmm.MPR(), W, gain=-1.0, reversal=1.0), "`gain` must be ≥ 0 for conductances"),
     ],
 )
 def test_mistakes_are_one_sentence(call, match, unchecked):
