@@ -77,6 +77,7 @@ from .models.network import excitatory_inhibitory as excitatory_inhibitory
 from .models.network import mutual_inhibition as mutual_inhibition
 from .models.network import per_node as per_node
 from .models.noise import CauchyNoise as CauchyNoise
+from .models.noise import GaussianNoise as GaussianNoise
 from .models.noise import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .models.noise import WhiteNoise as WhiteNoise
 from .models.state import State as State

@@ -272,6 +272,7 @@ CALLS = {
         c.model, c.y0, TS, noise=nmm.OrnsteinUhlenbeck(0.1, 1.0), key=KEY, dt0=0.1
     ),
     "simulate, Cauchy noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.CauchyNoise(0.1), dt0=0.1),
+    "simulate, Gaussian noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.GaussianNoise(0.1), key=KEY, dt0=0.1),
     "simulate, dense": lambda c: nmm.simulate(c.model, c.y0, TS, dense=True, max_steps=64).evaluate(0.55),
     "simulate, go on": lambda c: nmm.simulate(c.model, c.run, TS + TS[-1]),
     "extend.PopulationTerm": lambda c: nmm.extend.PopulationTerm(c.model).vf(0.0, c.model.state(c.y0), None),
@@ -475,6 +476,7 @@ simulate, extrapolated            +     +   +    -     -    -   -     +      +  
 simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -
 simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -
 simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -
+simulate, Gaussian noise          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -
 simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +
 simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +
 extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +

@@ -106,6 +106,26 @@ class CauchyNoise(AbstractNoise):
         return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None
 
 
+class GaussianNoise(AbstractNoise):
+    """Independent Gaussian white noise of every neuron: τ dV_j/dt = V_j² + η_j + … + √(2D) ξ_j(t/τ).
+
+    - `intensity`: D ≥ 0 in dimensionless time t/τ, a number, or an array (n,) with one value per node of a network
+
+    Networks of neurons (`QIFNetwork`) draw it. No mean field takes it exactly, unlike `CauchyNoise`: the exact law is known
+    for the stationary rate only. Raises `ValueError` for D < 0, NaN. Source: Brunel & Latham, Neural Comput. 15:2281 (2003).
+    """
+
+    intensity: Values
+
+    def __init__(self, intensity: Any):
+        self.intensity = _per_node("intensity", intensity)
+
+    def split(self, model: Any) -> tuple[Any, AbstractNoise]:
+        rule = "be other than Gaussian noise of each neuron, which no mean field takes exactly (use a `QIFNetwork`)"
+        require("noise", repr(self), rule, "spikes" in model.offers)
+        return model, self
+
+
 NoiseLike: TypeAlias = AbstractNoise | ArrayLike  # numbers D stand for white noise
 
 

@@ -15,6 +15,7 @@ from nmmjax import (
     ConductanceSynapse,
     Constant,
     GapJunction,
+    GaussianNoise,
     MobiusSplitting,
     Network,
     OrnsteinUhlenbeck,
@@ -275,6 +276,7 @@ BAD = [
     ({"noise": 0.1, "key": 3}, "`key` must be one random key"),
     ({"noise": None}, "`key` must be given together with `noise`"),
     ({"noise": jnp.array([0.1, 0.2])}, "`noise` must be a number"),
+    ({"noise": GaussianNoise(0.1)}, "`noise` must be other than Gaussian noise of each neuron, which no mean field takes"),
     ({"noise": 0.1, "rtol": 1e-6}, "`rtol` must not be given with `noise`"),
     ({"noise": 0.1, "dense": True}, "`dense` must not be given"),
     ({"noise": 0.1, "solver": diffrax.Tsit5()}, "`solver` must be None or `MobiusSplitting(2)`"),
@@ -296,6 +298,8 @@ def test_more_bad_input(unchecked):
         OrnsteinUhlenbeck(0.1, 0.0)
     with pytest.raises(ValueError, match="`width` must be ≥ 0"):
         CauchyNoise(-1.0)
+    with pytest.raises(ValueError, match="`intensity` must be ≥ 0"):
+        GaussianNoise(-1.0)
     run = simulate(POPULATIONS["plain"], Y0, jnp.linspace(0.0, 1.0, 11), noise=0.1, key=jax.random.key(0))
     with pytest.raises(ValueError, match="`run` must be without noise"):
         energy_balance(run)
