@@ -71,6 +71,12 @@ from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing
 from .models.circuits import izhikevich as izhikevich
 from .models.circuits import ping as ping
+from .models.heterogeneity import Bimodal as Bimodal
+from .models.heterogeneity import Flat as Flat
+from .models.heterogeneity import GaussianLike as GaussianLike
+from .models.heterogeneity import Lorentzian as Lorentzian
+from .models.heterogeneity import Mixture as Mixture
+from .models.heterogeneity import Poles as Poles
 from .models.mpr import MPR as MPR
 from .models.network import Network as Network
 from .models.network import excitatory_inhibitory as excitatory_inhibitory

@@ -15,6 +15,7 @@ from .ensemble.computation import compute_lanes as compute_lanes
 from .ensemble.observables import AbstractObservable as AbstractObservable
 from .fitting.target import AbstractTarget as AbstractTarget
 from .models.base import AbstractModel as AbstractModel
+from .models.heterogeneity import AbstractHeterogeneity as AbstractHeterogeneity
 from .models.mechanical import AbstractMechanical as AbstractMechanical
 from .models.mechanical import AbstractRiccati as AbstractRiccati
 from .models.mechanical import Riccati as Riccati
