@@ -458,7 +458,7 @@ CALLS = {
 WITHOUT_MODEL = words(  # public functions that take no model, and nothing made of one
     """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
-    ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples
+    ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples stochastic.neuron_rate
     stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne byrne izhikevich
     mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
     plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
