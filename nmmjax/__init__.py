@@ -111,8 +111,8 @@ from .solvers.simulation import simulate as simulate
 from .stochastic.boltzmann_law import boltzmann as boltzmann
 from .stochastic.escape import escape_rate as escape_rate
 from .stochastic.inference import fit_stationary as fit_stationary
-from .stochastic.passage import first_passage as first_passage
 from .stochastic.neuron_noise import stationary_rates as stationary_rates
+from .stochastic.passage import first_passage as first_passage
 from .stochastic.paths import escape_path as escape_path
 from .stochastic.residence import residence_times as residence_times
 from .sweeps.atlas import burst_atlas as burst_atlas

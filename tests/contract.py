@@ -400,6 +400,7 @@ CALLS = {
     "threshold_amplitude": lambda c: nmm.threshold_amplitude(c.model, c.pulse),
     "threshold_gradient": lambda c: nmm.threshold_gradient(c.pulse),
     # noise
+    "stationary_rates": lambda c: nmm.stationary_rates(c.model, nmm.GaussianNoise(0.1)),
     "boltzmann": lambda c: nmm.boltzmann(c.model, 0.1),
     "stochastic.stationary_density": lambda c: density(c),
     "first_passage": lambda c: c.passage,
@@ -585,6 +586,7 @@ minimal_charge                    +     +   +    +     -    +   -     +      +  
 optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +
 threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +
 threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +
+stationary_rates                  +     -   -    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   -                      -          -
 boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -
 stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -
 first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -

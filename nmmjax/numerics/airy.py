@@ -35,7 +35,7 @@ def noisy_root(I: ComplexValues, D: Values) -> ComplexValues:
     Real and imaginary parts are π times the rate and the mean voltage of quadratic neurons, V′ = V² + I + √(2D) ξ, whose
     currents have poles at I. Differentiable; NaN at I = D = 0.
     """
-    small = D <= _SMALL * jnp.abs(I) ** 1.5
+    small = _SMALL * jnp.abs(I) ** 1.5 >= D
     near = _expanded(jnp.where(small, I, jnp.ones_like(I)), jnp.where(small, D, jnp.zeros_like(D)))
     D = jnp.where(small, jnp.ones_like(D), D)
     b, u, weight, _ = _saddle(I, D)
@@ -45,7 +45,7 @@ def noisy_root(I: ComplexValues, D: Values) -> ComplexValues:
 
 def noisy_rate(mu: Values, D: Values) -> Values:
     """ν(μ, D) = D^{1/3}/(4π² |Ai(ζ)|²) for real `mu` and D ≥ 0: Re W/π, but to the last digits where the rate is tiny."""
-    small = D <= _SMALL * jnp.abs(mu) ** 1.5
+    small = _SMALL * jnp.abs(mu) ** 1.5 >= D
     above = small & (mu > 0)
     current = jnp.where(above, mu, jnp.ones_like(mu))
     near = jnp.real(_expanded(_complex(current), jnp.where(above, D, jnp.zeros_like(D)))) / jnp.pi

@@ -68,7 +68,7 @@ def neuron_rate(mu: Any, intensity: Any, Delta: Any = 0.0) -> Values:
 
     It is √μ/π for D = Δ = 0, and right to its last digits where it is tiny. Returns rates per unit of t/τ; differentiable.
     Raises `ValueError` for D < 0, Δ < 0 and other values. Sources: Lindner, Longtin & Bulsara, Neural Comput. 15:1761
-    (2003); docs/theory.md §F.
+    (2003); docs/theory.md §G.
     """
     given = {"mu": mu, "intensity": intensity, "Delta": Delta}
     arrays = {name: as_array(value) for name, value in given.items()}
@@ -95,7 +95,7 @@ def stationary_rates(model: MPR, noise: GaussianNoise, I: Any = 0.0) -> Stationa
     Use it to see what individual noise changes, and to check `CumulantClosure`, which is not exact. What happens away from
     rest has no closed equations: simulate a `QIFNetwork`. At most 5 states are found, one per 1.6 % of the current. Returns
     `StationaryRates`; differentiable, and `jax.vmap` gives those of many populations. Raises `ValueError` for networks,
-    other models and other noise. Source: docs/theory.md §F.
+    other models and other noise. Source: docs/theory.md §G.
     """
     require_one(model, offer="riccati")
     fits = isinstance(noise, GaussianNoise)
@@ -123,7 +123,8 @@ def _found(model: MPR, D: Scalar, current: Scalar) -> StationaryRates:
     x = spread * jnp.sinh(u)
     R, v = _state(x, jnp.broadcast_to(model.Delta, x.shape), jnp.broadcast_to(D, x.shape))
     slope = with_slope(lambda u: _excess(args, u), u)[1] / (spread * jnp.cosh(u))
-    return StationaryRates(*(nan_unless(exists, each) for each in (R / model.tau, v, x, slope)), D)
+    r, v, x, slope = (nan_unless(exists, each) for each in (R / model.tau, v, x, slope))
+    return StationaryRates(r, v, x, slope, D)
 
 
 def _excess(args: tuple[MPR, Scalar, Scalar], u: Values) -> Values:

@@ -58,6 +58,17 @@ def test_rates_are_consistent_and_repel_in_the_middle():
     assert 0 < homogeneous.r[0] < 1e-60  # escapes over 4|η|^{3/2}/3 against D
 
 
+def test_first_order_in_the_noise():
+    """dr/dD at D = 0 is Re(−i/4(I − iΔ))/(π (1 − J χ))."""
+    of = lambda D: stationary_rates(MPR(), GaussianNoise(D))
+    calm = of(0.0)
+    x = np.asarray(calm.current) - 1j
+    gain = np.real(0.5 / np.sqrt(x)) / np.pi
+    np.testing.assert_allclose(calm.slope, 1 - 15 * gain, rtol=1e-10)
+    expected = np.real(-0.25j / x) / np.pi / (1 - 15 * gain)
+    np.testing.assert_allclose((of(1e-6).r - calm.r) / 1e-6, expected, rtol=1e-4)
+
+
 def test_slow_variables_settle_at_the_mean_rate():
     adaptation = nmm.SynapticDepression(alpha=0.05, tau=10.0)
     model = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=adaptation)
@@ -95,6 +106,10 @@ def test_bad_input(name, unchecked):
 
 
 def test_bad_rates(unchecked):
-    for given, message in (((1.0, -0.1), "`intensity` must be ≥ 0"), ((1.0, 0.1, -1.0), "`Delta` must be ≥ 0"), (("a", 0.1), "`mu`")):
+    for given, message in (
+        ((1.0, -0.1), "`intensity` must be ≥ 0"),
+        ((1.0, 0.1, -1.0), "`Delta` must be ≥ 0"),
+        (("a", 0.1), "`mu`"),
+    ):
         with pytest.raises(ValueError, match=message):
             neuron_rate(*given)
