@@ -86,6 +86,7 @@ from .models.noise import CauchyNoise as CauchyNoise
 from .models.noise import GaussianNoise as GaussianNoise
 from .models.noise import OrnsteinUhlenbeck as OrnsteinUhlenbeck
 from .models.noise import WhiteNoise as WhiteNoise
+from .models.qif_network import QIFNetwork as QIFNetwork
 from .models.state import State as State
 from .models.stimulus import Constant as Constant
 from .models.stimulus import Pulse as Pulse

@@ -100,7 +100,9 @@ class CauchyNoise(AbstractNoise):
     def __check_init__(self) -> None:
         check_parameters(self)
 
-    def split(self, model: Any) -> tuple[Any, None]:
+    def split(self, model: Any) -> tuple[Any, AbstractNoise | None]:
+        if "spikes" in model.offers:  # neurons draw it
+            return model, self
         require_offer(model, "riccati", also=", for Cauchy noise")
         where = (lambda each: each.Delta) if model.size is None else (lambda each: each.node.Delta)
         return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None

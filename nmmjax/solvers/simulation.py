@@ -24,6 +24,7 @@ from .clock import Clock, clock_of
 from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
+from .spiking import Spikes, check_individual, equal_steps, neuron_steps, placed, run_neurons
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
@@ -85,6 +86,7 @@ def simulate(
     Use it for single runs and fits; for many parameter values, `jax.vmap` over it.
     """
     model = as_model(model)
+    spiking = "spikes" in model.offers
     stimulus = as_stimulus(stimulus, model)
     if noise is not None:
         model, noise = as_noise(noise).split(model)
@@ -96,12 +98,17 @@ def simulate(
     model, stimulus, start, noise = jax.tree.map(as_dtype, (model, stimulus, start, noise))
     if stimulus is not None:
         _check_stimulus(stimulus, model, clock)
-    if noise is not None:
+    if noise is not None or spiking:
         given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
         given |= {"max_steps": max_steps, "dense": dense or None}
+        what = "for a network of neurons" if spiking else "with `noise`"
         for name, value in given.items():
-            require(name, value, "not be given with `noise`, whose steps are fixed", value is None)
-        run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
+            require(name, value, f"not be given {what}, whose steps are fixed", value is None)
+        if spiking:
+            require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
+            run = _simulate_neurons(model, noise, key, start, before, clock, stimulus, dt0, progress)
+        else:
+            run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
         return _raise_on_failure(run) if throw else run
     require("key", type(key).__name__, "be given together with `noise`", key is None)
     solver = diffrax.Tsit5() if solver is None else solver
@@ -201,6 +208,65 @@ def _simulate_noisy(
         fluctuation=path if isinstance(noise, OrnsteinUhlenbeck) else None,
         elapsed=clock.elapsed,
         start=clock.start,
+    )
+
+
+def _simulate_neurons(
+    network: Any,
+    noise: Any,
+    key: Any,
+    y0: Any,
+    before: Any,
+    clock: Clock,
+    stimulus: AbstractStimulus | None,
+    dt0: Any,
+    progress: bool,
+) -> Trajectory:
+    if noise is None:
+        require("key", type(key).__name__, "be given together with `noise` (`QIFNetwork` takes one of its own)", key is None)
+    else:
+        noise, key = check_individual(network, noise, key)
+    shifted, ts = _since_start(stimulus, network.model, clock), clock.elapsed
+    step = neuron_steps(network, y0, largest_input(shifted, ts), dt0).astype(ts.dtype)
+    began = time.perf_counter()
+    jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
+    times, places, counts = schedule(ts, jumps, step)
+    counts = jnp.broadcast_to(jnp.asarray(counts), (times.shape[0] - 1,))
+    V, shape = None, (*network.shape, network.count)
+    if before is not None and before.neurons is not None:
+        V = before.neurons.voltages.astype(ts.dtype)
+        require("y0", V.shape, f"be a run of as many neurons, {shape}", V.shape == shape)
+    lengths = equal_steps(times, counts, ts.dtype)
+    drawn, meter = placed(network, ts.dtype), meter_of(progress)
+    given = (network.model, drawn, y0, V, shifted, noise, key, times, counts, lengths, meter)
+    every, n, raster, V = run_neurons(*given)
+    saved = jax.tree.map(lambda leaf: leaf[places], every)
+    end = jax.tree.map(lambda leaf: leaf[-1], saved)
+    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, ())
+    saved, end, result = _within(_unknown_span(stimulus, shifted, network, clock), ts, ts[-1], saved, end, result)
+    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
+    if not traced:
+        jax.block_until_ready(saved)
+    total = jnp.sum(counts)
+    interval = jnp.searchsorted(places, jnp.arange(times.shape[0] - 1), side="right") - 1  # of `ts`, in which a jump may lie
+    between = lambda each: jax.ops.segment_sum(each, interval, ts.shape[0] - 1)
+    return Trajectory(
+        model=network,
+        stimulus=stimulus,
+        ts=clock.ts,
+        ys=saved,
+        result=result,
+        t_end=clock.ts[-1],
+        y_end=end,
+        stats={"num_steps": total, "num_accepted_steps": total, "num_rejected_steps": jnp.zeros_like(total)},
+        wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, ts.dtype),
+        interpolation=None,
+        event_mask=None,
+        method=f"exact steps of {network.count} neurons, of at most {_short(step)}",
+        noise=noise,
+        elapsed=clock.elapsed,
+        start=clock.start,
+        neurons=Spikes(between(n), between(raster), drawn.watched, V),
     )
 
 

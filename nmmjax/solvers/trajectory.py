@@ -33,6 +33,7 @@ class Trajectory(eqx.Module, Shown):
       `method`: the solver in words
     - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v;
       `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes on
+    - `neurons`: spike counts, raster and last voltages (`Spikes`) of a run of a `QIFNetwork`, None of other models
     - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)
 
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
@@ -54,6 +55,7 @@ class Trajectory(eqx.Module, Shown):
     fluctuation: Any = None
     elapsed: Any = None
     start: Any = None
+    neurons: Any = None
 
     @property
     def clock(self) -> Clock:

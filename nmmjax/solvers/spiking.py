@@ -1,0 +1,203 @@
+"""One run of a network of spiking neurons: how they are placed, drawn upon and read."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import as_key, require
+from .._parameter import as_number
+from .._types import Key, Values, is_concrete
+from ..models.noise import CauchyNoise, GaussianNoise, WhiteNoise
+from ..models.qif_network import QIFNetwork, cauchy
+from ..models.state import State
+from ..models.stimulus import AbstractStimulus, input_at
+from .noisy import default_step
+from .qif_step import Moving, Neurons, Propagator, affine, propagator, read, received
+
+
+class Spikes(eqx.Module):
+    """What a run of neurons keeps beside r and v.
+
+    - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes)
+    - `raster`: spikes of the watched neurons, (n − 1, watched), or (n − 1, nodes, watched); `watched`: their numbers, in the
+      order of their currents
+    - `voltages`: V of all neurons at the end, (N,), or (nodes, N), with which a run goes on
+    """
+
+    counts: Values
+    raster: Values
+    watched: Any
+    voltages: Values
+
+
+class Placed(eqx.Module):
+    """Neurons of a network before its parameters are known.
+
+    - `currents`: of centre 0 and half-width 1, (…, N); `voltages`, `couplings`: standard Lorentzian numbers, (…, N), the latter
+      None without heterogeneous couplings
+    - `watched`: numbers of the neurons whose spikes are kept; `reading`, `own_spikes` as in `QIFNetwork`
+    """
+
+    currents: Values
+    voltages: Values
+    couplings: Any
+    watched: Any
+    reading: str = eqx.field(static=True)
+    own_spikes: bool = eqx.field(static=True)
+
+
+def placed(network: QIFNetwork, dtype: Any) -> Placed:
+    """The neurons of a network, as arrays."""
+    wide = getattr(getattr(network.model, "node", network.model), "coupling_heterogeneity", None)
+    array = lambda each: jnp.asarray(each, dtype)
+    couplings = None if wide is None else array(cauchy(network.places(1)))
+    currents, voltages = array(network.standard_currents()), array(cauchy(network.places(0)))
+    watched = jnp.asarray(network.watched_neurons())
+    return Placed(currents, voltages, couplings, watched, network.reading, network.own_spikes)
+
+
+def started(model: Any, placed: Placed, y0: State, voltages: Any = None) -> tuple[Neurons, Moving]:
+    """The neurons of `model` with the Lorentzian law of the mean-field state `y0`, or with the `voltages` (…, N) of a run that
+    goes on."""
+    nodes = model if model.size is None else model.nodes()
+    column = lambda each: jnp.broadcast_to(each, model.shape)[..., None]
+    eta = column(nodes.eta) + column(nodes.Delta) * placed.currents
+    V = voltages if voltages is not None else column(y0.v) + jnp.pi * column(model.tau * y0.r) * placed.voltages
+    wide = None if placed.couplings is None else column(nodes.coupling_heterogeneity.Gamma) * placed.couplings
+    neurons = Neurons(model, eta, wide, placed.watched, placed.reading, placed.own_spikes)
+    slow = {name: getattr(y0, name) for name in model.slow_names}
+    nothing = jax.tree.map(jnp.zeros_like, received(neurons, y0.r, y0.v, slow, jnp.zeros_like(y0.r)))
+    if placed.own_spikes:
+        slow = {name: jnp.broadcast_to(each, V.shape) for name, each in slow.items()}
+        nothing = jax.tree.map(lambda each: jnp.broadcast_to(each, V.shape), nothing)
+    return neurons, Moving(V, nothing, (y0.r, y0.r), slow)
+
+
+def made_for(neurons: Neurons, h: Values) -> Propagator:
+    """Step A of length `h`, in the unit of τ."""
+    tau = jnp.broadcast_to(neurons.model.tau, neurons.model.shape)[..., None]
+    return propagator(neurons.eta, h / tau)
+
+
+def state(neurons: Neurons, moving: Moving) -> State:
+    """The mean-field state that the network shows; slow variables of single neurons are averaged."""
+    r, v = read(neurons, moving)
+    slow = moving.slow
+    if neurons.own_spikes:
+        slow = {name: jnp.mean(each, axis=-1) for name, each in slow.items()}
+    return State(r=r, v=v, **slow)
+
+
+def random_kick(noise: Any, key: Key, h: Values, V: Values) -> Values:
+    """Random input of one step of length `h` in units of τ, (…, 1): of each neuron its own, or common to a population."""
+    if isinstance(noise, CauchyNoise):
+        return h * noise.width * jax.random.cauchy(key, V.shape, V.dtype)
+    D = jnp.broadcast_to(noise.intensity, V.shape[:-1])[..., None]  # pyright: ignore[reportAttributeAccessIssue]
+    own = isinstance(noise, GaussianNoise)
+    shape = V.shape if own else (*(1 for _ in V.shape),) if noise.shared else (*V.shape[:-1], 1)
+    return jnp.sqrt(2 * D * h) * jax.random.normal(key, shape, V.dtype)
+
+
+def equal_steps(times: Any, counts: Any, dtype: Any) -> Any:
+    """Lengths of the steps of all intervals, (intervals,); those that differ by rounding alone are one number, so that the
+    neurons' constants are made once for all of them."""
+    if not (is_concrete(times) and is_concrete(counts)):
+        return jnp.where(counts > 0, jnp.diff(times) / jnp.maximum(counts, 1).astype(times.dtype), 0).astype(dtype)
+    times, counts = np.asarray(times, float), np.asarray(counts)
+    lengths = np.diff(times) / np.maximum(counts, 1)
+    order = np.argsort(lengths)
+    near = 8 * float(jnp.finfo(dtype).eps) * np.max(np.abs(times)) / np.maximum(counts, 1)
+    apart = np.diff(lengths[order]) > np.minimum(near[order][1:], 1e-2 * lengths[order][1:])
+    group = np.empty(lengths.size, int)
+    group[order] = np.concatenate([[0], np.cumsum(apart)])
+    weight = np.bincount(group, counts)
+    return jnp.asarray((np.bincount(group, counts * lengths) / np.maximum(weight, 1))[group], dtype)
+
+
+@eqx.filter_jit
+def run_neurons(
+    model: Any,
+    placed: Placed,
+    y0: State,
+    voltages: Any,
+    stimulus: AbstractStimulus | None,
+    noise: Any,
+    key: Any,
+    times: Values,
+    counts: Values,
+    steps: Values,
+    meter: Any,
+) -> tuple[State, Values, Values, Values]:
+    """(states at `times`, spikes per interval, raster, voltages at the end).
+
+    - `model`, `placed`: the mean field, and its neurons; `voltages`: of a run that goes on, (…, N), or None
+    - `y0`: the first mean-field state; `stimulus`: the input; `noise`, `key`: random input
+    - `times`, `counts`, `steps`: ends of the intervals, their numbers of equal steps, and the lengths of these
+    """
+    neurons, moving = started(model, placed, y0, voltages)
+    tau = jnp.broadcast_to(model.tau, model.shape)[..., None]
+    current = lambda t: input_at(stimulus, t)
+
+    def interval(carry, now) -> Any:
+        moving, made, made_for_h, shown = carry
+        start, h, count, number = now
+        known = (h == made_for_h) | (count == 0)
+        made = jax.lax.cond(known, lambda: made, lambda: made_for(neurons, h))
+        made_for_h = jnp.where(known, made_for_h, h)
+        own = None if noise is None else jax.random.fold_in(key, number)
+
+        def step(k, carry) -> Any:
+            moving, n, fired = carry
+            kick = None if own is None else random_kick(noise, jax.random.fold_in(own, k), h / tau, moving.V)
+            moving, more, seen = neurons.advance(neurons, made, start + k.astype(h.dtype) * h, h, moving, current, kick)
+            return moving, n + more, fired + seen
+
+        V = moving.V
+        empty = jnp.zeros(V.shape[:-1], V.dtype), jnp.zeros((*V.shape[:-1], neurons.watched.shape[0]), V.dtype)
+        moving, n, fired = jax.lax.fori_loop(0, count, step, (moving, *empty))
+        shown = meter.step(shown, (start + h * count.astype(h.dtype) - times[0]) / (times[-1] - times[0]))
+        return (moving, made, made_for_h, shown), (state(neurons, moving), n, fired)
+
+    first = steps[jnp.argmax(counts > 0)]
+    start = (moving, made_for(neurons, first), first, meter.init())
+    table = (times[:-1], steps, counts, jnp.arange(counts.shape[0]))
+    (end, _, _, shown), (ys, n, fired) = jax.lax.scan(interval, start, table)
+    meter.close(shown)
+    ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state(neurons, moving), ys)
+    alpha, beta = affine(end.owed)
+    return ys, n, fired, alpha * end.V + beta
+
+
+def neuron_steps(network: QIFNetwork, y0: State, current: Values, dt0: Any) -> Values:
+    """The largest step: `dt0`, or a 125th of the shortest interval between spikes to be expected. Refuses one in which a coupled
+    network can't foretell its spikes."""
+    expected = default_step(network.model, None, y0, current)
+    if dt0 is None:
+        return expected
+    h = as_number("dt0", dt0, "(0, inf)")
+    coupled = network.size is not None or bool(network.slow_names) or _acts(network.model)
+    if coupled and is_concrete(h) and is_concrete(expected):
+        most = 25 * float(expected)
+        rule = f"be at most {most:.3g}, a fifth of the shortest interval between spikes to be expected: beyond, the network"
+        require("dt0", h, f"{rule} can't foretell how many spikes a step brings", float(h) <= most)
+    return h
+
+
+def _acts(model: Any) -> bool:
+    """Whether a population's spikes act back on it."""
+    terms = (model.conductance, model.gap, model.coupling_heterogeneity)
+    return any(each is not None for each in terms) or not is_concrete(model.J) or bool(model.J != 0)
+
+
+def check_individual(network: QIFNetwork, noise: Any, key: Any) -> tuple[Any, Key]:
+    """Noise of neurons, and its key, checked: Cauchy and Gaussian noise of each neuron, or white noise common to them."""
+    known = isinstance(noise, (CauchyNoise, GaussianNoise, WhiteNoise))
+    rule = "be `CauchyNoise`, `GaussianNoise`, or white noise common to all neurons, a number D, for a network of neurons"
+    require("noise", repr(noise), rule, known)
+    if not isinstance(noise, CauchyNoise):
+        D, shape = noise.intensity, network.shape
+        require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)
+    return noise, as_key(key, purpose=" if there is noise")
