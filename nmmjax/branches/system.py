@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 from .._checks import as_array, require
 from .._parameter import dtype_of, parameter_table, with_dtype
 from .._types import Values, float_dtype, is_concrete
-from ..models.base import AbstractModel
+from ..models.base import AbstractModel, refuse_spikes
 
 
 class UserField(eqx.Module):
@@ -129,6 +129,8 @@ def _node(model: Any, name: str) -> int | None:
 
 def check_name(model: Any, name: Any, argument: str = "parameter") -> None:
     """Refuse, in one sentence, what is no parameter with one value."""
+    if isinstance(model, AbstractModel):
+        refuse_spikes(model)
     known = model.parameters if isinstance(model, UserField) else parameter_table(model)
     require(argument, name, "be the name of a parameter", isinstance(name, str))
     is_known = name in known or (isinstance(model, AbstractModel) and _base(name) in known)

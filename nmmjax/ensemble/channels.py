@@ -24,13 +24,15 @@ from .packing import packer
 
 
 class Problem(eqx.Module):
-    """One lane of a sweep: a model, its initial state, its input, and the intensity D and key (two words) of its noise."""
+    """One lane of a sweep: a model, its initial state, its input, and the intensity D and key (two words) of its noise.
+    `neurons` are those of a spiking network, whose mean field is then the model."""
 
     model: Any
     y0: State
     stimulus: AbstractStimulus | None = None
     noise: Any = None
     key: Key | None = None
+    neurons: Any = None
 
     @property
     def nodes(self) -> tuple[int, ...]:

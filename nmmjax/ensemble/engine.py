@@ -30,6 +30,8 @@ from .task import CPU_OPTIONS, Task, compiled
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
 # Lanes of a network share every reading of its weights: fewer in a block, and the products cost twice as much.
 _NETWORK_BLOCK = 32
+# Neurons of all lanes of a block: enough to hide what a step costs besides, few enough for the second-level cache.
+_FEW_NEURONS, _MANY_NEURONS = 2**15, 2**24
 _GPU_BLOCK = 128
 
 
@@ -43,9 +45,14 @@ class Shape:
     devices: tuple[Any, ...]
 
     @staticmethod
-    def choose(lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1) -> "Shape":
-        """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well."""
+    def choose(lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1, neurons: int = 0) -> "Shape":
+        """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well. Lanes of
+        `neurons` share blocks only while these are few."""
         devices = tuple(jax.local_devices())
+        if neurons:
+            most = _FEW_NEURONS if devices[0].platform == "cpu" else _MANY_NEURONS
+            threads = max(len(devices), cores()) if devices[0].platform == "cpu" else len(devices)
+            return Shape(int(np.clip(most // neurons, 1, -(-lanes // threads))), 1, threads, devices)
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)

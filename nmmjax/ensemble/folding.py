@@ -58,6 +58,16 @@ class AbstractMethod(eqx.Module):
 
     reverse: eqx.AbstractVar[bool]
     long: ClassVar[bool] = False  # whether steps may be as long as what is observed
+    fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
+
+    def begin(self, problem: Problem) -> Any:
+        """What is carried from stretch to stretch, at the start: the state, or more than it."""
+        return problem.y0
+
+    def shown(self, problem: Problem, y: Any) -> Any:
+        """The state that what is carried shows."""
+        del problem
+        return y
 
     @abc.abstractmethod
     def run(
@@ -156,7 +166,7 @@ def fold(
     none = jnp.zeros((), jnp.int32)
     progress = Progress(none, zero, none, jnp.full((), jnp.nan, dtype), zero)
     transient, observed = steps
-    y = problem.y0
+    y, shown = method.begin(problem), lambda y: method.shown(problem, y)
     asarray = lambda t: jnp.asarray(t, dtype)
 
     def interval(y, a: Values, b: Values, steps, watch: Watch, progress: Progress) -> Any:
@@ -173,22 +183,23 @@ def fold(
 
     if times.transient:
         y, _, progress = interval(y, asarray(times.start), asarray(times.t0), transient, Watch({}, {}), progress)
-    first = Point(problem, asarray(times.t0), y, zero, zero, long=method.long)
+    first = Point(problem, asarray(times.t0), shown(y), zero, zero, long=method.long)
     watch = Watch(observables, {name: each.init(first) for name, each in observables.items()})
     ends = asarray(times.observed)
     if ends.shape[0] == 2:
         y, states, progress = interval(y, ends[0], ends[1], observed[0], watch, progress)
-        samples = jax.tree.map(lambda *each: jnp.stack(each), first.y, y) if times.cuts else None
+        samples = jax.tree.map(lambda *each: jnp.stack(each), first.y, shown(y)) if times.cuts else None
     else:
 
         def one(carry, now) -> Any:
             y, states, progress = carry
             y, states, progress = interval(y, now[0], now[1], now[2], Watch(observables, states), progress)
-            return (y, states, progress), y
+            return (y, states, progress), shown(y)
 
         carry, ys = jax.lax.scan(one, (y, watch.states, progress), (ends[:-1], ends[1:], observed))
         samples = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first.y, ys)
         y, states, progress = carry
+    y = shown(y)
     end = End(problem, ends[0], ends[-1], y, progress.longest, method.flow(problem), samples, times.observed)
     results = {
         f"{name}{suffix}": value

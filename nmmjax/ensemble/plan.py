@@ -182,6 +182,11 @@ class Plan(Shown):
         return int(np.prod(list(self.dims.values())))
 
     @property
+    def neurons(self) -> int:
+        """Number of neurons of one lane, 0 of mean fields."""
+        return 0 if self.base.neurons is None else int(np.prod(self.base.neurons.currents.shape))
+
+    @property
     def dtype(self) -> str:
         return str(jax.tree.leaves(self.base.y0)[0].dtype)
 
@@ -264,6 +269,7 @@ class Plan(Shown):
             "atol": self.atol,
             "dt0": self.dt0,
             "estimate": self.estimate,
+            **({} if self.base.neurons is None else {"neurons": written(self.base.neurons, strict)}),
             "noise": None if self.base.noise is None else float(self.base.noise),
             "seed": self.seed,
             "gradient": list(self.gradient),
@@ -280,7 +286,7 @@ class Plan(Shown):
         """Memory per lane while computing: several copies of its results and values."""
         item = np.dtype(self.dtype).itemsize
         numbers = sum(int(np.prod(each.shape)) for each in self.variables.values()) + len(self.swept)
-        numbers += 8 * int(np.prod(self.base.nodes))
+        numbers += 8 * int(np.prod(self.base.nodes)) + self.neurons
         return 8 * item * numbers
 
     def values(self, lanes: np.ndarray) -> dict[str, np.ndarray]:

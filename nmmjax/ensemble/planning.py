@@ -16,10 +16,12 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
 from .._types import Key, Real, float_dtype
 from ..models.base import AbstractModel, as_model
-from ..models.noise import AbstractNoise, WhiteNoise
+from ..models.noise import AbstractNoise, CauchyNoise, WhiteNoise
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
+from ..solvers.noisy import default_step, largest_input
+from ..solvers.spiking import as_neuron_step, check_individual, placed
 from .channels import Problem
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT
@@ -28,6 +30,7 @@ from .noise import NoisyStretch, no_flow
 from .observables import AbstractObservable
 from .plan import MAX_STEPS, Build, Plan, path_of, sweepable
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
+from .spiking import Spiking, law_of
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 from .synapse_splitting import synapse_stretch
 
@@ -63,10 +66,16 @@ def plan_sweep(
     Returns a `Plan`. Raises `ValueError` for wrong arguments.
     """
     model = as_model(model)
+    network: Any = model if "spikes" in model.offers else None
     stimulus = as_stimulus(stimulus, model)
     over = dict(over) if hasattr(over, "keys") else over
+    law, noise = ("", noise) if network is None else individual(network, noise)
     noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
-    base = Problem(model, model.state(y0), stimulus, noise, words)
+    start = model.state(y0)
+    base = Problem(model, start, stimulus, noise, words)
+    if network is not None:
+        model = network.model
+        base = Problem(model, start, stimulus, noise, words, placed(network, jax.tree.leaves(start)[0].dtype))
     dims, swept = _axes(base, over)
     observables = _check_observables(observe, base)
     times = _check_times(t0, t1, observables)
@@ -78,11 +87,18 @@ def plan_sweep(
     dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
     if dt0 is not None:
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
-    if noise is not None and dt0 is None:
+    if network is not None:
+        require("gradient", gradient, "be None for a network of neurons, whose spikes have no derivative", gradient is None)
+        dt0 = _neuron_step(network, base, dims, swept, times, dt0)
+    elif noise is not None and dt0 is None:
         dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
-    chosen, name = choose_method(base, solver, rtol * finest, atol * finest, dt0)
+    if network is None:
+        chosen, name = choose_method(base, solver, rtol * finest, atol * finest, dt0)
+    else:
+        require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
+        chosen, name = Spiking(law=law), f"exact steps of neurons{'' if noise is None else f', {law} noise'}"
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)
@@ -114,6 +130,32 @@ def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     white = not isinstance(noise, AbstractNoise)
     require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", white)
     return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
+
+
+def individual(network: Any, noise: Any) -> tuple[str, Any]:
+    """(law, intensity) of the noise of a network of neurons; white noise, common to all, if a number is given or none."""
+    if noise is None or not isinstance(noise, AbstractNoise):
+        return "white", noise
+    check_individual(network, noise)
+    law = law_of(noise)
+    return law, noise.width if isinstance(noise, CauchyNoise) else noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _neuron_step(network: Any, base: Problem, dims: Any, swept: Any, times: Times, dt0: float | None) -> float:
+    """The step of all lanes: `dt0`, or the least of those that up to 1024 of the lanes ask for."""
+    total = int(np.prod(list(dims.values())))
+    some = np.linspace(0, total - 1, min(total, 1024)).astype(int)
+    index = dict(zip(dims, np.unravel_index(some, tuple(dims.values())), strict=True))
+    values = {name: jnp.asarray(each[index[axes[0]]], float_dtype()) for name, (axes, each) in swept.items()}
+    build = Build(tuple(values))
+
+    def expected(values: Any) -> Any:
+        problem = build(base, values)
+        looks = jnp.asarray([times.start, times.t1], float_dtype())
+        return default_step(problem.model, None, problem.y0, largest_input(problem.stimulus, looks))
+
+    least = float(jnp.min(jax.vmap(expected)(values)))
+    return as_neuron_step(network, least, dt0)
 
 
 def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:

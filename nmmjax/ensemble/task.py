@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 from jaxtyping import PyTree
@@ -26,7 +26,11 @@ class Task:
     observables: tuple[tuple[str, AbstractObservable], ...]
     times: Times
     gradient: tuple[str, ...] = ()
-    fusible: ClassVar[bool] = True  # whether a kernel of our own may run it on an accelerator
+
+    @property
+    def fusible(self) -> bool:
+        """Whether a kernel of our own may run it on an accelerator."""
+        return self.method.fusible
 
     def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""

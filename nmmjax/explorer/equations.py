@@ -19,7 +19,7 @@ from .._parameter import Parameter, parameter_table, parameters, with_dtype
 from .._types import Values
 from ..branches.system import with_value
 from ..mechanics.energy import heat_rate, kinetic_energy, potential_energy, received_power, slow_power
-from ..models.base import AbstractModel, as_model
+from ..models.base import AbstractModel, as_model, refuse_spikes
 from ..models.network import is_network
 from ..models.state import State
 from ..numerics.loops import runge_kutta
@@ -122,6 +122,7 @@ def describe_for_page(model: AbstractModel, y0: dict[str, Any] | None, about: di
     """Everything that the page asks of `model`; traced in float64, whatever JAX is set to."""
     with jax.enable_x64(True):
         flat = Flat(with_dtype(as_model(model), jnp.float64))
+        refuse_spikes(flat.model)
         count = len(flat.model.variables) * flat.size
         require("model", model, f"have at most {LARGEST} variables to be shown, nodes counted", count <= LARGEST)
         require("model", model, "run on physical time to be shown", not model.own_clock)

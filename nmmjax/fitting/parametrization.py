@@ -19,7 +19,7 @@ import numpy as np
 from .._checks import require
 from .._parameter import parameter_table
 from .._types import Values
-from ..models.base import AbstractModel
+from ..models.base import AbstractModel, refuse_spikes
 
 _NEGLIGIBLE = 1e-12  # a value that small is a zero with rounding: it says nothing about the parameter's scale
 
@@ -126,6 +126,7 @@ def parametrize(model: AbstractModel, free: Any, bounds: Mapping[str, Any] | Non
     require("free", free, "be the names of at least one parameter", listed)
     chosen = dict(free) if isinstance(free, Mapping) else dict.fromkeys(free, True)
     require("free", tuple(free), "name every parameter once", len(chosen) == len(tuple(free)))
+    refuse_spikes(model)
     table = parameter_table(model)
     known = [*table, *(["weights"] if model.size is not None else [])]
     bounds = {} if bounds is None else dict(bounds)

@@ -150,6 +150,12 @@ def require_offer(model: object, offer: str, argument: str = "model", also: str 
     require(argument, model if isinstance(model, AbstractModel) else type(model).__name__, rule + also, fits)
 
 
+def refuse_spikes(model: Any, argument: str = "model") -> None:
+    """Refuse networks of spiking neurons, which have no vector field, for functions that need one."""
+    rule = "have a vector field, which a network of spiking neurons has not (use its mean field, `neurons.model`)"
+    require(argument, model, rule, "spikes" not in model.offers)
+
+
 def require_one(model: Any, argument: str = "model", offer: str = "potential") -> None:
     """Refuse networks, and models that don't offer what is asked for."""
     require_offer(model, offer, argument)

@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import as_array, as_count, as_node, as_nodes, require, require_each
 from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table, with_arrays
 from .._types import Scalar, Values, is_concrete
-from .base import AbstractModel, takes_model
+from .base import AbstractModel, refuse_spikes, takes_model
 from .coupling import Coupling
 from .mechanical import AbstractMechanical, AbstractRiccati, Riccati
 from .mpr import MPR
@@ -35,6 +35,7 @@ def per_node(node: Any, **values: Any) -> Any:
     Returns the model with these parameters. Raises `ValueError` for unknown names, values outside a parameter's bounds
     and axes other than one.
     """
+    refuse_spikes(node, "node")
     table = parameter_table(node)
     for name, value in values.items():
         require(name, name, f"be one of the parameters {', '.join(f'`{each}`' for each in table)}", name in table)

@@ -14,15 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_count, as_key, require
-from .._parameter import as_number
+from .._memory import available_memory
+from .._parameter import as_number, dtype_of
 from .._types import Key, Values
-from .base import AbstractModel
+from .base import AbstractModel, refuse_spikes
 from .mechanical import AbstractRiccati
 from .state import State, Variable
 
 # The zero of the Hurwitz zeta function ζ(1/2, a): with it, quantiles of currents have no bias N^(−1/2) (docs/theory.md §N2).
 UNBIASED = 0.302721828598366
 _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
+_COPIES = 16  # arrays of one number per neuron while a network is being set up, in double precision partly
 _PLASTIC = 0.7548776662466927  # 1/ρ, ρ³ = ρ + 1: shifts the voltages of one population against those of the next
 
 
@@ -40,8 +42,8 @@ class QIFNetwork(AbstractModel):
     - `size`: number N of neurons of every population, ≥ 1
     - `own_spikes`: whether adaptation, depression and plasticity of every neuron follow its own spikes instead of the
       population's rate, which the mean field then no longer describes exactly; False by default
-    - `offset`: a of the quantiles u_j = (j + a)/(N − 1 + 2a), j = 0 … N − 1, at which the currents η_j = η + Δ F⁻¹(u_j) lie. By
-      default that for which the rate has no bias of the order N^(−1/2); ½ and 1 are usual elsewhere
+    - `offset`: a of the quantiles u_j = (j + a)/(N − 1 + 2a), j = 0 … N − 1, at which the currents η_j = η + Δ F⁻¹(u_j)
+      lie. By default that for which the rate has no bias of the order N^(−1/2); ½ and 1 are usual elsewhere
     - `key`: a random key, to draw currents and voltages at random; None (the default) for quantiles, and voltages that are
       spread evenly over them (golden ratio)
     - `reading`: how r and v are read from the voltages, W = π τ r + i v: "order parameter" (the default), (1 − Z*)/(1 + Z*)
@@ -67,7 +69,7 @@ class QIFNetwork(AbstractModel):
     def __init__(
         self,
         model: AbstractModel,
-        size: int,
+        size: Any,
         *,
         own_spikes: bool = False,
         offset: Any = UNBIASED,
@@ -112,7 +114,7 @@ class QIFNetwork(AbstractModel):
         return frozenset({"spikes"})
 
     def index(self, node: Any, argument: str = "node") -> int:
-        """The number of a population given by number or name, `node`; see `Network.index`."""
+        """The number of a population given by number or name, `node`; see `Network.index`, also for `argument`."""
         return self.model.index(node, argument)
 
     def target(self, stimulus: Any, node: Any) -> Any:
@@ -121,9 +123,16 @@ class QIFNetwork(AbstractModel):
 
     def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
         """Refuses: a network of neurons has no vector field in its mean-field variables (use that of `model`)."""
-        del t, y, I
-        rule = "have a vector field, which a network of spiking neurons has not (use its mean field, `neurons.model`)"
-        raise ValueError(f"Argument `model` must {rule}, but got {self!r}.")
+        del t, I
+        refuse_spikes(self)
+        return y  # never reached
+
+    def require_memory(self) -> None:
+        """Refuse more neurons than fit into the memory that is free."""
+        each = _COPIES * dtype_of(self.model).itemsize * int(np.prod(self.shape))
+        most = max(available_memory() // each, 1)
+        free = f"{available_memory() / 2**30:.3g} GiB that are free"
+        require("size", self.count, f"be at most {most}, for which the {free} suffice", self.count <= most)
 
     def standard_currents(self) -> Any:
         """Currents of the neurons for centre 0 and half-width 1, (N,), or of every population, (n, N)."""
@@ -152,8 +161,8 @@ def cauchy(u: Any) -> Any:
 
 
 def standard_quantile(model: Any, u: Any) -> Any:
-    """Quantiles at `u` in (0, 1), of any shape, of the distribution of currents that `model` declares, scaled to centre 0 and
-    half-width 1."""
+    """Quantiles at `u` in (0, 1), of any shape, of the distribution of currents that `model` declares, scaled to centre 0
+    and half-width 1."""
     heterogeneity = getattr(getattr(model, "node", model), "heterogeneity", None)
     return cauchy(u) if heterogeneity is None else np.asarray(heterogeneity.quantile(u))
 

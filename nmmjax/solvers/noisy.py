@@ -100,7 +100,7 @@ def _slow_half(model: Any, y: State, h: Values) -> State:
     return moved(y, model.slow_rates(middle), h)
 
 
-def default_step(model: Any, noise: AbstractNoise, y0: State, current: Values) -> Scalar:
+def default_step(model: Any, noise: AbstractNoise | None, y0: State, current: Values) -> Scalar:
     """A 125th of the shortest interval between spikes to be expected, in the unit of τ.
 
     The highest rate solves π² R² = η + I + J R + v² for the largest input I, with v the larger of the first voltage and the

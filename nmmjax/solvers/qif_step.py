@@ -6,9 +6,9 @@ One step of length h, in units of τ, splits like the mean field's:
         for each whole half-turn of √η h)
     B   V ↦ α V + β, the same for all neurons of a population: what they receive from spikes, input and conductances
 
-Half of B stands before A, half after. The half before needs the number of spikes of the step to come; it is foretold from the
-last two, and the half after makes up the difference, so that every spike is delivered once. The half after and the next one
-before are one affine map: a step reads three numbers per neuron and writes one.
+Half of B stands before A, half after. The half before needs the number of spikes of the step to come; it is foretold from
+the last two, and the half after makes up the difference, so that every spike is delivered once. The half after and the next
+one before are one affine map: a step reads three numbers per neuron and writes one.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,8 @@ class Moving(NamedTuple):
 
 
 class Neurons(NamedTuple):
-    """What is constant on the way: the mean field, currents η_j and couplings' deviations (…, N), watched neurons' numbers."""
+    """What is constant on the way: the mean field, currents η_j and couplings' deviations (…, N), watched neurons'
+    numbers."""
 
     model: Any
     eta: Values
@@ -58,7 +59,7 @@ class Neurons(NamedTuple):
 
 
 class Propagator(NamedTuple):
-    """The exact step A over h: V ↦ (a V + η)/(a − V), and the whole half-turns k on the way, per neuron and per population."""
+    """The exact step A over h: V ↦ (a V + η)/(a − V), and its whole half-turns, per neuron and per population."""
 
     a: Values
     turns: Values
@@ -90,7 +91,7 @@ def turned(V: Values, eta: Values, a: Values) -> Values:
 
 def spikes(V: Values, step: Propagator) -> Values:
     """Number of spikes in step A of all neurons of each population, from the voltages before it."""
-    fired = V > step.a
+    fired = step.a < V
     if V.shape[-1] < _MOST_COUNTED:
         counted = jnp.sum(jnp.where(fired, jnp.ones((), V.dtype), jnp.zeros((), V.dtype)), axis=-1)
     else:
@@ -124,10 +125,11 @@ def barycentre(V: Values) -> tuple[Values, Values]:
     """(π τ r, v) of voltages (…, N): their conformal barycentre w = v + iπ τ r, Σ (V − w)/(V − w*) = 0, which is the Cauchy
     law of largest likelihood and moves with the neurons under steps A and B."""
     low, middle, high = jnp.quantile(V, jnp.array([0.25, 0.5, 0.75], V.dtype), axis=-1)
+    points = jax.lax.complex(V, jnp.zeros_like(V))
 
     def improve(_, w):
         at = w[..., None]
-        m = jnp.mean((V - at) / (V - jnp.conj(at)), axis=-1)
+        m = jnp.mean((points - at) / (points - jnp.conj(at)), axis=-1)
         return (w - m * jnp.conj(w)) / (1 - m)
 
     w = jax.lax.fori_loop(0, _ROUNDS, improve, jax.lax.complex(middle, (high - low) / 2))
@@ -218,8 +220,8 @@ def neuron_step(
 def own_step(
     neurons: Neurons, step: Propagator, t: Values, h: Values, moving: Moving, current: Callable[[Values], Values], kick: Any
 ) -> tuple[Moving, Values, Values]:
-    """The same for one population whose slow variables belong to each neuron and follow its own spikes, (N,): a spike acts on
-    the values that it finds."""
+    """The same for one population whose slow variables belong to each neuron and follow its own spikes, (N,): a spike acts
+    on the values that it finds."""
     model, (r1, r2), slow = neurons.model, moving.rates, moving.slow
     plain = eqx.tree_at(lambda each: (each.adaptation, each.plasticity), model, (None, None), is_leaf=lambda x: x is None)
     alike = eqx.tree_at(lambda each: each.model, neurons, plain)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from .._checks import as_count, require
+from .._checks import as_count, as_key, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -24,7 +24,7 @@ from .clock import Clock, clock_of
 from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
-from .spiking import Spikes, check_individual, equal_steps, neuron_steps, placed, run_neurons
+from .spiking import Spikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
@@ -225,9 +225,10 @@ def _simulate_neurons(
     if noise is None:
         require("key", type(key).__name__, "be given together with `noise` (`QIFNetwork` takes one of its own)", key is None)
     else:
-        noise, key = check_individual(network, noise, key)
+        check_individual(network, noise)
+        key = as_key(key, purpose=" if there is noise")
     shifted, ts = _since_start(stimulus, network.model, clock), clock.elapsed
-    step = neuron_steps(network, y0, largest_input(shifted, ts), dt0).astype(ts.dtype)
+    step = neuron_step_of(network, y0, largest_input(shifted, ts), dt0).astype(ts.dtype)
     began = time.perf_counter()
     jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
     times, places, counts = schedule(ts, jumps, step)
@@ -248,7 +249,9 @@ def _simulate_neurons(
     if not traced:
         jax.block_until_ready(saved)
     total = jnp.sum(counts)
-    interval = jnp.searchsorted(places, jnp.arange(times.shape[0] - 1), side="right") - 1  # of `ts`, in which a jump may lie
+    interval = (
+        jnp.searchsorted(places, jnp.arange(times.shape[0] - 1, dtype=places.dtype), side="right") - 1
+    )  # jumps may cut it
     between = lambda each: jax.ops.segment_sum(each, interval, ts.shape[0] - 1)
     return Trajectory(
         model=network,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_key, require
+from .._checks import require
 from .._parameter import as_number
 from .._types import Key, Values, is_concrete
 from ..models.noise import CauchyNoise, GaussianNoise, WhiteNoise
@@ -36,8 +36,8 @@ class Spikes(eqx.Module):
 class Placed(eqx.Module):
     """Neurons of a network before its parameters are known.
 
-    - `currents`: of centre 0 and half-width 1, (…, N); `voltages`, `couplings`: standard Lorentzian numbers, (…, N), the latter
-      None without heterogeneous couplings
+    - `currents`: of centre 0 and half-width 1, (…, N); `voltages`, `couplings`: standard Lorentzian numbers, (…, N), the
+      latter None without heterogeneous couplings
     - `watched`: numbers of the neurons whose spikes are kept; `reading`, `own_spikes` as in `QIFNetwork`
     """
 
@@ -50,7 +50,8 @@ class Placed(eqx.Module):
 
 
 def placed(network: QIFNetwork, dtype: Any) -> Placed:
-    """The neurons of a network, as arrays."""
+    """The neurons of a network, as arrays. Refuses more than fit into the memory."""
+    network.require_memory()
     wide = getattr(getattr(network.model, "node", network.model), "coupling_heterogeneity", None)
     array = lambda each: jnp.asarray(each, dtype)
     couplings = None if wide is None else array(cauchy(network.places(1)))
@@ -60,8 +61,8 @@ def placed(network: QIFNetwork, dtype: Any) -> Placed:
 
 
 def started(model: Any, placed: Placed, y0: State, voltages: Any = None) -> tuple[Neurons, Moving]:
-    """The neurons of `model` with the Lorentzian law of the mean-field state `y0`, or with the `voltages` (…, N) of a run that
-    goes on."""
+    """The neurons of `model` with the Lorentzian law of the mean-field state `y0`, or with the `voltages` (…, N) of a run
+    that goes on."""
     nodes = model if model.size is None else model.nodes()
     column = lambda each: jnp.broadcast_to(each, model.shape)[..., None]
     eta = column(nodes.eta) + column(nodes.Delta) * placed.currents
@@ -127,7 +128,7 @@ def run_neurons(
     noise: Any,
     key: Any,
     times: Values,
-    counts: Values,
+    counts: Any,
     steps: Values,
     meter: Any,
 ) -> tuple[State, Values, Values, Values]:
@@ -171,19 +172,24 @@ def run_neurons(
     return ys, n, fired, alpha * end.V + beta
 
 
-def neuron_steps(network: QIFNetwork, y0: State, current: Values, dt0: Any) -> Values:
-    """The largest step: `dt0`, or a 125th of the shortest interval between spikes to be expected. Refuses one in which a coupled
-    network can't foretell its spikes."""
+def neuron_step_of(network: QIFNetwork, y0: State, current: Values, dt0: Any) -> Values:
+    """The largest step of a run: `dt0`, or a 125th of the shortest interval between spikes to be expected."""
     expected = default_step(network.model, None, y0, current)
     if dt0 is None:
         return expected
     h = as_number("dt0", dt0, "(0, inf)")
-    coupled = network.size is not None or bool(network.slow_names) or _acts(network.model)
-    if coupled and is_concrete(h) and is_concrete(expected):
+    return h if not (is_concrete(h) and is_concrete(expected)) else jnp.asarray(as_neuron_step(network, expected, h))
+
+
+def as_neuron_step(network: QIFNetwork, expected: Any, dt0: Any) -> Any:
+    """`dt0`, or the `expected` step if it is None. Refuses one in which a coupled network can't foretell its spikes."""
+    if dt0 is None:
+        return expected
+    if network.size is not None or network.slow_names or _acts(network.model):
         most = 25 * float(expected)
-        rule = f"be at most {most:.3g}, a fifth of the shortest interval between spikes to be expected: beyond, the network"
-        require("dt0", h, f"{rule} can't foretell how many spikes a step brings", float(h) <= most)
-    return h
+        rule = f"be at most {most:.3g}, a fifth of the shortest interval between spikes to be expected: in longer steps the"
+        require("dt0", dt0, f"{rule} network can't foretell how many spikes come", float(dt0) <= most)
+    return dt0
 
 
 def _acts(model: Any) -> bool:
@@ -192,12 +198,11 @@ def _acts(model: Any) -> bool:
     return any(each is not None for each in terms) or not is_concrete(model.J) or bool(model.J != 0)
 
 
-def check_individual(network: QIFNetwork, noise: Any, key: Any) -> tuple[Any, Key]:
-    """Noise of neurons, and its key, checked: Cauchy and Gaussian noise of each neuron, or white noise common to them."""
+def check_individual(network: QIFNetwork, noise: Any) -> None:
+    """Refuse noise other than Cauchy and Gaussian noise of each neuron, or white noise common to them."""
     known = isinstance(noise, (CauchyNoise, GaussianNoise, WhiteNoise))
     rule = "be `CauchyNoise`, `GaussianNoise`, or white noise common to all neurons, a number D, for a network of neurons"
     require("noise", repr(noise), rule, known)
     if not isinstance(noise, CauchyNoise):
         D, shape = noise.intensity, network.shape
         require("noise", D, f"be a number{f' or of shape {shape}' if shape else ''}", D.ndim == 0 or D.shape == shape)
-    return noise, as_key(key, purpose=" if there is noise")

@@ -23,7 +23,7 @@ from ..ensemble.observables import Final
 from ..ensemble.plan import path_of, sweepable
 from ..ensemble.planning import plan_sweep
 from ..ensemble.tangents import compute_growth
-from ..models.base import AbstractModel, takes_model
+from ..models.base import AbstractModel, refuse_spikes, takes_model
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus
 
@@ -199,6 +199,7 @@ def lyapunov_exponents(
     options = {"solver": solver, "rtol": rtol, "atol": atol, "dt0": dt0}
     options = {name: value for name, value in options.items() if value is not None}
     swept = _one(model, y0, stimulus) if over is None else over
+    refuse_spikes(model)
     plan = plan_sweep(model, over=swept, y0=y0, t0=begin, t1=end, stimulus=stimulus, observe={"end": Final()}, **options)
     directions = sum(int(np.size(each)) for each in jax.tree.leaves(plan.base.y0))
     number = min(directions, _MOST) if count is None else as_count("count", count)

@@ -8,7 +8,6 @@ import contextlib
 import json
 import math
 import os
-import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._files import as_path
 from .._labelled import software, xarray
+from .._memory import available_memory
 from .._nan import nan_is_absent
 from .._progress import Progress
 from .._types import Key, Real
@@ -178,20 +178,6 @@ def dataset_attributes(plan: PlanLike, device: str) -> dict[str, Any]:
         "device": device,
         **software(),
     }
-
-
-def available_memory() -> int:
-    """Bytes of memory that are free for this process, by the system's account."""
-    sizes = []
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
-        sizes += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    with contextlib.suppress(OSError, ValueError):  # the limit of a container; "max" without one
-        sizes.append(int(pathlib.Path("/sys/fs/cgroup/memory.max").read_text()))
-    if not sizes:
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2)
-    return min(sizes, default=4 * 2**30)
 
 
 class _Local:

@@ -15,7 +15,7 @@ from .._results import Shown
 from .._types import Real, Scalar
 from ..ensemble.planning import labels
 from ..ensemble.rotation import Rotation
-from ..models.base import AbstractModel, takes_model
+from ..models.base import AbstractModel, refuse_spikes, takes_model
 from ..models.network import is_network
 from ..models.state import StateLike
 from ..models.stimulus import Sinusoid
@@ -147,6 +147,7 @@ def entrainment(
         stimulus = model.target(stimulus, node)
     longest = 2 * np.pi / float(frequencies.min())
     start, stop = left_out * longest, (left_out + observed) * longest
+    refuse_spikes(model)
     data = sweep(
         model,
         over={"stimulus.amplitude": strengths, "stimulus.omega": frequencies},
