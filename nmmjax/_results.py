@@ -43,3 +43,4 @@ class RESULTS(diffrax.RESULTS):  # pyright: ignore[reportGeneralTypeIssues]
         "A second Floquet multiplier is 1, as at a fold of cycles or a Hopf point: phases are not defined to first order."
     )
     no_fixed_point = "No fixed point was found near the guess; start from a state closer to one."
+    unstable_state = "The fixed point is not stable: fluctuations around it grow, and no spectrum exists."

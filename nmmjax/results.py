@@ -13,6 +13,7 @@ from .bursting.slow_fast_picture import SlowFast as SlowFast
 from .bursting.spikes import Spikes as Spikes
 from .ensemble.plan import Plan as Plan
 from .equilibria.points import FixedPoints as FixedPoints
+from .finite_size.power import PowerSpectrum as PowerSpectrum
 from .fitting.checking import GradientCheck as GradientCheck
 from .fitting.posterior import Posterior as Posterior
 from .fitting.profiles import Profile as Profile

@@ -102,6 +102,10 @@ class Case:
         return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
 
     @functools.cached_property
+    def spectrum(self):
+        return nmm.power_spectrum(self.model, 100, guess=self.y0, frequencies=np.array([0.1, 0.5]))
+
+    @functools.cached_property
     def low(self):
         return self.at_rest(self.y0)
 
@@ -354,6 +358,7 @@ CALLS = {
     "lyapunov_exponents": lambda c: c.exponents,
     "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
+    "power_spectrum": lambda c: c.spectrum,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
@@ -435,6 +440,7 @@ CALLS = {
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
     "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
+    "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
     "plot.recovery": lambda c: nmm.plot.recovery(c.fitted, {c.over: c.value(c.over)}),
     "plot.profile": lambda c: nmm.plot.profile(c.fitted.profile(c.over, c.value(c.over) * np.array([0.99, 1.0, 1.01]))),
@@ -555,6 +561,7 @@ sweep Custom                      +     +   +    +     +    +   +     +      +  
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -
+power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -
@@ -619,6 +626,7 @@ plot.sweep                        +     +   +    +     +    +   +     +      +  
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -
+plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +          +            -

@@ -24,7 +24,7 @@ LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower laye
     {"equilibria"},
     {"solvers"},
     {"bursting", "ensemble", "landscape", "transitions"},
-    {"branches", "stochastic"},
+    {"branches", "finite_size", "stochastic"},
     {"fitting", "ising", "sweeps"},
     {"explorer", "plot"},
     {"reproduce"},
