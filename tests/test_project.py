@@ -31,7 +31,7 @@ def test_contributors_are_told_the_layers():
     """Every folder is in the table of CONTRIBUTING.md, below all that it may import."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf8")
     table = text.partition("## Layers")[2].partition("\n## ")[0]
-    told = re.findall(r"`([a-z]+)`", " ".join(re.findall(r"^\|(.*?)\|", table, flags=re.MULTILINE)))
+    told = re.findall(r"`([a-z_]+)`", " ".join(re.findall(r"^\|(.*?)\|", table, flags=re.MULTILINE)))
     package = Path(nmmjax.__file__).parent
     depth = {room: k for k, rooms in enumerate(LAYERS) for room in rooms if (package / room).is_dir()}
     assert sorted(told) == sorted(depth)

@@ -258,6 +258,12 @@ def potential():
 
 
 @picture
+def power_spectrum():
+    """What the finite number of neurons does to the rate of a population: its own peaks, and silence at slow times."""
+    return nmm.plot.power_spectrum(nmm.power_spectrum(nmm.MPR(eta=-5.0, J=15.0, Delta=1.0), size=10_000))
+
+
+@picture
 def profile():
     """The smallest loss at each value of a parameter, and the interval below the threshold."""
     ts, step = jnp.linspace(0.0, 30.0, 121), nmm.Pulse(amplitude=3.0, start=5.0, stop=15.0)
