@@ -72,6 +72,8 @@ from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing
 from .models.circuits import izhikevich as izhikevich
 from .models.circuits import ping as ping
+from .models.cumulants import CircularCumulants as CircularCumulants
+from .models.cumulants import PseudoCumulants as PseudoCumulants
 from .models.heterogeneity import Bimodal as Bimodal
 from .models.heterogeneity import Flat as Flat
 from .models.heterogeneity import GaussianLike as GaussianLike

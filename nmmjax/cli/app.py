@@ -1,4 +1,4 @@
-"""`nmmjax reproduce | sweep | fit | landscape | models | explore | doctor` and `--completion` (extra `cli`)."""
+"""`nmmjax reproduce | simulate | sweep | fit | landscape | models | explore | doctor` and `--completion` (extra `cli`)."""
 
 import sys
 from collections.abc import Callable
@@ -28,11 +28,13 @@ def _app(cyclopts: Any) -> Any:
     from .listing import models
     from .recorded_landscape import landscape
     from .reproduction import reproduce
+    from .simulating import simulate
     from .sweeping import sweep
 
     about = "Dynamics of next-generation neural mass models."
     app = cyclopts.App(name="nmmjax", help=about, version=__version__, suppress_keyboard_interrupt=False)
     app.command(reproduce)
+    app.command(simulate)
     app.command(sweep)
     app.command(fit)
     app.command(landscape)

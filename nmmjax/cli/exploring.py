@@ -5,7 +5,7 @@ import pathlib
 from ..explorer import page as pages
 from ..explorer.presets import PRESETS
 from .configuration import Document
-from .objects import build_model
+from .objects import build_model, number_or_list
 
 
 def explore(model: str = "", /, *, out: str = "", browser: bool = True) -> None:
@@ -16,8 +16,8 @@ def explore(model: str = "", /, *, out: str = "", browser: bool = True) -> None:
     Parameters
     ----------
     model
-        A preset (bistable, bursting, inhibition, hamiltonian, gap, ing, ping), or a TOML file with a table `model`, and `y0`
-        if the run is to start there; all presets by default.
+        A preset (bistable, bursting, inhibition, hamiltonian, gap, ing, ping), or a TOML file with a table `model`, and
+        `network`, `y0` if the run is to start there; all presets by default.
     out
         The page's file; by default a temporary one, without `--browser` explorer.html.
     browser
@@ -35,10 +35,8 @@ def _page(model: str) -> pages.ExplorerPage:
             raise ValueError(f"Argument `model` must be one of {', '.join(PRESETS)}, or a TOML file, but got {model!r}.")
         return pages.explore(model)
     document = Document(pathlib.Path(model).expanduser())
-    values = document.values
-    built = build_model(document, values.get("model", {}))
-    start = {
-        name: document.number(("y0", name), each) for name, each in document.table(("y0",), values.get("y0", {})).items()
-    }
+    built = build_model(document)
+    table = document.table(("y0",), document.values.get("y0", {}))
+    start = {name: number_or_list(document, ("y0", name), each) for name, each in table.items()}
     with document.at(("y0",)):
         return pages.explore(built, y0=start or None, title=pathlib.Path(model).stem)

@@ -18,9 +18,8 @@ from ..fitting.result import FitResult
 from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..fitting.units import time_constants
 from ..models.base import AbstractModel
-from ..models.network import Network, per_node
 from .configuration import Document
-from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
+from .objects import PICTURES, TERMS, build_model, build_stimulus, number_or_list, using_precision, write_netcdf
 from .printing import console_for, print_json
 from .recorded_run import Recording, Table, check_units, read_recording
 
@@ -158,7 +157,7 @@ def read_job(document: Document, data: pathlib.Path | None) -> Job:
 
 def _task(document: Document, data: pathlib.Path) -> Task:
     values = document.values
-    model = _model(document)
+    model = build_model(document)
     settings, about = _settings(document, model)
     recording = read_recording(document, Table(data), model.size)
     check_units(recording, *time_constants(model, settings["free"], settings["bounds"]))
@@ -166,7 +165,7 @@ def _task(document: Document, data: pathlib.Path) -> Task:
     y0 = None
     if "y0" in values:
         y0 = {
-            name: _number_or_list(document, ("y0", name), each)
+            name: number_or_list(document, ("y0", name), each)
             for name, each in document.table(("y0",), values["y0"]).items()
         }
         with document.at(("y0",)):
@@ -185,34 +184,6 @@ def _counted(recording: Recording) -> str:
     names = " and ".join(f"{name}{each}" for name, each in columns.items())
     unit = "" if recording.unit is None else f" {recording.unit}"
     return f"{ts.size} samples of {names} from {recording.file}, t = {ts[0]:g} to {ts[-1]:g}{unit}."
-
-
-def _model(document: Document) -> Any:
-    """The population of [model], or a network of them with [network] weights, gain, per_node."""
-    values = document.values
-    population = build_model(document, document.table(("model",), values.get("model", {})))
-    if "network" not in values:
-        return population
-    path = ("network",)
-    found = document.table(path, values["network"], ("weights", "gain", "per_node"), ("weights",))
-    rows = found["weights"]
-    document.require((*path, "weights"), "be a list of rows", rows, isinstance(rows, list) and rows)
-    weights = [document.numbers((*path, "weights", k), row) for k, row in enumerate(rows)]
-    square = all(len(row) == len(rows) for row in weights)
-    document.require((*path, "weights"), f"have {len(rows)} numbers in every row", rows, square)
-    nodes = document.table((*path, "per_node"), found.get("per_node", {}))
-    for name, each in nodes.items():
-        numbers = document.numbers((*path, "per_node", name), each)
-        document.require((*path, "per_node", name), f"have a number per node, {len(rows)}", each, len(numbers) == len(rows))
-        with document.at((*path, "per_node", name)):
-            population = per_node(population, **{name: np.asarray(numbers)})
-    gain = document.number((*path, "gain"), found.get("gain", 1.0))
-    with document.at(path):
-        return Network(population, np.asarray(weights), gain)
-
-
-def _number_or_list(document: Document, path: Any, value: object) -> Any:
-    return np.asarray(document.numbers(path, value)) if isinstance(value, list) else document.number(path, value)
 
 
 def _settings(document: Document, model: AbstractModel) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -342,11 +313,13 @@ def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:
     for table, entries in tables.items():
         term = attribute(population, table)
         static = [field.name for field in dataclasses.fields(term) if field.metadata.get("static", False)]
-        kind = [f'kind = "{type(term).__name__}"'] if table == "adaptation" else []
+        kind = [f'kind = "{type(term).__name__}"'] if len(TERMS.get(table.rpartition(".")[2], ())) > 1 else []
         lines += ["", f"[model.{table}]", *kind, *entries, *(f'{name} = "{getattr(term, name)}"' for name in static)]
     if best.size is not None:
         dense = best.weights.todense() if best.is_sparse else best.weights
         lines += ["", "[network]", f"gain = {_toml(np.asarray(best.gain))}", f"weights = {_toml(np.asarray(dense))}"]
+        lines += [f"names = {list(best.names)!r}"] if best.names else []
+        lines += [] if best.coupling.reversal is None else [f"reversal = {_toml(np.asarray(best.coupling.reversal))}"]
         if nodes:
             lines += ["", "[network.per_node]", *(f'"{name}" = {_toml(each)}' for name, each in nodes.items())]
     lines += ["", "[standard_error]", *(f'"{name}" = {_toml(each)}' for name, each in fitted.standard_error.items())]

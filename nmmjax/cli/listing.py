@@ -4,12 +4,14 @@ from typing import Any
 
 from .._optional import optional
 from .._parameter import parameters
-from ..models import adaptation, mpr, stimulus, synapses, terms
+from ..models import adaptation, cumulants, mpr, stimulus, synapses, terms
 from .document import Block, to_markdown
 from .printing import console_for, print_json
 
 _LISTED: tuple[tuple[type, str], ...] = (
     (mpr.MPR, "model"),
+    (cumulants.PseudoCumulants, "model"),
+    (cumulants.CircularCumulants, "model"),
     (terms.GapJunction, "term"),
     (terms.CouplingHeterogeneity, "term"),
     (terms.ConductanceSynapse, "term"),

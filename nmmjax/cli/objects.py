@@ -1,21 +1,39 @@
-"""Models and stimuli from tables of a TOML file, and what else commands that read one share."""
+"""Models, stimuli and noise from tables of a TOML file, and what else commands that read one share."""
 
 import contextlib
 import dataclasses
+import inspect
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from .._files import replace_file
 from .._parameter import check, parameters
 from .._types import uses_float64
-from ..models import adaptation, mpr, stimulus, synapses, terms
+from ..models import adaptation, circuits, cumulants, mpr, network, noise, stimulus, synapses, terms
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
-_TERMS: dict[str, tuple[type, ...]] = {
+# Closures of a population, which is their table [model.population].
+_CLOSURES = {each.__name__: each for each in (cumulants.CircularCumulants, cumulants.PseudoCumulants)}
+# Functions that make a model of the literature; their arguments are the keys of [model].
+_CIRCUITS: dict[str, Callable[..., Any]] = {
+    each.__name__: each
+    for each in (
+        network.mutual_inhibition,
+        network.excitatory_inhibitory,
+        circuits.ing,
+        circuits.ping,
+        circuits.dumont_gutkin,
+        circuits.coombes_byrne,
+        circuits.byrne,
+        circuits.izhikevich,
+    )
+}
+TERMS: dict[str, tuple[type, ...]] = {
     "gap": (terms.GapJunction,),
     "conductance": (terms.ConductanceSynapse,),
     "leak": (terms.Leak,),
@@ -28,6 +46,9 @@ _TERMS: dict[str, tuple[type, ...]] = {
 _STIMULI = {
     each.__name__: each
     for each in (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
+}
+_NOISES = {
+    each.__name__: each for each in (noise.WhiteNoise, noise.OrnsteinUhlenbeck, noise.CauchyNoise, noise.GaussianNoise)
 }
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -43,24 +64,110 @@ def using_precision(precision: str) -> Iterator[None]:
         jax.config.update("jax_enable_x64", before)
 
 
-def build_model(document: Document, values: dict[str, Any]) -> Any:
-    """The population of a table [model]."""
-    name = document.text(("model", "name"), values.get("name", "MPR"), _MODELS)
+def build_model(document: Document) -> Any:
+    """The model of the table [model], MPR by default, or with [network] a network of it: weights, gain, names, reversal,
+    and per_node values of its parameters."""
+    values = document.values
+    model = _model(document, ("model",), document.table(("model",), values.get("model", {})))
+    if "network" not in values:
+        return model
+    path = ("network",)
+    keys = ("weights", "gain", "per_node", "names", "reversal")
+    found = document.table(path, values["network"], keys, ("weights",))
+    rows = found["weights"]
+    document.require((*path, "weights"), "be a list of rows", rows, isinstance(rows, list) and rows)
+    weights = [document.numbers((*path, "weights", k), row) for k, row in enumerate(rows)]
+    square = all(len(row) == len(rows) for row in weights)
+    document.require((*path, "weights"), f"have {len(rows)} numbers in every row", rows, square)
+    nodes = document.table((*path, "per_node"), found.get("per_node", {}))
+    for name, each in nodes.items():
+        numbers = document.numbers((*path, "per_node", name), each)
+        document.require((*path, "per_node", name), f"have a number per node, {len(rows)}", each, len(numbers) == len(rows))
+        with document.at((*path, "per_node", name)):
+            model = network.per_node(model, **{name: np.asarray(numbers)})
+    given = {"gain": document.number((*path, "gain"), found.get("gain", 1.0))}
+    given |= {"reversal": number_or_list(document, (*path, "reversal"), found["reversal"])} if "reversal" in found else {}
+    with document.at(path):
+        return network.Network(model, np.asarray(weights), names=found.get("names"), **given)
+
+
+def _model(document: Document, path: Path, values: Any) -> Any:
+    document.table(path, values)
+    known = (*_MODELS, *_CLOSURES, *_CIRCUITS) if path == ("model",) else _MODELS
+    name = document.text((*path, "name"), values.get("name", "MPR"), known)
+    if name in _CIRCUITS:
+        return _circuit(document, path, _CIRCUITS[name], values)
+    if name in _CLOSURES:
+        document.table(path, values, needed=("population",))
+        inner = {"population": _model(document, (*path, "population"), values["population"])}
+        given = {key: each for key, each in values.items() if key != "population"}
+        return _build(document, path, _CLOSURES[name], given, ("name",), inner)
     cls = _MODELS[name]
-    terms = {field.name: _TERMS[field.name] for field in dataclasses.fields(cls) if field.name in _TERMS}
-    document.table(("model",), values, ("name", *parameters(cls), *terms))
-    inner = {key: _term(document, key, values[key]) for key in terms if key in values}
-    return _build(
-        document, ("model",), cls, {key: each for key, each in values.items() if key not in terms}, ("name",), inner
-    )
+    terms = {field.name: TERMS[field.name] for field in dataclasses.fields(cls) if field.name in TERMS}
+    document.table(path, values, ("name", *parameters(cls), *terms))
+    inner = {key: _term(document, (*path, key), values[key]) for key in terms if key in values}
+    given = {key: each for key, each in values.items() if key not in terms}
+    return _build(document, path, cls, given, ("name",), inner)
 
 
-def _term(document: Document, key: str, values: Any) -> Any:
-    kinds, path = {each.__name__: each for each in _TERMS[key]}, ("model", key)
+def _term(document: Document, path: Path, values: Any) -> Any:
+    classes = TERMS[str(path[-1])]
+    kinds = {each.__name__: each for each in classes}
     if len(kinds) == 1:
-        return _build(document, path, _TERMS[key][0], values)
+        return _build(document, path, classes[0], values)
     document.table(path, values, needed=("kind",))
     return _build(document, path, kinds[document.text((*path, "kind"), values["kind"], kinds)], values, ("kind",))
+
+
+def _circuit(document: Document, path: Path, make: Callable[..., Any], values: dict[str, Any]) -> Any:
+    """A model of the literature, by the arguments of the function that makes it: numbers, lists of them and words."""
+    arguments = inspect.signature(make).parameters
+    needed = [name for name, each in arguments.items() if each.default is each.empty]
+    document.table(path, values, ("name", *arguments), needed)
+    found = {}
+    for name, value in values.items():
+        if name == "synapse":
+            found[name] = _term(document, (*path, name), value)
+        elif isinstance(value, list) and all(isinstance(each, str) for each in value):
+            found[name] = tuple(value)
+        elif isinstance(value, list):
+            found[name] = tuple(document.numbers((*path, name), value))
+        elif name != "name":
+            found[name] = value if isinstance(value, (str, int)) else document.number((*path, name), value)
+    with document.at(path):
+        return make(**found)
+
+
+def build_noise(document: Document, path: Path, values: Any) -> Any:
+    """Noise from a table with its kind, or from an intensity D, a number or one per node; None for none."""
+    if values is None:
+        return None
+    table = values if isinstance(values, dict) else {"kind": "WhiteNoise", "intensity": values}
+    document.table(path, table, needed=("kind",))
+    cls = _NOISES[document.text((*path, "kind"), table["kind"], _NOISES)]
+    arguments = inspect.signature(cls).parameters
+    needed = [name for name, each in arguments.items() if each.default is each.empty]
+    document.table(path, table, ("kind", *arguments), needed)
+    found = {}
+    for name, value in table.items():
+        if name != "kind":
+            at = (*path, name) if isinstance(values, dict) else path
+            found[name] = value if isinstance(value, bool) else number_or_list(document, at, value)
+    with document.at(path):
+        return cls(**found)
+
+
+def build_start(document: Document, model: Any) -> Any:
+    """The state that [y0] describes: numbers, and lists of one per node."""
+    table = document.table(("y0",), document.values.get("y0", {}))
+    start = {name: number_or_list(document, ("y0", name), each) for name, each in table.items()}
+    with document.at(("y0",)):
+        return model.state(start)
+
+
+def number_or_list(document: Document, path: Path, value: object) -> Any:
+    """A number, or an array of those in a list."""
+    return np.asarray(document.numbers(path, value)) if isinstance(value, list) else document.number(path, value)
 
 
 def build_stimulus(document: Document, path: Path, values: Any) -> Any:
@@ -78,8 +185,8 @@ def build_stimulus(document: Document, path: Path, values: Any) -> Any:
 def _build(document: Document, path: Path, cls: type, values: Any, beside: tuple[str, ...] = (), inner: Any = None) -> Any:
     """An object of `cls` from the table's values, each checked by its declaration; `beside` are keys that aren't its own."""
     declared = parameters(cls)
-    fields = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in (inner or _TERMS)]
-    needed = [name for name, each in declared.items() if each.default is None]
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init and field.name not in (inner or TERMS)}
+    needed = [name for name in fields if name in declared and fields[name].default is dataclasses.MISSING]
     document.table(path, values, (*beside, *fields), needed)
     found = {}
     for name, value in values.items():

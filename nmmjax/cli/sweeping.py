@@ -20,10 +20,10 @@ from ..ensemble.channels import Problem
 from ..solvers.mobius import MobiusSplitting
 from ..sweeps.sweeping import plan_of, run_plan
 from .configuration import Document, Path
-from .objects import PICTURES, build_model, build_stimulus, using_precision, write_netcdf
+from .objects import PICTURES, build_model, build_start, build_stimulus, using_precision, write_netcdf
 from .printing import console_for, print_json
 
-_TABLES = ("model", "y0", "over", "sample", "observe", "stimulus")
+_TABLES = ("model", "network", "y0", "over", "sample", "observe", "stimulus")
 _KEYS = ("t0", "t1", "solver", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
 
 
@@ -89,7 +89,6 @@ def read_job(document: Document) -> Job:
     values = document.table((), document.values, (*_KEYS, *_TABLES), ("t1", "y0", "observe"))
     if "over" not in values and "sample" not in values:
         raise ValueError(f"{document.file}: table `over` or `sample` must be given.")
-    document.table(("model",), values.get("model", {}))
     figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
     if figure is not False:
         is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
@@ -110,11 +109,8 @@ def read_job(document: Document) -> Job:
 
 def _plan(document: Document) -> Any:
     values = document.values
-    model = build_model(document, values.get("model", {}))
-    start = document.table(("y0",), values["y0"]).items()
-    start = {name: document.number(("y0", name), each) for name, each in start}
-    with document.at(("y0",)):
-        y0 = model.state(start)
+    model = build_model(document)
+    y0 = build_start(document, model)
     current = build_stimulus(document, ("stimulus",), values.get("stimulus"))
     problem = Problem(model, y0, current)
     observe = {

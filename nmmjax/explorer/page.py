@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._checks import require
-from .._files import as_new_file
+from .._files import as_new_file, replace_text
 from ..models.base import AbstractModel
 from .equations import Described, describe_for_page
 from .presets import PRESETS
@@ -29,9 +29,7 @@ class ExplorerPage:
 
     def save(self, path: Any) -> Path:
         """Write the page to a file of this name, and give its path."""
-        path = as_new_file(path)
-        path.write_text(self.html, encoding="utf-8")
-        return path
+        return replace_text(as_new_file(path), self.html)
 
     def open(self, path: Any = None) -> Path:
         """Write the page to a file, by default a temporary one, open it in the browser, and give its path."""

@@ -136,8 +136,9 @@ def test_the_best_model_is_read_again(done, tmp_path):
 def test_best_of_every_term_and_of_networks_is_written_as_toml(tmp_path, done):
     """Terms, per-node values and weights survive writing and reading."""
     _, fitted = done
-    population = nmm.MPR(tau=2.0, gap=nmm.GapJunction(0.2), adaptation=nmm.SynapticDepression(alpha=0.05, tau=10.0))
-    nodes = nmm.Network(nmm.per_node(population, eta=[-5.0, -4.0]), [[0.0, 1.0], [0.5, 0.0]], 0.3)
+    slow = {"adaptation": nmm.SynapticDepression(alpha=0.05, tau=10.0), "synapse": nmm.ExponentialSynapse(0.2)}
+    population = nmm.per_node(nmm.MPR(tau=2.0, gap=nmm.GapJunction(0.2), **slow), eta=[-5.0, -4.0])
+    nodes = nmm.Network(population, [[0.0, 1.0], [0.5, 0.0]], 0.3, names=("a", "b"), reversal=[1.0, -2.0])
 
     class Stub:
         best_index, loss, converged, status = 0, np.ones(1), np.ones(1, bool), np.zeros(1, int)
@@ -161,9 +162,11 @@ def test_best_of_every_term_and_of_networks_is_written_as_toml(tmp_path, done):
     assert tomllib.loads(text)["interval"]["node.eta[0]"] == [-np.inf, np.inf]
     kept = text[text.index("\n[model]") : text.index("[standard_error]")]
     path.write_text(kept + "\n[fit]\nfree = ['gain']\n", encoding="utf8")
-    again = fitting._model(Document(path))
+    again = fitting.build_model(Document(path))
     assert repr(again) == repr(nodes)
     np.testing.assert_array_equal(again.weights, nodes.weights)
+    np.testing.assert_array_equal(again.coupling.reversal, nodes.coupling.reversal)
+    assert again.names == nodes.names
     np.testing.assert_array_equal(again.node.eta, nodes.node.eta)
 
 

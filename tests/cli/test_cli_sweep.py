@@ -181,7 +181,11 @@ MISTAKES = [  # (what stands in the file, what is written instead, the message)
     ("Delta = 1.0", "delta = 1.0", r"line 7: key `model.delta` is unknown; it must be one of name, eta, J, Delta"),
     ("Delta = 1.0", "Delta = 'x'", r"line 7: key `model.Delta` must be a number, but got 'x'"),
     ("Delta = 1.0", "Delta = [1.0]", r"line 7: key `model.Delta` must be a number, but got \[1.0\]"),
-    ('name = "MPR"', 'name = "MRP"', r"line 6: key `model.name` must be one of MPR, but got 'MRP'"),
+    (
+        'name = "MPR"',
+        'name = "MRP"',
+        r"line 6: key `model.name` must be one of MPR, CircularCumulants, .*, izhikevich, but got 'MRP'",
+    ),
     ("g = 0.2", "g = -0.2", r"line 10: Argument `g` must be ≥ 0, but got -0.2"),
     ("[model.gap]\ng = 0.2", "[model.adaptation]\nalpha = 1.0", r"line 9: key `model.adaptation.kind` must be given"),
     ("[model.gap]\ng = 0.2", "[model.adaptation]\nkind = 'STP'", r"line 10: key `model.adaptation.kind` must be one of Sp"),

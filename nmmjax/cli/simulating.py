@@ -1,0 +1,171 @@
+"""`nmmjax simulate config.toml`: one run written down in a file."""
+
+import inspect
+import os
+import pathlib
+import sys
+from typing import Any
+
+import diffrax
+import jax
+import numpy as np
+
+from .._files import as_folder, as_new_file, beside, replace_text
+from .._optional import optional
+from .._parameter import as_number
+from .._results import RESULTS
+from ..solvers.mobius import MobiusExtrapolation, MobiusSplitting
+from ..solvers.simulation import simulate as run_simulation
+from ..solvers.trajectory import Trajectory
+from .configuration import Document
+from .objects import PICTURES, build_model, build_noise, build_start, build_stimulus, using_precision, write_netcdf
+from .printing import console_for, print_json
+
+_TABLES = ("model", "network", "y0", "stimulus", "noise")
+_KEYS = ("t0", "t1", "points", "solver", "rtol", "atol", "dt0", "max_steps", "seed", "precision", "figure")
+_EXAMPLE = """\
+# One run: nmmjax simulate simulate.toml
+t1 = 60.0                      # also t0, solver = "Tsit5", rtol, atol, dt0, seed, precision = "float32"
+points = 3001                  # times at which the state is kept
+figure = "simulate.png"        # false for none
+
+[model]                        # MPR, a circuit such as name = "ping", or a closure; `nmmjax models` lists their parameters
+eta = -5.0
+J = 15.0
+Delta = 1.0
+
+[y0]
+r = 0.08
+v = -1.96
+
+[stimulus]                     # [[stimulus]] more than once for a sum
+kind = "Pulse"
+amplitude = 3.0
+start = 10.0
+stop = 20.0
+
+# [noise]                      # with a seed above
+# kind = "WhiteNoise"
+# intensity = 0.1
+"""
+
+
+def simulate(
+    config: pathlib.Path | None = None,
+    /,
+    *,
+    out: pathlib.Path = pathlib.Path(),
+    example: bool = False,
+    json: bool = False,
+) -> None:
+    """Run the simulation that a TOML file describes; write its course as NetCDF and a picture.
+
+    The file: t1 (and t0, points, solver, rtol, atol, dt0, max_steps, seed, precision, figure), then tables [model] name,
+    parameters and terms; [network] weights, gain, per_node, …; [y0] r, v; [stimulus] kind, parameters; [noise] kind, …. If
+    the run fails, what there is of it is written, and the exit code is 1.
+
+    Parameters
+    ----------
+    config
+        The TOML file.
+    out
+        Folder for what is written; the current one by default.
+    example
+        Write simulate.toml, an example to begin with, and do nothing else.
+    json
+        Print one JSON object.
+    """
+    os.environ.setdefault("MPLBACKEND", "Agg")
+    out = as_folder(out)
+    console = console_for(json)
+    if example:
+        out.mkdir(parents=True, exist_ok=True)
+        written = [replace_text(out / "simulate.toml", _EXAMPLE)]
+        console.print(f"Written: {written[0]}", highlight=False, soft_wrap=True)
+        console.print(f"Now: nmmjax simulate {written[0]} --out {out}", highlight=False, soft_wrap=True)
+        if json:
+            print_json({"written": written})
+        return
+    if config is None:
+        raise ValueError("The TOML file must be given: nmmjax simulate config.toml (or --example for one to begin with).")
+    document = Document(config)
+    values = document.table((), document.values, (*_KEYS, *_TABLES), ("t1", "y0"))
+    picture = _picture(document, values)
+    precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
+    with using_precision(precision):
+        call = _call(document, values)
+        out.mkdir(parents=True, exist_ok=True)
+        figure = as_new_file(beside(out, picture, "figure"), "figure") if picture else None
+        target = as_new_file(out / f"{config.stem}.nc", "out")
+        with document.at(()):
+            run = run_simulation(**call)
+        written = [write_netcdf(run.to_xarray(), target)]
+        if figure is not None:
+            written.append(_draw(run, figure))
+    console.print(str(run), highlight=False, markup=False, soft_wrap=True)
+    console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    message = RESULTS[run.result]
+    if json:
+        print_json({**run.attributes, "times": run.ts.size, "reached": int(run.reached), "written": written})
+    if message:
+        print(f"nmmjax: {message}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _picture(document: Document, values: dict[str, Any]) -> str:
+    figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
+    if figure is False:
+        return ""
+    is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
+    rule = f"be false or the name of a file that ends in {', '.join(PICTURES)}"
+    document.require(("figure",), rule, figure, is_picture)
+    return figure
+
+
+def _call(document: Document, values: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `nmmjax.simulate`, each checked, so that a refusal has a line."""
+    model = build_model(document)
+    found: dict[str, Any] = {"model": model, "y0": build_start(document, model)}
+    found["stimulus"] = build_stimulus(document, ("stimulus",), values.get("stimulus"))
+    found["noise"] = build_noise(document, ("noise",), values.get("noise"))
+    t0, t1 = (document.number((name,), values.get(name, 0.0)) for name in ("t0", "t1"))
+    document.require(("t1",), f"be later than t0 ({t0:g})", t1, t0 < t1 < np.inf)
+    found["ts"] = np.linspace(t0, t1, document.integer(("points",), values.get("points", 1001), 2))
+    for name, interval in {"rtol": "(0, 1)", "atol": "(0, inf)", "dt0": "(0, inf)"}.items():
+        if name in values:
+            found[name] = document.number((name,), values[name])
+            with document.at((name,)):
+                as_number(name, found[name], interval)
+    if "max_steps" in values:
+        found["max_steps"] = document.integer(("max_steps",), values["max_steps"], 1)
+    if "solver" in values:
+        found["solver"] = _solver(document, document.text(("solver",), values["solver"]))
+    if found["noise"] is not None:
+        with document.at(("noise",)):
+            _, drawn = found["noise"].split(model)
+        if drawn is not None:
+            document.table((), values, needed=("seed",))
+            found["key"] = jax.random.key(document.integer(("seed",), values["seed"], 0))
+    return found
+
+
+def _solver(document: Document, name: str) -> Any:
+    """A solver by its class's name, ours or one of diffrax's for ordinary differential equations."""
+    ours = {"MobiusSplitting": MobiusSplitting(4), "MobiusExtrapolation": MobiusExtrapolation()}
+    if name in ours:
+        return ours[name]
+    solver = getattr(diffrax, name, object)
+    kinds = (diffrax.AbstractERK, diffrax.AbstractImplicitSolver)
+    is_solver = inspect.isclass(solver) and issubclass(solver, kinds) and not inspect.isabstract(solver)
+    rule = "be MobiusSplitting, MobiusExtrapolation or a Runge–Kutta solver of diffrax such as Tsit5"
+    document.require(("solver",), rule, name, is_solver)
+    return solver()
+
+
+def _draw(run: Trajectory, path: pathlib.Path) -> pathlib.Path:
+    from .. import plot
+
+    figure = np.ravel(plot.trajectory(run))[0].figure
+    figure.savefig(path, dpi=150)
+    optional("matplotlib.pyplot", "plot").close(figure)
+    return path
