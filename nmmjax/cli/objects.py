@@ -85,10 +85,11 @@ def build_model(document: Document) -> Any:
         document.require((*path, "per_node", name), f"have a number per node, {len(rows)}", each, len(numbers) == len(rows))
         with document.at((*path, "per_node", name)):
             model = network.per_node(model, **{name: np.asarray(numbers)})
-    given = {"gain": document.number((*path, "gain"), found.get("gain", 1.0))}
-    given |= {"reversal": number_or_list(document, (*path, "reversal"), found["reversal"])} if "reversal" in found else {}
+    gain = document.number((*path, "gain"), found.get("gain", 1.0))
+    given = found.get("reversal")
+    reversal = None if given is None else number_or_list(document, (*path, "reversal"), given)
     with document.at(path):
-        return network.Network(model, np.asarray(weights), names=found.get("names"), **given)
+        return network.Network(model, np.asarray(weights), gain, names=found.get("names"), reversal=reversal)
 
 
 def _model(document: Document, path: Path, values: Any) -> Any:

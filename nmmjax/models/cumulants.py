@@ -59,11 +59,11 @@ class PseudoCumulants(AbstractCumulants):
     - `intensity`: D ≥ 0 of each neuron's noise in dimensionless time t/τ, as in `GaussianNoise`
 
     Noise acts as a current q₂ and a width p₂, which both start at 0. **An approximation**: ⟨e^{−ikV}⟩ = exp(−(πτr + iv)k −
-    (q₂ − ip₂)k²/2 − …), k > 0, is cut after k². At D = 0 it is the population itself; at rest it is right to first order in D,
-    and off by 2e-6 of the rate at D = 0.1, 2e-4 at D = 1 in the active state of (η, J, Δ) = (−5, 15, 1), but by 4 % at D = 0.1,
-    (0, 0, 0.1), and 40 % below threshold at D = 0.5, (−1, 0, 0.1). It was argued that two pseudo-cumulants are an artificial
-    approximation and three the least consistent order (arXiv 2308.08194). Exact rates: `stationary_rates`; everything else:
-    `QIFNetwork` with `GaussianNoise`.
+    (q₂ − ip₂)k²/2 − …), k > 0, is cut after k². At D = 0 it is the population itself. At rest it is right to first order in
+    D, and off by 2e-6 of the rate at D = 0.1, 2e-4 at D = 1 in the active state of (η, J, Δ) = (−5, 15, 1), but by 4 % at
+    D = 0.1, (0, 0, 0.1), and 40 % below threshold at D = 0.5, (−1, 0, 0.1). It was argued that two pseudo-cumulants are an
+    artificial approximation and three the least consistent order (arXiv 2308.08194). Exact rates: `stationary_rates`;
+    everything else: `QIFNetwork` with `GaussianNoise`.
 
     Raises `ValueError` for D < 0 and for what is no `MPR`. Sources: Goldobin, di Volo & Torcini, Phys. Rev. Lett. 127:038301
     (2021); docs/theory.md §G.
@@ -112,22 +112,23 @@ class CircularCumulants(AbstractCumulants):
     - `population`: an `MPR` population, with any of its terms
     - `intensity`: D ≥ 0 of each neuron's noise in dimensionless time t/τ, as in `GaussianNoise`
 
-    The state has r, v, and what the second cumulant contributes to them: π τ r₂ + i v₂ = 2κ/(1 + a)³, which starts at 0. **An
-    approximation**: the third cumulant is left out. At D = 0 it is the population itself; at rest it is right to first
-    order in D, and off by 3e-5 of the rate at D = 0.1, 3e-3 at D = 1 in the active state of (η, J, Δ) = (−5, 15, 1), by 1 % at
-    D = 0.1, (0, 0, 0.1), and 70 % below threshold at D = 0.5, (−1, 0, 0.1). `PseudoCumulants` is nearer with much
+    The state has r, v, and what the second cumulant contributes to them: π τ r₂ + i v₂ = 2κ/(1 + a)³, which starts at 0.
+    **An approximation**: the third cumulant is left out. At D = 0 it is the population itself. At rest it is right to first
+    order in D, and off by 3e-5 of the rate at D = 0.1, 3e-3 at D = 1 in the active state of (η, J, Δ) = (−5, 15, 1), by 1 %
+    at D = 0.1, (0, 0, 0.1), and 70 % below threshold at D = 0.5, (−1, 0, 0.1). `PseudoCumulants` is nearer with much
     heterogeneity, this one with little, in transients too. Exact rates: `stationary_rates`; everything else: `QIFNetwork`
     with `GaussianNoise`.
 
-    Raises `ValueError` for D < 0 and for what is no `MPR`. Sources: Tyulkina, Goldobin, Klimenko & Pikovsky, Phys. Rev. Lett.
-    120:264101 (2018); docs/theory.md §G.
+    Raises `ValueError` for D < 0 and for what is no `MPR`. Sources: Tyulkina, Goldobin, Klimenko & Pikovsky, Phys. Rev.
+    Lett. 120:264101 (2018); docs/theory.md §G.
     """
 
     population: MPR
     intensity: Scalar = parameter(symbol="D", bounds="[0, inf)", doc="intensity of each neuron's Gaussian noise")
 
     equations: ClassVar[str] = (
-        "W = π τ r + i v = (1 − a)/(1 + a) + 2κ/(1 + a)³;  τ a' = −i[(1 + Ĩ) a + ½(Ĩ − 1)(1 + a² + κ)] − ½D [(1 + a)³ + 3κ(1 + a)];  "
+        "W = π τ r + i v = (1 − a)/(1 + a) + 2κ/(1 + a)³;  "
+        "τ a' = −i[(1 + Ĩ) a + ½(Ĩ − 1)(1 + a² + κ)] − ½D [(1 + a)³ + 3κ(1 + a)];  "
         "τ κ' = −2iκ [1 + Ĩ + (Ĩ − 1) a] − ½D [(1 + a)⁴ + 12κ(1 + a)²];  Ĩ = η + I(t) + J τ r − iΔ"
     )
     source: ClassVar[str] = "Tyulkina, Goldobin, Klimenko & Pikovsky, Phys. Rev. Lett. 120:264101 (2018)"

@@ -92,10 +92,10 @@ def stationary_rates(model: MPR, noise: GaussianNoise, I: Any = 0.0) -> Stationa
     - `noise`: `GaussianNoise(D)`, a number D ≥ 0; at D = 0 they are the fixed points of the mean field
     - `I`: constant input, in units of η
 
-    Use it to see what individual noise changes, and to check `PseudoCumulants` and `CircularCumulants`, which are not
-    exact. What happens away from rest has no closed equations: simulate a `QIFNetwork`. At most 5 states are found, one per 1.6 % of the current. Returns
-    `StationaryRates`; differentiable, and `jax.vmap` gives those of many populations. Raises `ValueError` for networks,
-    other models and other noise. Source: docs/theory.md §G.
+    Use it to see what individual noise changes, and to check `PseudoCumulants` and `CircularCumulants`, which are not exact.
+    What happens away from rest has no closed equations: simulate a `QIFNetwork`. At most 5 states are found, one per 1.6 %
+    of the current. Returns `StationaryRates`; differentiable, and `jax.vmap` gives those of many populations. Raises
+    `ValueError` for networks, other models and other noise. Source: docs/theory.md §G.
     """
     require_one(model, offer="riccati")
     fits = isinstance(noise, GaussianNoise)

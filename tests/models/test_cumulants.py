@@ -93,8 +93,7 @@ def test_errors_at_rest(case):
     for D, error in zip((0.01, 0.1, 1.0), MEASURED[case], strict=True):
         exact = nmm.stationary_rates(population, nmm.GaussianNoise(D))
         closed = BOTH[kind](population, D)
-        start = {"r": exact.r[state], "v": exact.v[state]}
-        rest = simulate(closed, start, np.array([0.0, 150.0]), rtol=1e-10, atol=1e-12).ys.r[1]
+        rest = nmm.find_fixed_point(closed, {"r": exact.r[state], "v": exact.v[state]}).r
         assert abs(rest / exact.r[state] - 1) == pytest.approx(error, rel=0.05)
 
 
@@ -125,8 +124,8 @@ def neurons(eta, J, Delta, D, y0, T, N, h, every):
 
 
 def test_neurons_rest_at_the_exact_rate():
-    """Noise makes neurons at threshold fire at .1113; without it the rate is .0712. What the Kuramoto order parameter says is
-    13 % too high, since voltages with Gaussian noise are not spread as a Lorentzian."""
+    """Noise makes neurons at threshold fire at .1113; without it the rate is .0712. What the Kuramoto order parameter says
+    is 13 % too high, since voltages with Gaussian noise are not spread as a Lorentzian."""
     rates, read = neurons(0.0, 0.0, 0.1, 0.1, {"r": 0.11, "v": -0.1}, 40.0, N=4000, h=0.02, every=5)
     exact = float(nmm.stationary_rates(MPR(eta=0.0, J=0.0, Delta=0.1), nmm.GaussianNoise(0.1)).r[0])
     assert exact == pytest.approx(0.111285, abs=1e-6)
