@@ -38,6 +38,7 @@ from .ensemble.observables import Variance as Variance
 from .ensemble.planning import plan_sweep as plan_sweep
 from .equilibria.brackets import cusp_rate as cusp_rate
 from .explorer.page import explore as explore
+from .finite_size.comparison import compare_with_neurons as compare_with_neurons
 from .finite_size.power import power_spectrum as power_spectrum
 from .fitting.bifurcations import FoldTarget as FoldTarget
 from .fitting.bifurcations import HopfTarget as HopfTarget

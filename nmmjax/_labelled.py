@@ -42,7 +42,8 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
             dense = value.todense() if hasattr(value, "todense") else value
             found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis
         elif field.metadata.get("static", False) and value not in ((), ""):
-            found[name] = list(value) if isinstance(value, tuple) else value
+            # Files know no truth values.
+            found[name] = list(value) if isinstance(value, tuple) else int(value) if isinstance(value, bool) else value
     return found
 
 

@@ -13,6 +13,7 @@ from .bursting.slow_fast_picture import SlowFast as SlowFast
 from .bursting.spikes import Spikes as Spikes
 from .ensemble.plan import Plan as Plan
 from .equilibria.points import FixedPoints as FixedPoints
+from .finite_size.comparison import NeuronComparison as NeuronComparison
 from .finite_size.power import PowerSpectrum as PowerSpectrum
 from .fitting.checking import GradientCheck as GradientCheck
 from .fitting.posterior import Posterior as Posterior
@@ -33,6 +34,7 @@ from .recordings.recording import Recording as Recording
 from .solvers.balance import EnergyBalance as EnergyBalance
 from .solvers.balance import NetworkBooks as NetworkBooks
 from .solvers.curl_work import Circulation as Circulation
+from .solvers.spiking import NeuronSpikes as NeuronSpikes
 from .solvers.trajectory import Trajectory as Trajectory
 from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.escape import EscapeRate as EscapeRate

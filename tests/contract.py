@@ -102,6 +102,10 @@ class Case:
         return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
 
     @functools.cached_property
+    def comparison(self):
+        return nmm.compare_with_neurons(self.model, size=(16, 32), y0=self.y0, ts=TS)
+
+    @functools.cached_property
     def spectrum(self):
         return nmm.power_spectrum(self.model, 100, guess=self.y0, frequencies=np.array([0.1, 0.5]))
 
@@ -359,6 +363,7 @@ CALLS = {
     "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
     "power_spectrum": lambda c: c.spectrum,
+    "compare_with_neurons": lambda c: c.comparison,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
@@ -441,6 +446,8 @@ CALLS = {
     "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
+    "plot.neurons": lambda c: nmm.plot.neurons(c.comparison),
+    "plot.raster": lambda c: nmm.plot.raster(c.comparison.neurons[0], c.comparison.mean_field),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
     "plot.recovery": lambda c: nmm.plot.recovery(c.fitted, {c.over: c.value(c.over)}),
     "plot.profile": lambda c: nmm.plot.profile(c.fitted.profile(c.over, c.value(c.over) * np.array([0.99, 1.0, 1.01]))),
@@ -562,6 +569,7 @@ lyapunov_exponents                +     +   +    +     +    +   +     +      +  
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -
 power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -
+compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -
@@ -627,6 +635,8 @@ plot.lyapunov                     +     +   +    +     +    +   +     +      +  
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -
+plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +
+plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -
 plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +          +            -

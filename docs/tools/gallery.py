@@ -258,6 +258,27 @@ def potential():
 
 
 @picture
+def neurons():
+    """Mean field and networks of three sizes, and how far apart they are by the number of neurons."""
+    return nmm.plot.neurons(
+        nmm.compare_with_neurons(
+            nmm.MPR(eta=-5.0, J=15.0, Delta=1.0),
+            size=(1000, 3000, 10_000),
+            y0={"r": 0.08, "v": -1.96},
+            ts=jnp.linspace(0.0, 40.0, 1001),
+            stimulus=nmm.Pulse(3.0, 5.0, 20.0),
+        )
+    )
+
+
+@picture
+def raster():
+    """Spikes of the neurons of an E–I circuit, and the rates of all of them under the mean field's."""
+    ts, y0 = jnp.linspace(0.0, 150.0, 3001), {"r": 0.02, "v": -1.0}
+    return nmm.plot.raster(nmm.simulate(nmm.QIFNetwork(nmm.ping(), 4000), y0, ts), nmm.simulate(nmm.ping(), y0, ts))
+
+
+@picture
 def power_spectrum():
     """What the finite number of neurons does to the rate of a population: its own peaks, and silence at slow times."""
     return nmm.plot.power_spectrum(nmm.power_spectrum(nmm.MPR(eta=-5.0, J=15.0, Delta=1.0), size=10_000))

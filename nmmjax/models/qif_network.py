@@ -21,7 +21,7 @@ from .base import AbstractModel, refuse_spikes
 from .mechanical import AbstractRiccati
 from .state import State, Variable
 
-# The zero of the Hurwitz zeta function ζ(1/2, a): with it, quantiles of currents have no bias N^(−1/2) (docs/theory.md §N2).
+# The zero of the Hurwitz zeta function ζ(1/2, a): with it, quantiles of currents have no bias N^(−1/2) (docs/theory.md §A5).
 UNBIASED = 0.302721828598366
 _STEPS = ((5**0.5 - 1) / 2, 2**0.5 - 1)
 _COPIES = 16  # arrays of one number per neuron while a network is being set up, in double precision partly
@@ -52,7 +52,7 @@ class QIFNetwork(AbstractModel):
     - `watched`: number of neurons whose spikes are kept, evenly spread over the currents; 200 by default, or all of fewer
 
     Raises `ValueError` for a size below 1, unknown readings and models that aren't made of such neurons. Source:
-    docs/theory.md §N1–N4.
+    docs/theory.md §A.
     """
 
     model: Any = eqx.field(metadata={"flat": True})

@@ -14,6 +14,8 @@ from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
 from .loops import circulation as circulation
+from .neurons import neurons as neurons
+from .neurons import raster as raster
 from .noise import compared_landscapes as compared_landscapes
 from .noise import density as density
 from .noise import potential as potential

@@ -1,4 +1,4 @@
-"""Networks of spiking QIF neurons by exact steps (docs/theory.md §N).
+"""Networks of spiking QIF neurons by exact steps (docs/theory.md §A).
 
 One step of length h, in units of τ, splits like the mean field's:
 

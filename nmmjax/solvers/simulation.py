@@ -24,7 +24,7 @@ from .clock import Clock, clock_of
 from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
-from .spiking import Spikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
+from .spiking import NeuronSpikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
@@ -269,7 +269,7 @@ def _simulate_neurons(
         noise=noise,
         elapsed=clock.elapsed,
         start=clock.start,
-        neurons=Spikes(between(n), between(raster), drawn.watched, V),
+        neurons=NeuronSpikes(between(n), between(raster), drawn.watched, V),
     )
 
 

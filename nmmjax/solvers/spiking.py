@@ -18,7 +18,7 @@ from .noisy import default_step
 from .qif_step import Moving, Neurons, Propagator, affine, propagator, read, received
 
 
-class Spikes(eqx.Module):
+class NeuronSpikes(eqx.Module):
     """What a run of neurons keeps beside r and v.
 
     - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes)

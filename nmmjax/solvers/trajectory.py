@@ -33,7 +33,7 @@ class Trajectory(eqx.Module, Shown):
       `method`: the solver in words
     - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v;
       `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes on
-    - `neurons`: spike counts, raster and last voltages (`Spikes`) of a run of a `QIFNetwork`, None of other models
+    - `neurons`: spike counts, raster and last voltages (`NeuronSpikes`) of a run of a `QIFNetwork`, None of other models
     - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)
 
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
@@ -201,6 +201,11 @@ def _columns(run: Trajectory) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
                 about = {"units": "1", "long_name": f"{name} that the fast equations see"}
                 columns[f"{name}_eff"] = (np.broadcast_to(np.asarray(value), np.shape(run.ys.r)), about)
         columns["hamiltonian"] = (np.asarray(H), {"units": "1", "long_name": "Hamiltonian of the homogeneous limit"})
+    if run.neurons is not None:
+        counts, dt = np.asarray(run.neurons.counts), np.diff(np.asarray(run.elapsed))
+        rate = counts / (run.model.count * dt.reshape(-1, *(1 for _ in counts.shape[1:])))
+        about = {"units": "1/time", "long_name": "spikes per neuron and time since the last time"}
+        columns["spike_rate"] = (np.concatenate([np.full((1, *rate.shape[1:]), np.nan), rate]), about)
     return columns
 
 

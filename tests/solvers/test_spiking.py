@@ -91,7 +91,7 @@ def kick_at_the_end(network, y0, ts, h):
 
 @pytest.mark.parametrize(("model", "y0"), [(nmm.MPR(eta=1.0, J=2.0, Delta=0.3), {"r": 0.5, "v": 0.3}), (POPULATION, START)])
 def test_foretold_spikes_give_a_higher_order_than_a_kick_at_the_end(model, y0):
-    """Order ≥ 1.4 against 1.0 and a hundredth of the error, until single spikes show, each J/N (docs/theory.md §N1)."""
+    """Order ≥ 1.4 against 1.0 and a hundredth of the error, until single spikes show, each J/N (docs/theory.md §A3)."""
     network = nmm.QIFNetwork(model, 100_000)
     ts, steps = np.arange(0, 17) / 16, [1 / 64, 1 / 128, 1 / 256]
 
@@ -108,7 +108,7 @@ def test_foretold_spikes_give_a_higher_order_than_a_kick_at_the_end(model, y0):
     assert np.all(np.array(usual) > 60 * np.array(ours))
 
 
-ERRORS = {  # of docs/theory.md §N2: rms |Z_N − Z| over t ≤ 10, with a pulse, at N = 10³ and 10⁴
+ERRORS = {  # of docs/theory.md §A5: rms |Z_N − Z| over t ≤ 10, with a pulse, at N = 10³ and 10⁴
     "quantiles without bias": ({}, [9.6e-3, 2.2e-3]),
     "a = 1/2": ({"offset": 0.5}, [1.5e-2, 5.3e-3]),
     "a = 1": ({"offset": 1.0}, [3.7e-2, 1.3e-2]),
@@ -139,7 +139,7 @@ def test_the_error_falls_faster_than_the_square_root():
 
 
 @pytest.mark.parametrize("offset", [0.5, 1.0, UNBIASED])
-def test_the_bias_of_quantile_currents(offset):
+def test_networks_have_the_bias_of_their_quantiles(offset):
     """r_N − r = √(Δ/N) ζ(½, a)/π^{3/2}/(1 − Jχ) of the total currents' quantiles, to 5 %; none for the default."""
     eta, J, Delta, N = -5.0, 15.0, 1.0, 10_000
     standard = nmm.QIFNetwork(nmm.MPR(eta=eta, J=J, Delta=Delta), N, offset=offset).standard_currents()
