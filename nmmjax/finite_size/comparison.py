@@ -65,7 +65,7 @@ class NeuronComparison(eqx.Module, Shown):
             return f"The mean field describes {size} neurons to within their finite size: they deviate by {words}."
         return (
             f"{size} neurons deviate by {words}: more than their finite number explains where nothing amplifies it. Near a "
-            "threshold or on a cycle whose phase wanders more neurons help; else the mean field isn't exact for these neurons."
+            "threshold or on a cycle whose phase wanders more neurons help; else the mean field is not exact for them."
         )
 
     def to_xarray(self) -> Any:

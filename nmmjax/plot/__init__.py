@@ -14,8 +14,6 @@ from .landscapes import animate_landscape as animate_landscape
 from .landscapes import disconnectivity as disconnectivity
 from .landscapes import landscape as landscape
 from .loops import circulation as circulation
-from .neurons import neurons as neurons
-from .neurons import raster as raster
 from .noise import compared_landscapes as compared_landscapes
 from .noise import density as density
 from .noise import potential as potential
@@ -28,6 +26,8 @@ from .planes import ellipse_points as ellipse_points
 from .planes import energy_contours as energy_contours
 from .planes import orbits as orbits
 from .planes import peaks as peaks
+from .rasters import neurons as neurons
+from .rasters import raster as raster
 from .recordings import activity as activity
 from .recordings import basin_graph as basin_graph
 from .recordings import ising as ising

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._checks import require
 from .._parameter import as_number
+from .._results import Shown
 from .._types import Key, Values, is_concrete
 from ..models.noise import CauchyNoise, GaussianNoise, WhiteNoise
 from ..models.qif_network import QIFNetwork, cauchy
@@ -18,7 +19,7 @@ from .noisy import default_step
 from .qif_step import Moving, Neurons, Propagator, affine, propagator, read, received
 
 
-class NeuronSpikes(eqx.Module):
+class NeuronSpikes(eqx.Module, Shown):
     """What a run of neurons keeps beside r and v.
 
     - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes)
@@ -31,6 +32,19 @@ class NeuronSpikes(eqx.Module):
     raster: Values
     watched: Any
     voltages: Values
+
+    def __str__(self) -> str:
+        total = np.asarray(self.counts).sum(axis=0)
+        shown = ", ".join(f"{float(each):.0f}" for each in np.ravel(total)[:8]) + (", …" if np.size(total) > 8 else "")
+        lines = [
+            "NeuronSpikes",
+            f"  spikes    {shown} in {len(self.counts)} intervals",
+            f"  watched   {len(self.watched)} of {self.voltages.shape[-1]} neurons",
+        ]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 class Placed(eqx.Module):
