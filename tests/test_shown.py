@@ -36,7 +36,7 @@ SHOWN = {  # numbers that pages end with, and how far from them float32 may lead
 HOW_TO = "docs/how-to/"
 TOGETHER = [  # pages that share a process, and with it what they compile: less than a minute each
     ["README.md"],
-    [HOW_TO + name for name in ("own-models.md", "sweeps.md", "noise.md")],
+    [HOW_TO + name for name in ("own-models.md", "sweeps.md", "noise.md", "neurons.md")],
 ]
 # Pages whose blocks compile much that other tests run, too.
 SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md", "energies.md")]

@@ -14,6 +14,10 @@ from .._files import as_folder, as_new_file, beside, replace_text
 from .._optional import optional
 from .._parameter import as_number
 from .._results import RESULTS
+from ..finite_size.comparison import compare_with_neurons
+from ..models.cumulants import AbstractCumulants
+from ..models.noise import CauchyNoise, GaussianNoise
+from ..models.qif_network import QIFNetwork
 from ..solvers.mobius import MobiusExtrapolation, MobiusSplitting
 from ..solvers.simulation import simulate as run_simulation
 from ..solvers.trajectory import Trajectory
@@ -22,7 +26,7 @@ from .objects import PICTURES, build_model, build_noise, build_start, build_stim
 from .printing import console_for, print_json
 
 _TABLES = ("model", "network", "y0", "stimulus", "noise")
-_KEYS = ("t0", "t1", "points", "solver", "rtol", "atol", "dt0", "max_steps", "seed", "precision", "figure")
+_KEYS = ("t0", "t1", "points", "neurons", "solver", "rtol", "atol", "dt0", "max_steps", "seed", "precision", "figure")
 _EXAMPLE = """\
 # One run: nmmjax simulate simulate.toml
 t1 = 60.0                      # also t0, solver = "Tsit5", rtol, atol, dt0, seed, precision = "float32"
@@ -47,6 +51,8 @@ stop = 20.0
 # [noise]                      # with a seed above
 # kind = "WhiteNoise"
 # intensity = 0.1
+
+# neurons = 10000              # above the tables: as many spiking neurons beside the mean field
 """
 
 
@@ -60,9 +66,10 @@ def simulate(
 ) -> None:
     """Run the simulation that a TOML file describes; write its course as NetCDF and a picture.
 
-    The file: t1 (and t0, points, solver, rtol, atol, dt0, max_steps, seed, precision, figure), then tables [model] name,
-    parameters and terms; [network] weights, gain, per_node, …; [y0] r, v; [stimulus] kind, parameters; [noise] kind, …. If
-    the run fails, what there is of it is written, and the exit code is 1.
+    The file: t1 (and t0, points, neurons, solver, rtol, atol, dt0, max_steps, seed, precision, figure), then tables [model]
+    name, parameters and terms; [network] weights, gain, per_node, …; [y0] r, v; [stimulus] kind, parameters; [noise] kind,
+    …. With `neurons`, a network of as many spiking neurons runs beside the mean field, or alone if its noise has no exact
+    mean field. If a run fails, what there is of it is written, and the exit code is 1.
 
     Parameters
     ----------
@@ -98,18 +105,25 @@ def simulate(
         figure = as_new_file(beside(out, picture, "figure"), "figure") if picture else None
         target = as_new_file(out / f"{config.stem}.nc", "out")
         with document.at(()):
-            run = run_simulation(**call)
-        written = [write_netcdf(run.to_xarray(), target)]
+            runs, verdict = _runs(call)
+        written = [write_netcdf(run.to_xarray(), _beside(target, run)) for run in runs]
         if figure is not None:
-            written.append(_draw(run, figure))
-    console.print(str(run), highlight=False, markup=False, soft_wrap=True)
+            written.append(_draw(runs, figure))
+    for text in (*map(str, runs), *verdict):
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print("Written:", ", ".join(map(str, written)), highlight=False, soft_wrap=True)
-    message = RESULTS[run.result]
     if json:
-        print_json({**run.attributes, "times": run.ts.size, "reached": int(run.reached), "written": written})
-    if message:
-        print(f"nmmjax: {message}", file=sys.stderr)
-        sys.exit(1)
+        found = [{**run.attributes, "times": run.ts.size, "reached": int(run.reached)} for run in runs]
+        print_json({**found[0], "neurons": found[1:], "verdict": verdict, "written": written})
+    for run in runs:
+        if message := RESULTS[run.result]:
+            print(f"nmmjax: {message}", file=sys.stderr)
+            sys.exit(1)
+
+
+def _beside(path: pathlib.Path, run: Trajectory) -> pathlib.Path:
+    """The file of a run: that of neurons says so."""
+    return path if run.neurons is None else path.with_stem(f"{path.stem}_neurons")
 
 
 def _picture(document: Document, values: dict[str, Any]) -> str:
@@ -136,17 +150,50 @@ def _call(document: Document, values: dict[str, Any]) -> dict[str, Any]:
             found[name] = document.number((name,), values[name])
             with document.at((name,)):
                 as_number(name, found[name], interval)
+    if "neurons" in values:
+        found["neurons"] = document.integer(("neurons",), values["neurons"], 1)
+        for name in ("solver", "rtol", "atol", "max_steps"):
+            document.require((name,), "be left out with `neurons`", values.get(name), name not in values)
     if "max_steps" in values:
         found["max_steps"] = document.integer(("max_steps",), values["max_steps"], 1)
     if "solver" in values:
         found["solver"] = _solver(document, document.text(("solver",), values["solver"]))
-    if found["noise"] is not None:
-        with document.at(("noise",)):
-            _, drawn = found["noise"].split(model)
-        if drawn is not None:
-            document.table((), values, needed=("seed",))
-            found["key"] = jax.random.key(document.integer(("seed",), values["seed"], 0))
+    if _draws(document, found):
+        document.table((), values, needed=("seed",))
+        found["key"] = jax.random.key(document.integer(("seed",), values["seed"], 0))
     return found
+
+
+def _draws(document: Document, call: dict[str, Any]) -> bool:
+    """Whether anything is random. Refuses noise that the model can't have."""
+    model, noise = call["model"], call["noise"]
+    if "neurons" in call:
+        rule = "be left out: the neurons' noise is `model.intensity`"
+        closed = isinstance(model, AbstractCumulants)
+        document.require(("noise",), rule, document.values.get("noise"), noise is None or not closed)
+        return noise is not None or closed
+    if noise is None:
+        return False
+    with document.at(("noise",)):
+        return noise.split(model)[1] is not None
+
+
+def _runs(call: dict[str, Any]) -> tuple[list[Trajectory], list[str]]:
+    """The run, or those of the mean field and its neurons, or of these alone; and what is to be said of both."""
+    size, key = call.pop("neurons", None), call.get("key")
+    if size is None:
+        return [run_simulation(**call)], []
+    model, noise, given = call["model"], call["noise"], {name: call[name] for name in ("ts", "stimulus")}
+    options = {"key": key, "dt0": call.get("dt0"), **given}
+    if isinstance(model, AbstractCumulants):
+        own = {name: getattr(call["y0"], name) for name in model.population.variables}
+        neurons = QIFNetwork(model.population, size)
+        run = run_simulation(neurons, own, noise=GaussianNoise(model.intensity), **options)
+        return [run_simulation(model, call["y0"], **given), run], []
+    if noise is None or isinstance(noise, CauchyNoise):
+        both = compare_with_neurons(model, y0=call["y0"], size=size, noise=noise, **options)
+        return [both.mean_field, *both.neurons], [str(both)]
+    return [run_simulation(QIFNetwork(model, size), call["y0"], noise=noise, **options)], []
 
 
 def _solver(document: Document, name: str) -> Any:
@@ -162,10 +209,12 @@ def _solver(document: Document, name: str) -> Any:
     return solver()
 
 
-def _draw(run: Trajectory, path: pathlib.Path) -> pathlib.Path:
+def _draw(runs: list[Trajectory], path: pathlib.Path) -> pathlib.Path:
     from .. import plot
 
-    figure = np.ravel(plot.trajectory(run))[0].figure
+    run, mean_field = runs[-1], runs[0] if len(runs) > 1 else None
+    axes = plot.trajectory(run) if run.neurons is None else plot.raster(run, mean_field=mean_field)
+    figure = np.ravel(axes)[0].figure
     figure.savefig(path, dpi=150)
     optional("matplotlib.pyplot", "plot").close(figure)
     return path

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -100,6 +101,32 @@ def test_an_example_to_begin_with(tmp_path, capsys):
     )
 
 
+def test_neurons_beside_the_mean_field(tmp_path, capsys):
+    text = "neurons = 200\n" + CONFIG.replace("rtol = 1e-6\n", "").replace("seed = 1\n", "")
+    simulate(written(tmp_path, text), out=tmp_path, json=True)
+    caught = capsys.readouterr()
+    found = json.loads(caught.out)
+    assert [Path(each).name for each in found["written"]] == ["config.nc", "config_neurons.nc", "config.png"]
+    assert "200 neurons" in found["verdict"][0] and found["neurons"][0]["result"] == "successful"
+    with xr.open_dataset(tmp_path / "config_neurons.nc", engine="h5netcdf") as data:
+        neurons = nmm.QIFNetwork(nmm.MPR(), 200)
+        run = nmm.simulate(neurons, {"r": 0.1, "v": -2.0}, np.linspace(0, 5, 11), stimulus=nmm.Pulse(3.0, 1.0, 2.0))
+        np.testing.assert_allclose(data["r"], run.ys.r, rtol=1e-9)
+
+
+def test_neurons_with_noise_of_their_own(tmp_path):
+    """Alone, since no mean field is exact, or beside the closure of theirs."""
+    text = "neurons = 50\nfigure = false\n" + CONFIG.replace("rtol = 1e-6\n", "")
+    simulate(written(tmp_path, text + '[noise]\nkind = "GaussianNoise"\nintensity = 0.1\n'), out=tmp_path / "alone")
+    assert [path.name for path in (tmp_path / "alone").iterdir()] == ["config_neurons.nc"]
+    closed = text.replace("[model]\n", '[model]\nname = "PseudoCumulants"\nintensity = 0.1\n[model.population]\n')
+    simulate(written(tmp_path, closed), out=tmp_path / "both")
+    with xr.open_dataset(tmp_path / "both" / "config_neurons.nc", engine="h5netcdf") as data:
+        assert "GaussianNoise(intensity=0.1)" in data.attrs["noise"]
+    with xr.open_dataset(tmp_path / "both" / "config.nc", engine="h5netcdf") as data:
+        assert "q2" in data
+
+
 CIRCUITS = {
     "mutual_inhibition": nmm.mutual_inhibition,
     "ing": nmm.ing,
@@ -193,10 +220,13 @@ def test_noise(tmp_path, text):
 MISTAKES = [  # (what stands in the file, what is written instead, the message)
     ("t1 = 5.0", "t1 = 'late'", r"line 1: key `t1` must be a number, but got 'late'"),
     ("t1 = 5.0", "t1 = -1.0", r"line 1: key `t1` must be later than t0 \(0\), but got -1.0"),
-    ("t1 = 5.0", "t2 = 5.0", r"line 1: key `t2` is unknown; it must be one of t0, t1, points, solver"),
+    ("t1 = 5.0", "t2 = 5.0", r"line 1: key `t2` is unknown; it must be one of t0, t1, points, neurons, solver"),
     ("t1 = 5.0", "", r"config.toml: key `t1` must be given"),
     ("points = 11", "points = 1", r"line 2: key `points` must be an integer ≥ 2, but got 1"),
     ("rtol = 1e-6", "rtol = 0.0", r"line 3: Argument `rtol` must be > 0 and < 1, but got 0"),
+    ("rtol = 1e-6", "neurons = 0", r"line 3: key `neurons` must be an integer ≥ 1, but got 0"),
+    ("points = 11", "neurons = 10", r"line 3: key `rtol` must be left out with `neurons`, but got 1e-06"),
+    ("rtol = 1e-6", "neurons = 10\nnoise = 0.1\nmax_steps = 9", r"line 5: key `max_steps` must be left out with `neurons`"),
     ("rtol = 1e-6", "max_steps = 0", r"line 3: key `max_steps` must be an integer ≥ 1, but got 0"),
     ("rtol = 1e-6", "solver = 'Tsit6'", r"line 3: key `solver` must be MobiusSplitting, .*, but got 'Tsit6'"),
     ("rtol = 1e-6", "figure = 'map'", r"line 3: key `figure` must be false or the name of a file that ends in .png"),

@@ -69,6 +69,17 @@ def test_first_order_in_the_noise():
     np.testing.assert_allclose((of(1e-6).r - calm.r) / 1e-6, expected, rtol=1e-4)
 
 
+def test_neurons_fire_at_the_exact_rate():
+    """Neurons at threshold: their spikes, counted, agree; the order parameter is biased, since voltages with Gaussian noise
+    are not spread as a Lorentzian."""
+    model, D = MPR(eta=0.0, J=0.0, Delta=0.1), GaussianNoise(0.1)
+    ts = np.linspace(0.0, 60.0, 61)
+    run = nmm.simulate(nmm.QIFNetwork(model, 2000), {"r": 0.11, "v": -0.1}, ts, noise=D, key=jax.random.key(0))
+    exact = float(stationary_rates(model, D).r[0])
+    assert np.mean(run.neurons.counts[20:]) / 2000 == pytest.approx(exact, rel=0.02)
+    assert np.mean(run.ys.r[20:]) == pytest.approx(1.13 * exact, rel=0.02)
+
+
 def test_slow_variables_settle_at_the_mean_rate():
     adaptation = nmm.SynapticDepression(alpha=0.05, tau=10.0)
     model = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=adaptation)
