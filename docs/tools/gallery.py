@@ -273,9 +273,9 @@ def neurons():
 
 @picture
 def raster():
-    """Spikes of the neurons of an E–I circuit, and the rates of all of them under the mean field's."""
-    ts, y0 = jnp.linspace(0.0, 150.0, 3001), {"r": 0.02, "v": -1.0}
-    return nmm.plot.raster(nmm.simulate(nmm.QIFNetwork(nmm.ping(), 4000), y0, ts), nmm.simulate(nmm.ping(), y0, ts))
+    """Spikes of 200 of 10 000 neurons, in the order of their currents, and the rate of all of them under the mean field's."""
+    neurons = nmm.QIFNetwork(population, size=10_000)
+    return nmm.plot.raster(nmm.simulate(neurons, start, run.ts, stimulus=pulse), mean_field=run)
 
 
 @picture

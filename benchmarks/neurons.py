@@ -1,0 +1,196 @@
+"""Networks of spiking neurons: the share of a plain C loop, memory, and Brian2 at equal error of the rate.
+
+Section `step`: nanoseconds per neuron and step of `simulate` (the slope between two numbers of steps, so that setting up is
+left out), for 10³ to 10⁶ neurons of one population, and of the same step as a loop in C (`neurons.c`, -O3 -march=native
+without errno and traps, one core), in turns. Section `memory`: the peak memory of a process that runs 10⁶ neurons. Section `brian`:
+N neurons with the same currents and voltages in Brian2 (Cython, Euler, threshold and reset ±100, refractory for the time
+that a neuron spends beyond, coupled by a network operation), as its users write them. The error is the root mean square of
+the spikes counted in bins of 0.1, per neuron and time, less the mean field's rate, over t ≤ 10; ours runs at the largest
+step that is at least as exact. Compilation is left out on both sides.
+"""
+
+import ctypes
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from record import arguments, write
+
+import nmmjax as nmm
+from nmmjax._optional import optional
+from nmmjax.models.qif_network import cauchy
+from nmmjax.solvers.qif_step import propagator
+
+MODEL = {"eta": -5.0, "J": 15.0, "Delta": 1.0}
+START = {"r": 0.6, "v": 0.0}
+T, BIN = 10.0, 0.1
+GOALS = {"step": 0.4, "brian": 100.0, "memory": 1.0}
+
+
+def seconds(call: Any) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def c_loop(real: str) -> Any:
+    """The loop of `neurons.c` in `float` or `double`, compiled here."""
+    folder = tempfile.mkdtemp()
+    library = pathlib.Path(folder) / f"neurons_{real}.so"
+    source = pathlib.Path(__file__).parent / "neurons.c"
+    flags = ["-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", f"-DREAL={real}"]
+    subprocess.run(["cc", *flags, str(source), "-o", str(library)], check=True)
+    kind = ctypes.c_float if real == "float" else ctypes.c_double
+    run = ctypes.CDLL(str(library)).run
+    array = ctypes.POINTER(kind)
+    run.argtypes = [array, array, array, ctypes.c_long, ctypes.c_long, kind, kind]
+    run.restype = ctypes.c_long
+    pointer = lambda each: each.ctypes.data_as(array)
+    return lambda V, a, eta, steps, gain, n0: run(pointer(V), pointer(a), pointer(eta), V.size, steps, gain, n0)
+
+
+def step(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows of the step's cost."""
+    rows = []
+    for real, dtype, double in (("float", np.float32, False), ("double", np.float64, True)):
+        with jax.enable_x64(double):
+            loop, model, h = c_loop(real), nmm.MPR(**MODEL), 1 / 512
+            for N in (1000, 100_000) if quick else (1000, 10_000, 100_000, 1_000_000):
+                network = nmm.QIFNetwork(model, N, watched=0)
+                few = max(20, 20_000_000 // N // (20 if quick else 1))
+                ts = [np.array([0.0, few * h]), np.array([0.0, 5 * few * h])]
+                ours = [lambda each=each: nmm.simulate(network, START, each, dt0=h) for each in ts]
+                eta = (MODEL["eta"] + network.standard_currents()).astype(dtype)
+                a = np.asarray(propagator(jnp.asarray(eta), jnp.asarray(h, eta.dtype)).a).astype(dtype)
+                V = (np.pi * START["r"] * cauchy(network.places(0))).astype(dtype)
+                given = (dtype(MODEL["J"] / N).item(), dtype(START["r"] * N * h).item())
+                rival = [lambda k=k: loop(V.copy(), a, eta, k * few, *given) for k in (1, 5)]
+                for call in (*ours, *rival):
+                    call()
+                taken: dict[str, list[float]] = {"ours": [], "c": []}
+                for _ in range(3 if quick else 7):
+                    for name, (short, long) in (("ours", ours), ("c", rival)):
+                        taken[name].append((seconds(long) - seconds(short)) / (4 * few * N) * 1e9)
+                row: dict[str, Any] = {"section": "step", "neurons": N, "dtype": np.dtype(dtype).name, "repeats": len(taken["c"])}
+                for name, each in taken.items():
+                    row |= {f"{name}_ns_median": statistics.median(each), f"{name}_ns_min": min(each)}
+                row["share_of_c"] = row["c_ns_median"] / row["ours_ns_median"]
+                row["what"] = f"ns per neuron-step, {N} neurons, {row['dtype']}"
+                row["measured"] = f"{row['ours_ns_median']:.3g} (C loop on one core {row['c_ns_median']:.3g})"
+                if N == 100_000 and not double:
+                    row |= {"must": f"≤ {GOALS['step']:g}", "met": row["ours_ns_median"] <= GOALS["step"]}
+                rows.append(row)
+                print(row["what"], row["measured"], flush=True)
+    return rows, {}
+
+
+def memory(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Peak memory of a process with 10⁶ neurons."""
+    N = 10_000 if quick else 1_000_000
+    code = (
+        "import resource, numpy as np, nmmjax as nmm\n"
+        f"nmm.simulate(nmm.QIFNetwork(nmm.MPR(), {N}), {START}, np.linspace(0.0, 0.5, 11))\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    peak = int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) / 2**20
+    assert resource  # named in the code above
+    row = {"section": "memory", "neurons": N, "peak_GiB": peak, "what": f"peak memory of a process with {N} neurons, GiB"}
+    return [row | {"measured": f"{peak:.3g}", "must": "≤ 1", "met": peak <= GOALS["memory"]}], {}
+
+
+def mean_rates() -> np.ndarray:
+    """The mean field's rate, averaged over every bin."""
+    ts = np.linspace(0.0, T, round(T / BIN) * 50 + 1)
+    r = np.asarray(nmm.simulate(nmm.MPR(**MODEL), START, ts).ys.r)
+    return ((r[1:] + r[:-1]) / 2).reshape(-1, 50).mean(axis=1)
+
+
+def in_brian(brian: Any, N: int, dt: float) -> tuple[np.ndarray, float]:
+    """(rates per bin, seconds of the run) of the network in Brian2."""
+    network = nmm.QIFNetwork(nmm.MPR(**MODEL), N)
+    brian.start_scope()
+    brian.defaultclock.dt = dt * brian.second
+    equations = "dV/dt = (V**2 + eta)/second : 1 (unless refractory)\neta : 1"
+    given = {"threshold": "V > 100", "reset": "V = -100", "refractory": 0.02 * brian.second, "method": "euler"}
+    group = brian.NeuronGroup(N, equations, **given)
+    group.eta = MODEL["eta"] + network.standard_currents()
+    group.V = np.clip(np.pi * START["r"] * cauchy(network.places(0)), -100, 100)
+    counts: list[int] = []
+    gain, voltages = MODEL["J"] / N, group.variables["V"].get_value()
+
+    def deliver() -> None:
+        counts.append(len(group.spikes))
+        voltages[:] += gain * counts[-1]
+
+    operation = brian.NetworkOperation(deliver, when="after_resets")
+    whole = brian.Network(group, operation)
+    whole.run(2 * dt * brian.second)  # compiles
+    group.V = np.clip(np.pi * START["r"] * cauchy(network.places(0)), -100, 100)
+    counts.clear()
+    taken = seconds(lambda: whole.run(T * brian.second))
+    steps = round(BIN / dt)
+    return np.array(counts[: round(T / BIN) * steps]).reshape(-1, steps).sum(axis=1) / (N * BIN), taken
+
+
+def brian(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Rows at every step of Brian2."""
+    brian2 = optional("brian2", "bench")
+    brian2.prefs.codegen.target = "cython"
+    rms = lambda x: float(np.sqrt(np.mean(x**2)))
+    N = 2000 if quick else 100_000
+    rows, scans = [], {"ours": [], "brian2": []}
+    with jax.enable_x64(False):
+        exact = mean_rates()
+        network, ts = nmm.QIFNetwork(nmm.MPR(**MODEL), N, watched=0), np.linspace(0.0, T, round(T / BIN) + 1)
+        for steps in (1, 2, 3, 4, 6, 12, 24):
+            run = lambda h=BIN / steps: nmm.simulate(network, START, ts, dt0=h)
+            found = np.asarray(run().neurons.counts) / (N * BIN)
+            times = [seconds(run) for _ in range(2 if quick else 7)]
+            scans["ours"].append(
+                {"dt": BIN / steps, "error": rms(found - exact), "median": statistics.median(times), "min": min(times)}
+            )
+        for dt in (1e-2,) if quick else (1e-2, 1e-3, 1e-4):
+            results = [in_brian(brian2, N, dt) for _ in range(1 if quick or dt < 1e-3 else 3)]
+            times = [each[1] for each in results]
+            scans["brian2"].append(
+                {"dt": dt, "error": rms(results[0][0] - exact), "median": statistics.median(times), "min": min(times)}
+            )
+            print(scans["brian2"][-1], flush=True)
+    for each in scans["brian2"]:
+        good = [one for one in scans["ours"] if one["error"] <= each["error"]]
+        best = min(good, key=lambda one: one["median"]) if good else None
+        row = {"section": "brian", "neurons": N, "brian2": each, "ours": best}
+        row["what"] = f"{N} neurons, t ≤ {T:g}: times faster than Brian2 at dt {each['dt']:g}, error of r {each['error']:.2g}"
+        if best is None:
+            rows.append(row | {"measured": "not as exact"})
+            continue
+        ratio = each["median"] / best["median"]
+        row |= {"ratio": ratio, "ratio_min": each["min"] / best["min"], "measured": f"{ratio:.3g} (our error {best['error']:.2g})"}
+        rows.append(row | {"must": f"≥ {GOALS['brian']:g}", "met": ratio >= GOALS["brian"]})
+        print(row["what"], row["measured"], flush=True)
+    return rows, {"brian_scans": scans}
+
+
+SECTIONS = {"step": step, "memory": memory, "brian": brian}
+
+
+def main() -> None:
+    options = arguments(__doc__.splitlines()[0], list(SECTIONS))
+    rows, facts = [], {}
+    for name in options.only:
+        found, more = SECTIONS[name](options.quick)
+        rows += found
+        facts |= more
+    write("neurons", options, rows, model=MODEL, y0=START, **facts)
+
+
+if __name__ == "__main__":
+    main()
