@@ -36,12 +36,12 @@ SHOWN = {  # numbers that pages end with, and how far from them float32 may lead
 HOW_TO = "docs/how-to/"
 TOGETHER = [  # pages that share a process, and with it what they compile: less than a minute each
     ["README.md"],
-    [HOW_TO + name for name in ("own-models.md", "sweeps.md", "noise.md", "neurons.md")],
+    [HOW_TO + name for name in ("own-models.md", "sweeps.md", "noise.md")],
 ]
 # Pages whose blocks compile much that other tests run, too.
 SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md", "energies.md")]
 SLOW += [HOW_TO + name for name in ("landscapes.md", "transitions.md", "branches.md", "bursts.md", "recordings.md")]
-SLOW += [HOW_TO + "circuits.md"]
+SLOW += [HOW_TO + name for name in ("circuits.md", "neurons.md")]
 
 
 def run_pages(pages, folder, speed="quick"):
