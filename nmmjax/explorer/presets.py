@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from ..models.adaptation import SynapticDepression
 from ..models.base import AbstractModel
 from ..models.circuits import ing, izhikevich, ping
+from ..models.cumulants import PseudoCumulants
 from ..models.mpr import MPR
 from ..models.network import mutual_inhibition
 from ..models.terms import GapJunction
@@ -80,5 +81,13 @@ PRESETS: dict[str, Preset] = {
         ping,
         {"r": [0.02, 0.02], "v": [-1.0, -1.0]},
         "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)",
+    ),
+    "noisy": Preset(
+        "Noise of every neuron",
+        "Gaussian noise acts as a current q₂ and a width p₂. Raise D: the spikes of the rate get lower and die sooner.",
+        lambda: PseudoCumulants(MPR(eta=-4.0, J=15.0, Delta=1.0), 0.3),
+        {"r": 0.1, "v": -1.6},
+        "Goldobin, di Volo & Torcini, Phys. Rev. Lett. 127:038301 (2021), an approximation",
+        pulse=True,
     ),
 }

@@ -32,6 +32,25 @@ def test_files_tell_a_model(tmp_path, monkeypatch):
     assert shown == [(tmp_path / "page.html").as_uri()]
 
 
+FILES = {
+    "circuit": ('[model]\nname = "ping"\nI_e = 9.0\n[y0]\nr = [0.02, 0.03]\nv = [-1.0, -1.0]\n', '"y0": [0.02, 0.03, -1.0'),
+    "network": (
+        CONFIG.replace("[y0]\nr = 0.5\nv = 0.0", "[network]\nweights = [[0.0, 1.0], [0.5, 0.0]]"),
+        '"nodes": ["0", "1"]',
+    ),
+    "closure": ('[model]\nname = "CircularCumulants"\nintensity = 0.3\n[model.population]\neta = 1.5\n', '"value": 1.5'),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_tell_any_model(tmp_path, name):
+    text, shown = FILES[name]
+    (tmp_path / "mine.toml").write_text(text)
+    explore(str(tmp_path / "mine.toml"), out=str(tmp_path / "page.html"), browser=False)
+    assert shown in (tmp_path / "page.html").read_text(encoding="utf8")
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
