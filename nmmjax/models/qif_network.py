@@ -48,7 +48,8 @@ class QIFNetwork(AbstractModel):
       spread evenly over them (golden ratio)
     - `reading`: how r and v are read from the voltages, W = π τ r + i v: "order parameter" (the default), (1 − Z*)/(1 + Z*)
       with Kuramoto's Z = ⟨(1 + iV)/(1 − iV)⟩, or "barycentre", with which identical neurons obey the mean field's equations
-      exactly for any N, driven by their true spike train
+      exactly for any N, driven by their true spike train. Both hold for voltages spread as a Lorentzian, and are biased with
+      `GaussianNoise` (docs/theory.md §G): count spikes then, `run.neurons.counts`
     - `watched`: number of neurons whose spikes are kept, evenly spread over the currents; 200 by default, or all of fewer
 
     Raises `ValueError` for a size below 1, unknown readings and models that aren't made of such neurons. Source:
