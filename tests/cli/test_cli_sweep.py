@@ -137,10 +137,12 @@ def test_slow_terms_are_named_by_kind(tmp_path):
 def test_closures_and_networks_are_swept(tmp_path):
     closed = '[model]\nname = "PseudoCumulants"\nintensity = 0.1\n[model.population]\nDelta = 1.0\n'
     text = CONFIG.replace('[model]\nname = "MPR"\nDelta = 1.0\n\n[model.gap]\ng = 0.2\n', closed)
-    text = text.replace("[over.eta]", "[over.intensity]").replace("start = -8.0", "start = 0.0").replace("[over.J]", '[over."population.J"]')
+    text = text.replace("[over.eta]", "[over.intensity]").replace("start = -8.0", "start = 0.0")
+    text = text.replace("[over.J]", '[over."population.J"]')
     plan = plan_of(tmp_path, text)
     assert plan.dims == {"intensity": 4, "population.J": 3} and "last_q2" in plan.variables
-    text = CONFIG.replace("[over.eta]", "[network]\nweights = [[0.0, 1.0], [0.5, 0.0]]\n\n[over.gain]").replace("[over.J]", '[over."node.J"]')
+    text = CONFIG.replace("[over.eta]", "[network]\nweights = [[0.0, 1.0], [0.5, 0.0]]\n\n[over.gain]")
+    text = text.replace("[over.J]", '[over."node.J"]')
     plan = plan_of(tmp_path, text.replace("r = 0.1", "r = [0.1, 0.2]").replace('channel = "r"', 'channel = "r[1]"'))
     assert plan.config["y0"]["r"] == [0.1, 0.2]
 
