@@ -228,6 +228,8 @@ def describe(module: Any) -> str:
             values.append(describe(part).partition("(")[2].removesuffix(")"))
         elif isinstance(part, eqx.Module) and field.name not in own:
             values.append(f"{field.name}={describe(part)}")
+        elif isinstance(part, tuple) and part and all(isinstance(each, eqx.Module) for each in part):
+            values.append(f"{field.name}=({', '.join(describe(each) for each in part)})")
         elif field.name not in own and len(shape := getattr(part, "shape", ())):
             values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")
     fields = (field for field in dataclasses.fields(module) if field.metadata.get("static", False))

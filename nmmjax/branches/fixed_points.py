@@ -81,7 +81,7 @@ def continue_branch(
     Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `guess`.
     Sources: Keller, in: Applications of Bifurcation Theory (1977); Kuznetsov, Elements of Applied Bifurcation Theory, §10.2.
     """
-    rests = isinstance(model, AbstractModel) and model.size is None and "riccati" in model.offers
+    rests = isinstance(model, AbstractModel) and model.size is None and "resting" in model.offers
     require("guess", guess, "be given, unless `model` is a single population such as an `MPR`", guess is not None or rests)
     start = {"r": 1.0, "v": 0.0} if guess is None else guess
     system = as_system(model, parameter, start, parameters)

@@ -4,7 +4,7 @@ from typing import Any
 
 from .._optional import optional
 from .._parameter import parameters
-from ..models import adaptation, cumulants, mpr, stimulus, synapses, terms
+from ..models import adaptation, cumulants, heterogeneity, mpr, stimulus, synapses, terms
 from .document import Block, to_markdown
 from .printing import console_for, print_json
 
@@ -23,6 +23,12 @@ _LISTED: tuple[tuple[type, str], ...] = (
     (synapses.ExponentialSynapse, "synapse"),
     (synapses.AlphaSynapse, "synapse"),
     (synapses.DoubleExponentialSynapse, "synapse"),
+    (heterogeneity.Lorentzian, "heterogeneity"),
+    (heterogeneity.Flat, "heterogeneity"),
+    (heterogeneity.GaussianLike, "heterogeneity"),
+    (heterogeneity.Bimodal, "heterogeneity"),
+    (heterogeneity.Mixture, "heterogeneity"),
+    (heterogeneity.Poles, "heterogeneity"),
     (stimulus.Constant, "stimulus"),
     (stimulus.Pulse, "stimulus"),
     (stimulus.Ramp, "stimulus"),

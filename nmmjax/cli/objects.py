@@ -13,7 +13,7 @@ import numpy as np
 from .._files import replace_file
 from .._parameter import check, parameters
 from .._types import uses_float64
-from ..models import adaptation, circuits, cumulants, mpr, network, noise, stimulus, synapses, terms
+from ..models import adaptation, circuits, cumulants, heterogeneity, mpr, network, noise, stimulus, synapses, terms
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
@@ -42,6 +42,7 @@ TERMS: dict[str, tuple[type, ...]] = {
     "adaptation": (adaptation.SpikeFrequencyAdaptation, adaptation.SynapticDepression, adaptation.RecoveryCurrent),
     "plasticity": (adaptation.ShortTermPlasticity,),
     "synapse": (synapses.ExponentialSynapse, synapses.AlphaSynapse, synapses.DoubleExponentialSynapse),
+    "heterogeneity": (heterogeneity.Lorentzian, heterogeneity.Flat, heterogeneity.GaussianLike, heterogeneity.Bimodal),
 }
 _STIMULI = {
     each.__name__: each

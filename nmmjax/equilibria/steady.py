@@ -16,7 +16,7 @@ from .._types import ComplexValues, Mask, Real, Scalar, Values
 from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
-from ..numerics.roots import solve_on_grid
+from ..numerics.roots import solve_on_grid, with_slope
 from .brackets import fixed_rates
 from .stability import jacobian, smooth_eigenvalues
 
@@ -44,13 +44,19 @@ def find_equilibria(model: MPR, I: Real = 0.0) -> Equilibria:
     """All equilibria of a population with its slow variables, by rate, with eigenvalues and stability.
 
     They are where the slow variables are steady at the rate that the fast equations hold: zeros of f(R; s(R)), bracketed
-    on a grid of ln R with steps of 0.7 %. At most 5. `I` is a constant input.
+    on a grid of ln R with steps of 0.7 %. At most 5. `I` is a constant input. With several poles the force may bend more
+    often: there its turning points cut the grid as well, so that two zeros close to a fold are told apart, and up to 2K + 1
+    are found.
     Differentiable, and `jax.vmap` gives those of many populations.
     """
-    require_one(model, offer="riccati")
+    require_one(model, offer="resting")
     current = jnp.asarray(I, model.eta.dtype)
-    tilted = model.tilted(current)
-    found = solve_on_grid(steady_force, tilted, jnp.asarray(GRID, current.dtype), _EQUILIBRIA)
+    tilted, grid, count = model.tilted(current), jnp.asarray(GRID, current.dtype), _EQUILIBRIA
+    if model.modes is not None:
+        count = max(count, 2 * model.modes.width.shape[0] + 1)
+        turns = solve_on_grid(_steady_slope, tilted, grid, count)
+        grid = jnp.sort(jnp.concatenate([grid, jnp.where(jnp.isfinite(turns), jax.lax.stop_gradient(turns), grid[-1])]))
+    found = solve_on_grid(steady_force, tilted, grid, count)
     exists = jnp.isfinite(found)
     state = steady_state(tilted, jnp.where(exists, found, jnp.zeros_like(found)))
     values = jax.vmap(lambda y: smooth_eigenvalues(jacobian(tilted, y)))(state)
@@ -60,16 +66,18 @@ def find_equilibria(model: MPR, I: Real = 0.0) -> Equilibria:
 
 
 def steady_state(model: MPR, x: Values) -> State:
-    """The state whose rate R = exp(x) stands still: v where dr/dt = 0, slow variables settled."""
-    R = jnp.exp(x)
-    settled = State(r=R / model.tau, v=model.voltage_at_rate(R), **model.slow_steady(R / model.tau))
-    return settled.replace(v=model.frozen(settled).voltage_at_rate(R))  # a synapse's conductance moves v, too
+    """The state that stands still but for v, slow variables settled, at R = exp(x); with several poles see `MPR.resting`."""
+    return model.resting(x)[0]
 
 
 def steady_force(model: MPR, x: Values) -> Values:
     """τ dv/dt there, scaled to stay finite at low rates: zero at rest, falling through zero at minima of the energy."""
     R = jnp.exp(x)
-    return model.frozen(steady_state(model, x)).force_at_rate(R) * R**2 / (1 + R**2)
+    return model.resting(x)[1] * R**2 / (1 + R**2)
+
+
+def _steady_slope(model: MPR, x: Values) -> Values:
+    return with_slope(lambda x: steady_force(model, x), x)[1]
 
 
 def resting_rates(model: MPR) -> Values:

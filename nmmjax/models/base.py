@@ -84,8 +84,9 @@ class AbstractModel(eqx.Module, Shown):
 
     @property
     def offers(self) -> frozenset[str]:
-        """Capabilities that functions may ask for: "potential" (`AbstractMechanical`), "riccati" (`AbstractRiccati`), and
-        "splitting", which geometric solvers take (every "riccati", and networks of conductances)."""
+        """Capabilities that functions may ask for: "potential" (`AbstractMechanical`), "riccati" (`AbstractRiccati`),
+        "splitting", which geometric solvers take (every "riccati", several poles, and networks of conductances), and
+        "resting", all fixed points from one equation (`MPR.resting`)."""
         return frozenset()
 
     @property
@@ -140,10 +141,11 @@ def as_states(y: object, model: AbstractModel, argument: str = "y") -> State:
 
 def require_offer(model: object, offer: str, argument: str = "model", also: str = "") -> None:
     """Refuse, in one sentence, anything that is not a model, and a model that doesn't offer a "potential", a "riccati" part,
-    or a "splitting" into exactly solvable parts."""
+    a "splitting" into exactly solvable parts, or a "resting" equation."""
     rule = {
         "potential": "have a potential (`AbstractMechanical`)",
         "riccati": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
+        "resting": "be a single population with an equation for its fixed points, as `MPR` has",
         "splitting": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
     }[offer]
     fits = isinstance(model, AbstractModel) and offer in model.offers

@@ -5,12 +5,13 @@ A rational density g(x) with simple poles z_k in the lower half plane is
     g(x) = −(1/π) Im Σ c_k/(x − z_k),        c_k = −2πi Res g(z_k),        Σ c_k = 1
 
 and the mean of any function f of η that is analytic below the real axis is Σ c_k f(z_k). So a population whose currents
-η + Δ x are spread by g is a sum of as many Lorentzian ones, of complex weight: closed equations, exactly solvable parts, fixed
-points in closed form (docs/theory.md §F). Densities here are standard ones: of centre 0 and, if they have one peak, of
+η + Δ x are spread by g is a sum of as many Lorentzian ones, of complex weight: closed equations, exactly solvable parts,
+fixed points in closed form (docs/theory.md §F). Densities here are standard ones: of centre 0 and, if they have one peak, of
 half-width 1 at half maximum; η shifts and Δ scales them.
 """
 
 import abc
+import functools
 import math
 from typing import Any, ClassVar
 
@@ -187,12 +188,6 @@ def _horner(coefficients: np.ndarray, t: np.ndarray) -> np.ndarray:
     return value
 
 
-def _sorted(z: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The largest weight first, which the equations divide by."""
-    order = np.argsort(-np.abs(c), kind="stable")
-    return z[order], c[order]
-
-
 class Lorentzian(AbstractHeterogeneity):
     """Lorentzian excitabilities, 1/(π(1 + x²)): one pole, −i, and the equations of Montbrió, Pazó & Roxin.
 
@@ -240,17 +235,21 @@ class GaussianLike(AbstractHeterogeneity):
     n: int = eqx.field(static=True, converter=as_whole, default=2)
 
     def poles(self) -> tuple[np.ndarray, np.ndarray]:
-        n = _order(self.n)
-        series = np.array([1 / math.factorial(k) for k in range(n + 1)])  # of exp, in rising powers
-        ends = np.roots((series - 2 * (np.arange(n + 1) == 0))[::-1])
-        beta = float(ends[np.argmin(np.abs(ends.imag) + np.where(ends.real > 0, 0, np.inf))].real)
-        w = np.roots(series[::-1]).astype(np.complex128)
-        for _ in range(3):  # Newton's method: companion matrices of factorials lose digits
-            w = w - np.polyval(series[::-1], w) / np.polyval(series[:-1][::-1], w)
-        root = np.sqrt(w / beta)
-        z = np.where(np.imag(root) < 0, root, -root)
-        c = 1 / (z * np.polyval(series[:-1][::-1], w))
-        return _sorted(z, c / c.sum())
+        return _gaussian_like(_order(self.n))
+
+
+@functools.cache
+def _gaussian_like(n: int) -> tuple[np.ndarray, np.ndarray]:
+    series = np.array([1 / math.factorial(k) for k in range(n + 1)])  # of exp, in rising powers
+    ends = np.roots((series - 2 * (np.arange(n + 1) == 0))[::-1])
+    beta = float(ends[np.argmin(np.abs(ends.imag) + np.where(ends.real > 0, 0, np.inf))].real)
+    w = np.roots(series[::-1]).astype(np.complex128)
+    for _ in range(3):  # Newton's method: companion matrices of factorials lose digits
+        w = w - np.polyval(series[::-1], w) / np.polyval(series[:-1][::-1], w)
+    root = np.sqrt(w / beta)
+    z = np.where(np.imag(root) < 0, root, -root)
+    c = 1 / (z * np.polyval(series[:-1][::-1], w))
+    return z, c / c.sum()
 
 
 @declared
@@ -294,7 +293,7 @@ class Poles(AbstractHeterogeneity):
 class Mixture(AbstractHeterogeneity):
     """Excitabilities of several kinds of neurons: Σ w_j g_j((x − m_j)/s_j)/s_j, with the poles of all.
 
-    - `parts`: the kinds, such as `(Lorentzian(), GaussianLike(2))`
+    - `kinds`: the kinds, such as `(Lorentzian(), GaussianLike(2))`
     - `weights`: share w_j > 0 of each; their sum is 1
     - `centres`, `widths`: their centres m_j (0 by default) and half-widths s_j > 0 (1 by default), in units of Δ, from η
 
@@ -302,32 +301,32 @@ class Mixture(AbstractHeterogeneity):
     don't add up to 1.
     """
 
-    parts: tuple[AbstractHeterogeneity, ...]
+    kinds: tuple[AbstractHeterogeneity, ...]
     weights: tuple[float, ...] = eqx.field(static=True)
     centres: tuple[float, ...] = eqx.field(static=True)
     widths: tuple[float, ...] = eqx.field(static=True)
 
-    def __init__(self, parts: Any, weights: Any, centres: Any = None, widths: Any = None):
-        kinds = tuple(parts) if isinstance(parts, (tuple, list)) else ()
-        fits = len(kinds) > 0 and all(isinstance(each, AbstractHeterogeneity) for each in kinds)
-        require("parts", parts, "be distributions such as `(Lorentzian(), Flat(4))`", fits)
-        self.parts = kinds
+    def __init__(self, kinds: Any, weights: Any, centres: Any = None, widths: Any = None):
+        self.kinds = tuple(kinds) if isinstance(kinds, (tuple, list)) else ()
+        fits = len(self.kinds) > 0 and all(isinstance(each, AbstractHeterogeneity) for each in self.kinds)
+        require("kinds", kinds, "be distributions such as `(Lorentzian(), Flat(4))`", fits)
+        rule = "have no parameters of their own (a `Bimodal` is two `Lorentzian()` with `centres`)"
+        require("kinds", kinds, rule, not jax.tree.leaves(self.kinds))
         given = {"weights": weights, "centres": centres, "widths": widths}
         default = {"centres": 0.0, "widths": 1.0}
-        found = {n: (default[n],) * len(kinds) if each is None else _floats(n, each) for n, each in given.items()}
+        found = {n: (default[n],) * len(self.kinds) if each is None else _floats(n, each) for n, each in given.items()}
         for name, each in found.items():
-            require(name, each, f"have one value for each of the {len(kinds)} parts", len(each) == len(kinds))
+            require(name, each, f"have one value for each of the {len(self.kinds)} kinds", len(each) == len(self.kinds))
         self.weights, self.centres, self.widths = found["weights"], found["centres"], found["widths"]
         for name in ("weights", "widths"):
             require_each(name, found[name], "be > 0", np.array(found[name]) > 0)
         total = sum(self.weights)
         require("weights", total, "have the sum 1", abs(total - 1) < 1e-9)
 
-    def poles(self) -> tuple[Any, Any]:
-        every = [part.poles() for part in self.parts]
-        join = np.concatenate if all(isinstance(z, np.ndarray) for z, _ in every) else jnp.concatenate
-        z = join([m + s * z for (z, _), m, s in zip(every, self.centres, self.widths, strict=True)])
-        return z, join([w * c for (_, c), w in zip(every, self.weights, strict=True)])
+    def poles(self) -> tuple[np.ndarray, np.ndarray]:
+        every = [each.poles() for each in self.kinds]
+        z = np.concatenate([m + s * z for (z, _), m, s in zip(every, self.centres, self.widths, strict=True)])
+        return z, np.concatenate([w * c for (_, c), w in zip(every, self.weights, strict=True)])
 
 
 def _order(n: Any) -> int:

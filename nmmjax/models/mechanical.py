@@ -124,6 +124,8 @@ class Riccati(eqx.Module):
     - `eta`, `Delta`: centre and half-width of the excitabilities
     - `g`: what gap junctions take from the rate, less what heterogeneous couplings add, g − Γ_J/π; `k`, `E_s`: synaptic
       conductance and its reversal potential; `leak`: a constant conductance and its reversal potential; None if absent
+    - `modes`: poles and weights (`models.modes.Modes`) of excitabilities that aren't Lorentzian; `eta` and `Delta` then have
+      an axis for them in front. None if they are
 
     Numbers for one population, arrays `(n,)` for a network, all dimensionless.
     """
@@ -134,6 +136,15 @@ class Riccati(eqx.Module):
     k: Values | None
     E_s: Values | None
     leak: tuple[Values, Values] | None = None
+    modes: Any = None
+
+    def total(self, R: Values, v: Values) -> tuple[Values, Values]:
+        """The population's own R and v, of those of its modes, (K, …); the same if there is one mode only."""
+        return (R, v) if self.modes is None else self.modes.total(R, v)
+
+    def over(self, value: Any) -> Any:
+        """`value`, which is the same for all modes, with their axis in front."""
+        return value if self.modes is None or jnp.ndim(value) == 0 else value[None]
 
     @property
     def plain(self) -> bool:
@@ -163,6 +174,14 @@ class AbstractRiccati(AbstractMechanical):
     @abc.abstractmethod
     def vector_potential(self, q: Values) -> Values:
         """A(q) at positions `q`, with q̇ = p − A(q) and p = −v q; elementwise."""
+
+    def to_modes(self, y: State) -> tuple[Values, Values]:
+        """R = τ r and v at the state `y`, those of all modes, (K, …), if there are several."""
+        return self.tau * y.r, y.v
+
+    def from_modes(self, R: Values, v: Values, slow: dict[str, Values]) -> State:
+        """The state of these modes, `R` and `v`, and these slow variables."""
+        return State(r=R / self.tau, v=v, **slow)
 
     @property
     def filters(self) -> Any:

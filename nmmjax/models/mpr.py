@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from .._checks import require
 from .._parameter import declared, parameter
 from .._types import Scalar, Values
+from .heterogeneity import AbstractHeterogeneity
 from .mechanical import AbstractRiccati, Riccati
+from .modes import Modes, join_modes, mode_field, mode_variables, modes_of, parts_of, resting_modes
 from .state import State, Variable
 from .synapses import AbstractSynapse
 from .terms import AbstractTerm, ConductanceSynapse, CouplingHeterogeneity, GapJunction, Leak
@@ -32,12 +34,19 @@ class MPR(AbstractRiccati):
     this is the model of Montbrió, Pazó & Roxin, Phys. Rev. X 5:021028 (2015). Use it for one homogeneous or heterogeneous
     population; parameters are scalars, and `jax.vmap` gives many populations. Defaults are the bistable set of that paper.
 
+    `heterogeneity` is another distribution of the excitabilities η + Δ x, such as `GaussianLike(4)`, given by its K poles;
+    None (the default) and `Lorentzian()` are the equations above. The state then has the modes r2, v2, … r_K, v_K, too, each
+    with a Riccati equation of its own (docs/theory.md §F); r and v stay the population's own. No energy is known then:
+    `simulate`, `sweep`, `continue_branch`, networks and fits of trajectories take such a population, functions of energies
+    don't. Tails matter: at equal width those of a Lorentzian damp the active state most.
+
     `adaptation` and `plasticity` add slow variables, which replace η by η_eff = η − A (`SpikeFrequencyAdaptation`) or J by
     J_eff = J (1 − A) (`SynapticDepression`), J x u (`ShortTermPlasticity`) in the equations above. `synapse` filters what
     leaves the population: J τ r becomes J times what the term sends, and what it does as a conductance; `leak` is a constant
     conductance. All three take any `AbstractTerm`. `note` is a line for the print-out, such as units and source.
 
-    Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names, and for two terms with the same variable.
+    Raises `ValueError` for Δ < 0, τ ≤ 0, NaN, non-scalar values, unknown names, two terms with the same variable, and
+    `coupling_heterogeneity` together with several poles.
     """
 
     eta: Scalar = parameter(-5.0, symbol="η", doc="centre of the excitability distribution")
@@ -51,6 +60,7 @@ class MPR(AbstractRiccati):
     synapse: AbstractTerm | None = None
     leak: Leak | None = None
     coupling_heterogeneity: CouplingHeterogeneity | None = None
+    heterogeneity: AbstractHeterogeneity | None = None
     note: str = eqx.field(static=True, default="")
 
     equations: ClassVar[str] = (
@@ -67,7 +77,12 @@ class MPR(AbstractRiccati):
         wide = self.coupling_heterogeneity
         known = wide is None or isinstance(wide, CouplingHeterogeneity)
         require("coupling_heterogeneity", wide, "be None or a `CouplingHeterogeneity`", known)
-        names = list(FAST)
+        spread = self.heterogeneity
+        is_spread = spread is None or isinstance(spread, AbstractHeterogeneity)
+        require("heterogeneity", spread, "be None or a distribution such as `GaussianLike(4)`", is_spread)
+        alone = "be None with a `heterogeneity` that isn't Lorentzian"
+        require("coupling_heterogeneity", wide, alone, wide is None or self.modes is None)
+        names = [*FAST, *mode_variables(spread)]
         for slot in ("adaptation", "plasticity", "synapse"):
             term = getattr(self, slot)
             rule = "be None or a term such as `SpikeFrequencyAdaptation(...)` (an `AbstractTerm`)"
@@ -88,7 +103,17 @@ class MPR(AbstractRiccati):
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        return FAST | {name: each for term in self.slow_terms for name, each in term.variables.items()}
+        own = FAST | mode_variables(self.heterogeneity)
+        return own | {name: each for term in self.slow_terms for name, each in term.variables.items()}
+
+    @property
+    def modes(self) -> Modes | None:
+        """Poles and weights of the excitabilities; None for Lorentzian ones."""
+        return modes_of(self.heterogeneity, self.eta.dtype)
+
+    @property
+    def offers(self) -> frozenset[str]:
+        return (super().offers if self.modes is None else frozenset({"splitting"})) | {"resting"}
 
     @property
     def degree(self) -> int | None:
@@ -212,6 +237,8 @@ class MPR(AbstractRiccati):
 
     def vector_field(self, t: Values, y: State, I: Any = 0.0) -> State:
         """(dr/dt, dv/dt) by the class's equations, and the rates of the slow variables."""
+        if self.modes is not None:
+            return mode_field(self, y, I)
         R, v, fast = self.tau * y.r, y.v, self.frozen(y)
         dR = fast.Delta / jnp.pi + 2 * R * v
         dv = v**2 + fast.eta + fast.J * R - (jnp.pi * R) ** 2 + I
@@ -331,12 +358,31 @@ class MPR(AbstractRiccati):
 
     def riccati(self) -> Riccati:
         """The constants of the exactly solvable parts of the equations."""
-        synapse = self.conductance
+        synapse, (eta, Delta) = self.conductance, (self.eta, self.Delta)
+        if self.modes is not None:
+            eta, Delta = self.modes.currents(eta, Delta)
         return Riccati(
-            eta=self.eta,
-            Delta=self.Delta,
+            eta=eta,
+            Delta=Delta,
             g=self.rate_loss,
             k=None if synapse is None else synapse.k,
             E_s=None if synapse is None else synapse.E_s,
             leak=None if self.leak is None else (self.leak.g, self.leak.E),
+            modes=self.modes,
         )
+
+    def to_modes(self, y: State) -> tuple[Values, Values]:
+        return super().to_modes(y) if self.modes is None else parts_of(self, y)
+
+    def from_modes(self, R: Values, v: Values, slow: dict[str, Values]) -> State:
+        return super().from_modes(R, v, slow) if self.modes is None else join_modes(self, R, v, slow)
+
+    def resting(self, x: Values) -> tuple[State, Values]:
+        """(state, force): the state whose modes and slow variables stand still, numbered by `x` (ln R of a Lorentzian
+        population in it), and what is missing for v to stand still, too; zero at every fixed point."""
+        if self.modes is not None:
+            return resting_modes(self, x)
+        R = jnp.exp(x)
+        state = State(r=R / self.tau, v=self.voltage_at_rate(R), **self.slow_steady(R / self.tau))
+        state = state.replace(v=self.frozen(state).voltage_at_rate(R))  # a synapse's conductance moves v, too
+        return state, self.frozen(state).force_at_rate(R)

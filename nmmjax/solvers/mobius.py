@@ -8,6 +8,7 @@ at spikes:
     order 2   B(h/2) A(h) B(h/2)
     order 4   B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6),   B̃: v += (2h/3) f + (h³/36)(2 R f f′ − f²)
 
+With other than Lorentzian excitabilities every mode W_k is moved by A and all get the same kick, at the population's own R.
 For a network f_i = J_i R_i + Σ_j W_ij R_j, and R f f′ becomes Σ_j (∂f_i/∂R_j) R_j f_j, with h in units of each node's τ.
 
 B̃ is the force-gradient kick, so all steps are forward in time. The input of the step's midpoint belongs to A: a piecewise
@@ -28,7 +29,7 @@ import numpy as np
 from .._checks import require
 from .._types import Real, Values
 from ..models.state import State
-from .operators import Moving, force_gradient_step, multi_product_weights, step_functions, strang_step, time_constant_of
+from .operators import Moving, force_gradient_step, multi_product_weights, step_functions, strang_step
 from .term import PopulationTerm
 
 
@@ -66,20 +67,21 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, y: Moving, order: in
     def combine(skip: int) -> Moving:
         weights = jnp.asarray(multi_product_weights(counts[skip:], base_order), h.dtype)
         ends = np.cumsum(counts)[skip:] - 1
-        synapse = {name: weights @ each[ends] for name, each in every.synapse.items()}
-        return Moving(jnp.exp(weights @ jnp.log(every.R[ends])), weights @ every.v[ends], synapse)
+        mean = lambda each: jnp.tensordot(weights, each[ends], 1)
+        synapse = {name: mean(each) for name, each in every.synapse.items()}
+        return Moving(jnp.exp(mean(jnp.log(every.R))), mean(every.v), synapse)
 
     return combine(0), combine(1)
 
 
 def _moving(term: PopulationTerm, y: State) -> Moving:
-    tau = time_constant_of(term)
-    synapse = {name: getattr(y, name) for name in term.model.slow_names}
-    return Moving(tau * y.r, y.v, synapse)
+    model: Any = term.model
+    return Moving(*model.to_modes(y), {name: getattr(y, name) for name in model.slow_names})
 
 
 def _state(term: PopulationTerm, y: Moving) -> State:
-    return State(r=y.R / time_constant_of(term), v=y.v, **y.synapse)
+    model: Any = term.model
+    return model.from_modes(y.R, y.v, y.synapse)
 
 
 def _unwrapped(terms: Any, t0: Any, t1: Any) -> tuple[PopulationTerm, Values, Values]:

@@ -75,19 +75,21 @@ def noisy_step(model: Any, stimulus: AbstractStimulus | None, t: Values, h: Valu
     """The state after one step of physical length `h` from time `t`, under the input of the step's midpoint."""
     if model.slow_names and model.filters is None:
         y = _slow_half(model, y, h / 2)
-        moved = _splitting_step(model.frozen(y), stimulus, t, h, State(r=y.r, v=y.v), kicks)
-        return _slow_half(model, y.replace(r=moved.r, v=moved.v), h / 2)
+        moved = _splitting_step(model.frozen(y), stimulus, t, h, y, kicks)
+        return _slow_half(model, y.replace(**moved.variables), h / 2)
     return _splitting_step(model, stimulus, t, h, y, kicks)
 
 
 def _splitting_step(fast: Any, stimulus: AbstractStimulus | None, t: Values, h: Values, y: State, kicks: Kicks) -> State:
-    """A step of a model that the splitting takes, a synapse included, with the noise before and after."""
+    """A step of a model that the splitting takes, a synapse included, with the noise before and after, the same for all its
+    modes. Returns the model's own variables."""
     if stimulus is not None:
         # As a part of η: exact for piecewise constant input, and no value from beyond a jump is looked at.
         fast = fast.tilted(input_at(stimulus, t + h / 2))
     synapse = {name: getattr(y, name) for name in fast.slow_names}
-    R, v, synapse = strang_step(PopulationTerm(fast, None), t, h, Moving(fast.tau * y.r, y.v + kicks.before, synapse))
-    return y.replace(r=R / fast.tau, v=v + kicks.after, **synapse)
+    (R, v), over = fast.to_modes(y), fast.riccati().over
+    R, v, synapse = strang_step(PopulationTerm(fast, None), t, h, Moving(R, v + over(kicks.before), synapse))
+    return fast.from_modes(R, v + over(kicks.after), synapse)
 
 
 def _slow_half(model: Any, y: State, h: Values) -> State:
@@ -125,7 +127,8 @@ def default_step(model: Any, noise: AbstractNoise | None, y0: State, current: Va
 def check_noise(model: Any, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
-    require_offer(model, "riccati", also=", for noise")
+    if not (isinstance(model, AbstractModel) and "resting" in model.offers):  # several poles have no "riccati", but modes
+        require_offer(model, "riccati", also=", for noise")
     rule = "be without slow terms other than synapses to have noise, as a network"
     require("model", model, rule, model.size is None or not model.slow_names or model.filters is not None)
     shape = model.shape

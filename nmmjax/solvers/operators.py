@@ -136,19 +136,25 @@ def force_gradient(
     middle: Callable[[Values], Values],
     end: Callable[[Values], Values],
     turn: Callable[[Values, Values], Values],
+    riccati: Any = None,
 ) -> tuple[Values, Values, Values]:
     """One step of order 4, B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6), of z = (position, v, f).
 
     The position is R or proportional to it. `flow` is A(h/2); `middle` and `end` give f there; `turn(position, push)` is
-    Σ_j (∂f_i/∂R_j) R_j h push_j with push = h f. f at the end is returned, as the next step begins with it.
+    Σ_j (∂f_i/∂R_j) R_j h push_j with push = h f. f at the end is returned, as the next step begins with it. With several
+    modes, known to `riccati`, position and v are theirs, the others take the population's own position, and all get the
+    same kick: B̃ needs no more than that this position doesn't change if v shifts, and is linear in positions and v.
     """
+    own = (lambda x, v: x) if riccati is None else (lambda x, v: riccati.total(x, v)[0])
+    over = (lambda kick: kick) if riccati is None else riccati.over
     x, v, f = z
-    x, v = flow(x, v + h / 6 * f)
-    push = h * middle(x)
-    v = v + 2 / 3 * push + h / 36 * (2 * turn(x, push) - push**2)
+    x, v = flow(x, v + over(h / 6 * f))
+    R = own(x, v)
+    push = h * middle(R)
+    v = v + over(2 / 3 * push) + over(h / 36 * (2 * turn(R, push) - push**2))
     x, v = flow(x, v)
-    f = end(x)
-    return x, v + h / 6 * f, f
+    f = end(own(x, v))
+    return x, v + over(h / 6 * f), f
 
 
 def step_functions(term: PopulationTerm) -> tuple[Any, Callable[[Values], Values], Any]:
@@ -167,7 +173,8 @@ def time_constant_of(term: PopulationTerm) -> Values:
 
 
 class Moving(NamedTuple):
-    """The variables that a splitting moves: R and v, dimensionless, and those of a synapse by name."""
+    """The variables that a splitting moves: R and v (of all modes, if there are several), dimensionless, and those of a
+    synapse by name."""
 
     R: Values
     v: Values
@@ -179,11 +186,13 @@ def force_gradient_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -
     riccati, drive, stimulus = step_functions(term)
     step = h / time_constant_of(term)
     middle = input_at(stimulus, t + h / 2)
-    half = mobius_flow(riccati.eta + middle, riccati.Delta, step / 2)
+    over = riccati.over
+    half = mobius_flow(riccati.eta + over(middle), riccati.Delta, over(step / 2))
     force_at = lambda time: lambda R: drive(R) + (input_at(stimulus, time) - middle)
     # Nodes of a network may differ in τ, so in their steps.
     turn = lambda R, push: jax.jvp(drive, (R,), (R * step * push,))[1]
-    R, v, _ = force_gradient((y.R, y.v, force_at(t)(y.R)), step, half, drive, force_at(t + h), turn)
+    first = force_at(t)(riccati.total(y.R, y.v)[0])
+    R, v, _ = force_gradient((y.R, y.v, first), step, half, drive, force_at(t + h), turn, riccati)
     return Moving(R, v, y.synapse)
 
 
@@ -195,11 +204,12 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving
     step = h / tau
     middle = input_at(stimulus, t + h / 2)
     g = riccati.g
-    eta = riccati.eta + middle
-    shift = jnp.zeros_like(eta) if g is None else g / 2
+    eta, over = riccati.eta + riccati.over(middle), riccati.over
+    nothing = jnp.zeros_like(eta if riccati.modes is None else eta[0])
+    shift = nothing if g is None else g / 2
 
     def kick(y: Moving, current: Values) -> Moving:
-        R, v, synapse = y
+        synapse, (R, v) = y.synapse, riccati.total(y.R, y.v)
         if synapse:
             # At frozen R the synapse is solved exactly, and what it delivers on the way is the kick.
             synapse, delivered = model.filters.held(R / tau, synapse, h / 2)
@@ -207,28 +217,28 @@ def strang_step(term: PopulationTerm, t: Values, h: Values, y: Moving) -> Moving
         else:
             push = step / 2 * (drive(R) + (current - middle))
         if g is None:
-            return Moving(R, v + push, synapse)
+            return Moving(y.R, y.v + over(push), synapse)
         growth = g * step / 2
         tiny = jnp.abs(growth) < 1e-8
         factor = jnp.where(tiny, 1 + growth / 2, jnp.expm1(growth) / jnp.where(tiny, jnp.ones_like(growth), growth))
-        u = v - shift
-        return Moving(R, shift + u * jnp.exp(growth) + factor * push, synapse)
+        after = shift + (v - shift) * jnp.exp(growth) + factor * push
+        return Moving(y.R, after if riccati.modes is None else y.v + over(after - v), synapse)
 
     def contract(R: Values, v: Values) -> tuple[Values, Values]:
         if riccati.k is None:
             return R, v
-        factor = 1 / (1 + riccati.k * R * step / 2)
-        return R * factor, riccati.E_s + (v - riccati.E_s) * factor
+        factor, E_s = over(1 / (1 + riccati.k * riccati.total(R, v)[0] * step / 2)), over(riccati.E_s)
+        return R * factor, E_s + (v - E_s) * factor
 
     y = kick(y, input_at(stimulus, t))
     R, v = contract(y.R, y.v)
     # A conductance that is held, a leak, is a shift of v by half of it, and a current.
-    held = riccati.leak if model.filters is None else model.held_leak(R / tau, y.synapse)
-    half = jnp.zeros_like(eta) if held is None else held[0] / 2
+    held = riccati.leak if model.filters is None else model.held_leak(riccati.total(R, v)[0] / tau, y.synapse)
+    half = nothing if held is None else held[0] / 2
     leak = half if held is None else held[0] * held[1] - half**2
-    flow = mobius_flow(eta + leak + shift**2, riccati.Delta, step)
-    R, u = flow(R, v - shift - half)
-    R, v = contract(R, u + shift + half)
+    flow = mobius_flow(eta + over(leak + shift**2), riccati.Delta, over(step))
+    R, u = flow(R, v - over(shift) - over(half))
+    R, v = contract(R, u + over(shift) + over(half))
     return kick(Moving(R, v, y.synapse), input_at(stimulus, t + h))
 
 

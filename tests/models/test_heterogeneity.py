@@ -71,8 +71,9 @@ REFUSED = {
     "Argument `separation` must be ≥ 0, but got -1.": lambda: nmm.Bimodal(-1),
     "Argument `weights` must have the sum 1, but got 0.5.": lambda: nmm.Mixture((nmm.Flat(2),), (0.5,)),
     "Argument `weights` must be > 0": lambda: nmm.Mixture((nmm.Flat(2), nmm.Flat(2)), (1.5, -0.5)),
-    "have one value for each of the 1 parts": lambda: nmm.Mixture((nmm.Flat(2),), (1.0,), widths=(1, 2)),
-    "Argument `parts` must be distributions": lambda: nmm.Mixture((), ()),
+    "have one value for each of the 1 kinds": lambda: nmm.Mixture((nmm.Flat(2),), (1.0,), widths=(1, 2)),
+    "Argument `kinds` must have no parameters of their own": lambda: nmm.Mixture((nmm.Bimodal(2.0),), (1.0,)),
+    "Argument `kinds` must be distributions": lambda: nmm.Mixture((), ()),
     "Argument `u` must be > 0 and < 1, but got 0.": lambda: nmm.Flat(2).quantile(0.0),
     "Argument `u` must be without NaN": lambda: nmm.Flat(2).quantile([0.5, np.nan]),
 }
