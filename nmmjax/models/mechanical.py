@@ -139,7 +139,7 @@ class Riccati(eqx.Module):
     modes: Any = None
 
     def total(self, R: Values, v: Values) -> tuple[Values, Values]:
-        """The population's own R and v, of those of its modes, (K, …); the same if there is one mode only."""
+        """The population's own R and v, of `R` and `v` of its modes, (K, …); the same if there is one mode only."""
         return (R, v) if self.modes is None else self.modes.total(R, v)
 
     def over(self, value: Any) -> Any:
@@ -175,12 +175,22 @@ class AbstractRiccati(AbstractMechanical):
     def vector_potential(self, q: Values) -> Values:
         """A(q) at positions `q`, with q̇ = p − A(q) and p = −v q; elementwise."""
 
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        """Names of the variables of modes 2 … K, if excitabilities have several poles; none by default."""
+        return ()
+
+    def as_read(self, y: State) -> State:
+        """The state `y` as the order parameter of the neurons' voltages reads it: r and v of a Lorentzian law of voltages with
+        the same Z. With one mode the law is such a one, and r and v are the same."""
+        return y
+
     def to_modes(self, y: State) -> tuple[Values, Values]:
         """R = τ r and v at the state `y`, those of all modes, (K, …), if there are several."""
         return self.tau * y.r, y.v
 
     def from_modes(self, R: Values, v: Values, slow: dict[str, Values]) -> State:
-        """The state of these modes, `R` and `v`, and these slow variables."""
+        """The state of these modes, `R` and `v`, and the `slow` variables."""
         return State(r=R / self.tau, v=v, **slow)
 
     @property

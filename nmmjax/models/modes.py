@@ -47,6 +47,14 @@ class Modes(eqx.Module):
         m = self.lifted(jnp.ndim(R) - 1)
         return jnp.sum(m.real * R - m.imag / jnp.pi * v, axis=0), jnp.sum(m.real * v + m.imag * jnp.pi * R, axis=0)
 
+    def as_read(self, R: Values, v: Values) -> tuple[Values, Values]:
+        """R and v of W = (1 − Z*)/(1 + Z*) with the order parameter of all voltages, Z* = Σ c_k (1 − W_k)/(1 + W_k), of R and
+        v of the modes (K, …)."""
+        x, size = jnp.pi * R, (1 + jnp.pi * R) ** 2 + v**2
+        own, imag = self.total((1 - x**2 - v**2) / size / jnp.pi, -2 * v / size)  # of Z*, as if it were π R + i v
+        own, size = jnp.pi * own, (1 + jnp.pi * own) ** 2 + imag**2
+        return (1 - own**2 - imag**2) / size / jnp.pi, -2 * imag / size
+
     def split(self, R: Values, v: Values, others: tuple[Values, Values]) -> tuple[Values, Values]:
         """R and v of all modes (K, …), of the population's own and those of modes 2 … K (K − 1, …)."""
         m = self.lifted(jnp.ndim(R))

@@ -371,6 +371,16 @@ class MPR(AbstractRiccati):
             modes=self.modes,
         )
 
+    @property
+    def mode_names(self) -> tuple[str, ...]:
+        return tuple(mode_variables(self.heterogeneity))
+
+    def as_read(self, y: State) -> State:
+        if self.modes is None:
+            return y
+        R, v = self.modes.as_read(*self.to_modes(y))
+        return y.replace(r=R / self.tau, v=v)
+
     def to_modes(self, y: State) -> tuple[Values, Values]:
         return super().to_modes(y) if self.modes is None else parts_of(self, y)
 

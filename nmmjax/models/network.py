@@ -376,12 +376,16 @@ class Network(AbstractModel):
         """The constants of the exactly solvable parts of the equations, of shape (n,)."""
         return self.nodes().riccati()
 
+    def as_read(self, y: State) -> State:
+        """The state `y` as the neurons' order parameters read it; see `AbstractRiccati.as_read`."""
+        return self._nodes_for(y).as_read(y)
+
     def to_modes(self, y: State) -> tuple[Values, Values]:
         """R = τ r and v of every node at the state `y`; see `AbstractRiccati.to_modes`."""
         return self._nodes_for(y).to_modes(y)
 
     def from_modes(self, R: Values, v: Values, slow: dict[str, Values]) -> State:
-        """The state of these modes, `R` and `v`, and these slow variables; see `AbstractRiccati.from_modes`."""
+        """The state of these modes, `R` and `v`, and the `slow` variables; see `AbstractRiccati.from_modes`."""
         return self.nodes().from_modes(R, v, slow)
 
     def asymmetry(self) -> Scalar:

@@ -96,7 +96,8 @@ class QIFNetwork(AbstractModel):
 
     @property
     def variables(self) -> Mapping[str, Variable]:
-        return self.model.variables
+        node = getattr(self.model, "node", self.model)
+        return {name: each for name, each in self.model.variables.items() if name not in node.mode_names}
 
     @property
     def size(self) -> int | None:

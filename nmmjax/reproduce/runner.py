@@ -11,6 +11,7 @@ from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
 from .fitting import recovery
+from .heterogeneities import tails
 from .landscapes import switching
 from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
@@ -84,6 +85,13 @@ CLAIMS: tuple[Claim, ...] = (
         synapses,
     ),
     Claim("loops", "p", "An E–I loop lives on the circulation of its weights, times its area.", f"{_NOTES} §D5", loops),
+    Claim(
+        "tails",
+        "q",
+        "Near-Hamiltonian dynamics is the rule: with light tails of the currents the active state is hardly damped.",
+        f"{_PAPER}; {_NOTES} §F",
+        tails,
+    ),
 )
 
 

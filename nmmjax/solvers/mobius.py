@@ -76,7 +76,8 @@ def extrapolate(term: PopulationTerm, t: Values, h: Values, y: Moving, order: in
 
 def _moving(term: PopulationTerm, y: State) -> Moving:
     model: Any = term.model
-    return Moving(*model.to_modes(y), {name: getattr(y, name) for name in model.slow_names})
+    R, v = model.to_modes(y)
+    return Moving(R, v, {name: getattr(y, name) for name in model.slow_names})
 
 
 def _state(term: PopulationTerm, y: Moving) -> State:

@@ -127,7 +127,7 @@ def default_step(model: Any, noise: AbstractNoise | None, y0: State, current: Va
 def check_noise(model: Any, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
-    if not (isinstance(model, AbstractModel) and "resting" in model.offers):  # several poles have no "riccati", but modes
+    if "resting" not in getattr(model, "offers", ()):  # several poles have no "riccati", but modes
         require_offer(model, "riccati", also=", for noise")
     rule = "be without slow terms other than synapses to have noise, as a network"
     require("model", model, rule, model.size is None or not model.slow_names or model.filters is not None)
