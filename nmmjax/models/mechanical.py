@@ -181,8 +181,8 @@ class AbstractRiccati(AbstractMechanical):
         return ()
 
     def as_read(self, y: State) -> State:
-        """The state `y` as the order parameter of the neurons' voltages reads it: r and v of a Lorentzian law of voltages with
-        the same Z. With one mode the law is such a one, and r and v are the same."""
+        """The state `y` as the order parameter Z of the neurons' voltages reads it: r and v of a Lorentzian law with the same
+        Z. With one mode the law is such a one, and r and v are the same."""
         return y
 
     def to_modes(self, y: State) -> tuple[Values, Values]:

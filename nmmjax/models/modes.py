@@ -48,8 +48,8 @@ class Modes(eqx.Module):
         return jnp.sum(m.real * R - m.imag / jnp.pi * v, axis=0), jnp.sum(m.real * v + m.imag * jnp.pi * R, axis=0)
 
     def as_read(self, R: Values, v: Values) -> tuple[Values, Values]:
-        """R and v of W = (1 − Z*)/(1 + Z*) with the order parameter of all voltages, Z* = Σ c_k (1 − W_k)/(1 + W_k), of R and
-        v of the modes (K, …)."""
+        """R and v of W = (1 − Z*)/(1 + Z*) with the order parameter of all voltages, Z* = Σ c_k (1 − W_k)/(1 + W_k).
+        `R`, `v`: of the modes, (K, …)."""
         x, size = jnp.pi * R, (1 + jnp.pi * R) ** 2 + v**2
         own, imag = self.total((1 - x**2 - v**2) / size / jnp.pi, -2 * v / size)  # of Z*, as if it were π R + i v
         own, size = jnp.pi * own, (1 + jnp.pi * own) ** 2 + imag**2
