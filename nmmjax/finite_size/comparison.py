@@ -29,7 +29,8 @@ class NeuronComparison(eqx.Module, Shown):
     - `mean_field`: the mean field's run; `neurons`: runs of the networks, one per size, as a tuple
     - `sizes` (k,): neurons per population
     - `deviation` (k,): root mean square of r_N − r over the saved times (and nodes), in 1/time; `voltage_deviation` (k,):
-      of v_N − v
+      of v_N − v. With a `heterogeneity` of several poles r and v are those that the neurons' order parameter shows in the
+      mean field (`MPR.as_read`), within a percent of its own
     - `expected` (k,), `expected_voltage` (k,): what N neurons with random phases deviate on average when r and v are read
       from them, √⟨r² |1 + W|²/(2π τ r N)⟩ with W = π τ r + i v: even a perfect mean field can't be seen more sharply in N
       such neurons. Quantiles start below it; coupling and oscillations whose phase wanders can lie above
@@ -73,7 +74,7 @@ class NeuronComparison(eqx.Module, Shown):
         run, labels = self.mean_field, self.mean_field.model.labels
         dims = ("t",) if labels is None else ("t", "node")
         data: dict[str, Any] = {}
-        for name, each in run.model.variables.items():
+        for name, each in self.neurons[0].model.variables.items():
             about = {"units": each.unit, "long_name": each.doc}
             data[name] = (dims, np.asarray(getattr(run.ys, name)), about)
             spiking = np.stack([np.asarray(getattr(one.ys, name)) for one in self.neurons])
@@ -158,8 +159,9 @@ def compare_with_neurons(
         {} if noise is None else {"noise": noise, "key": key}
     )
     runs = tuple(simulate(QIFNetwork(mean, each, **options), y0, ts, **common) for each in sizes)
-    deviation = jnp.stack([_rms(each.ys.r - run.ys.r) for each in runs])
-    voltage = jnp.stack([_rms(each.ys.v - run.ys.v) for each in runs])
+    seen = mean.as_read(run.ys)  # with several poles an order parameter reads something else than r and v
+    deviation = jnp.stack([_rms(each.ys.r - seen.r) for each in runs])
+    voltage = jnp.stack([_rms(each.ys.v - seen.v) for each in runs])
     R = jnp.broadcast_to(mean.tau, run.ys.r.shape) * run.ys.r
     scatter = ((1 + jnp.pi * R) ** 2 + run.ys.v**2) / (2 * jnp.pi * R)  # N var(W)/(π R)²
     count = jnp.asarray(np.asarray(sizes, float), deviation.dtype)

@@ -198,3 +198,33 @@ def test_doors():
     for refusing in (nmm.energy_landscape, lambda model: nmm.orbit(model, 1.0), nmm.cusp_rate):
         with pytest.raises(ValueError, match="Argument `model` must have an exactly solvable part"):
             refusing(nmm.MPR(heterogeneity=GAUSS))
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(each, marks=() if each == "bimodal" else pytest.mark.slow) for each in GOLDEN]
+)
+def test_neurons_with_the_same_density_agree_with_the_modes(name):
+    """To within what N neurons with random phases show; an order parameter reads other r and v than the modes' own."""
+    model, ts, size = nmm.MPR(heterogeneity=GOLDEN[name][0]), jnp.linspace(0.0, 4.0, 41), 1000
+    found = nmm.compare_with_neurons(model, y0={"r": 1.0, "v": 0.3}, ts=ts, size=size)
+    assert 0.01 < found.ratio[0] < 0.5 and "describes" in found.verdict
+    seen = model.as_read(found.mean_field.ys)
+    if name == "bimodal":
+        assert 2e-3 < jnp.max(jnp.abs(seen.r - found.mean_field.ys.r)) < 0.1
+
+
+def test_damping_is_what_resonant_neurons_take():
+    """1 = (2J/π) Σ c_k W_k/(λ² + 4W_k²), with conjugates, is the eigenvalues' equation; (J² r/4) g(−Jr/2) its damping."""
+    for name in ("Gaussian, n = 4", "bimodal"):
+        model = nmm.MPR(heterogeneity=GOLDEN[name][0])
+        found = find_equilibria(model)
+        high = int(jnp.nanargmax(found.state.r))
+        R, v = model.to_modes(jax.tree.map(lambda each: each[high], found.state))
+        W, c = np.pi * np.asarray(R) + 1j * np.asarray(v), np.asarray(model.modes.real) + 1j * np.asarray(model.modes.imag)
+        for eigenvalue in np.asarray(found.eigenvalues[high]):
+            parts = c / (eigenvalue + 2j * W) - c.conj() / (eigenvalue - 2j * W.conj())
+            assert abs(1 - 1j * 15.0 / (2 * np.pi) * np.sum(parts)) < 1e-8
+        if name == "Gaussian, n = 4":
+            r = float(found.state.r[high])
+            resonant = 15.0**2 * r / 4 * float(model.heterogeneity.density(-15.0 * r / 2))
+            assert abs(resonant / -float(found.eigenvalues[high, 0].real) - 1) < 0.1
