@@ -266,6 +266,7 @@ MODELS = {
         nmm.Network(nmm.MPR(synapse=nmm.ExponentialSynapse(tau=0.2)), np.abs(weights(2)), reversal=-2.0), **OF_NETWORKS
     ),
     "neurons": lambda: Case(nmm.QIFNetwork(nmm.MPR(), 64, watched=4)),
+    "poles": lambda: Case(nmm.MPR(heterogeneity=nmm.GaussianLike(2)), second="J"),
 }  # fmt: skip
 
 CALLS = {

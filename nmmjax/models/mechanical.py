@@ -181,7 +181,7 @@ class AbstractRiccati(AbstractMechanical):
         return ()
 
     def as_read(self, y: State) -> State:
-        """The state `y` as the order parameter Z of the neurons' voltages reads it: r and v of a Lorentzian law with the same
+        """The state `y` as the order parameter Z of the neurons' voltages reads it: r and v of the Lorentzian law with this
         Z. With one mode the law is such a one, and r and v are the same."""
         return y
 

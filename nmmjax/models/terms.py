@@ -118,8 +118,9 @@ class GapJunction(eqx.Module):
 
     - `g`: strength ≥ 0, dimensionless
 
-    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. Raises `ValueError` for g <
-    0. Source: Pietras et al., Phys. Rev. E 100:042412 (2019).
+    In the mechanical picture it is van der Pol anti-damping, so it can sustain oscillations. With Lorentzian currents these
+    are not universal (Pietras & Montbrió, arXiv:2409.18278): compare with `heterogeneity=GaussianLike(4)`. Raises
+    `ValueError` for g < 0. Source: Pietras et al., Phys. Rev. E 100:042412 (2019).
     """
 
     g: Scalar = parameter(symbol="g", bounds="[0, inf)", doc="gap-junction strength")

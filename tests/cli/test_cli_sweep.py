@@ -147,6 +147,16 @@ def test_closures_and_networks_are_swept(tmp_path):
     assert plan.config["y0"]["r"] == [0.1, 0.2]
 
 
+def test_heterogeneities_are_named_by_kind(tmp_path):
+    table = '[model.heterogeneity]\nkind = "{}"\n'
+    text = CONFIG.replace("[y0]", table.format("GaussianLike") + "n = 4\n\n[y0]")
+    assert plan_of(tmp_path, text).base.model.variables.keys() >= {"r", "r4", "v4"}
+    text = CONFIG.replace("[y0]", table.format("Bimodal") + "separation = 3.0\n\n[y0]")
+    assert float(plan_of(tmp_path, text).base.model.heterogeneity.separation) == 3.0
+    with pytest.raises(ValueError, match="line 12.*`n` must be an integer from 1 to 10, but got 0"):
+        plan_of(tmp_path, CONFIG.replace("[y0]", table.format("Flat") + "n = 0\n\n[y0]"))
+
+
 def test_logarithmic_ranges_sample_times_and_sums(tmp_path):
     text = CONFIG.replace("start = -8.0\nstop = 2.0\nnum = 4", "start = 0.01\nstop = 10.0\nnum = 4\nscale = 'log'")
     text = text.replace('last = {kind = "Final"}', 'course = {kind = "Samples", ts = {start = 0.0, stop = 5.0, num = 6}}')

@@ -219,7 +219,8 @@ def test_damping_is_what_resonant_neurons_take():
         model = nmm.MPR(heterogeneity=GOLDEN[name][0])
         found = find_equilibria(model)
         high = int(jnp.nanargmax(found.state.r))
-        R, v = model.to_modes(jax.tree.map(lambda each: each[high], found.state))
+        state = {each: getattr(found.state, each)[high] for each in found.state.names}
+        R, v = model.to_modes(nmm.State(**state))
         W, c = np.pi * np.asarray(R) + 1j * np.asarray(v), np.asarray(model.modes.real) + 1j * np.asarray(model.modes.imag)
         for eigenvalue in np.asarray(found.eigenvalues[high]):
             parts = c / (eigenvalue + 2j * W) - c.conj() / (eigenvalue - 2j * W.conj())
