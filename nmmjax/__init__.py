@@ -40,6 +40,7 @@ from .equilibria.brackets import cusp_rate as cusp_rate
 from .explorer.page import explore as explore
 from .finite_size.comparison import compare_with_neurons as compare_with_neurons
 from .finite_size.power import power_spectrum as power_spectrum
+from .finite_size.shot_noise import ShotNoise as ShotNoise
 from .fitting.bifurcations import FoldTarget as FoldTarget
 from .fitting.bifurcations import HopfTarget as HopfTarget
 from .fitting.bursts import BurstAmplitudeTarget as BurstAmplitudeTarget

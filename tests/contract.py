@@ -281,6 +281,7 @@ CALLS = {
     "simulate, coloured noise": lambda c: nmm.simulate(
         c.model, c.y0, TS, noise=nmm.OrnsteinUhlenbeck(0.1, 1.0), key=KEY, dt0=0.1
     ),
+    "simulate, ShotNoise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.ShotNoise(100), key=KEY, dt0=0.1),
     "simulate, Cauchy noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.CauchyNoise(0.1), dt0=0.1),
     "simulate, Gaussian noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.GaussianNoise(0.1), key=KEY, dt0=0.1),
     "simulate, dense": lambda c: nmm.simulate(c.model, c.y0, TS, dense=True, max_steps=64).evaluate(0.55),
@@ -491,6 +492,7 @@ simulate, Möbius                  +     +   +    -     -    -   -     +      + 
 simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -
 simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            +
 simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            -
+simulate, ShotNoise               +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   -                      -          -            -
 simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -
 simulate, Gaussian noise          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            +
 simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -

@@ -34,10 +34,11 @@ class Drives(eqx.Module):
     @property
     def rate(self) -> Scalar:
         """The mean rate, (1/π) Re Σ c_k √(x_k − iΓ)."""
-        return jnp.sum(self.weights * jnp.sqrt(self._shifted)).real / jnp.pi
+        return jnp.sum(self.weights * jnp.sqrt(self.shifted)).real / jnp.pi
 
     @property
-    def _shifted(self) -> ComplexValues:
+    def shifted(self) -> ComplexValues:
+        """x_k − iΓ."""
         return self.poles if self.Gamma is None else self.poles - _imaginary(self.Gamma)
 
     def density(self, x: ComplexValues) -> ComplexValues:
@@ -67,7 +68,7 @@ class Drives(eqx.Module):
         """S(f) at frequencies `f` (m,): Σ_m (f²/m³) p(f/m) over the harmonics m, p(ν) = 2π²ν g(π²ν²) the density of rates,
         for periodic neurons. With noise the poles of the digamma functions, which are those harmonics, move off the real
         axis, and the poles of the density add S of one neuron, continued there."""
-        f, last = jnp.abs(f), _HARMONICS / (2 * jnp.pi) * jnp.min(jnp.sqrt(jnp.abs(self._shifted)))
+        f, last = jnp.abs(f), _HARMONICS / (2 * jnp.pi) * jnp.min(jnp.sqrt(jnp.abs(self.shifted)))
         within = jnp.minimum(f, last)
         if self.Gamma is None:
             found = jax.vmap(lambda f: _harmonics(self, jnp.zeros_like(f), f))(within)

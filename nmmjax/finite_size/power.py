@@ -211,7 +211,7 @@ def power_spectrum(
     require("noise", repr(noise), "be None or `CauchyNoise(…)`", noise is None or isinstance(noise, CauchyNoise))
     if noise is not None and is_concrete(noise.width) and float(noise.width) == 0:
         noise = None
-    numbers = _as_size(size, model)
+    numbers = as_size(size, model)
     nodes = model if model.size is None else model.node
     if noise is None and is_concrete(nodes.Delta):
         rule = "be > 0, or `noise` be given: the spectrum of identical periodic neurons is lines"
@@ -219,7 +219,7 @@ def power_spectrum(
     tilted = model.tilted(as_number("I", I).astype(nodes.eta.dtype))
     spread = tilted if noise is None else noise.split(tilted)[0]
     y, choice = _chosen(spread, guess)
-    loop, values, stable, top = _around(tilted, spread, y, None if noise is None else noise.width, numbers)
+    loop, values, stable, top = around(tilted, spread, y, None if noise is None else noise.width, numbers)
     found = jnp.isfinite(jnp.sum(y.r))
     if frequencies is None:
         f = _HARMONICS * jax.lax.stop_gradient(top) * jnp.linspace(0, 1, _POINTS, dtype=y.r.dtype)
@@ -243,7 +243,7 @@ def power_spectrum(
 
 
 @eqx.filter_jit
-def _around(model: Any, spread: Any, y: State, Gamma: Any, size: Values) -> tuple[Loop, ComplexValues, Any, Values]:
+def around(model: Any, spread: Any, y: State, Gamma: Any, size: Values) -> tuple[Loop, ComplexValues, Any, Values]:
     """The loop at the fixed point, eigenvalues there whether it is stable, and the highest of the neurons' frequencies."""
     loop = loop_at(model, spread, y, None if Gamma is None else Gamma.astype(y.r.dtype), size.astype(y.r.dtype))
     known = jnp.isfinite(jnp.sum(y.r))
@@ -251,11 +251,12 @@ def _around(model: Any, spread: Any, y: State, Gamma: Any, size: Values) -> tupl
     return loop, values, jnp.all(jnp.real(values) < 0), jnp.max(_fundamental(loop))
 
 
-def _as_size(size: Any, model: Any) -> Values:
-    """N as a number, or one per node."""
+def as_size(size: Any, model: Any) -> Values:
+    """N as a number, or one per node of the model, of any network if it isn't known yet."""
     array = as_array(size)
-    rule = "be a whole number ≥ 1" + (f", or one per node, {model.shape}" if model.shape else "")
-    fits = isinstance(array, jax.Array) and array.shape in ((), model.shape)
+    shape = () if model is None else model.shape
+    rule = "be a whole number ≥ 1" + (f", or one per node, {shape}" if shape else "")
+    fits = isinstance(array, jax.Array) and (array.shape in ((), shape) or (model is None and array.ndim == 1))
     require("size", size, rule, fits)
     if is_concrete(array):
         numbers = np.asarray(array)

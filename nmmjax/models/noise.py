@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import equinox as eqx
 import jax
@@ -24,6 +24,12 @@ class AbstractNoise(eqx.Module, Shown):
     def split(self, model: Any) -> tuple[Any, "AbstractNoise | None"]:
         """(model, noise): the model with its parameters changed by the noise, and the part of the noise that remains to be
         drawn."""
+
+    def drawn(self, model: Any, y0: Any, before: "AbstractNoise | None") -> "AbstractNoise":
+        """The noise as runs of `model` from the state `y0` draw it, or as the run that they go on from did, `before`: by
+        default itself."""
+        del model, y0, before
+        return self
 
     def __repr__(self) -> str:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -126,6 +132,38 @@ class GaussianNoise(AbstractNoise):
         rule = "be other than Gaussian noise of each neuron, which no mean field takes exactly (use a `QIFNetwork`)"
         require("noise", repr(self), rule, "spikes" in model.offers)
         return model, self
+
+
+class Resonators(AbstractNoise):
+    """Coloured noise of the rates that are received: ξ = d w(t) + Re Σ_k g_k x_k, dx_k/dt = a_k x_k + w(t), one white
+    noise w of spectrum 1 per population, in time t/τ. `ShotNoise` becomes it.
+
+    - `decay`, `omega` (…, k): −Re a and Im a; `gain_real`, `gain_imag` (…, k): g; `direct` (…): d, for a population or (n,)
+    - `root` (…, 2k, 2k): of the stationary covariance of (Re x_1, Im x_1, Re x_2, …)
+    - `intensity` (…): of white noise on v that is about as strong; `misfit` (…): rms deviation of the spectrum, over its
+      level at high frequencies; `state_rate` (…): r of the state whose spectrum it is
+    - `what`: where it comes from, in words
+    """
+
+    decay: Values
+    omega: Values
+    gain_real: Values
+    gain_imag: Values
+    direct: Values
+    root: Values
+    intensity: Values
+    misfit: Values
+    state_rate: Values
+    what: str = eqx.field(static=True)
+    shared: ClassVar[bool] = False
+
+    def split(self, model: Any) -> tuple[Any, AbstractNoise]:
+        return model, self
+
+    def __repr__(self) -> str:
+        rates = np.unique(np.round(np.asarray(self.state_rate), 5)) if is_concrete(self.state_rate) else []
+        of = ", ".join(f"{each:g}" for each in rates[:4]) + (", …" if len(rates) > 4 else "")
+        return f"{self.what} of the state with r = {of}, {self.decay.shape[-1]} resonators"
 
 
 NoiseLike: TypeAlias = AbstractNoise | ArrayLike  # numbers D stand for white noise

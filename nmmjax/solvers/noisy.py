@@ -4,6 +4,7 @@ One step of length h (in t/τ), with independent standard normal numbers ξ:
 
     white noise             v += √(D h) ξ₁;  order-2 splitting over h;  v += √(D h) ξ₂
     Ornstein–Uhlenbeck      v += ½ h x;  order-2 splitting over h;  x moves exactly;  v += ½ h x
+    shot noise              v += f(∫ξ);  order-2 splitting over h;  v += f(∫ξ) of the second half, f the drive
 
 Weak order 2, strong order 1 (measured in the tests). Half the noise before and half after keeps ⟨q̇²⟩ = T to O(h²): noise on
 one side only would bias it by O(h). A synapse is solved exactly at frozen r, as a part of the step; other slow variables
@@ -22,7 +23,7 @@ from jax.typing import DTypeLike
 from .._checks import as_key, require
 from .._types import Key, Scalar, Values, is_concrete
 from ..models.base import AbstractModel, require_offer
-from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, WhiteNoise
+from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, Resonators, WhiteNoise
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.loops import counted
@@ -35,7 +36,8 @@ _CHECKPOINTS = 64
 
 
 class Kicks(eqx.Module):
-    """Random input of one step: the increments of v before and after it, in the shape of v, and the noise's next x."""
+    """Random input of one step: the increments of v before and after it, in the shape of v, and the noise's next x, in that
+    shape too, or (…, k, 2) for k resonators."""
 
     before: Values
     after: Values
@@ -47,12 +49,17 @@ def first_kick(model: Any, noise: AbstractNoise, key: Key, shape: tuple[int, ...
     if isinstance(noise, OrnsteinUhlenbeck):
         spread = jnp.sqrt(noise.intensity * model.tau / noise.correlation_time)
         return jnp.broadcast_to(spread, shape).astype(dtype) * _normals(noise, key, 1, shape, dtype)[0]
+    if isinstance(noise, Resonators):
+        numbers = jax.random.normal(key, (*shape, noise.root.shape[-1]), dtype)
+        return jnp.einsum("...ij,...j->...i", noise.root, numbers).reshape(*shape, -1, 2)
     return jnp.zeros(shape, dtype)
 
 
 def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -> Kicks:
     """Random input of one step of physical length `h`, from its own `key`."""
     steps = h / model.tau
+    if isinstance(noise, Resonators):
+        return _resonant_kicks(model, noise, _normals(noise, key, 2, x.shape[:-2], x.dtype), steps, x)
     numbers = _normals(noise, key, 2, x.shape, x.dtype)
     if isinstance(noise, OrnsteinUhlenbeck):
         decay = jnp.exp(-h / noise.correlation_time)
@@ -62,6 +69,25 @@ def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -
     assert isinstance(noise, WhiteNoise)
     amplitude = jnp.sqrt(noise.intensity * steps)
     return Kicks(amplitude * numbers[0], amplitude * numbers[1], x)
+
+
+def _resonant_kicks(model: Any, noise: Resonators, numbers: Values, steps: Values, x: Values) -> Kicks:
+    """Half a step of resonators before, half after: decay and rotation exactly, each half's white noise at its middle."""
+    half = jnp.broadcast_to(steps / 2, x.shape[:-2])
+    poles = jax.lax.complex(-noise.decay, noise.omega)
+    gains = jax.lax.complex(noise.gain_real, noise.gain_imag)
+    late = jnp.exp(jax.lax.complex(-noise.decay, noise.omega) * (half / 2)[..., None].astype(poles.dtype))
+    passed = (late**2 - 1) / poles
+
+    def moved(z: Any, white: Values) -> tuple[Any, Values]:
+        received = (
+            jnp.sum(gains * passed * z, axis=-1).real + (noise.direct + jnp.sum(noise.gain_real, -1) * half / 2) * white
+        )
+        return late**2 * z + late * white[..., None].astype(poles.dtype), model.drive(model.tau * received) / model.tau
+
+    z, before = moved(jax.lax.complex(x[..., 0], x[..., 1]), jnp.sqrt(half) * numbers[0])
+    z, after = moved(z, jnp.sqrt(half) * numbers[1])
+    return Kicks(before, after, jnp.stack([z.real, z.imag], axis=-1))
 
 
 def _normals(noise: Any, key: Key, count: int, shape: tuple[int, ...], dtype: DTypeLike) -> Values:

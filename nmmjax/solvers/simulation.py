@@ -16,7 +16,7 @@ from .._parameter import as_number
 from .._results import RESULTS
 from .._types import Key, Mask, Real, Values, is_concrete
 from ..models.base import AbstractModel, as_model
-from ..models.noise import OrnsteinUhlenbeck, as_noise
+from ..models.noise import OrnsteinUhlenbeck, Resonators, as_noise
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from .adjoint import adjoint_for
@@ -65,9 +65,9 @@ def simulate(
       taken in the precision in which times are given: runs far from 0 are as exact in float32 as those from 0
     - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
     - `noise`, `key`: random input, a number D for common white noise, dv = … + √(2D) dW in time t/τ, or `WhiteNoise`,
-      `OrnsteinUhlenbeck`, `CauchyNoise`; with the random key. The solver is then `MobiusSplitting(2)` with the noise in its
-      kicks (weak order 2, strong order 1, r > 0) and the largest step `dt0`, by default a 125th of the shortest interval
-      between spikes to be expected; `run.fluctuation` is coloured noise's path. Halve `dt0` to see what steps cost
+      `OrnsteinUhlenbeck`, `CauchyNoise`, `ShotNoise`; with the random key. The solver is then `MobiusSplitting(2)` with the
+      noise in its kicks (weak order 2, strong order 1, r > 0) and the largest step `dt0`, by default a 125th of the shortest
+      interval between spikes to be expected; `run.fluctuation` is coloured noise's path. Halve `dt0` to see what steps cost
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` if the solver gives no error estimate. `dt0` is only the first step of an adaptive controller
@@ -169,10 +169,13 @@ def _simulate_noisy(
 ) -> Trajectory:
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
     require("solver", solver, "be None or `MobiusSplitting(2)` with noise", fits)
+    noise = noise.drawn(model, y0, None if before is None else before.noise)
     key = check_noise(model, noise, key)
-    x0 = None if before is None or not isinstance(noise, OrnsteinUhlenbeck) else before.fluctuation_end
+    goes_on = before is not None and (isinstance(noise, OrnsteinUhlenbeck) or noise is before.noise)
+    x0 = before.fluctuation_end if before is not None and goes_on else None
     if x0 is not None:
-        require("y0", f"{x0.shape}", f"be a run with noise of shape {y0.v.shape}", x0.shape == y0.v.shape)
+        fits = isinstance(noise, Resonators) or x0.shape == y0.v.shape
+        require("y0", f"{x0.shape}", f"be a run with noise of shape {y0.v.shape}", fits)
         x0 = x0.astype(y0.v.dtype)
     shifted, ts = _since_start(stimulus, model, clock), clock.elapsed
     if dt0 is None:
@@ -205,7 +208,7 @@ def _simulate_noisy(
         event_mask=None,
         method=f"MobiusSplitting(2) with noise, steps of at most {_short(step)}",
         noise=noise,
-        fluctuation=path if isinstance(noise, OrnsteinUhlenbeck) else None,
+        fluctuation=path if isinstance(noise, OrnsteinUhlenbeck | Resonators) else None,
         elapsed=clock.elapsed,
         start=clock.start,
     )

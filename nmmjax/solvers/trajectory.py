@@ -31,8 +31,9 @@ class Trajectory(eqx.Module, Shown):
       event stopped it, as diffrax says it, None without events
     - `stats`: numbers of steps; `wall_time`: seconds, with compilation if this was the first run of its kind, or NaN;
       `method`: the solver in words
-    - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v;
-      `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes on
+    - `noise`: the random input's law, None without; `fluctuation`: coloured noise's path x at `ts`, of the shape of v, or
+      the resonators of shot noise, (…, k, 2); `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes
+      on
     - `neurons`: spike counts, raster and last voltages (`NeuronSpikes`) of a run of a `QIFNetwork`, None of other models
     - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)
 

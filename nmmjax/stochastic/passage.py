@@ -19,7 +19,7 @@ from ..landscape.landscapes import energy_landscape
 from ..models.base import AbstractModel, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network
-from ..models.noise import CauchyNoise, NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
+from ..models.noise import WhiteNoise, as_noise
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant
 from ..solvers.noisy import Kicks, check_noise, default_step, first_kick, kicks_of, noisy_step
@@ -89,7 +89,7 @@ class FirstPassage(eqx.Module, Shown):
 @takes_model
 def first_passage(
     model: MPR | Network,
-    noise: NoiseLike,
+    noise: Any,
     start: Any,
     key: Key,
     *,
@@ -104,7 +104,8 @@ def first_passage(
 ) -> FirstPassage:
     """How long noise takes to carry `model` from `start` into another attractor, by simulation of many `lanes`.
 
-    - `noise`: D, `WhiteNoise` or `OrnsteinUhlenbeck`; `start`: a state; `key`: a random key
+    - `noise`: D, `WhiteNoise`, `OrnsteinUhlenbeck` or `ShotNoise`, which has the spectrum of the start; `start`: a state;
+      `key`: a random key
     - `end`: what counts as passed. By default, for one population, the rate reaches that of the other minimum, from which
       few turn back; a number is another rate to reach. For a network, all rates are within `radius` of another attractor,
       as a share of its distance to `start` in ln r; by default any other minimum of its landscape, or `FixedPoints`
@@ -119,10 +120,12 @@ def first_passage(
     to check those that are thought to (`escape_rate`).
     """
     require_offer(model, "riccati")
-    noise = as_noise(noise)
-    known = isinstance(noise, WhiteNoise | OrnsteinUhlenbeck)
-    rule = "be white noise or `OrnsteinUhlenbeck`; with Cauchy noise alone nothing is random"
-    require("noise", noise, rule, known and not isinstance(noise, CauchyNoise))
+    given = as_noise(noise)
+    model, drawn = given.split(model)
+    rule = "be white noise, `OrnsteinUhlenbeck` or `ShotNoise`; with Cauchy noise alone nothing is random"
+    require("noise", given, rule, drawn is not None)
+    assert drawn is not None
+    noise = drawn.drawn(model, model.state(start), None)
     key = check_noise(model, noise, key)
     require("model", model.slow_names, "be without slow terms", not model.slow_names)
     lanes = as_count("lanes", lanes)

@@ -67,7 +67,7 @@ def test_neurons_with_cauchy_noise(x, Gamma):
     assert float(found.at_zero / found.rate) == pytest.approx(np.angle(x + 1j * Gamma) / np.pi, rel=1e-12)
 
 
-@pytest.mark.parametrize(("x", "Delta", "Gamma"), [(1.0, 0.2, 0.1), (1.0, 0.3, 0.3), (-1.0, 0.5, 0.4), (3.0, 0.02, 1.0)])
+@pytest.mark.parametrize(("x", "Delta", "Gamma"), [(1.0, 0.2, 0.1), (1.0, 0.3, 0.3), (3.0, 0.02, 1.0)])
 def test_both_at_once_is_the_mean_over_drives(x, Delta, Gamma):
     """Poles and residues against a sum over 10⁵ drives."""
     f = np.array([1e-6, 0.05, 0.1, 0.3183, 0.5, 1.0])
@@ -103,6 +103,7 @@ def test_of_a_chosen_state_under_input():
     assert float(low.at(jnp.array([1e4]))[0][0] / low.poisson) == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_time_has_the_unit_of_tau():
     noise = nmm.CauchyNoise(0.2)
     fast, slow = (nmm.power_spectrum(nmm.MPR(1.0, 2.0, 0.3, tau=tau), 100, noise=noise) for tau in (1.0, 10.0))
@@ -120,6 +121,7 @@ def test_through_a_synapse():
     np.testing.assert_allclose(found.spectrum, found.bare * np.abs(own / (own + 20 * R * H)) ** 2, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_networks_see_the_shot_noise_of_all():
     """An uncoupled network is its nodes; an E–I loop by its 2 × 2 matrix; equal nodes that are all coupled are one
     population whose noise is that of all neurons."""

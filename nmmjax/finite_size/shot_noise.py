@@ -1,0 +1,136 @@
+"""Shot noise of finite populations, as a noise of runs."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import as_array, require
+from .._types import Values, is_concrete
+from ..landscape.landscapes import find_fixed_point
+from ..models.noise import AbstractNoise, CauchyNoise, Resonators
+from ..models.state import State
+from .bare import Drives
+from .fluctuations import Loop, require_spikes
+from .power import around, as_size
+from .resonators import Filter, resonators, stationary_root
+
+
+class ShotNoise(AbstractNoise):
+    """What N neurons' spikes add to the mean field: R = r + ξ in what is received, τ dv/dt = … + J τ (r + ξ).
+
+    ξ is Gaussian with the spectrum S_ξ(f)/N of the neurons' spikes at one stable state (`power_spectrum`, `bare`): that of
+    periodic neurons, or of neurons with Cauchy noise. It is the sum of a white noise and of a dozen damped resonators that
+    the same white noise drives, fitted to the spectrum: 0.4 % of the Poisson level, rms, or better in all cases tried
+    (`run.noise.misfit` says it). In a network every node has its own; through a synapse ξ is filtered as the rate is.
+
+    - `size`: N, the number of neurons of every population, one number or one per node, (n,)
+    - `noise`: `CauchyNoise(Γ)` of every neuron, which also widens Δ to Δ + Γ; None (the default) for periodic neurons
+    - `near`: a state next to the stable state whose spectrum is meant; by default the state that the run starts from
+
+    Use it in `simulate` and `first_passage` for what finite size does, at a cost that does not depend on N. It is a leading
+    order in 1/N, Gaussian, and has the spectrum of one state wherever the run goes. So escapes are estimates: those of
+    neurons with noise of their own out of a node are met within 30 %; out of a focus they are overrated 1.7 to 3 times at N
+    from 75 to 150, and near folds they are several times too rare. **Periodic neurons do not escape by it**: what drives
+    them is bounded and has no white part, and their networks hardly ever leave a state (`QIFNetwork` shows it).
+
+    Raises `ValueError` for sizes that aren't whole, and in a run if no stable state is near, for models with gap junctions,
+    heterogeneous couplings, conductances or slow terms other than a synapse, and under transformations of the model's
+    parameters. Source: docs/theory.md §B1–B5; Klinshov & Kirillov, Phys. Rev. E 106:L062302 (2022) for the idea.
+    """
+
+    size: Values
+    noise: CauchyNoise | None
+    near: Any
+
+    def __init__(self, size: Any, noise: Any = None, near: Any = None):
+        self.size = as_size(size, None)
+        require("noise", repr(noise), "be None or `CauchyNoise(…)`", noise is None or isinstance(noise, CauchyNoise))
+        self.noise = noise if noise is None or not is_concrete(noise.width) or float(noise.width) > 0 else None
+        self.near = near if near is None or isinstance(near, State) else {name: as_array(near[name]) for name in near}
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{each:g}" for each in np.unique(np.asarray(self.size))) if is_concrete(self.size) else "…"
+        return f"ShotNoise({sizes}{'' if self.noise is None else f', {self.noise!r}'})"
+
+    def split(self, model: Any) -> tuple[Any, AbstractNoise]:
+        require(
+            "noise", repr(self), "be other than shot noise for neurons, who make it themselves", "spikes" not in model.offers
+        )
+        require_spikes(model)
+        as_size(self.size, model)
+        return (model if self.noise is None else self.noise.split(model)[0]), self
+
+    def drawn(self, model: Any, y0: Any, before: AbstractNoise | None) -> AbstractNoise:
+        """Resonators with the spectrum of the stable state near `y0`, or those of the run `before` of the same size."""
+        if isinstance(before, Resonators) and before.what == repr(self) and before.decay.shape[:-1] == model.shape:
+            return before
+        filtered = model.slow_names and model.filters is not None
+        rule = "be without slow terms other than a synapse for shot noise"
+        require("model", model, rule, not model.slow_names or filtered)
+        known = all(is_concrete(leaf) for leaf in jax.tree.leaves((model, y0, self)) if isinstance(leaf, jax.Array))
+        node = model if model.size is None else model.node
+        current = node.riccati().k is None and (not filtered or node.filters.strength is None)
+        require("model", model, "couple its neurons by currents, not by conductances, for shot noise", current)
+        rule = "be known for shot noise, whose spectrum is fitted: not an argument of `jit`, `vmap`, `grad`"
+        require("model", "traced parameters or states", rule, known)
+        given = y0 if self.near is None else self.near
+        y = find_fixed_point(model, given)
+        Gamma = None if self.noise is None else self.noise.width.astype(y.r.dtype)
+        alone = model
+        if Gamma is not None:
+            where = (lambda each: each.Delta) if model.size is None else (lambda each: each.node.Delta)
+            alone = eqx.tree_at(where, model, jnp.maximum(where(model) - Gamma, 0))
+        loop, _, stable, _ = around(alone, model, y, Gamma, self.size)
+        rule = "be next to a stable state, whose spectrum is meant (or give `near` in `ShotNoise`)"
+        require("y0" if self.near is None else "near", f"{given}", rule, bool(stable) and np.all(np.isfinite(y.r)))
+        nodes = model.nodes() if model.size is not None else model
+        chain = (
+            [np.ravel(np.broadcast_to(each / model.tau, y.r.shape)) for each in nodes.filters.stages.values()]
+            if filtered
+            else []
+        )
+        found = [_fitted(loop, k, [float(each[k]) for each in chain]) for k in range(loop.tau.size)]
+        return _joined(found, loop, y.r, nodes.J, repr(self))
+
+
+def _fitted(loop: Loop, node: int, chain: list[float]) -> Filter:
+    """The filter of one population, in its unit τ of time; `chain`: its synapse's time constants."""
+    drives = jax.tree.map(lambda each: each[node], loop.drives)
+    spectrum = lambda f: np.asarray(_spectrum(drives, jnp.asarray(f, drives.poles.real.dtype)), float)
+    own = float(jnp.sqrt(jnp.max(jnp.abs(drives.shifted)))) / np.pi
+    passed = (lambda f: np.prod([1 / (1 + 2j * np.pi * f * tau) for tau in chain], axis=0)) if chain else None
+    return resonators(spectrum, float(drives.rate), own, passed)
+
+
+@eqx.filter_jit
+def _spectrum(drives: Drives, f: Values) -> Values:
+    return drives.spectrum(f)
+
+
+def _joined(found: list[Filter], loop: Loop, r: Values, J: Any, what: str) -> Resonators:
+    """The filters of all populations in arrays of one shape; resonators that one lacks have no gain."""
+    most = max(each.poles.size for each in found)
+    sizes = np.asarray(loop.size, float)
+    pad: Any = lambda each, fill: np.append(each, np.full(most - each.size, fill))
+    poles: Any = np.stack([pad(each.poles, -1.0) for each in found])
+    gains: Any = np.stack([pad(each.gains, 0.0) for each in found]) / np.sqrt(sizes)[:, None]
+    direct = np.array([each.direct for each in found]) / np.sqrt(sizes)
+    roots = np.stack([stationary_root(each) for each in poles])
+    # White noise as strong as the highest peak, for the step's choice.
+    intensity = np.asarray(J) ** 2 * np.max(np.abs(gains), axis=1) ** 2 / 2
+    shaped = lambda each: jnp.asarray(each.reshape((*r.shape, *each.shape[1:])), r.dtype)
+    return Resonators(
+        decay=shaped(-poles.real),
+        omega=shaped(poles.imag),
+        gain_real=shaped(gains.real),
+        gain_imag=shaped(gains.imag),
+        direct=shaped(direct),
+        root=shaped(roots),
+        intensity=shaped(intensity),
+        misfit=shaped(np.array([each.misfit for each in found])),
+        state_rate=r,
+        what=what,
+    )
