@@ -74,13 +74,17 @@ def identical(quick: bool) -> Evidence:
         off = np.abs(run["r_order"] - run["r_spikes"]) / run["r_spikes"]
         right.semilogy(t, np.maximum(gap, 1e-17), linewidth=0.8, label=f"barycentre, N = {size}")
         rows += [
-            at_most(f"mean field driven by the spikes of {size} neurons against their barycentre (relative)", gap.max(), 1e-8),
+            at_most(
+                f"mean field driven by the spikes of {size} neurons against their barycentre (relative)", gap.max(), 1e-8
+            ),
             at_most(f"drift of the Ermakov–Lewis invariant of the barycentre and one of {size} neurons", drift.max(), 1e-8),
         ]
         for name, each in (("gap", gap), ("drift", drift), ("order_parameter_gap", off)):
             data[f"{name}_{size}"] = (("t",), each, {"units": "1"})
     right.semilogy(t, data["order_parameter_gap_3"][1], color="#8a8a8a", linewidth=0.8, label="order parameter, N = 3")
-    right.set(xlabel="time t (unit of τ)", ylabel="relative deviation (dimensionless)", title="deviation from the mean field")
+    right.set(
+        xlabel="time t (unit of τ)", ylabel="relative deviation (dimensionless)", title="deviation from the mean field"
+    )
     right.legend(frameon=False, fontsize=8)
     data["r_3"] = (("t",), runs[3]["r"], {"units": "1/time"})
     dataset = xarray().Dataset(data, coords={"t": ("t", t, {"units": "tau"})}, attrs={"eta": _ETA, "J": _J, "step": _H})

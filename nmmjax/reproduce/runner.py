@@ -13,6 +13,7 @@ from .conservation import damping, energies, orbits, scaling
 from .fitting import recovery
 from .heterogeneities import tails
 from .landscapes import switching
+from .neurons import identical
 from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
 from .rhythms import loops, synapses
@@ -91,6 +92,13 @@ CLAIMS: tuple[Claim, ...] = (
         "Near-Hamiltonian dynamics is the rule: with light tails of the currents the active state is hardly damped.",
         f"{_PAPER}; {_NOTES} §F",
         tails,
+    ),
+    Claim(
+        "identical",
+        "t",
+        "Identical neurons obey the mean field's mechanics exactly in any number, driven by their own spikes.",
+        f"{_NOTES} §A6",
+        identical,
     ),
 )
 
