@@ -1,5 +1,6 @@
 """`nmmjax models`: every model and stimulus with equations, parameters, bounds, defaults and source."""
 
+import dataclasses
 from typing import Any
 
 from .._optional import optional
@@ -82,18 +83,21 @@ def _entry(cls: type, kind: str) -> dict[str, Any]:
         "equations": equations,
         "source": source,
         "parameters": declared,
+        "optional": [field.name for field in dataclasses.fields(cls) if field.default is None],
     }
 
 
-def _default(parameter: dict[str, Any]) -> str:
-    return "required" if parameter["default"] is None else f"{parameter['default']:g}"
+def _default(entry: dict[str, Any], parameter: dict[str, Any]) -> str:
+    if parameter["default"] is None:
+        return "none" if parameter["name"] in entry["optional"] else "required"
+    return f"{parameter['default']:g}"
 
 
 def _blocks(entry: dict[str, Any]) -> list[Block]:
     """An entry as blocks of a document."""
     header = ["parameter", "symbol", "unit", "bounds", "default", "meaning"]
     rows = [
-        [f"`{each['name']}`", each["symbol"], each["unit"], f"`{each['bounds']}`", _default(each), each["doc"]]
+        [f"`{each['name']}`", each["symbol"], each["unit"], f"`{each['bounds']}`", _default(entry, each), each["doc"]]
         for each in entry["parameters"]
     ]
     equations = [("list", [f"`{each}`" for each in entry["equations"]])] if entry["equations"] else []
@@ -114,7 +118,8 @@ def _show(entries: list[dict[str, Any]]) -> None:
             console.print(f"{gap}[bold]{entry['name']}[/bold] ({entry['kind']})  {about}", highlight=False)
         table = optional("rich.table", "cli").Table.grid(padding=(0, 2))
         for each in entry["parameters"]:
-            default = _default(each) if each["default"] is None else f"default {_default(each)}"
+            default = _default(entry, each)
+            default = default if default == "required" else f"default {default}"
             unit = "" if each["unit"] == "1" else f" ({each['unit']})"
             bounds = each["bounds"].replace("[", "\\[")
             table.add_row(f"  {each['name']}", each["symbol"], bounds, default, f"{each['doc']}{unit}")

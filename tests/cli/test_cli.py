@@ -51,6 +51,7 @@ def test_models_as_json(capsys, monkeypatch):
     for cls in (nmm.MPR, nmm.SynapticDepression, nmm.PulseTrain):
         declared = [{name: getattr(each, name) for name in names} for each in parameters(cls).values()]
         assert found[cls.__name__]["parameters"] == declared
+    assert found["ExponentialSynapse"]["optional"] == ["strength", "reversal"]
     assert found["MPR"]["source"] == nmm.MPR.source
     assert ";  ".join(found["MPR"]["equations"]) == nmm.MPR.equations
 
