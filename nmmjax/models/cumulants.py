@@ -167,5 +167,7 @@ def _complex(real: Values, imaginary: Values) -> ComplexValues:
     return jax.lax.complex(*jnp.broadcast_arrays(real, imaginary))
 
 
-def _check(population: object) -> None:
+def _check(population: Any) -> None:
     require("population", population, "be an `MPR` population", isinstance(population, MPR))
+    spread = population.heterogeneity
+    require("population", spread, "have Lorentzian excitabilities (`heterogeneity=None`)", population.modes is None)

@@ -13,6 +13,7 @@ from .._parameter import as_number
 from .._results import Shown
 from .._types import Mask, Scalar, Values, is_concrete
 from ..models.base import require_one, takes_model
+from ..models.modes import Modes
 from ..models.mpr import MPR
 from ..models.noise import GaussianNoise
 from ..models.state import State
@@ -97,7 +98,7 @@ def stationary_rates(model: MPR, noise: GaussianNoise, I: Any = 0.0) -> Stationa
     of the current. Returns `StationaryRates`; differentiable, and `jax.vmap` gives those of many populations. Raises
     `ValueError` for networks, other models and other noise. Source: docs/theory.md §G.
     """
-    require_one(model, offer="riccati")
+    require_one(model, offer="resting")
     fits = isinstance(noise, GaussianNoise)
     require("noise", repr(noise), "be `GaussianNoise(D)`; for common white noise see `boltzmann`", fits)
     require("noise", noise.intensity, "have one intensity for a population", noise.intensity.ndim == 0)
@@ -121,7 +122,7 @@ def _found(model: MPR, D: Scalar, current: Scalar) -> StationaryRates:
     exists = jnp.isfinite(u)
     u = jnp.where(exists, u, jnp.zeros_like(u))
     x = spread * jnp.sinh(u)
-    R, v = _state(x, jnp.broadcast_to(model.Delta, x.shape), jnp.broadcast_to(D, x.shape))
+    R, v = _state(x, jnp.broadcast_to(model.Delta, x.shape), jnp.broadcast_to(D, x.shape), model.modes)
     slope = with_slope(lambda u: _excess(args, u), u)[1] / (spread * jnp.cosh(u))
     r, v, x, slope = (nan_unless(exists, each) for each in (R / model.tau, v, x, slope))
     return StationaryRates(r, v, x, slope, D)
@@ -131,7 +132,7 @@ def _excess(args: tuple[MPR, Scalar, Scalar], u: Values) -> Values:
     """Current less what the population's own rate at this current makes of it: zero at rest."""
     model, D, spread = args
     x = spread * jnp.sinh(u)
-    R, v = _state(x, jnp.broadcast_to(model.Delta, x.shape), jnp.broadcast_to(D, x.shape))
+    R, v = _state(x, jnp.broadcast_to(model.Delta, x.shape), jnp.broadcast_to(D, x.shape), model.modes)
     fast = _held(model, R / model.tau, v)
     return x - (fast.eta + fast.J * R)
 
@@ -142,7 +143,11 @@ def _held(model: MPR, r: Values, v: Values) -> MPR:
     return model.frozen(State(r=r, v=v, **settled))
 
 
-def _state(current: Values, Delta: Values, D: Values) -> tuple[Values, Values]:
+def _state(current: Values, Delta: Values, D: Values, modes: Modes | None = None) -> tuple[Values, Values]:
     """(τ r, v) of uncoupled neurons at the centre `current` of excitabilities of half-width `Delta`."""
+    if modes is not None:
+        centre, width = modes.currents(current, Delta)
+        W = noisy_root(jax.lax.complex(centre, -width), jnp.broadcast_to(D, centre.shape))
+        return modes.total(jnp.real(W) / jnp.pi, jnp.imag(W))
     W = noisy_root(jax.lax.complex(current, -Delta), D)
     return jnp.where(Delta > 0, jnp.real(W) / jnp.pi, noisy_rate(current, D)), jnp.imag(W)

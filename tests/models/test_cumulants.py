@@ -164,7 +164,9 @@ def test_bad_input(unchecked):
         assert issubclass(cls, AbstractCumulants)
         with pytest.raises(ValueError, match="`intensity` must be ≥ 0"):
             cls(MPR(), -0.1)
+        with pytest.raises(ValueError, match="`population` must have Lorentzian excitabilities"):
+            cls(MPR(heterogeneity=nmm.GaussianLike(2)), 0.1)
         with pytest.raises(ValueError, match="`population` must be an `MPR` population"):
             cls(nmm.mutual_inhibition(), 0.1)
-    with pytest.raises(ValueError, match="must have an exactly solvable part"):
+    with pytest.raises(ValueError, match="must be a single population"):
         nmm.stationary_rates(PseudoCumulants(MPR(), 0.1), nmm.GaussianNoise(0.1))

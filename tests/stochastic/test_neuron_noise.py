@@ -80,6 +80,22 @@ def test_neurons_fire_at_the_exact_rate():
     assert np.mean(run.ys.r[20:]) == pytest.approx(1.13 * exact, rel=0.02)
 
 
+@pytest.mark.parametrize("name", ["GaussianLike", "Bimodal"])
+def test_other_heterogeneities(name):
+    """Σ c_k W of the poles is the mean of one neuron's rate over the density; without noise, the mean field's fixed points."""
+    spread = nmm.GaussianLike(4) if name == "GaussianLike" else nmm.Bimodal(4.0)
+    model = MPR(eta=0.5, J=0.0, heterogeneity=spread)
+    t = (np.arange(200_000) + 0.5) / 200_000
+    x = np.tan(np.pi * (t - 0.5))  # every density here falls at least as a Lorentzian
+    for D in (0.1, 1.0):
+        rates = neuron_rate(0.5 + x, np.full(x.shape, D))
+        expected = np.mean(np.asarray(rates) * spread.density(x) * np.pi * (1 + x**2))
+        assert float(stationary_rates(model, GaussianNoise(D)).r[0]) == pytest.approx(expected, rel=2e-3)
+    coupled = MPR(heterogeneity=spread)
+    calm = stationary_rates(coupled, GaussianNoise(0.0))
+    assert float(calm.r[-1]) == pytest.approx({"GaussianLike": 1.0222593, "Bimodal": 1.0118202}[name], abs=1e-7)
+
+
 def test_slow_variables_settle_at_the_mean_rate():
     adaptation = nmm.SynapticDepression(alpha=0.05, tau=10.0)
     model = MPR(eta=-5.5, J=15 * 2**0.5, Delta=2.0, adaptation=adaptation)
