@@ -280,7 +280,7 @@ def raster():
 
 @picture
 def power_spectrum():
-    """What the finite number of neurons does to the rate of a population: its own peaks, and silence at slow times."""
+    """What the finite number of neurons does to the rate of a population: its own peaks, and quiet at slow times."""
     return nmm.plot.power_spectrum(nmm.power_spectrum(nmm.MPR(eta=-5.0, J=15.0, Delta=1.0), size=10_000))
 
 

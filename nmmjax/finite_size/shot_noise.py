@@ -32,7 +32,7 @@ class ShotNoise(AbstractNoise):
 
     Use it in `simulate` and `first_passage` for what finite size does, at a cost that does not depend on N. It is a leading
     order in 1/N, Gaussian, and has the spectrum of one state wherever the run goes. So escapes are estimates: those of
-    neurons with noise of their own out of a node are met within 30 %; out of a focus they are overrated 1.7 to 3 times at N
+    neurons with noise of their own out of a node are met within 30 %; out of a focus they come 2 to 3 times too soon at N
     from 75 to 150, and near folds they are several times too rare. **Periodic neurons do not escape by it**: what drives
     them is bounded and has no white part, and their networks hardly ever leave a state (`QIFNetwork` shows it).
 

@@ -10,6 +10,7 @@ from .._files import as_folder
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
+from .finite_size import spectra
 from .fitting import recovery
 from .heterogeneities import tails
 from .landscapes import switching
@@ -92,6 +93,13 @@ CLAIMS: tuple[Claim, ...] = (
         "Near-Hamiltonian dynamics is the rule: with light tails of the currents the active state is hardly damped.",
         f"{_PAPER}; {_NOTES} §F",
         tails,
+    ),
+    Claim(
+        "finite-size",
+        "r",
+        "The fluctuations of N neurons follow in closed form from their mean field; with noise each they escape as e^(cN).",
+        f"{_NOTES} §B1–B5",
+        spectra,
     ),
     Claim(
         "identical",
