@@ -273,7 +273,7 @@ def neurons():
 
 @picture
 def raster():
-    """Spikes of 200 of 10 000 neurons, in the order of their currents, and the rate of all of them under the mean field's."""
+    """Spikes of 200 of 10 000 neurons in the order of their currents, and the rate of all under the mean field's."""
     neurons = nmm.QIFNetwork(population, size=10_000)
     return nmm.plot.raster(nmm.simulate(neurons, start, run.ts, stimulus=pulse), mean_field=run)
 

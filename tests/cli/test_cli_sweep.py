@@ -153,7 +153,7 @@ def test_heterogeneities_are_named_by_kind(tmp_path):
     assert plan_of(tmp_path, text).base.model.variables.keys() >= {"r", "r4", "v4"}
     text = CONFIG.replace("[y0]", table.format("Bimodal") + "separation = 3.0\n\n[y0]")
     assert float(plan_of(tmp_path, text).base.model.heterogeneity.separation) == 3.0
-    with pytest.raises(ValueError, match="line 12.*`n` must be an integer from 1 to 10, but got 0"):
+    with pytest.raises(ValueError, match=r"line 12.*`n` must be an integer from 1 to 10, but got 0"):
         plan_of(tmp_path, CONFIG.replace("[y0]", table.format("Flat") + "n = 0\n\n[y0]"))
 
 
