@@ -28,7 +28,7 @@ class Filter(NamedTuple):
     misfit: float
 
 
-def resonators(spectrum: Callable[[np.ndarray], np.ndarray], level: float, own: float, passed: Callable | None) -> Filter:
+def filter_of(spectrum: Callable[[np.ndarray], np.ndarray], level: float, own: float, passed: Callable | None) -> Filter:
     """The filter of a `spectrum` (two-sided in f) that is flat, `level`, far above the frequency `own`. `passed(f)`: what a
     linear system behind it makes of it, complex; None for nothing."""
     f = np.linspace(0.0, _TOP * own, _GRID // 2 + 1)

@@ -15,7 +15,7 @@ from ..models.state import State
 from .bare import Drives
 from .fluctuations import Loop, require_spikes
 from .power import around, as_size
-from .resonators import Filter, resonators, stationary_root
+from .resonators import Filter, filter_of, stationary_root
 
 
 class ShotNoise(AbstractNoise):
@@ -102,7 +102,7 @@ def _fitted(loop: Loop, node: int, chain: list[float]) -> Filter:
     spectrum = lambda f: np.asarray(_spectrum(drives, jnp.asarray(f, drives.poles.real.dtype)), float)
     own = float(jnp.sqrt(jnp.max(jnp.abs(drives.shifted)))) / np.pi
     passed = (lambda f: np.prod([1 / (1 + 2j * np.pi * f * tau) for tau in chain], axis=0)) if chain else None
-    return resonators(spectrum, float(drives.rate), own, passed)
+    return filter_of(spectrum, float(drives.rate), own, passed)
 
 
 @eqx.filter_jit

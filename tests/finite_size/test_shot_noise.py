@@ -10,7 +10,7 @@ from scipy.signal import welch
 
 import nmmjax as nmm
 from nmmjax.finite_size.bare import Drives
-from nmmjax.finite_size.resonators import resonators, stationary_root
+from nmmjax.finite_size.resonators import filter_of, stationary_root
 
 PERIODIC, NOISY = (1.0, 2.0, 0.3), (-3.3, 15.0, 0.0)
 
@@ -34,7 +34,7 @@ def test_resonators_have_the_spectrum(x, Delta, Gamma, least):
     drives = bare(x, Delta, Gamma)
     own = float(jnp.sqrt(jnp.abs(drives.shifted[0]))) / np.pi
     spectrum = jax.jit(lambda f: drives.spectrum(f))
-    found = resonators(lambda f: np.asarray(spectrum(jnp.asarray(f))), float(drives.rate), own, None)
+    found = filter_of(lambda f: np.asarray(spectrum(jnp.asarray(f))), float(drives.rate), own, None)
     f = np.linspace(0.05, 6.0, 300) * own
     s = 2j * np.pi * f[:, None]
     response = (
