@@ -329,6 +329,22 @@ class Mixture(AbstractHeterogeneity):
         return z, np.concatenate([w * c for (_, c), w in zip(every, self.weights, strict=True)])
 
 
+class Broadened(AbstractHeterogeneity):
+    """A distribution with independent Lorentzian numbers of half-width `by` added: every pole moves down by as much. What
+    Cauchy noise of every neuron makes of the distribution `kind`."""
+
+    kind: AbstractHeterogeneity
+    by: Scalar = parameter(symbol="Γ/Δ", bounds="[0, inf)", doc="half-width of what is added, in units of Δ")
+
+    def poles(self) -> tuple[Any, Any]:
+        z, c = self.kind.poles()
+        real, imag = (jnp.asarray(each, self.by.dtype) for each in (z.real, z.imag))
+        if real.ndim <= self.by.ndim:  # one value per node
+            real, imag = (each.reshape(*each.shape, *(1,) * self.by.ndim) for each in (real, imag))
+        imag = imag - (self.by if self.by.ndim == 0 else self.by[None])
+        return jax.lax.complex(jnp.broadcast_to(real, imag.shape), imag), c
+
+
 def _order(n: Any) -> int:
     number = whole(n)
     require("n", n, f"be an integer from 1 to {_MOST}", number is not None and 1 <= number <= _MOST)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from .._checks import require
 from .._parameter import declared, parameter
-from .._types import Scalar, Values
-from .heterogeneity import AbstractHeterogeneity
+from .._types import Scalar, Values, is_concrete
+from .heterogeneity import AbstractHeterogeneity, Broadened
 from .mechanical import AbstractRiccati, Riccati
 from .modes import Modes, join_modes, mode_field, mode_variables, modes_of, parts_of, resting_modes
 from .state import State, Variable
@@ -370,6 +370,16 @@ class MPR(AbstractRiccati):
             leak=None if self.leak is None else (self.leak.g, self.leak.E),
             modes=self.modes,
         )
+
+    def broadened(self, width: Values) -> "MPR":
+        """The population with Cauchy noise of half-width `width` of every neuron, if its excitabilities have several poles.
+        Refuses Δ = 0, at which there is nothing that could be wider."""
+        positive = not is_concrete(self.Delta) or bool(jnp.all(self.Delta > 0))
+        require("Delta", self.Delta, "be > 0 with Cauchy noise and several poles", positive)
+        assert self.heterogeneity is not None
+        share = width.astype(self.Delta.dtype) / self.Delta
+        wider = eqx.tree_at(lambda each: each.by, Broadened(self.heterogeneity, by=jnp.zeros_like(width)), share)
+        return eqx.tree_at(lambda each: each.heterogeneity, self, wider)
 
     @property
     def mode_names(self) -> tuple[str, ...]:

@@ -376,6 +376,11 @@ class Network(AbstractModel):
         """The constants of the exactly solvable parts of the equations, of shape (n,)."""
         return self.nodes().riccati()
 
+    def broadened(self, width: Values) -> "Network":
+        """The network with Cauchy noise of half-width `width` of every neuron; see `MPR.broadened`."""
+        node: Any = self.node
+        return eqx.tree_at(lambda each: each.node, self, node.broadened(width))
+
     def as_read(self, y: State) -> State:
         """The state `y` as the neurons' order parameters read it; see `AbstractRiccati.as_read`."""
         return self._nodes_for(y).as_read(y)

@@ -93,7 +93,8 @@ class OrnsteinUhlenbeck(AbstractNoise):
 
 @declared
 class CauchyNoise(AbstractNoise):
-    """Independent Cauchy white noise of every neuron, of half-width Γ: the equations with Δ → Δ + Γ, exactly.
+    """Independent Cauchy white noise of every neuron, of half-width Γ: the equations with Δ → Δ + Γ, exactly; with several
+    poles those with Δ z_k → Δ z_k − iΓ.
 
     - `width`: half-width Γ ≥ 0, in units of η
 
@@ -109,6 +110,8 @@ class CauchyNoise(AbstractNoise):
     def split(self, model: Any) -> tuple[Any, AbstractNoise | None]:
         if "spikes" in model.offers:  # neurons draw it
             return model, self
+        if "resting" in model.offers and "riccati" not in model.offers:  # several poles, which all move down
+            return model.broadened(self.width), None
         require_offer(model, "riccati", also=", for Cauchy noise")
         where = (lambda each: each.Delta) if model.size is None else (lambda each: each.node.Delta)
         return eqx.tree_at(where, model, where(model) + self.width.astype(where(model).dtype)), None

@@ -187,6 +187,31 @@ def test_kicks_of_noise_are_common_to_all_modes():
     np.testing.assert_allclose(two.ys.r, nmm.simulate(nmm.MPR(), Y0, TS, **noise).ys.r, rtol=1e-10)
 
 
+def test_cauchy_noise_moves_all_poles_down():
+    """Of a Lorentzian mixture it widens both parts; of a network whose widths differ, each node's."""
+    wide = nmm.Mixture((nmm.Lorentzian(), nmm.Lorentzian()), (0.5, 0.5), centres=(-2, 2), widths=(1.2, 1.2))
+    narrow = nmm.MPR(Delta=2.0, heterogeneity=nmm.Bimodal(4.0))
+    noisy = nmm.simulate(narrow, Y0, TS, noise=nmm.CauchyNoise(0.4))
+    np.testing.assert_allclose(noisy.ys.r, nmm.simulate(nmm.MPR(Delta=2.0, heterogeneity=wide), Y0, TS).ys.r, rtol=1e-7)
+    node = nmm.per_node(nmm.MPR(heterogeneity=nmm.Mixture((GAUSS, GAUSS), (0.5, 0.5))), Delta=jnp.array([1.0, 2.0]))
+    network = nmm.Network(node, jnp.zeros((2, 2)))
+    both = nmm.simulate(network, Y0, TS, noise=nmm.CauchyNoise(0.4)).ys.r
+    one = nmm.simulate(nmm.MPR(Delta=2.0, heterogeneity=GAUSS), Y0, TS, noise=nmm.CauchyNoise(0.4)).ys.r
+    np.testing.assert_allclose(both[:, 1], one, rtol=1e-7)
+    with pytest.raises(ValueError, match="`Delta` must be > 0 with Cauchy noise and several poles, but got 0"):
+        nmm.simulate(nmm.MPR(Delta=0.0, heterogeneity=GAUSS), Y0, TS, noise=nmm.CauchyNoise(0.4))
+
+
+@pytest.mark.slow
+def test_fits_of_trajectories_take_several_poles():
+    truth = nmm.MPR(eta=-5.0, J=15.0, Delta=1.0, heterogeneity=GAUSS)
+    ts = jnp.linspace(0.0, 6.0, 61)
+    target = nmm.TrajectoryTarget(ts, r=nmm.simulate(truth, {"r": 1.0, "v": 0.5}, ts).ys.r, y0={"r": 1.0, "v": 0.5})
+    guess = nmm.MPR(eta=-4.9, J=14.8, Delta=1.0, heterogeneity=GAUSS)
+    fitted = nmm.fit(guess, free=("eta", "J"), target=target, starts=1, progress=False)
+    np.testing.assert_allclose([fitted.best.eta, fitted.best.J], [-5.0, 15.0], rtol=1e-4)
+
+
 def test_doors():
     wide = nmm.CouplingHeterogeneity(1.0)
     with pytest.raises(
