@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from ._optional import optional, versions
-from ._parameter import parameter_table
+from ._parameter import describe, parameter_table
 from .models.base import AbstractModel
 from .models.state import State
 
@@ -41,9 +41,14 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
         elif field.name == "weights":
             dense = value.todense() if hasattr(value, "todense") else value
             found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis
+        elif isinstance(value, tuple) and value and all(isinstance(each, eqx.Module) for each in value):
+            found[name] = ", ".join(describe(each) for each in value)
         elif field.metadata.get("static", False) and value not in ((), ""):
-            # Files know no truth values.
-            found[name] = list(value) if isinstance(value, tuple) else int(value) if isinstance(value, bool) else value
+            # Files know neither truth values nor complex numbers.
+            several = (
+                [str(each) if isinstance(each, complex) else each for each in value] if isinstance(value, tuple) else None
+            )
+            found[name] = several if several is not None else int(value) if isinstance(value, bool) else value
     return found
 
 

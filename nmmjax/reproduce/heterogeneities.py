@@ -68,7 +68,7 @@ def tails(quick: bool) -> Evidence:
         ),
         at_most("Gaussian, n = 4: period of the Hamiltonian orbit over the run's, less 1", near["period"], 0.03),
     ]
-    size = 4000 if quick else 100_000
+    size = 20_000 if quick else 100_000
     courses = {name: _neurons(each, size) for name, each in {"Lorentzian": Lorentzian(), "Gaussian": _Gaussian()}.items()}
     damping = {name: value for name, (_, _, value) in courses.items()}
     rows += [
@@ -188,5 +188,5 @@ def _neurons(heterogeneity: AbstractHeterogeneity, size: int) -> tuple[np.ndarra
         wave = window * (r[within] - np.average(r[within], weights=window))
         return float(abs(wave @ np.exp(-3.23j * t[within])) / window.sum())
 
-    first, last = (3.0, 9.0) if isinstance(heterogeneity, Lorentzian) else (4.0, 16.0)
+    first, last = (2.0, 6.0) if isinstance(heterogeneity, Lorentzian) else (4.0, 16.0)
     return t, r, -np.log(amplitude(last) / amplitude(first)) / (last - first)

@@ -212,6 +212,19 @@ def test_fits_of_trajectories_take_several_poles():
     np.testing.assert_allclose([fitted.best.eta, fitted.best.J], [-5.0, 15.0], rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "heterogeneity", [GAUSS, nmm.Poles([-1j], [1.0]), nmm.Mixture((GAUSS, nmm.Lorentzian()), (0.5, 0.5))], ids=str
+)
+def test_files_say_which_heterogeneity(heterogeneity, tmp_path):
+    run = nmm.simulate(nmm.MPR(heterogeneity=heterogeneity), Y0, TS)
+    run.to_xarray().to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
+    attributes = run.to_xarray().attrs
+    assert attributes["heterogeneity"] == type(heterogeneity).__name__ and any(
+        "heterogeneity." in each for each in attributes
+    )
+    assert repr(heterogeneity) in repr(run.model)
+
+
 def test_doors():
     wide = nmm.CouplingHeterogeneity(1.0)
     with pytest.raises(
