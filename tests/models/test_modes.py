@@ -162,19 +162,19 @@ def test_splittings_have_their_orders(name):
 
 @pytest.mark.slow
 def test_branches_find_all_folds_and_hopf_points_of_every_family():
-    branch = nmm.continue_branch(nmm.MPR(heterogeneity=nmm.Bimodal(4.0)), "eta", (-8.0, 0.0))
-    folds = sorted((float(each.state.r), float(each.parameter)) for each in branch.folds)
-    np.testing.assert_allclose(folds, GOLDEN["bimodal"][1], atol=6e-8)
-    model = nmm.MPR(eta=4.0, J=-21.0, synapse=nmm.ExponentialSynapse(tau=0.5), heterogeneity=GAUSS)
-    (hopf,) = nmm.continue_branch(model, "Delta", (0.5, 2.5)).hopfs
+    folds = nmm.continue_branch(nmm.MPR(heterogeneity=nmm.Bimodal(4.0)), "eta", (-8.0, 0.0)).folds
+    found = sorted(zip(folds.state.r[: folds.count].tolist(), folds.parameter[: folds.count].tolist(), strict=True))
+    np.testing.assert_allclose(found, GOLDEN["bimodal"][1], atol=6e-8)
+    model = nmm.MPR(eta=4.0, J=-21.0, Delta=1.4, synapse=nmm.ExponentialSynapse(tau=0.5), heterogeneity=GAUSS)
+    hopf = nmm.continue_branch(model, "Delta", (0.5, 2.5)).hopfs[0]
     assert abs(hopf.parameter - 1.3968334) < 1e-6 and hopf.lyapunov < 0
-    cycles = nmm.continue_cycle(hopf, (1.0, 1.5), intervals=20)
-    period = float(cycles.period[np.argmin(np.abs(np.asarray(cycles.parameter) - 1.0))])
-    at = eqx.tree_at(lambda each: each.Delta, model, jnp.asarray(1.0))
-    run = nmm.simulate(at, Y0, jnp.linspace(0.0, 100.0, 20001))
-    r, t = np.asarray(run.ys.r)[10000:], np.asarray(run.ts)[10000:]
-    ups = t[1:][(r[1:] >= r.mean()) & (r[:-1] < r.mean())]
-    assert abs(np.diff(ups).mean() - period) < 2e-3
+    cycles = nmm.continue_cycle(hopf, (1.3, 1.5), intervals=10, max_points=12)
+    last = int(np.nanargmin(np.asarray(cycles.parameter)))
+    at = eqx.tree_at(lambda each: each.Delta, model, cycles.parameter[last])
+    settled = nmm.simulate(at, Y0, jnp.array([0.0, 300.0])).y_end
+    spikes = np.asarray(nmm.simulate(at, settled, ts := jnp.linspace(0.0, 20.0, 8001)).ys.r)
+    tops = np.flatnonzero((spikes[1:-1] > spikes[:-2]) & (spikes[1:-1] >= spikes[2:])) + 1
+    assert abs(np.diff(np.asarray(ts)[tops]).mean() - float(cycles.period[last])) < 2e-3
 
 
 def test_kicks_of_noise_are_common_to_all_modes():
