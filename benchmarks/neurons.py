@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from brian import in_brian
 from record import arguments, write
 
 import nmmjax as nmm
@@ -117,33 +118,6 @@ def mean_rates() -> np.ndarray:
     return ((r[1:] + r[:-1]) / 2).reshape(-1, 50).mean(axis=1)
 
 
-def in_brian(brian: Any, N: int, dt: float) -> tuple[np.ndarray, float]:
-    """(rates per bin, seconds of the run) of the network in Brian2."""
-    network = nmm.QIFNetwork(nmm.MPR(**MODEL), N)
-    brian.start_scope()
-    brian.defaultclock.dt = dt * brian.second
-    equations = "dV/dt = (V**2 + eta)/second : 1 (unless refractory)\neta : 1"
-    given = {"threshold": "V > 100", "reset": "V = -100", "refractory": 0.02 * brian.second, "method": "euler"}
-    group = brian.NeuronGroup(N, equations, **given)
-    group.eta = MODEL["eta"] + network.standard_currents()
-    group.V = np.clip(np.pi * START["r"] * cauchy(network.places(0)), -100, 100)
-    counts: list[int] = []
-    gain, voltages = MODEL["J"] / N, group.variables["V"].get_value()
-
-    def deliver() -> None:
-        counts.append(len(group.spikes))
-        voltages[:] += gain * counts[-1]
-
-    operation = brian.NetworkOperation(deliver, when="after_resets")
-    whole = brian.Network(group, operation)
-    whole.run(2 * dt * brian.second)  # compiles
-    group.V = np.clip(np.pi * START["r"] * cauchy(network.places(0)), -100, 100)
-    counts.clear()
-    taken = seconds(lambda: whole.run(T * brian.second))
-    steps = round(BIN / dt)
-    return np.array(counts[: round(T / BIN) * steps]).reshape(-1, steps).sum(axis=1) / (N * BIN), taken
-
-
 def brian(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Rows at every step of Brian2."""
     brian2 = optional("brian2", "bench")
@@ -161,8 +135,10 @@ def brian(quick: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
             scans["ours"].append(
                 {"dt": BIN / steps, "error": rms(found - exact), "median": statistics.median(times), "min": min(times)}
             )
-        for dt in (1e-2,) if quick else (1e-2, 1e-3, 1e-4):
-            results = [in_brian(brian2, N, dt) for _ in range(1 if quick or dt < 1e-3 else 3)]
+        currents = MODEL["eta"] + MODEL["Delta"] * network.standard_currents()
+        given = (brian2, currents, np.pi * START["r"] * cauchy(network.places(0)), MODEL["J"])
+        for dt in (1e-3,) if quick else (1e-3, 1e-4):
+            results = [in_brian(*given, dt, T, BIN) for _ in range(1 if quick or dt < 1e-3 else 3)]
             times = [each[1] for each in results]
             scans["brian2"].append(
                 {"dt": dt, "error": rms(results[0][0] - exact), "median": statistics.median(times), "min": min(times)}

@@ -1,4 +1,4 @@
-"""Our curves over those of AUTO, SciPy and closed forms: `python -m benchmarks.validation [--only NAME,…] [--out FOLDER]`.
+"""Our curves over those of AUTO, Brian2, SciPy and closed forms: `python -m benchmarks.validation [--only NAME,…] [--out FOLDER]`.
 
 A curve is one entry of CURVES. AUTO is XPPAUT's, as `xpplab` (extra `bench`, GPL) brings it: a program of its own that gets
 a file of equations and answers with numbers. Every curve gives a JSON file and a picture; the site makes its page of them.
@@ -20,8 +20,11 @@ from scipy.integrate import quad, solve_ivp
 from scipy.interpolate import CubicSpline
 
 import nmmjax as nmm
+from nmmjax._optional import optional
 from nmmjax.branches.collocation import orbit_at
+from nmmjax.models.qif_network import cauchy
 
+from .brian import PEAK, in_brian
 from .record import RESULTS, machine
 
 MPR_ODE = """
@@ -393,6 +396,22 @@ def periods() -> dict[str, Any]:
     }
 
 
+def neurons() -> dict[str, Any]:
+    brian2 = optional("brian2", "bench")
+    brian2.prefs.codegen.target = "cython"
+    N, dt, T, width, y0 = 50_000, 2e-4, 10.0, 0.1, {"r": 0.6, "v": 0.0}
+    network = nmm.QIFNetwork(nmm.MPR(), N)
+    given = (-5.0 + network.standard_currents(), np.pi * y0["r"] * cauchy(network.places(0)), 15.0)
+    theirs, _ = in_brian(brian2, *given, dt, T, width, late=1 / PEAK)
+    fine = np.asarray(nmm.simulate(nmm.MPR(), y0, np.linspace(0.0, T, 5001)).ys.r)
+    ours = ((fine[1:] + fine[:-1]) / 2).reshape(theirs.size, -1).mean(axis=1)
+    t = width * (np.arange(theirs.size) + 0.5)
+    spiking = nmm.simulate(network, y0, np.linspace(0.0, T, theirs.size + 1)).neurons.counts / (N * width)
+    said = f"Our own {N} neurons differ from it by {np.abs(np.asarray(spiking) - ours).max():.2g} at most."
+    labels = ("time t (unit of τ)", "spikes per neuron and time")
+    return {"labels": labels, "ours": [(t, ours)], "theirs": [(t, theirs)], "differences": theirs - ours, "said": said}
+
+
 CURVES = (
     Curve("population_branch", "Fixed points of a population over η", "AUTO",
           "`continue_branch` at J = 15, Δ = 1: an S with two folds. η at equal r is compared, and both folds.",
@@ -418,6 +437,9 @@ CURVES = (
     Curve("burst", "A bursting run", "SciPy, DOP853 at rtol 1e-13",
           "`simulate` with Tsit5 at rtol 1e-11, synaptic depression, η = −5.5; the equations are written again in NumPy.",
           "relative in r", 1e-9, burst),
+    Curve("neurons", "Firing rate of spiking neurons", "Brian2",
+          "The mean field of `MPR(eta=-5, J=15, Delta=1)`, averaged over bins of 0.1, against 50 000 neurons in Brian2 "
+          "(Euler, dt = 2e-4, threshold and reset ±100, spikes delivered when V would be infinite).", "1/time", 3e-2, neurons),
     Curve("mean_rate", "Mean rate under noise", "SciPy, quad at 1e-13",
           "`boltzmann` at J = 15, Δ = 1, D = 0.4, against quadrature of r^(−3/2) exp(−V/T).", "relative", 1e-12, mean_rate),
     Curve("periods", "Period of orbits without coupling", "π/√η",
