@@ -1,4 +1,4 @@
-"""Our curves over those of AUTO, Brian2, SciPy and closed forms: `python -m benchmarks.validation [--only NAME,…] [--out FOLDER]`.
+"""Our curves over those of AUTO, Brian2, SciPy and closed forms (`python -m benchmarks.validation [--only NAME,…]`).
 
 A curve is one entry of CURVES. AUTO is XPPAUT's, as `xpplab` (extra `bench`, GPL) brings it: a program of its own that gets
 a file of equations and answers with numbers. Every curve gives a JSON file and a picture; the site makes its page of them.
@@ -439,7 +439,8 @@ CURVES = (
           "relative in r", 1e-9, burst),
     Curve("neurons", "Firing rate of spiking neurons", "Brian2",
           "The mean field of `MPR(eta=-5, J=15, Delta=1)`, averaged over bins of 0.1, against 50 000 neurons in Brian2 "
-          "(Euler, dt = 2e-4, threshold and reset ±100, spikes delivered when V would be infinite).", "1/time", 3e-2, neurons),
+          "(Euler, dt = 2e-4, threshold and reset ±100, spikes delivered when V would be infinite).", "1/time", 3e-2,
+          neurons),
     Curve("mean_rate", "Mean rate under noise", "SciPy, quad at 1e-13",
           "`boltzmann` at J = 15, Δ = 1, D = 0.4, against quadrature of r^(−3/2) exp(−V/T).", "relative", 1e-12, mean_rate),
     Curve("periods", "Period of orbits without coupling", "π/√η",
