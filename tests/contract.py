@@ -220,6 +220,7 @@ def weights(size):
 
 
 OF_NETWORKS = {"over": "gain", "second": "node.J", "plane": (("r", 0), ("r", 1))}
+OF_CLOSURES = {"over": "population.eta", "second": "population.J"}
 OF_SYNAPSES = {"high": HIGH | {"s": 1.0}, "second": "adaptation.tau", "observed": ("r", "s")}
 PAIR = {"r_e": 0.2, "v_e": -0.5, "r_i": 0.1, "v_i": -1.0}
 OF_PAIRS = {
@@ -267,6 +268,8 @@ MODELS = {
     ),
     "neurons": lambda: Case(nmm.QIFNetwork(nmm.MPR(), 64, watched=4)),
     "poles": lambda: Case(nmm.MPR(heterogeneity=nmm.GaussianLike(2)), second="J"),
+    "circular": lambda: Case(nmm.CircularCumulants(nmm.MPR(), 0.1), **OF_CLOSURES),
+    "pseudo": lambda: Case(nmm.PseudoCumulants(nmm.MPR(), 0.1), **OF_CLOSURES),
 }  # fmt: skip
 
 CALLS = {
@@ -483,181 +486,181 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
 
 
 OUTCOMES = """
-                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse ei own fhn nodes ing coupling_heterogeneity izhikevich conductances neurons poles
-extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -       +
-simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -       +
-simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            +       +
-simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            -       +
-simulate, ShotNoise               +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   -                      -          -            -       -
-simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       +
-simulate, Gaussian noise          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -
-simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -     +   +                      +          -            -       +
-per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-explore                           +     +   +    +     +    +   -     +      +     -      -    +     +       -  +   +   +     +   +                      +          +            -       +
-energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.stored_energy           +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.pump_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-mechanics.network_energy          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-mechanics.network_power           -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-mechanics.synaptic_store          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-circulation                       -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -
-coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -
-cusp_rate                         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-loss_per_cycle                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   +                      -          -            -       -
-limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   +                      -          -            -       -
-predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +
-spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -
-sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            +       -
-sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            +       -
-sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +
-power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -
-compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +
-fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -
-fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-fit FoldTarget, state             -     -   -    -     -    -   +     -      +     +      +    +     -       +  +   +   +     -   -                      -          +            -       +
-fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +   +                      +          +            -       +
-continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       +
-find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -          -            -       +
-continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -
-continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -
-phase_response                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -
-energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -
-find_fixed_point                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -
-basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          +            -       -
-best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          +            -       -
-strength_duration                 +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-minimal_charge                    +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       +
-threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       -
-threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       -
-stationary_rates                  +     -   -    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   -                      -          -            ?       -
-boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -
-escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -
-escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -
-ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -
-ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-ising.compare_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -
-plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -
-plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +
-plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plot.circulation                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -
-plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +
-plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +
-plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -
-plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +
-plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +
-plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +          +            -       +
-plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +   +                      +          +            -       +
-plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +
-plot.phase_response               -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -
-plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -          -            -       +
-plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -
-plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -
-plot.animate_landscape            +     +   +    -     -    -   +     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-plot.basins                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +
-plot.switch                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       -
-plot.density                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plot.potential                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -
-plot.survival                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -
-plot.work                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
-plot.compared_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -
+                                  plain gap cond adapt depr stp clock scaled dense sparse slow named synapse ei own fhn nodes ing coupling_heterogeneity izhikevich conductances neurons poles circular pseudo
+extend.parameter_table            +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+simulate                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+simulate with input               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+simulate with jumps               +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+simulate, Möbius                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -       +     -        -
+simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -       +     -        -
+simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            +       +     -        -
+simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            -       +     -        -
+simulate, ShotNoise               +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   -                      -          -            -       -     -        -
+simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       +     -        -
+simulate, Gaussian noise          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -     -        -
+simulate, dense                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+simulate, go on                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -     +   +                      +          -            -       +     +        +
+per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+explore                           +     +   +    +     +    +   -     +      +     -      -    +     +       -  +   +   +     +   +                      +          +            -       +     +        +
+energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+total_energy                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+kinetic_energy                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+potential_energy                  +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+hamiltonian                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+mechanics.damping                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.heat_rate               +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.port_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.slow_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.stored_energy           +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.pump_power              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.exchange_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+mechanics.received_power          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+mechanics.network_energy          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+mechanics.network_power           -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+mechanics.synaptic_store          -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+circulation                       -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+mechanics.force                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+mechanics.hamiltonian_field       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+mechanics.conservative_field      +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+mechanics.mechanical_residual     +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+coordinates.to_wv                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.from_wv               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.to_qp                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.from_qp               +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.to_qqdot              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+coordinates.from_qqdot            +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -     -        -
+coordinates.to_riccati            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.from_riccati          +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.to_kuramoto           +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+coordinates.from_kuramoto         +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       -     -        -
+cusp_rate                         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+mechanics.rescale                 +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+mechanics.strong_coupling         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+mechanics.unit_heterogeneity      +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+orbit                             +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+loss_per_cycle                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   +                      -          -            -       -     -        -
+limit_cycle                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   +                      -          -            -       -     -        -
+predict_peaks                     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+find_spikes                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+find_bursts                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+soft_spike_count                  +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     +        +
+spike_peaks                       +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+predict_next_peak                 -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+predict_spikes                    -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+predict_burst                     -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+burst_cycle                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+slow_fast                         -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+burst_atlas                       -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plan_sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+extend.compute_lanes              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Final                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -     -        -
+sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            +       -     -        -
+sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Peak                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Trough                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Period                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep SpikeCount                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            +       -     -        -
+sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
+power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -     -        -
+compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
+fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -     -        -
+fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+fit FoldTarget, state             -     -   -    -     -    -   +     -      +     +      +    +     -       +  +   +   +     -   -                      -          +            -       +     +        +
+fit HopfTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+fit, Adam                         +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+check_gradient                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+sample_posterior                  +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +   +                      +          +            -       +     +        +
+continue_branch                   +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+continue_branch, no start         +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       +     -        -
+find_fold                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+find_hopf                         +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+continue_fold                     +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -          -            -       +     +        +
+continue_hopf                     -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -     -        -
+continue_cycle                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -     -        -
+phase_response                    -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -     -        -
+energy_landscape                  +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -     -        -
+find_fixed_point                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+network_potential                 -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+basin_map                         +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+minimal_pulse                     +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+minimal_pulse, node               -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          +            -       -     -        -
+best_node                         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          +            -       -     -        -
+strength_duration                 +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+minimal_charge                    +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+optimal_stimulus                  +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       +     +        +
+threshold_amplitude               +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       -     +        +
+threshold_gradient                +     +   +    ?     ?    ?   -     +      +     ?      ?    ?     +       -  +   +   ?     +   +                      -          +            -       -     +        +
+stationary_rates                  +     -   -    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   -                      -          -            -       +     -        -
+boltzmann                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+stochastic.stationary_density     +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+first_passage                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -     -        -
+escape_rate                       +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+escape_path                       +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+residence_times                   +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+stochastic.effective_temperature  +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+stochastic.run_protocol           +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+stochastic.crooks                 +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+MeasuredPotential.compare         +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+ising.predict_ising               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+ising.saddle_rates                -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+ising.network_from_ising          +     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+ising.compare_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.trajectory                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+plot.energy                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+plot.energy, balance              +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -
+plot.shade_stimulus               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+plot.phase_plane                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+plot.energy_contours              +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+plot.orbits                       +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.ellipse_points               +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.peaks                        +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.bursts                       +     +   +    +     +    +   +     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     +        +
+plot.slow_fast                    -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.atlas                        -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.circulation                  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.sweep                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
+plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -     -        -
+plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
+plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
+plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.recovery                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.profile                      +     +   +    +     +    +   +     +      +     ?      ?    ?     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.posterior                    +     +   +    +     +    +   -     +      +     ?      ?    ?     +       +  +   +   ?     +   +                      +          +            -       +     +        +
+plot.bifurcation                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
+plot.phase_response               -     -   -    -     -    +   -     -      -     -      -    -     -       +  -   +   -     -   -                      +          -            -       -     -        -
+plot.bifurcation_curves           +     +   +    -     +    +   -     +      -     -      -    -     +       -  -   +   -     +   +                      -          -            -       +     +        +
+plot.landscape                    +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.disconnectivity              -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.animate_landscape            +     +   +    -     -    -   +     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.basins                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+plot.strength_duration            +     +   +    ?     ?    ?   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       +     +        +
+plot.switch                       +     +   +    +     -    +   -     +      +     +      +    +     +       -  +   +   +     +   +                      -          +            -       -     +        +
+plot.density                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.potential                    +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.survival                     +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     -   +                      -          -            -       -     -        -
+plot.work                         +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+plot.compared_landscapes          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 """
 
 # What the default tests try of the models in QUICK: refusals, and calls that compile next to nothing once a model has run.

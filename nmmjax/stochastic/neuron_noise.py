@@ -78,7 +78,8 @@ def neuron_rate(mu: Any, intensity: Any, Delta: Any = 0.0) -> Values:
         if is_concrete(each):
             good = np.isfinite(np.asarray(each)) & (np.asarray(each) >= (-np.inf if name == "mu" else 0))
             require(name, each, "be finite" if name == "mu" else "be ≥ 0 and finite", bool(np.all(good)))
-    return _state(*jnp.broadcast_arrays(*(arrays[name] for name in ("mu", "Delta", "intensity"))))[0]
+    current, width, D = jnp.broadcast_arrays(arrays["mu"], arrays["Delta"], arrays["intensity"])
+    return _state(current, width, D)[0]
 
 
 @nan_is_absent

@@ -82,7 +82,7 @@ def test_neurons_fire_at_the_exact_rate():
 
 @pytest.mark.parametrize("name", ["GaussianLike", "Bimodal"])
 def test_other_heterogeneities(name):
-    """Σ c_k W of the poles is the mean of one neuron's rate over the density; without noise, the mean field's fixed points."""
+    """Σ c_k W of the poles is the mean of one neuron's rate over the density, and without noise the mean field's."""
     spread = nmm.GaussianLike(4) if name == "GaussianLike" else nmm.Bimodal(4.0)
     model = MPR(eta=0.5, J=0.0, heterogeneity=spread)
     t = (np.arange(200_000) + 0.5) / 200_000
