@@ -13,6 +13,7 @@ import numpy as np
 from .._files import replace_file
 from .._parameter import check, parameters
 from .._types import uses_float64
+from ..finite_size.shot_noise import ShotNoise
 from ..models import adaptation, circuits, cumulants, heterogeneity, mpr, network, noise, stimulus, synapses, terms
 from .configuration import Document, Path
 
@@ -49,7 +50,8 @@ _STIMULI = {
     for each in (stimulus.Constant, stimulus.Pulse, stimulus.Ramp, stimulus.Sinusoid, stimulus.PulseTrain, stimulus.Sampled)
 }
 _NOISES = {
-    each.__name__: each for each in (noise.WhiteNoise, noise.OrnsteinUhlenbeck, noise.CauchyNoise, noise.GaussianNoise)
+    each.__name__: each
+    for each in (noise.WhiteNoise, noise.OrnsteinUhlenbeck, noise.CauchyNoise, noise.GaussianNoise, ShotNoise)
 }
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -152,8 +154,13 @@ def build_noise(document: Document, path: Path, values: Any) -> Any:
     document.table(path, table, ("kind", *arguments), needed)
     found = {}
     for name, value in table.items():
-        if name != "kind":
-            at = (*path, name) if isinstance(values, dict) else path
+        at = (*path, name) if isinstance(values, dict) else path
+        if name == "noise":  # that of the neurons whose spikes shot noise is
+            found[name] = build_noise(document, at, value)
+        elif name == "near":
+            state = document.table(at, value).items()
+            found[name] = {key: number_or_list(document, (*at, key), each) for key, each in state}
+        elif name != "kind":
             found[name] = value if isinstance(value, bool) else number_or_list(document, at, value)
     with document.at(path):
         return cls(**found)

@@ -207,6 +207,9 @@ NOISES = {
         "OrnsteinUhlenbeck(intensity=0.1, correlation_time=2)"
     ),
     'noise = {kind = "CauchyNoise", width = 0.1}': "CauchyNoise(width=0.1)",
+    'noise = {kind = "ShotNoise", size = 1000, noise = {kind = "CauchyNoise", width = 0.1}, near = {r = 0.08, v = -2.0}}': (
+        "ShotNoise(1000, CauchyNoise(width=0.1))"
+    ),
 }
 
 
@@ -214,7 +217,7 @@ NOISES = {
 def test_noise(tmp_path, text):
     call = call_of(tmp_path, f"{text}\n{CONFIG}".replace("rtol = 1e-6\n", ""))
     assert repr(call["noise"]) == NOISES[text]
-    assert ("key" in call) == ("Cauchy" not in text)
+    assert ("key" in call) == ("Cauchy" not in text or "Shot" in text)
 
 
 MISTAKES = [  # (what stands in the file, what is written instead, the message)
@@ -249,6 +252,8 @@ MISTAKES = [  # (what stands in the file, what is written instead, the message)
         "stop = 2.0\n[noise]\nkind = 'GaussianNoise'\nintensity = 1",
         r"line 19: Argument `noise` must be other",
     ),
+    ("stop = 2.0\n", "stop = 2.0\n[noise]\nkind = 'ShotNoise'\nsize = 0", r"line 19: Argument `size` must be"),
+    ("rtol = 1e-6", "neurons = 10\nnoise = {kind = 'ShotNoise', size = 9}", r"config.toml: Argument `noise` must be"),
     ("stop = 2.0\n", "stop = 2.0\n[network]\nweights = [[1.0]]\nper_node = {x = [1.0]}", r"line 21: Argument .*x"),
     ("stop = 2.0\n", "stop = 2.0\n" + NOISY, r"config.toml: Argument `rtol` must not be given with `noise`"),
 ]
