@@ -7,6 +7,7 @@ from ..models.adaptation import SynapticDepression
 from ..models.base import AbstractModel
 from ..models.circuits import ing, izhikevich, ping
 from ..models.cumulants import PseudoCumulants
+from ..models.heterogeneity import GaussianLike
 from ..models.mpr import MPR
 from ..models.network import mutual_inhibition
 from ..models.terms import GapJunction
@@ -81,6 +82,14 @@ PRESETS: dict[str, Preset] = {
         ping,
         {"r": [0.02, 0.02], "v": [-1.0, -1.0]},
         "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)",
+    ),
+    "gaussian": Preset(
+        "Excitabilities with light tails",
+        "Nearly Gaussian excitabilities: few neurons resonate with the rhythm, which rings on where a Lorentzian's dies out.",
+        lambda: MPR(eta=-2.0, J=15.0, Delta=1.0, heterogeneity=GaussianLike(2)),
+        {"r": 0.02, "v": -1.37},
+        "docs/theory.md §F",
+        pulse=True,
     ),
     "noisy": Preset(
         "Noise of every neuron",
