@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "gaussian": Preset(
         "Excitabilities with light tails",
-        "Nearly Gaussian excitabilities: few neurons resonate with the rhythm, which rings on where a Lorentzian's dies out.",
+        "Nearly Gaussian excitabilities: few neurons resonate with the rhythm, so that it rings on for long.",
         lambda: MPR(eta=-2.0, J=15.0, Delta=1.0, heterogeneity=GaussianLike(2)),
         {"r": 0.02, "v": -1.37},
         "docs/theory.md §F",
