@@ -14,15 +14,18 @@ from jax.flatten_util import ravel_pytree
 from .._checks import require
 from .._types import ComplexValues, Scalar, Values
 from ..equilibria.stability import jacobian
-from ..models.base import require_offer
+from ..models.base import AbstractModel, require_offer
 from ..models.state import State
 from .bare import Drives
 
 
 def require_spikes(model: Any) -> None:
     """Refuse models whose neurons' spikes are not known to be all that fluctuates."""
-    require_offer(model, "riccati")
+    if not (isinstance(model, AbstractModel) and "resting" in model.offers):
+        require_offer(model, "riccati")
     node = model if model.size is None else model.node
+    plain = node.riccati().modes is None or node.riccati().k is None
+    require("model", model, "be without conductances if its excitabilities are not Lorentzian", plain)
     rule = "be without gap junctions and heterogeneous couplings, whose finite-size fluctuations have no closed form here"
     require("model", model, rule, node.riccati().g is None)
 
@@ -32,13 +35,15 @@ def drives_at(model: Any, y: State, Gamma: Scalar | None) -> Drives:
     + c after the shift of V by G/2."""
     fast = model.frozen(y)
     parts, R = fast.riccati(), fast.tau * y.r
-    loss, current = jnp.zeros_like(R), parts.eta + fast.drive(R)
+    loss, current = jnp.zeros_like(R), fast.eta + fast.drive(R)
     if parts.k is not None:
         loss, current = loss + parts.k * R, current + parts.k * R * parts.E_s
     if parts.leak is not None:
         loss, current = loss + parts.leak[0], current + parts.leak[0] * parts.leak[1]
     dtype = np.result_type(R.dtype, np.complex64)
     z, c = jnp.asarray([-1j], dtype), jnp.asarray([1.0], dtype)
+    if (modes := parts.modes) is not None:
+        z, c = jax.lax.complex(modes.centre, -modes.width), jax.lax.complex(modes.real, modes.imag)
     center, width = (
         jnp.broadcast_to(each, R.shape).astype(dtype)[..., None] for each in (current - loss**2 / 4, fast.Delta)
     )
@@ -63,7 +68,9 @@ def linearized(model: Any, y: State) -> tuple[Values, Values]:
         if network:
             push = push + model.apply(jax.jvp(lambda r: model.sent(y.replace(r=r)), (y.r,), (xi,))[1])
         slow = jax.jvp(lambda r: nodes.slow_rates(y.replace(r=r)), (y.r,), (xi,))[1] if nodes.slow_names else {}
-        return ravel_pytree(State(r=-loss / tau**2, v=push / tau, **slow))[0]
+        # What is received moves the voltages of all modes alike.
+        modes = {name: jnp.zeros_like(push) if name.startswith("r") else push / tau for name in own.mode_names}
+        return ravel_pytree(State(r=-loss / tau**2, v=push / tau, **(modes | slow)))[0]
 
     b = jax.vmap(pushed)(jnp.eye(y.r.size, dtype=y.r.dtype).reshape(-1, *y.r.shape))
     return jacobian(model, y), b.T

@@ -195,7 +195,7 @@ def power_spectrum(
     at a sharp resonance. Use it for what finite size does to a state: lines, Fano factors, errors of counted rates
     (`window_deviation`).
 
-    - `model`: an MPR population, slow terms and a synapse included, or a network of them
+    - `model`: an MPR population, of any `heterogeneity`, slow terms and a synapse included, or a network of Lorentzian ones
     - `size`: N, the number of neurons of every population, one number or one per node, (n,)
     - `noise`: `CauchyNoise(Γ)` of every neuron; None (the default) for periodic neurons
     - `guess`: a state near the fixed point. By default, for one population, the stable state of the highest rate; the

@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import as_array, require
 from .._types import Values, is_concrete
 from ..landscape.landscapes import find_fixed_point
+from ..models.base import require_offer
 from ..models.noise import AbstractNoise, CauchyNoise, Resonators
 from ..models.state import State
 from .bare import Drives
@@ -59,6 +60,7 @@ class ShotNoise(AbstractNoise):
         require(
             "noise", repr(self), "be other than shot noise for neurons, who make it themselves", "spikes" not in model.offers
         )
+        require_offer(model, "riccati", also=", for shot noise")
         require_spikes(model)
         as_size(self.size, model)
         return (model if self.noise is None else self.noise.split(model)[0]), self

@@ -121,6 +121,20 @@ def test_through_a_synapse():
     np.testing.assert_allclose(found.spectrum, found.bare * np.abs(own / (own + 20 * R * H)) ** 2, rtol=1e-9)
 
 
+@pytest.mark.parametrize("tails", [nmm.GaussianLike(4), nmm.Flat(2)])
+def test_light_tails(tails):
+    """S_ξ = Σ_m (f²/m³) p(f/m) with the density of the currents; T = 1/(1 − J K), K the response of all modes (§F)."""
+    found = nmm.power_spectrum(nmm.MPR(heterogeneity=tails), 1, frequencies=jnp.array([0.2, 0.5, 0.9, 1.1, 1.7]))
+    f, x = np.array(found.frequencies), -5 + 15 * float(found.rate)
+    m = np.arange(1.0, 4001.0)[:, None]
+    bare = np.sum(2 * np.pi**2 * f**3 / m**4 * tails.density((np.pi * f / m) ** 2 - x), axis=0)
+    np.testing.assert_allclose(found.bare, bare, rtol=1e-7, atol=1e-9)
+    z, c = tails.poles()
+    W, L, c = np.sqrt(x + np.asarray(z)), (2j * np.pi * f)[:, None], np.asarray(c)
+    T = 1 / (1 - 15 / (2 * np.pi) * np.sum(1j * c / (L + 2j * W) - 1j * c.conj() / (L - 2j * W.conj()), axis=1))
+    np.testing.assert_allclose(found.spectrum, found.bare * np.abs(T) ** 2, rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_networks_see_the_shot_noise_of_all():
     """An uncoupled network is its nodes; an E–I loop by its 2 × 2 matrix; equal nodes that are all coupled are one
