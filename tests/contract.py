@@ -574,7 +574,7 @@ sweep Custom                      +     +   +    +     +    +   +     +      +  
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
-power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -     -        -
+power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
 compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
@@ -640,7 +640,7 @@ plot.sweep                        +     +   +    +     +    +   +     +      +  
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
-plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       -     -        -
+plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
 plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
