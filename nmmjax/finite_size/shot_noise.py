@@ -32,8 +32,8 @@ class ShotNoise(AbstractNoise):
     - `near`: a state next to the stable state whose spectrum is meant; by default the state that the run starts from
 
     Use it in `simulate` and `first_passage` for what finite size does, at a cost that does not depend on N; `jax.vmap` over
-    keys gives many runs (`sweep` takes white noise only). It is a leading order in 1/N, Gaussian, and has the spectrum of one
-    state wherever the run goes. So escapes are estimates: those of neurons with noise of their own out of a node are met
+    keys gives many runs (`sweep` takes white noise only). It is a leading order in 1/N, Gaussian, and has the spectrum of
+    one state wherever the run goes. So escapes are estimates: those of neurons with noise of their own out of a node are met
     within 30 %; out of a focus they come 2 to 3 times too soon at N from 75 to 150, and near folds several times too late.
     **Periodic neurons do not escape by it**: what drives them is bounded and has no white part, and their networks hardly
     ever leave a state (`QIFNetwork` shows it).
