@@ -82,9 +82,12 @@ def propagator(eta: Values, h: Values) -> Propagator:
     return Propagator(a, turns, jnp.sum(turns, axis=-1))
 
 
-def turned(V: Values, eta: Values, a: Values) -> Values:
-    """Voltages after step A; a neuron that is at +∞ just at its end is left far out."""
+def turned(V: Values, eta: Values, a: Values, after: Any = None) -> Values:
+    """Voltages after step A; a neuron that is at +∞ just at its end is left far out. `after` is a number ≥ 0 per population
+    that is computed from the same voltages: named here it comes first, and they are then overwritten in place, not copied."""
     tiny = jnp.asarray(float(jnp.finfo(V.dtype).tiny) ** 0.5, V.dtype)
+    if after is not None:
+        tiny = jnp.where(after >= 0, tiny, jnp.zeros_like(tiny))[..., None]
     under = a - V
     return (a * V + eta) / jnp.where(jnp.abs(under) < tiny, tiny, under)
 
@@ -207,7 +210,7 @@ def neuron_step(
     if neurons.wide is not None:  # couplings that differ: each neuron's own share of what is sent
         V = V + half * _sent(model, foretold, v, slow) * neurons.wide
     n, fired = spikes(V, step), watched(V, step, neurons.watched)
-    V = turned(V, neurons.eta, step.a)
+    V = turned(V, neurons.eta, step.a, n)
     r = positive(n / (V.shape[-1] * h))
     middle, after = slow_step(model, r, v, slow, h)
     whole = received(neurons, r, v, middle, I)
