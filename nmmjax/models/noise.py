@@ -132,7 +132,8 @@ class GaussianNoise(AbstractNoise):
         self.intensity = _per_node("intensity", intensity)
 
     def split(self, model: Any) -> tuple[Any, AbstractNoise]:
-        rule = "be other than Gaussian noise of each neuron, which no mean field takes exactly (use a `QIFNetwork`)"
+        others = "use a `QIFNetwork`, or the closures `PseudoCumulants` and `CircularCumulants`"
+        rule = f"be other than Gaussian noise of each neuron, which no mean field takes exactly ({others})"
         require("noise", repr(self), rule, "spikes" in model.offers)
         return model, self
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
+from ..models.noise import GaussianNoise
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREY, ORANGE, clock_label, finish, new_axes, node_label, plain_numbers, pyplot, shade_stimulus
 
@@ -19,7 +20,8 @@ def raster(run: Trajectory, mean_field: Trajectory | None = None, axes: Any = No
     - `axes`: two matplotlib axes to draw on; new ones by default
 
     A dot is an interval between saved times in which the neuron spiked: save as densely as you want to see. The rate in
-    grey counts all spikes, 1/(N dt); that in blue is read from the order parameter. Returns the axes.
+    grey counts all spikes, 1/(N dt); that in blue is read from the order parameter, which is biased with Gaussian noise of
+    every neuron, and then left out. Returns the axes.
     """
     run.require_single("draw it")
     require("run", run.model, "be a run of a `QIFNetwork`", run.neurons is not None)
@@ -46,11 +48,14 @@ def raster(run: Trajectory, mean_field: Trajectory | None = None, axes: Any = No
         )
     counts = np.asarray(run.neurons.counts).reshape(ts.size - 1, -1)
     rates = np.asarray(run.ys.r).reshape(ts.size, -1)
+    is_read = not isinstance(run.noise, GaussianNoise)
     for k in range(populations):
         counted = counts[:, k] / (run.model.count * np.diff(ts))
-        first = k == 0
-        below.stairs(counted, ts, color=GREY, linewidth=0.8, alpha=0.6, label="spikes counted" if first else None)
-        below.plot(ts, rates[:, k], color=shades[k], linewidth=1.6, label=f"{run.model.count} neurons" if first else None)
+        label = None if k else "spikes counted" if is_read else f"spikes of {run.model.count} neurons"
+        below.stairs(counted, ts, color=GREY if is_read else shades[k], linewidth=0.8, alpha=0.6, label=label)
+        if is_read:
+            label = None if k else f"{run.model.count} neurons"
+            below.plot(ts, rates[:, k], color=shades[k], linewidth=1.6, label=label)
     if mean_field is not None:
         mean_field.require_single("draw it")
         exact = np.asarray(mean_field.ys.r).reshape(len(mean_field.ts), -1)

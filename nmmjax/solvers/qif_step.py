@@ -84,7 +84,7 @@ def propagator(eta: Values, h: Values) -> Propagator:
 
 def turned(V: Values, eta: Values, a: Values, after: Any = None) -> Values:
     """Voltages after step A; a neuron that is at +∞ just at its end is left far out. `after` is a number ≥ 0 per population
-    that is computed from the same voltages: named here it comes first, and they are then overwritten in place, not copied."""
+    that is computed from the same voltages: named here it comes first, and they are overwritten in place, not copied."""
     tiny = jnp.asarray(float(jnp.finfo(V.dtype).tiny) ** 0.5, V.dtype)
     if after is not None:
         tiny = jnp.where(after >= 0, tiny, jnp.zeros_like(tiny))[..., None]
