@@ -74,6 +74,9 @@ from .models.circuits import dumont_gutkin as dumont_gutkin
 from .models.circuits import ing as ing
 from .models.circuits import izhikevich as izhikevich
 from .models.circuits import ping as ping
+from .models.connectome import Connectome as Connectome
+from .models.connectome import load_connectome as load_connectome
+from .models.connectome_generator import random_connectome as random_connectome
 from .models.cumulants import CircularCumulants as CircularCumulants
 from .models.cumulants import PseudoCumulants as PseudoCumulants
 from .models.heterogeneity import Bimodal as Bimodal

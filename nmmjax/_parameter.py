@@ -234,5 +234,13 @@ def describe(module: Any) -> str:
             values.append(f"{field.name}=({', '.join(str(each) for each in shape)})")
     fields = (field for field in dataclasses.fields(module) if field.metadata.get("static", False))
     static = [field for field in fields if getattr(module, field.name) != () and field.name != "note"]
-    values += [f"{field.name}={getattr(module, field.name)!r}" for field in static]
+    values += [f"{field.name}={_shortened(getattr(module, field.name))}" for field in static]
     return f"{type(module).__name__}({', '.join(values)})"
+
+
+def _shortened(value: Any) -> str:
+    """A static value as text; of many names, such as the regions of a brain, the first and the last."""
+    if isinstance(value, tuple) and len(value) > 8 and all(isinstance(each, str) for each in value):
+        *names, last = value
+        return f"({', '.join(map(repr, names[:3]))}, …, {last!r})"
+    return repr(value)

@@ -44,6 +44,7 @@ Y0, HIGH = {"r": 0.08, "v": -1.96}, {"r": 1.0, "v": -0.15}  # near the two stabl
 TS = np.linspace(0.0, 2.0, 21)
 PULSE = nmm.Pulse(1.0, 0.5, 1.0)
 KEY = jax.random.key(0)
+CONNECTOME = nmm.Connectome([[0.0, 0.3], [0.3, 0.0]], labels=("V1", "MT"))
 QUIET = {"progress": False}
 
 
@@ -292,6 +293,7 @@ CALLS = {
     "extend.PopulationTerm": lambda c: nmm.extend.PopulationTerm(c.model).vf(0.0, c.model.state(c.y0), None),
     "mechanics.RescaledTime": lambda c: nmm.simulate(nmm.mechanics.RescaledTime(c.model), c.y0, TS),
     "Network": lambda c: nmm.simulate(nmm.Network(c.model, weights(2)), c.y0, TS),
+    "Network, connectome": lambda c: nmm.Network(c.model, CONNECTOME, gain=0.5),
     "per_node": lambda c: nmm.per_node(c.model, **{c.over: c.shifted(c.over)[c.over]}),
     "explore": lambda c: nmm.explore(c.model, y0=c.y0),
     # energies, coordinates, scales
@@ -476,12 +478,13 @@ CALLS = {
 }
 
 WITHOUT_MODEL = words(  # public functions that take no model, and nothing made of one
-    """example_recording load_recording binarize ising.sliding_windows fit_ising ising.fit_ising_many
+    """example_recording load_recording load_connectome random_connectome binarize ising.sliding_windows
+    fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples stochastic.neuron_rate
     stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne byrne izhikevich
     mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
-    plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
+    plot.connectome plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 
 
@@ -503,6 +506,7 @@ simulate, go on                   +     +   +    +     +    +   +     +      +  
 extend.PopulationTerm             +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 mechanics.RescaledTime            +     +   +    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   +                      -          -            -       -     -        -
 Network                           +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -     +   +                      +          -            -       +     +        +
+Network, connectome               +     +   +    +     +    +   -     +      -     -      -    -     +       +  -   +   -     +   +                      +          -            -       +     +        +
 per_node                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 explore                           +     +   +    +     +    +   -     +      +     -      -    +     +       -  +   +   +     +   +                      +          +            -       +     +        +
 energy_balance                    +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            -       -     -        -

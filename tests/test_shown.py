@@ -41,7 +41,7 @@ TOGETHER = [  # pages that share a process, and with it what they compile: less 
 # Pages whose blocks compile much that other tests run, too.
 SLOW = [HOW_TO + name for name in ("fits.md", "clusters.md", "solvers.md", "long-runs.md", "failures.md", "energies.md")]
 SLOW += [HOW_TO + name for name in ("landscapes.md", "transitions.md", "branches.md", "bursts.md", "recordings.md")]
-SLOW += [HOW_TO + name for name in ("circuits.md", "neurons.md", "heterogeneities.md")]
+SLOW += [HOW_TO + name for name in ("circuits.md", "neurons.md", "heterogeneities.md", "brains.md")]
 
 
 def run_pages(pages, folder, speed="quick"):

@@ -116,6 +116,12 @@ def compared_landscapes():
 
 
 @picture
+def connectome():
+    """Who receives from whom, how strongly, and where the regions lie."""
+    return nmm.plot.connectome(nmm.random_connectome(76, key=jax.random.key(0)))
+
+
+@picture
 def density():
     """The exact stationary density, and the histogram of a run."""
     noisy, ts = nmm.MPR(eta=-3.75, J=15.0, Delta=1.0), jnp.linspace(0.0, 2000.0, 8001)

@@ -2,7 +2,7 @@
 
     Ψ(R) = Σ_i d_i ψ_i(R_i) − ½ G Σ_ij d_i W_ij R_i R_j,    ∂Ψ/∂R_i = −d_i f_i,    R_i = τ_i r_i
 
-with d = 1 for symmetric weights, and else the positive numbers that make d_i W_ij symmetric (`symmetry.py`).
+with d = 1 for symmetric weights, and else the positive numbers that make d_i W_ij symmetric (`numerics/symmetry.py`).
 
 f_i is the slope of v_i where all rates stand still, so fixed points are critical points of Ψ. Linearised there, the
 equations are d_i (τ_i²/2R_i) ẍ_i + d_i (Δ_i τ_i/πR_i²) ẋ_i + Σ_j Ψ_ij x_j = 0 with positive mass and damping, whence a
@@ -25,7 +25,7 @@ from ..models.base import require_network, takes_model
 from ..models.network import Network
 from ..models.state import State
 from ..numerics.roots import with_slope
-from .symmetry import Symmetry, symmetry_of
+from ..numerics.symmetry import Symmetry, symmetry_of
 
 
 @nan_is_absent

@@ -12,6 +12,7 @@ from .._checks import as_array, as_count, as_node, as_nodes, require, require_ea
 from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table, with_arrays
 from .._types import Scalar, Values, is_concrete
 from .base import AbstractModel, refuse_spikes, takes_model
+from .connectome import Connectome
 from .coupling import Coupling
 from .mechanical import AbstractMechanical, AbstractRiccati, Riccati
 from .mpr import MPR
@@ -104,8 +105,8 @@ class Network(AbstractModel):
     - `node`: a model that sends (`AbstractModel.sent`), whose parameters are shared, or differ from node to node
       (`per_node(MPR(...), eta=etas)`). Optional terms belong to every node. The `J` of an `MPR` is its coupling to itself;
       `W_ii` adds to it
-    - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`, or a `Coupling`; row i receives, column j
-      sends. A sender's synaptic depression or plasticity scales its whole column
+    - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`, a `Coupling`, or a `Connectome`, whose labels
+      become the names; row i receives, column j sends. A sender's synaptic depression or plasticity scales its whole column
     - `gain`: the global gain G
     - `reversal`: reversal potentials E_j of what the nodes send, a number or (n,), in units of v: the weights are then
       conductances, see `Coupling`, and the network has no energies of its own. None (the default) for currents
@@ -132,6 +133,10 @@ class Network(AbstractModel):
     )
 
     def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None, note: str = "", reversal: Any = None):
+        if isinstance(weights, Connectome):
+            names = weights.labels if names is None else names
+            note = note or "; ".join(each for each in (weights.source, *weights.notes[-1:]) if each)
+            weights = weights.weights
         self.node = node
         self.names = names
         self.note = note

@@ -5,6 +5,7 @@ from .bifurcations import bifurcation as bifurcation
 from .bifurcations import bifurcation_curves as bifurcation_curves
 from .burst_runs import bursts as bursts
 from .common import shade_stimulus as shade_stimulus
+from .connectomes import connectome as connectome
 from .exponents import lyapunov as lyapunov
 from .fits import fit as fit
 from .fits import posterior as posterior

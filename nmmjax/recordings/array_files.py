@@ -22,7 +22,7 @@ def read_array(file: pathlib.Path, key: str | None, subject: str | None) -> tupl
         if key is not None:
             raise ValueError(f"Argument `key` must be left out for {str(file)!r}, which holds one array, but got {key!r}.")
         return _numbers(file, "it", _numpy(file, kind)[""]), None, ()
-    arrays = _numpy(file, kind) if kind == ".npz" else _hdf(file, kind) if kind != ".mat" or _is_hdf(file) else _mat(file)
+    arrays = read_arrays(file)
     label = subject or "subject"
     if subject is not None and subject not in arrays:
         raise ValueError(f"{str(file)!r} has no array {subject!r} of subjects; it has {_listed(arrays)}.")
@@ -44,6 +44,14 @@ def read_array(file: pathlib.Path, key: str | None, subject: str | None) -> tupl
             values = np.where(np.asarray(mask, bool), np.nan, values)
             notes.append(f"Array `{name}` was read as the mask of `{key}`: {int(np.sum(mask))} samples are missing.")
     return values, labels, tuple(notes)
+
+
+def read_arrays(file: pathlib.Path) -> dict[str, Any]:
+    """All arrays of an npz, MATLAB or HDF5 file by name, words where something else is stored; of npy, one named ""."""
+    kind = file.suffix.lower()
+    if kind in (".npy", ".npz"):
+        return _numpy(file, kind)
+    return _hdf(file, kind) if kind != ".mat" or _is_hdf(file) else _mat(file)
 
 
 def _is_table(array: object) -> bool:
@@ -89,8 +97,14 @@ def _mat(file: pathlib.Path) -> dict[str, Any]:
     except Exception:  # scipy raises whatever the broken bytes lead it to
         raise ValueError(f"{str(file)!r} is not a readable MATLAB file.") from None
     dense = lambda each: each.toarray() if hasattr(each, "toarray") else each
-    arrays = {name: dense(each) for name, each in found.items() if not name.startswith("__")}
+    arrays = {name: _words(dense(each)) for name, each in found.items() if not name.startswith("__")}
     return {name: "a struct or cell array" if each.dtype.kind in "OV" else each for name, each in arrays.items()}
+
+
+def _words(array: np.ndarray) -> np.ndarray:
+    """A cell array of texts as an array of them; anything else as it is."""
+    texts = array.dtype.kind == "O" and array.size and all(np.asarray(each).dtype.kind == "U" for each in array.flat)
+    return np.asarray(["".join(np.ravel(each)) for each in array.flat]) if texts else array
 
 
 def _hdf(file: pathlib.Path, kind: str) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from nmmjax.equilibria.brackets import fixed_rates
 from nmmjax.landscape.certificates import margin
 from nmmjax.landscape.descent import descend, in_pieces
 from nmmjax.landscape.search import Catalogue, box
-from nmmjax.landscape.symmetry import symmetry_of
 from nmmjax.landscape.tree import disconnectivity
+from nmmjax.numerics.symmetry import symmetry_of
 
 # Golden values of the notes (models.md §1): (r, v; eigenvalues) of node, saddle and focus.
 BISTABLE = {
