@@ -274,10 +274,11 @@ def load_connectome(
 ) -> Connectome:
     """A connectome from a file: a zip as The Virtual Brain writes it, a folder of texts, npz, npy, mat, h5, or one table.
 
-    A zip or folder holds a square table of `weights` (n, n), and if it likes `tract_lengths`, `centres` (label, x, y, z in
-    every line) and `labels`, as txt, csv, tsv, dat, these also packed as bz2, or npy. Arrays of npz, mat and h5 files have
-    such names, or those of neurolib (`Cmat`, `Dmat`) and tvboptim; what has another name is named. MATLAB 7.3 and h5 need
-    the extra `data`. A table may have the regions' names in its first line, its first column, or both.
+    A zip or folder holds a square table of `weights` (n, n), and if it likes `tract_lengths`, `centres` (label, x, y, z
+    in every line) and `labels`, as txt, csv, tsv, dat, these also packed as bz2, or npy; a folder also as mat, one array
+    each. Arrays of npz, mat and h5 files have such names, or those of neurolib (`Cmat`, `Dmat`) and tvboptim; what has
+    another name is named. MATLAB 7.3 and h5 need the extra `data`. A table may have the regions' names in its first line,
+    its first column, or both.
 
     - `path`: the file or folder
     - `normalize`: what the weights are divided by: `"max"`, `"rows"`, `"strength"`, `"spectral"` or a number, as in

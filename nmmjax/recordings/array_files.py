@@ -70,7 +70,7 @@ def _numpy(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             arrays = {"": found}
         else:
             with found:
-                arrays = {name: found[name] for name in found.files}
+                arrays = {name: _unless_objects(found, name) for name in found.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         if "pickle" in str(error).lower() and file.read_bytes()[:6] == b"\x93NUMPY":
             what = "holds Python objects, which are not loaded as they could run code; save plain arrays of numbers"
@@ -81,6 +81,15 @@ def _numpy(file: pathlib.Path, kind: str) -> dict[str, np.ndarray]:
             f"{str(file)!r} is not what its name says: rename it to end in {'.npz' if kind == '.npy' else '.npy'}."
         )
     return arrays
+
+
+def _unless_objects(found: Any, name: str) -> Any:
+    try:
+        return found[name]
+    except ValueError as error:
+        if "pickle" not in str(error).lower():
+            raise
+        return "Python objects, which are not loaded as they could run code"
 
 
 def _is_hdf(file: pathlib.Path) -> bool:

@@ -16,7 +16,7 @@ from .table import GAPS, Table, read_table
 _TEXT, _ARRAYS = (".csv", ".tsv", ".txt", ".dat"), (".npy", ".npz", ".mat", ".h5", ".hdf5")
 CALLED = {  # names of what a connectome has, without capitals and signs
     "weights": ("weights", "weight", "cmat", "sc", "w", "dticm", "connectivity", "connectome"),
-    "lengths": ("tractlengths", "lengths", "length", "dmat", "dtilen", "distances", "distance"),
+    "lengths": ("tractlengths", "lengths", "length", "len", "dmat", "dtilen", "distances", "distance"),
     "labels": ("labels", "regionlabels", "names", "regionnames", "regions"),
     "positions": ("positions", "centres", "centers", "coordinates", "coords", "xyz"),
 }
@@ -51,7 +51,7 @@ def read_connectome(file: pathlib.Path, asked: dict[str, str | None]) -> Found:
         raise ValueError(f"There is no file or folder {place}.")
     kind = file.suffix.lower()
     if file.is_dir():
-        parts = _of_texts(_in_folder(file), place)
+        parts = _of_texts(_in_folder(file), place) | {each.stem: _only(each) for each in sorted(file.glob("*.mat"))}
     elif kind == ".zip":
         parts = _of_texts(_in_zip(file), place)
     elif kind in _TEXT or (kind == ".bz2" and pathlib.Path(file.stem).suffix.lower() in _TEXT):
@@ -68,6 +68,18 @@ def read_connectome(file: pathlib.Path, asked: dict[str, str | None]) -> Found:
 
 def _within(place: str, name: str) -> str:
     return f"{name!r} of {place}" if name else place
+
+
+def _only(file: pathlib.Path) -> _Reader:
+    """The one array of a MATLAB file, as neurolib writes a matrix to each."""
+
+    def read(role: str) -> _Part:
+        arrays = read_arrays(file)
+        if len(arrays) != 1:
+            raise ValueError(f"{str(file)!r} must hold one array, the {role}, but holds {', '.join(arrays) or 'none'}.")
+        return _Part(next(iter(arrays.values())), (), repr(str(file)))
+
+    return read
 
 
 def _stored(array: Any, place: str) -> _Reader:

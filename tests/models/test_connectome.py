@@ -71,6 +71,10 @@ def make(kind, folder):
         cells = np.array(NAMES, object)
         scipy.io.savemat(folder / "a.mat", {"Cmat": W, "Dmat": D, "labels": cells, "coords": XYZ})
         return folder / "a.mat"
+    if kind == "folder of mat":
+        scipy.io.savemat(folder / "DTI_CM.mat", {"sc": W})
+        scipy.io.savemat(folder / "DTI_LEN.mat", {"len": D})
+        return folder
     if kind == "mat 7.3":
         matlab73(folder / "a.mat")
         return folder / "a.mat"
@@ -82,7 +86,8 @@ def make(kind, folder):
 
 KINDS = {  # whether it has lengths, names, positions
     "zip": (1, 1, 1), "bz2 in a folder of a zip": (1, 1, 1), "folder": (1, 1, 1), "npz": (1, 1, 1), "mat": (1, 1, 1),
-    "mat 7.3": (1, 0, 0), "csv": (0, 1, 0), "csv, corner": (0, 1, 0), "txt": (0, 0, 0), "bz2": (0, 0, 0),
+    "mat 7.3": (1, 0, 0), "folder of mat": (1, 0, 0), "csv": (0, 1, 0), "csv, corner": (0, 1, 0), "txt": (0, 0, 0),
+    "bz2": (0, 0, 0),
 }  # fmt: skip
 
 
@@ -188,6 +193,14 @@ def test_structs_and_objects_are_refused(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"Cmat": {"x": 1.0}})
     with pytest.raises(ValueError, match="must be a table of real numbers, the weights, but is a struct"):
         nmm.load_connectome(tmp_path / "a.mat")
+    scipy.io.savemat(tmp_path / "len.mat", {"len": D})
+    with pytest.raises(ValueError, match="must have weights, a matrix"):
+        nmm.load_connectome(tmp_path / "len.mat")
+    np.savez(tmp_path / "b.npz", weights=W, labels=np.array(NAMES, object))
+    found = nmm.load_connectome(tmp_path / "b.npz")
+    assert found.labels[0] == "R1" and any("holds no texts" in each for each in found.notes)
+    with pytest.raises(ValueError, match="the weights, but is Python objects, which are not loaded"):
+        nmm.load_connectome(tmp_path / "b.npz", weights="labels")
     np.savez(tmp_path / "a.npz", weights=W, lengths=D[:2])
     with pytest.raises(ValueError, match="must be a square matrix, the lengths"):
         nmm.load_connectome(tmp_path / "a.npz")
