@@ -32,8 +32,8 @@ def random_connectome(
     kept, and every region's own strongest; the largest weight is 1 and there are no self-connections.
 
     - `size`: number of regions n, ≥ 2; `key`: a random key
-    - `decay`: length over which weights fall by e, in mm; ~40 is what tracts of human brains show
-    - `spread`: standard deviation of ln W at a given distance, ≥ 0
+    - `decay`: length over which weights fall by e, in mm; regressions of four human connectomes give 33 to 56 mm
+    - `spread`: standard deviation of ln W at a given distance, ≥ 0; the same give 1.4 to 2.4, modules included
     - `density`: share of the n(n − 1) connections that are kept, in (0, 1]
     - `modules`: number of modules, from 1 to n; `within`: factor of the weights inside one, > 0
     - `symmetric`: True for W = Wᵀ, as diffusion imaging gives, whose network has a landscape; False for directed weights

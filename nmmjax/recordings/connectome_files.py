@@ -5,6 +5,7 @@ import io
 import pathlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -55,7 +56,7 @@ def read_connectome(file: pathlib.Path, asked: dict[str, str | None]) -> Found:
     elif kind == ".zip":
         parts = _of_texts(_in_zip(file), place)
     elif kind in _TEXT or (kind == ".bz2" and pathlib.Path(file.stem).suffix.lower() in _TEXT):
-        parts = _alone(_text(file.name, file.read_bytes(), place, "weights"), asked)
+        parts = _alone(_text(file.name, _bytes(file), place, "weights"), asked)
     elif kind in _ARRAYS:
         arrays = read_arrays(file)
         parts = {name: _stored(array, _within(place, name)) for name, array in arrays.items()}
@@ -95,7 +96,15 @@ def _alone(part: _Part, asked: dict[str, str | None]) -> dict[str, _Reader]:
 
 
 def _in_folder(folder: pathlib.Path) -> dict[str, Callable[[], bytes]]:
-    return {each.name: each.read_bytes for each in sorted(folder.iterdir()) if each.is_file()}
+    listed = [each for each in sorted(folder.iterdir()) if each.is_file() and not each.name.startswith(".")]
+    return {each.name: (lambda each=each: _bytes(each)) for each in listed}
+
+
+def _bytes(file: pathlib.Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"The file {str(file)!r} could not be read: {error.strerror}.") from None
 
 
 def _in_zip(file: pathlib.Path) -> dict[str, Callable[[], bytes]]:
@@ -112,7 +121,7 @@ def _in_zip(file: pathlib.Path) -> dict[str, Callable[[], bytes]]:
         try:
             with zipfile.ZipFile(file) as archive:
                 return archive.read(info)
-        except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError):
+        except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError, EOFError):
             raise ValueError(f"{info.filename!r} of {place} could not be read: it is broken, or has a password.") from None
 
     found: dict[str, Callable[[], bytes]] = {}
@@ -169,14 +178,17 @@ def _text(name: str, raw: bytes, place: str, role: str) -> _Part:
 
 
 def _matrix(table: Table) -> _Part:
-    """A square matrix, with names in a first line, a first column, or both, which its shape tells."""
+    """A square matrix, with names in a first line, a first column, or both: words, or both counting, as pandas writes."""
     rows, first = table.rows, table.rows[0]
     width = len(rows[-1])
     table.require_width(width, f"as line {table.lines[-1]}")
     height = len(rows)
-    is_word = lambda cell: table.number(cell) is None and cell.lower() not in GAPS
-    both = height == width and (any(map(is_word, first[1:])) or (first[0] == "" and height > 1 and rows[1][1] != ""))
-    above, beside = both or height == width + 1, both or width == height + 1
+    words = lambda cells: all(table.number(cell) is None and cell.lower() not in GAPS for cell in cells)
+    counting = first[1:] in ([str(k + start) for k in range(width - 1)] for start in (0, 1))
+    corner = first[0] == "" or words(first[:1])
+    both = height == width > 1 and corner and (words(first[1:]) or counting)
+    above = both or (height == width + 1 and words(first))
+    beside = both or (width == height + 1 and words([row[0] for row in rows]))
     labels = first[int(beside) :] if above else []
     left = [row[0] for row in rows[int(above) :]] if beside else []
     if above and beside and labels != left:

@@ -109,6 +109,25 @@ def test_files_of_every_kind(kind, tmp_path):
         assert "left out: areas" in found.notes and any("`tract_lengths`" in each for each in found.notes)
 
 
+NAMED = {
+    "names above": ("a b\n0 1\n2 0\n", ("a", "b")),
+    "names beside": ("a 0 1\nb 2 0\n", ("a", "b")),
+    "counted": (",0,1\n0,0,1\n1,2,0\n", ("0", "1")),
+    "both": ("region;a;b\na;0;1\nb;2;0\n", ("a", "b")),
+    "decimal commas": ("a;b\n0,0;1,0\n2,0;0,0\n", ("a", "b")),
+    "a comment": ("# made by hand\n0\t1\n2\t0\n", ("R1", "R2")),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_names_in_tables(kind, tmp_path):
+    text, names = NAMED[kind]
+    (tmp_path / "a.csv").write_text(text)
+    found = nmm.load_connectome(tmp_path / "a.csv")
+    np.testing.assert_array_equal(found.weights, [[0.0, 1.0], [2.0, 0.0]])
+    assert found.labels == names
+
+
 def test_what_is_asked_is_done_and_said(tmp_path):
     path = zipped(tmp_path / "a.zip", PARTS)
     found = nmm.load_connectome(path, normalize="max", unit="cm", receives="columns")
@@ -144,6 +163,8 @@ BAD = {
     "words": (("a.txt", b"1 2\n3 x\n"), {}, "line 2, column 2: must be a number, but got 'x'"),
     "ragged": (("a.txt", b"1 2 3\n4 5\n7 8 9\n"), {}, "line 2: must have 3 values, as line 3, but has 2"),
     "not square": (("a.txt", b"1 2 3 4\n5 6 7 8\n"), {}, r"must be a square matrix, the weights, but has shape \(2, 4\)"),
+    "one line more": (("a.txt", b"1 2\n3 4\n5 6\n"), {}, r"must be a square matrix, the weights, but has shape \(3, 2\)"),
+    "a word in the first line": (("a.txt", b"0 x 1\n1 0 1\n1 1 0\n"), {}, "line 1, column 2: must be a number, but got 'x'"),
     "other names": (("a.csv", b",a,b\na,0,1\nc,1,0\n"), {}, "must name its rows as its columns"),
     "a single matrix": (("a.txt", b"0 1\n1 0\n"), {"lengths": "b.txt"}, "Argument `lengths` must be left out"),
     "NaN": (("a.txt", b"0 nan\n1 0\n"), {}, 'Argument `path` must have no missing weights, or `missing="zero"`'),
