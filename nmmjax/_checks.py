@@ -116,7 +116,8 @@ def as_samples(value: Any) -> Any:
 
 def as_float(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
     """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
-    number = as_array(value)
+    with jax.ensure_compile_time_eval():  # a number stays known inside `jit`
+        number = as_array(value)
     is_number = isinstance(number, jax.Array) and number.ndim == 0 and is_concrete(number)
     require(name, value, rule, is_number and np.isfinite(number) and holds(float(number)))
     return float(number)

@@ -48,6 +48,7 @@ class Problem(eqx.Module):
         return self.model.vector_field(t, y, self.current(t, y))
 
 
+ENERGIES = ("energy", "potential_energy", "kinetic_energy", "hamiltonian")  # names of channels
 _NODE = re.compile(r"(\w+)\[([^\]]+)\]")
 _ENERGIES: dict[str, Callable[..., Values]] = {
     "energy": total_energy,
@@ -61,7 +62,7 @@ def channel_units(problem: Problem) -> dict[str, str]:
     model, zero = problem.model, jnp.zeros(())
     units = {name: each.unit for name, each in model.variables.items()} | {"input": "1"}
     if "potential" in model.offers:
-        units |= dict.fromkeys(["energy", "potential_energy", "kinetic_energy"], "1")
+        units |= dict.fromkeys(ENERGIES[:3], "1")
     if "riccati" in model.offers:
         units["hamiltonian"] = "1"
     return units | {name: unit for name, (_, unit) in model.channels(problem.y0, zero).items()}

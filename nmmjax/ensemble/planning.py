@@ -17,12 +17,13 @@ from .._parameter import as_number, parameter_table
 from .._types import Key, Real, float_dtype
 from ..models.base import AbstractModel, as_model
 from ..models.noise import AbstractNoise, CauchyNoise, WhiteNoise
+from ..models.qif_network import without_modes
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.noisy import default_step, largest_input
 from ..solvers.spiking import as_neuron_step, check_individual, placed
-from .channels import Problem
+from .channels import ENERGIES, Problem, parsed
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT
 from .network_splitting import network_stretch
@@ -35,6 +36,7 @@ from .splitting import offers_splitting, splitting_flow, splitting_stretch
 from .synapse_splitting import synapse_stretch
 
 _FINEST = {"float64": 1e-12, "float32": 1e-6}  # relative tolerances of steps, near rounding
+_JITTER = 0.2  # rise of ln r below which a rate's maximum may be that of single spikes
 _MOST_STEPS = 2**30  # that are counted in 32 bits
 
 
@@ -74,7 +76,8 @@ def plan_sweep(
     start = model.state(y0)
     base = Problem(model, start, stimulus, noise, words)
     if network is not None:
-        model = network.model
+        # The density of the currents is in the neurons: what is observed is r and v, as a Lorentzian population's.
+        model = without_modes(network.model)
         base = Problem(model, start, stimulus, noise, words, placed(network, jax.tree.leaves(start)[0].dtype))
     dims, swept = _axes(base, over)
     observables = _check_observables(observe, base)
@@ -89,6 +92,7 @@ def plan_sweep(
         require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
     if network is not None:
         require("gradient", gradient, "be None for a network of neurons, whose spikes have no derivative", gradient is None)
+        _check_seen(network, observables)
         dt0 = _neuron_step(network, base, dims, swept, times, dt0)
     elif noise is not None and dt0 is None:
         dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
@@ -139,6 +143,18 @@ def individual(network: Any, noise: Any) -> tuple[str, Any]:
     check_individual(network, noise)
     law = law_of(noise)
     return law, noise.width if isinstance(noise, CauchyNoise) else noise.intensity  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _check_seen(network: Any, observables: Mapping[str, AbstractObservable]) -> None:
+    """Refuse what single spikes or the densities of currents make meaningless in a network of neurons."""
+    several = bool(getattr(network.model, "node", network.model).mode_names)
+    for name, each in observables.items():
+        channel = getattr(each, "channel", None)
+        known = not (several and channel is not None and parsed(channel)[0] in ENERGIES)
+        require("observe", name, "observe no energy of neurons whose currents aren't Lorentzian: none is known", known)
+        prominence = getattr(each, "prominence", None)
+        rule = f"have a `prominence` of at least {_JITTER:g} in a network of neurons, whose rate jitters with single spikes"
+        require("observe", name, rule, prominence is None or prominence >= _JITTER)
 
 
 def _neuron_step(network: Any, base: Problem, dims: Any, swept: Any, times: Times, dt0: float | None) -> float:

@@ -14,17 +14,26 @@ from ..solvers.spiking import made_for, random_kick, started, state
 from .channels import Point, Problem
 from .folding import AbstractMethod, Progress, Watch
 
-_LAWS = {"Cauchy": CauchyNoise, "Gaussian": GaussianNoise, "white": WhiteNoise}
+_LAWS = {
+    "Cauchy": CauchyNoise,
+    "Gaussian": GaussianNoise,
+    "white": WhiteNoise,
+    "shared white": lambda intensity: WhiteNoise(intensity, shared=True),
+}
 
 
 def law_of(noise: Any) -> str:
-    """The law of a noise of neurons: "Cauchy" and "Gaussian" of each neuron, "white" noise common to all."""
-    return next(name for name, each in _LAWS.items() if isinstance(noise, each))
+    """The law of a noise of neurons: "Cauchy" and "Gaussian" of each neuron, "white" noise common to those of a population,
+    "shared white" noise common to all."""
+    if isinstance(noise, WhiteNoise):
+        return "shared white" if noise.shared else "white"
+    return "Cauchy" if isinstance(noise, CauchyNoise) else "Gaussian"
 
 
 class Spiking(AbstractMethod):
     """Equal exact steps of the neurons `problem.neurons`; between stretches the network itself is carried on, voltages and
-    all. Its shown state jumps with single spikes, so observables are not refined between steps."""
+    all. Its shown state jumps with single spikes, so observables are not refined between steps. Under Gaussian noise of each
+    neuron the order parameter's rate is biased, and r is the rate of the spikes counted in the last step."""
 
     law: str = eqx.field(static=True, default="white")
     reverse: bool = eqx.field(static=True, default=False)
@@ -34,7 +43,11 @@ class Spiking(AbstractMethod):
         return started(problem.model, problem.neurons, problem.y0)[1]
 
     def shown(self, problem: Problem, y: Any) -> Any:
-        return state(started(problem.model, problem.neurons, problem.y0)[0], y)
+        return self._seen(started(problem.model, problem.neurons, problem.y0)[0], y)
+
+    def _seen(self, neurons: Any, y: Any) -> Any:
+        shown = state(neurons, y)
+        return shown.replace(r=y.rates[0]) if self.law == "Gaussian" else shown
 
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return lambda t, y, delta: y
@@ -53,7 +66,7 @@ class Spiking(AbstractMethod):
         def seen(states: Any, t: Values, y: Any, weight: Values, since: Values) -> Any:
             if not observe.observables:
                 return states
-            return observe.update(states, Point(problem, t, state(neurons, y), dt, weight, 0, since))
+            return observe.update(states, Point(problem, t, self._seen(neurons, y), dt, weight, 0, since))
 
         def step(i, carry) -> Any:
             y, states = carry

@@ -148,13 +148,13 @@ def compare_with_neurons(
     require("noise", repr(noise), "be None or `CauchyNoise`, whose mean field is exact", exact)
     if size is None:
         size = 10_000 if spiking is None else spiking.count
-    sizes = sorted(
-        {as_count("size", each) for each in (size if isinstance(size, (tuple, list)) or np.ndim(size) else (size,))}
-    )
-    run = simulate(mean, y0, ts, stimulus=stimulus, noise=noise)
+    several = isinstance(size, (tuple, list)) or np.ndim(size) > 0
+    sizes = sorted({as_count("size", each) for each in (size if several else (size,))})
+    require("size", size, "be a number of neurons, or several", len(sizes) > 0)
+    run = simulate(mean, y0, ts, stimulus=stimulus, noise=noise, progress=progress)
     options: dict[str, Any] = {}
     if spiking is not None:
-        options = {name: getattr(spiking, name) for name in ("own_spikes", "offset", "key", "reading")}
+        options = {name: getattr(spiking, name) for name in ("own_spikes", "offset", "key", "reading", "watched")}
     common = {"stimulus": stimulus, "dt0": dt0, "progress": progress} | (
         {} if noise is None else {"noise": noise, "key": key}
     )

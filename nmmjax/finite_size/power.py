@@ -75,14 +75,14 @@ class PowerSpectrum(eqx.Module, Shown):
     def fano(self) -> Values:
         """Variance over mean of the number of the population's spikes in long windows, N S(0)/r: 1 for Poisson trains. 0 for
         periodic neurons, whose windows differ by a spike each at most."""
-        return self.at(jnp.zeros(1))[0][0] / self.poisson
+        return jnp.maximum(self.at(jnp.zeros(1))[0][0], 0) / self.poisson  # rounding may make less than 0 of 0
 
     @property
     def cv(self) -> Values:
         """Coefficient of variation of the intervals of a neuron at the drives of this state, √(bare S(0) N/r), in the mean
         over neurons: of the square, weighted by their rates. √(arg(x + iΓ)/π) for neurons of one drive x; 0 for periodic
         neurons."""
-        return jnp.sqrt(self.at(jnp.zeros(1))[1][0] / self.poisson)
+        return jnp.sqrt(jnp.maximum(self.at(jnp.zeros(1))[1][0], 0) / self.poisson)
 
     def white_noise(self) -> WhiteNoise:
         """The white noise that stands for the shot noise where all is slow beside the neurons: J ξ with S(0), D = J² τ r

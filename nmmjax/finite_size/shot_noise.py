@@ -1,5 +1,6 @@
 """Shot noise of finite populations, as a noise of runs."""
 
+import json
 from typing import Any
 
 import equinox as eqx
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
+from .._identity import written
 from .._types import Values, is_concrete
 from ..landscape.landscapes import find_fixed_point
 from ..models.base import require_offer
@@ -67,13 +69,15 @@ class ShotNoise(AbstractNoise):
         return (model if self.noise is None else self.noise.split(model)[0]), self
 
     def drawn(self, model: Any, y0: Any, before: AbstractNoise | None) -> AbstractNoise:
-        """Resonators with the spectrum of the stable state near `y0`, or those of the run `before` of the same size."""
-        if isinstance(before, Resonators) and before.what == repr(self) and before.decay.shape[:-1] == model.shape:
+        """Resonators with the spectrum of the stable state near `y0`, or those of the run `before` of the same model under
+        the same noise."""
+        known = all(is_concrete(leaf) for leaf in jax.tree.leaves((model, y0, self)) if isinstance(leaf, jax.Array))
+        origin = json.dumps(written((self, model))) if known else ""
+        if isinstance(before, Resonators) and before.origin == origin:
             return before
         filtered = model.slow_names and model.filters is not None
         rule = "be without slow terms other than a synapse for shot noise"
         require("model", model, rule, not model.slow_names or filtered)
-        known = all(is_concrete(leaf) for leaf in jax.tree.leaves((model, y0, self)) if isinstance(leaf, jax.Array))
         node = model if model.size is None else model.node
         current = node.riccati().k is None and (not filtered or node.filters.strength is None)
         require("model", model, "couple its neurons by currents, not by conductances, for shot noise", current)
@@ -96,7 +100,7 @@ class ShotNoise(AbstractNoise):
             else []
         )
         found = [_fitted(loop, k, [float(each[k]) for each in chain]) for k in range(loop.tau.size)]
-        return _joined(found, loop, y.r, nodes.J, repr(self))
+        return _joined(found, loop, y.r, nodes.J, (repr(self), origin))
 
 
 def _fitted(loop: Loop, node: int, chain: list[float]) -> Filter:
@@ -113,7 +117,7 @@ def _spectrum(drives: Drives, f: Values) -> Values:
     return drives.spectrum(f)
 
 
-def _joined(found: list[Filter], loop: Loop, r: Values, J: Any, what: str) -> Resonators:
+def _joined(found: list[Filter], loop: Loop, r: Values, J: Any, what: tuple[str, str]) -> Resonators:
     """The filters of all populations in arrays of one shape; resonators that one lacks have no gain."""
     most = max(each.poles.size for each in found)
     sizes = np.asarray(loop.size, float)
@@ -135,5 +139,6 @@ def _joined(found: list[Filter], loop: Loop, r: Values, J: Any, what: str) -> Re
         intensity=shaped(intensity),
         misfit=shaped(np.array([each.misfit for each in found])),
         state_rate=r,
-        what=what,
+        what=what[0],
+        origin=what[1],
     )

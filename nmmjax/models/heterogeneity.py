@@ -94,7 +94,7 @@ class AbstractHeterogeneity(eqx.Module, Shown):
 
 
 def _numbers(name: str, value: object) -> np.ndarray:
-    array = as_array(value)
+    array = value if isinstance(value, np.ndarray) else as_array(value)  # within `jit` NumPy's arrays stay known
     require(name, value, "be a number or an array of numbers", hasattr(array, "dtype") and is_concrete(array))
     wide = np.asarray(value if isinstance(value, np.ndarray) else array, np.float64)
     require_each(name, wide, "be without NaN", ~np.isnan(wide))

@@ -146,7 +146,7 @@ class Resonators(AbstractNoise):
     - `root` (…, 2k, 2k): of the stationary covariance of (Re x_1, Im x_1, Re x_2, …)
     - `intensity` (…): of white noise on v that is about as strong; `misfit` (…): rms deviation of the spectrum, over its
       level at high frequencies; `state_rate` (…): r of the state whose spectrum it is
-    - `what`: where it comes from, in words
+    - `what`: where it comes from, in words; `origin`: the same with model, sizes and `near`, told from others
     """
 
     decay: Values
@@ -159,6 +159,7 @@ class Resonators(AbstractNoise):
     misfit: Values
     state_rate: Values
     what: str = eqx.field(static=True)
+    origin: str = eqx.field(static=True)
     shared: ClassVar[bool] = False
 
     def split(self, model: Any) -> tuple[Any, AbstractNoise]:

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_count, as_key, require
+from .._checks import as_count, as_float, as_key, require
 from .._memory import available_memory
-from .._parameter import as_number, dtype_of
-from .._types import Key, Values
+from .._parameter import dtype_of
+from .._types import Key, Values, float_dtype, is_concrete
 from .base import AbstractModel, refuse_spikes
 from .mechanical import AbstractRiccati
 from .state import State, Variable
@@ -82,16 +82,24 @@ class QIFNetwork(AbstractModel):
         neurons = isinstance(node, AbstractRiccati)
         require("model", model, "be a population of such neurons, as `MPR(...)`, or a `Network` of them", neurons)
         require("own_spikes", own_spikes, "be True or False", isinstance(own_spikes, bool))
-        rule = "be False for a population without adaptation and plasticity, and with a synapse"
-        filtered = neurons and any(getattr(node, "synapse", None) is term for term in getattr(node, "slow_terms", ()))
-        require("own_spikes", own_spikes, rule, not own_spikes or (bool(node.slow_names) and not filtered))
+        if own_spikes:
+            rule = "be False for networks, and for populations with a synapse or heterogeneous couplings"
+            plain = model.size is None and node.synapse is None and node.coupling_heterogeneity is None
+            require("own_spikes", own_spikes, rule, plain)
+            rule = (
+                "be False for a population without adaptation and plasticity, which nothing could follow its own spikes in"
+            )
+            require("own_spikes", own_spikes, rule, bool(node.slow_names))
         require("reading", reading, "be 'order parameter' or 'barycentre'", reading in ("order parameter", "barycentre"))
         self.model = model
         self.count = as_count("size", size)
         self.own_spikes = own_spikes
-        self.offset = float(as_number("offset", offset, "(0, inf)"))
+        as_float("offset", offset, "be a number > 0", lambda value: value > 0)
+        self.offset = float(offset)
         self.key = None if key is None else as_key(key)
         self.reading = reading
+        rule = "be at least 3 to be read by their barycentre, which fewer voltages don't have"
+        require("size", self.count, rule, reading != "barycentre" or self.count > 2)
         self.watched = min(as_count("watched", watched, 0), self.count)
 
     @property
@@ -114,6 +122,18 @@ class QIFNetwork(AbstractModel):
     @property
     def offers(self) -> frozenset[str]:
         return frozenset({"spikes"})
+
+    def state(self, y: object) -> State:
+        """`y` as an initial state of the mean field, see `AbstractModel.state`; further modes of a population with several
+        poles are left out, and must be the population's own r and v, as neurons start with one Lorentzian law."""
+        names = self.variables
+        if isinstance(y, State) and set(y.names) > set(names):
+            for name in set(y.names) & (set(self.model.variables) - set(names)):
+                own, mode = getattr(y, name[0]), getattr(y, name)
+                known = not (is_concrete(own) and is_concrete(mode)) or bool(np.all(np.asarray(own) == np.asarray(mode)))
+                require("y0", name, f"have all modes at the population's `{name[0]}` to be a state of neurons", known)
+            y = State(**{name: getattr(y, name) for name in y.names if name not in self.model.variables or name in names})
+        return super().state(y)
 
     def index(self, node: Any, argument: str = "node") -> int:
         """The number of a population given by number or name, `node`; see `Network.index`, also for `argument`."""
@@ -157,19 +177,32 @@ class QIFNetwork(AbstractModel):
         return (np.arange(self.watched) * self.count + self.count // 2) // max(self.watched, 1)
 
 
+def without_modes(model: Any) -> Any:
+    """The population, or network of such, with Lorentzian currents: what all neurons receive does not depend on theirs."""
+    where = lambda each: (each if model.size is None else each.node).heterogeneity
+    return model if where(model) is None else eqx.tree_at(where, model, None)
+
+
 def cauchy(u: Any) -> Any:
     """Quantiles of the standard Lorentzian at `u` in (0, 1), of any shape."""
-    return np.tan(np.pi * (u - 0.5))
+    return (np if is_concrete(u) else jnp).tan(np.pi * (u - 0.5))
 
 
 def standard_quantile(model: Any, u: Any) -> Any:
     """Quantiles at `u` in (0, 1), of any shape, of the distribution of currents that `model` declares, scaled to centre 0
     and half-width 1."""
     heterogeneity = getattr(getattr(model, "node", model), "heterogeneity", None)
-    return cauchy(u) if heterogeneity is None else np.asarray(heterogeneity.quantile(u))
+    if heterogeneity is None:
+        return cauchy(u)
+    require("key", "a traced key", "be known where the heterogeneity isn't Lorentzian", is_concrete(u))
+    return np.asarray(heterogeneity.quantile(u))
 
 
-def _uniform(key: Key, shape: tuple[int, ...]) -> np.ndarray:
-    """Random numbers in (0, 1), in double precision always: tails of the currents need it."""
-    words = np.asarray(jax.random.bits(key, (2, *shape), jnp.uint32)).astype(np.float64)
-    return (words[0] * 2.0**32 + words[1] + 0.5) / 2.0**64
+def _uniform(key: Key, shape: tuple[int, ...]) -> Any:
+    """Random numbers in (0, 1), in double precision if the key is known: tails of the currents need it."""
+    words = jax.random.bits(key, (2, *shape), jnp.uint32)
+    if not is_concrete(words):
+        high, low = words.astype(float_dtype())
+        return jnp.clip(high * 2.0**-32 + (low + 0.5) * 2.0**-64, float(jnp.finfo(high.dtype).tiny), 1 - 2.0**-24)
+    high, low = np.asarray(words).astype(np.float64)
+    return high * 2.0**-32 + (low + 0.5) * 2.0**-64

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
+from ..finite_size.comparison import NeuronComparison
 from ..models.noise import GaussianNoise
 from ..solvers.trajectory import Trajectory
 from .common import BLUE, GREY, ORANGE, clock_label, finish, new_axes, node_label, plain_numbers, pyplot, shade_stimulus
@@ -25,6 +26,8 @@ def raster(run: Trajectory, mean_field: Trajectory | None = None, axes: Any = No
     """
     run.require_single("draw it")
     require("run", run.model, "be a run of a `QIFNetwork`", run.neurons is not None)
+    watched = len(run.neurons.watched)
+    require("run", f"{watched} watched neurons", "have watched neurons (`QIFNetwork(…, watched=200)`)", watched > 0)
     axes = new_axes(axes, 2, (8.0, 5.0))
     above, below = np.ravel(axes)
     ts = np.asarray(run.ts)
@@ -85,6 +88,8 @@ def neurons(comparison: Any, axes: Any = None) -> Any:
 
     Returns the axes: the rate over time (of a network, its first population), and the deviation on two logarithmic scales.
     """
+    known = isinstance(comparison, NeuronComparison)
+    require("comparison", type(comparison).__name__, "be a `NeuronComparison`, of `compare_with_neurons`", known)
     if axes is None:
         _, axes = pyplot().subplots(1, 2, figsize=(10.0, 3.6), layout="constrained")
     left, right = np.ravel(axes)

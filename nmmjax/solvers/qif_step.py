@@ -140,11 +140,11 @@ def barycentre(V: Values) -> tuple[Values, Values]:
 
 
 def read(neurons: Neurons, moving: Moving) -> tuple[Values, Values]:
-    """(r, v) of the network, with what its neurons are still owed."""
+    """(r, v) of the network, with what its neurons are still owed; a silent one has the smallest rate."""
     alpha, beta = affine(moving.owed)
     V = alpha * moving.V + beta
     x, v = (barycentre if neurons.reading == "barycentre" else order_parameter)(V)
-    return x / (jnp.pi * neurons.model.tau), v
+    return positive(x / (jnp.pi * neurons.model.tau)), v
 
 
 def received(neurons: Neurons, r: Values, v: Values, slow: dict[str, Values], I: Values) -> Half:

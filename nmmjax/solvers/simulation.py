@@ -236,14 +236,14 @@ def _simulate_neurons(
     jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
     times, places, counts = schedule(ts, jumps, step)
     counts = jnp.broadcast_to(jnp.asarray(counts), (times.shape[0] - 1,))
-    V, shape = None, (*network.shape, network.count)
+    V, own, shape = None, None, (*network.shape, network.count)
     if before is not None and before.neurons is not None:
-        V = before.neurons.voltages.astype(ts.dtype)
+        V, own = jax.tree.map(lambda each: each.astype(ts.dtype), (before.neurons.voltages, before.neurons.slow))
         require("y0", V.shape, f"be a run of as many neurons, {shape}", V.shape == shape)
     lengths = equal_steps(times, counts, ts.dtype)
     drawn, meter = placed(network, ts.dtype), meter_of(progress)
-    given = (network.model, drawn, y0, V, shifted, noise, key, times, counts, lengths, meter)
-    every, n, raster, V = run_neurons(*given)
+    given = (network.model, drawn, y0, V, own, shifted, noise, key, times, counts, lengths, meter)
+    every, n, raster, V, own = run_neurons(*given)
     saved = jax.tree.map(lambda leaf: leaf[places], every)
     end = jax.tree.map(lambda leaf: leaf[-1], saved)
     result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, ())
@@ -272,7 +272,7 @@ def _simulate_neurons(
         noise=noise,
         elapsed=clock.elapsed,
         start=clock.start,
-        neurons=NeuronSpikes(between(n), between(raster), drawn.watched, V),
+        neurons=NeuronSpikes(between(n), between(raster), drawn.watched, V, own),
     )
 
 

@@ -25,13 +25,15 @@ class NeuronSpikes(eqx.Module, Shown):
     - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes)
     - `raster`: spikes of the watched neurons, (n − 1, watched), or (n − 1, nodes, watched); `watched`: their numbers, in the
       order of their currents
-    - `voltages`: V of all neurons at the end, (N,), or (nodes, N), with which a run goes on
+    - `voltages`: V of all neurons at the end, (N,), or (nodes, N), with which a run goes on; `slow`: their slow variables
+      then by name, (N,), if each has its own
     """
 
     counts: Values
     raster: Values
     watched: Any
     voltages: Values
+    slow: dict[str, Values]
 
     def __str__(self) -> str:
         total = np.asarray(self.counts).sum(axis=0)
@@ -74,9 +76,11 @@ def placed(network: QIFNetwork, dtype: Any) -> Placed:
     return Placed(currents, voltages, couplings, watched, network.reading, network.own_spikes)
 
 
-def started(model: Any, placed: Placed, y0: State, voltages: Any = None) -> tuple[Neurons, Moving]:
-    """The neurons of `model` with the Lorentzian law of the mean-field state `y0`, or with the `voltages` (…, N) of a run
-    that goes on."""
+def started(
+    model: Any, placed: Placed, y0: State, voltages: Any = None, own: dict[str, Values] | None = None
+) -> tuple[Neurons, Moving]:
+    """The neurons of `model` with the Lorentzian law of the mean-field state `y0`, or with the `voltages` (…, N), and the
+    slow variables that are each neuron's `own`, of a run that goes on."""
     nodes = model if model.size is None else model.nodes()
     column = lambda each: jnp.broadcast_to(each, model.shape)[..., None]
     eta = column(nodes.eta) + column(nodes.Delta) * placed.currents
@@ -86,7 +90,7 @@ def started(model: Any, placed: Placed, y0: State, voltages: Any = None) -> tupl
     slow = {name: getattr(y0, name) for name in model.slow_names}
     nothing = jax.tree.map(jnp.zeros_like, received(neurons, y0.r, y0.v, slow, jnp.zeros_like(y0.r)))
     if placed.own_spikes:
-        slow = {name: jnp.broadcast_to(each, V.shape) for name, each in slow.items()}
+        slow = own if own else {name: jnp.broadcast_to(each, V.shape) for name, each in slow.items()}
         nothing = jax.tree.map(lambda each: jnp.broadcast_to(each, V.shape), nothing)
     return neurons, Moving(V, nothing, (y0.r, y0.r), slow)
 
@@ -138,6 +142,7 @@ def run_neurons(
     placed: Placed,
     y0: State,
     voltages: Any,
+    own: Any,
     stimulus: AbstractStimulus | None,
     noise: Any,
     key: Any,
@@ -145,14 +150,14 @@ def run_neurons(
     counts: Any,
     steps: Values,
     meter: Any,
-) -> tuple[State, Values, Values, Values]:
-    """(states at `times`, spikes per interval, raster, voltages at the end).
+) -> tuple[State, Values, Values, Values, dict[str, Values]]:
+    """(states at `times`, spikes per interval, raster, voltages and neurons' own slow variables at the end).
 
-    - `model`, `placed`: the mean field, and its neurons; `voltages`: of a run that goes on, (…, N), or None
+    - `model`, `placed`: the mean field, and its neurons; `voltages`, `own`: of a run that goes on, (…, N), or None
     - `y0`: the first mean-field state; `stimulus`: the input; `noise`, `key`: random input
     - `times`, `counts`, `steps`: ends of the intervals, their numbers of equal steps, and the lengths of these
     """
-    neurons, moving = started(model, placed, y0, voltages)
+    neurons, moving = started(model, placed, y0, voltages, own)
     tau = jnp.broadcast_to(model.tau, model.shape)[..., None]
     current = lambda t: input_at(stimulus, t)
 
@@ -183,7 +188,7 @@ def run_neurons(
     meter.close(shown)
     ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state(neurons, moving), ys)
     alpha, beta = affine(end.owed)
-    return ys, n, fired, alpha * end.V + beta
+    return ys, n, fired, alpha * end.V + beta, end.slow if placed.own_spikes else {}
 
 
 def neuron_step_of(network: QIFNetwork, y0: State, current: Values, dt0: Any) -> Values:

@@ -205,6 +205,8 @@ def _columns(run: Trajectory) -> dict[str, tuple[np.ndarray, dict[str, str]]]:
     if run.neurons is not None:
         counts, dt = np.asarray(run.neurons.counts), np.diff(np.asarray(run.elapsed))
         rate = counts / (run.model.count * dt.reshape(-1, *(1 for _ in counts.shape[1:])))
+        about = {"units": "1", "long_name": "spikes of all neurons since the last time"}
+        columns["spikes"] = (np.concatenate([np.zeros_like(counts[:1]), counts]), about)
         about = {"units": "1/time", "long_name": "spikes per neuron and time since the last time"}
         columns["spike_rate"] = (np.concatenate([np.full((1, *rate.shape[1:]), np.nan), rate]), about)
     return columns

@@ -1,5 +1,6 @@
 """Networks of spiking neurons: exact counts, the order of the step, readings, and mean fields that they converge to."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -287,6 +288,20 @@ REFUSED = {
     "half a neuron": (lambda: nmm.QIFNetwork(POPULATION, 2.5), "Argument `size` must be"),
     "reading": (lambda: nmm.QIFNetwork(POPULATION, 5, reading="mean"), "Argument `reading` must be"),
     "offset": (lambda: nmm.QIFNetwork(POPULATION, 5, offset=0.0), "Argument `offset` must be"),
+    "own spikes of a network": (
+        lambda: nmm.QIFNetwork(nmm.mutual_inhibition(), 5, own_spikes=True),
+        "Argument `own_spikes` must be False for networks",
+    ),
+    "a barycentre of two": (
+        lambda: nmm.QIFNetwork(POPULATION, 2, reading="barycentre"),
+        "Argument `size` must be at least 3",
+    ),
+    "spikes of jitter": (
+        lambda: nmm.sweep(
+            nmm.QIFNetwork(POPULATION, 5), over={"eta": [1.0]}, y0=START, t1=1.0, observe={"n": nmm.SpikeCount("r")}
+        ),
+        "Argument `observe` must have a `prominence` of at least 0.2",
+    ),
     "own spikes of nothing": (lambda: nmm.QIFNetwork(POPULATION, 5, own_spikes=True), "Argument `own_spikes` must be False"),
     "a network of networks": (lambda: nmm.QIFNetwork(nmm.QIFNetwork(POPULATION, 5), 5), "Argument `model` must be"),
     "step": (
@@ -317,3 +332,73 @@ def test_refusals(name):
     call, sentence = REFUSED[name]
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+def test_own_slow_variables_go_on():
+    """Each neuron's own adaptation is kept, not its mean, when a run goes on."""
+    model = nmm.MPR(eta=1.0, J=5.0, adaptation=nmm.SpikeFrequencyAdaptation(alpha=5.0, tau=5.0))
+    network, given = nmm.QIFNetwork(model, 300, own_spikes=True), {"dt0": 1 / 128}
+    ts = np.arange(0, 9) / 2
+    whole = nmm.simulate(network, START, ts, **given)
+    first = nmm.simulate(network, START, ts[:5], **given)
+    second = nmm.simulate(network, first, ts[4:], **given)
+    assert first.neurons.slow["A"].shape == (300,)
+    assert abs(float(jnp.sum(second.neurons.counts) - jnp.sum(whole.neurons.counts[4:]))) <= 3
+
+
+def test_networks_of_neurons_within_transformations():
+    """`jit` over parameters, `vmap` over parameters and over random keys, and heterogeneities that are known inside."""
+    ts = np.array([0.0, 0.5])
+    last = lambda network: nmm.simulate(network, START, ts, dt0=1 / 64).ys.r[-1]
+    build = lambda eta: nmm.QIFNetwork(nmm.MPR(eta=eta, J=15.0, Delta=1.0), 50)
+    plain = float(last(build(-5.0)))
+    np.testing.assert_allclose(jax.jit(lambda eta: last(build(eta)))(-5.0), plain, rtol=1e-9)
+    np.testing.assert_allclose(jax.vmap(lambda eta: last(build(eta)))(jnp.array([-5.0, -4.0]))[0], plain, rtol=1e-9)
+    keys = jax.random.split(jax.random.key(0), 2)
+    drawn = jax.vmap(lambda key: last(nmm.QIFNetwork(POPULATION, 50, key=key)))(keys)
+    assert drawn[0] != drawn[1]
+    light = nmm.QIFNetwork(nmm.MPR(heterogeneity=nmm.GaussianLike(2)), 50)
+    np.testing.assert_allclose(eqx.filter_jit(last)(light), last(light), rtol=1e-9)
+
+
+def test_a_silent_network_goes_on():
+    network = nmm.QIFNetwork(nmm.MPR(eta=-1.0, J=0.0, Delta=0.0), 20)
+    run = nmm.simulate(network, {"r": 0.1, "v": -1.0}, [0.0, 40.0], dt0=0.5)
+    assert 0 <= float(nmm.simulate(network, run, [40.0, 41.0], dt0=0.5).ys.r[-1]) < 1e-6
+
+
+def test_states_of_populations_with_several_poles_start_neurons():
+    model = nmm.MPR(heterogeneity=nmm.GaussianLike(2))
+    network, ts = nmm.QIFNetwork(model, 50), [0.0, 0.5]
+    run = nmm.simulate(network, model.state(START), ts)
+    np.testing.assert_array_equal(run.ys.r, nmm.simulate(network, START, ts).ys.r)
+    with pytest.raises(ValueError, match="Argument `y0` must have all modes"):
+        nmm.simulate(network, model.state(START).replace(r2=jnp.asarray(0.3)), ts)
+    data = nmm.sweep(network, over={"eta": [-5.0, -4.0]}, y0=START, t1=0.5, observe={"end": nmm.Final()}, progress=False)
+    np.testing.assert_allclose(
+        data.end_r[0], nmm.simulate(network, START, ts, dt0=0.5 / int(data.steps[0])).ys.r[-1], rtol=1e-9
+    )
+    assert "end_r2" not in data
+    with pytest.raises(ValueError, match="Argument `observe` must observe no energy"):
+        nmm.sweep(network, over={"eta": [-5.0]}, y0=START, t1=0.5, observe={"E": nmm.Mean("energy")}, progress=False)
+
+
+def test_sweeps_of_noisy_neurons():
+    """Gaussian noise: r is the rate of counted spikes, unbiased; a shared white noise stays shared."""
+    over = {"noise": [1.0]}
+    network = nmm.QIFNetwork(nmm.MPR(eta=0.0, J=0.0, Delta=0.1), 1000)
+    given = {"y0": {"r": 0.2, "v": -0.1}, "t0": 5.0, "t1": 25.0, "key": jax.random.key(0), "progress": False, "dt0": 0.02}
+    data = nmm.sweep(network, over=over, noise=nmm.GaussianNoise(1.0), observe={"r": nmm.Mean("r")}, **given)
+    exact = nmm.stochastic.neuron_rate(0.0, 1.0, 0.1)
+    np.testing.assert_allclose(data.r[0], exact, rtol=0.03)
+    assert data.attrs["neurons"] == 1000 and "Gaussian" in data.attrs["law"]
+    two = nmm.QIFNetwork(nmm.Network(POPULATION, np.zeros((2, 2))), 300)
+    given |= {"y0": START, "t0": 0.0, "t1": 1.0, "dt0": 1 / 64}
+    together, apart = (
+        nmm.sweep(
+            two, over={"noise": [0.5]}, noise=nmm.WhiteNoise(0.5, shared=shared), observe={"r": nmm.Final("r")}, **given
+        )
+        for shared in (True, False)
+    )
+    spread = lambda data: float(abs(data.r[0, 0] - data.r[0, 1]))
+    assert spread(together) < 0.3 * spread(apart)
