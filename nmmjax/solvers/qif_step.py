@@ -116,10 +116,8 @@ def order_parameter(V: Values) -> tuple[Values, Values]:
     """(π τ r, v) of voltages (…, N), W = (1 − Z*)/(1 + Z*) with Kuramoto's Z = ⟨(1 + iV)/(1 − iV)⟩: means of the bounded
     1/(1 + V²) and V/(1 + V²), never of V, which has none."""
     weight = 1 / (1 + V * V)
-    x, y = (
-        jnp.mean(weight, axis=-1),
-        jnp.mean(jnp.where(jnp.abs(V) > 1, 1 / V, V) * jnp.where(jnp.abs(V) > 1, 1 - weight, weight), axis=-1),
-    )
+    finite = jnp.where(jnp.abs(V) < jnp.inf, V, 0)  # where V² is infinite, the weight is 0
+    x, y = jnp.mean(weight, axis=-1), jnp.mean(finite * weight, axis=-1)
     size = x * x + y * y  # (1 + Z)/2 = x + iy
     return x / size - 1, y / size
 

@@ -24,7 +24,7 @@ from .clock import Clock, clock_of
 from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
-from .spiking import NeuronSpikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
+from .spiking import Intervals, NeuronSpikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
 
@@ -242,20 +242,15 @@ def _simulate_neurons(
         require("y0", V.shape, f"be a run of as many neurons, {shape}", V.shape == shape)
     lengths = equal_steps(times, counts, ts.dtype)
     drawn, meter = placed(network, ts.dtype), meter_of(progress)
-    given = (network.model, drawn, y0, V, own, shifted, noise, key, times, counts, lengths, meter)
-    every, n, raster, V, own = run_neurons(*given)
-    saved = jax.tree.map(lambda leaf: leaf[places], every)
-    end = jax.tree.map(lambda leaf: leaf[-1], saved)
-    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, ())
+    uniform = is_concrete(lengths) and np.unique(np.asarray(lengths)[np.asarray(counts) > 0]).size <= 1
+    steps = Intervals(times, counts, lengths, places, uniform)
+    saved, end, n, raster, V, own = run_neurons(network.model, drawn, y0, V, own, shifted, noise, key, steps, meter)
+    result = _finite_outcome(saved)
     saved, end, result = _within(_unknown_span(stimulus, shifted, network, clock), ts, ts[-1], saved, end, result)
     traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
     if not traced:
         jax.block_until_ready(saved)
     total = jnp.sum(counts)
-    interval = (
-        jnp.searchsorted(places, jnp.arange(times.shape[0] - 1, dtype=places.dtype), side="right") - 1
-    )  # jumps may cut it
-    between = lambda each: jax.ops.segment_sum(each, interval, ts.shape[0] - 1)
     return Trajectory(
         model=network,
         stimulus=stimulus,
@@ -272,7 +267,14 @@ def _simulate_neurons(
         noise=noise,
         elapsed=clock.elapsed,
         start=clock.start,
-        neurons=NeuronSpikes(between(n), between(raster), drawn.watched, V, own),
+        neurons=NeuronSpikes(n, raster, drawn.watched, V, own),
+    )
+
+
+@eqx.filter_jit
+def _finite_outcome(saved: Any) -> Any:
+    return _outcome(
+        RESULTS.successful, saved, jnp.ones(saved.r.shape[:1], bool), jax.tree.map(lambda leaf: leaf[-1], saved), ()
     )
 
 

@@ -1,6 +1,6 @@
 """One run of a network of spiking neurons: how they are placed, drawn upon and read."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -136,6 +136,17 @@ def equal_steps(times: Any, counts: Any, dtype: Any) -> Any:
     return jnp.asarray((np.bincount(group, counts * lengths) / np.maximum(weight, 1))[group], dtype)
 
 
+class Intervals(NamedTuple):
+    """Ends of the intervals that are stepped over, `times`; their numbers of equal steps, `counts`; the lengths of these,
+    `steps`; the places of saved times among `times`; and whether it is known that all steps are of one length."""
+
+    times: Values
+    counts: Any
+    steps: Values
+    places: Any
+    uniform: bool
+
+
 @eqx.filter_jit
 def run_neurons(
     model: Any,
@@ -146,33 +157,37 @@ def run_neurons(
     stimulus: AbstractStimulus | None,
     noise: Any,
     key: Any,
-    times: Values,
-    counts: Any,
-    steps: Values,
+    intervals: Intervals,
     meter: Any,
-) -> tuple[State, Values, Values, Values, dict[str, Values]]:
-    """(states at `times`, spikes per interval, raster, voltages and neurons' own slow variables at the end).
+) -> tuple[State, State, Values, Values, Values, dict[str, Values]]:
+    """(states at the saved times, the last, spikes between saved times, raster, voltages and neurons' own slow variables at
+    the end).
 
     - `model`, `placed`: the mean field, and its neurons; `voltages`, `own`: of a run that goes on, (…, N), or None
     - `y0`: the first mean-field state; `stimulus`: the input; `noise`, `key`: random input
-    - `times`, `counts`, `steps`: ends of the intervals, their numbers of equal steps, and the lengths of these
+    - `intervals`: what is stepped over, and which of its ends are saved
     """
+    times, counts, steps, places, uniform = intervals
     neurons, moving = started(model, placed, y0, voltages, own)
     tau = jnp.broadcast_to(model.tau, model.shape)[..., None]
     current = lambda t: input_at(stimulus, t)
+    first = steps[jnp.argmax(counts > 0)]
+    always = made_for(neurons, first)
 
     def interval(carry, now) -> Any:
         moving, made, made_for_h, shown = carry
         start, h, count, number = now
-        known = (h == made_for_h) | (count == 0)
-        made = jax.lax.cond(known, lambda: made, lambda: made_for(neurons, h))
-        made_for_h = jnp.where(known, made_for_h, h)
+        if not uniform:
+            known = (h == made_for_h) | (count == 0)
+            made = jax.lax.cond(known, lambda: made, lambda: made_for(neurons, h))
+            made_for_h = jnp.where(known, made_for_h, h)
+        constants = always if uniform else made
         own = None if noise is None else jax.random.fold_in(key, number)
 
         def step(k, carry) -> Any:
             moving, n, fired = carry
             kick = None if own is None else random_kick(noise, jax.random.fold_in(own, k), h / tau, moving.V)
-            moving, more, seen = neurons.advance(neurons, made, start + k.astype(h.dtype) * h, h, moving, current, kick)
+            moving, more, seen = neurons.advance(neurons, constants, start + k.astype(h.dtype) * h, h, moving, current, kick)
             return moving, n + more, fired + seen
 
         V = moving.V
@@ -181,14 +196,18 @@ def run_neurons(
         shown = meter.step(shown, (start + h * count.astype(h.dtype) - times[0]) / (times[-1] - times[0]))
         return (moving, made, made_for_h, shown), (state(neurons, moving), n, fired)
 
-    first = steps[jnp.argmax(counts > 0)]
-    start = (moving, made_for(neurons, first), first, meter.init())
+    start = (moving, None if uniform else always, first, meter.init())
     table = (times[:-1], steps, counts, jnp.arange(counts.shape[0]))
     (end, _, _, shown), (ys, n, fired) = jax.lax.scan(interval, start, table)
     meter.close(shown)
     ys = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest]), state(neurons, moving), ys)
     alpha, beta = affine(end.owed)
-    return ys, n, fired, alpha * end.V + beta, end.slow if placed.own_spikes else {}
+    saved = jax.tree.map(lambda each: each[places], ys)
+    # A jump of the input may cut what lies between two saved times.
+    whole = jnp.searchsorted(places, jnp.arange(times.shape[0] - 1, dtype=places.dtype), side="right") - 1
+    n, fired = (jax.ops.segment_sum(each, whole, places.shape[0] - 1) for each in (n, fired))
+    last = jax.tree.map(lambda each: each[-1], saved)
+    return saved, last, n, fired, alpha * end.V + beta, end.slow if placed.own_spikes else {}
 
 
 def neuron_step_of(network: QIFNetwork, y0: State, current: Values, dt0: Any) -> Values:
