@@ -120,6 +120,7 @@ from .solvers.simulation import simulate as simulate
 from .stochastic.boltzmann_law import boltzmann as boltzmann
 from .stochastic.escape import escape_rate as escape_rate
 from .stochastic.inference import fit_stationary as fit_stationary
+from .stochastic.linear import linear_response as linear_response
 from .stochastic.neuron_noise import stationary_rates as stationary_rates
 from .stochastic.passage import first_passage as first_passage
 from .stochastic.paths import escape_path as escape_path

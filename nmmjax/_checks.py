@@ -209,3 +209,12 @@ def as_key(value: Any, argument: str = "key", purpose: str = "") -> Any:
         return jax.random.wrap_key_data(value)
     require(argument, value, f"{rule} (use `jax.vmap` for many)", value.ndim == 0)
     return value
+
+
+def as_frequencies(frequencies: Any, dtype: Any) -> Any:
+    """`frequencies` (f,) ≥ 0 of a dtype."""
+    array = as_array(frequencies)
+    require("frequencies", frequencies, "be numbers (f,)", isinstance(array, jax.Array) and array.ndim == 1)
+    if is_concrete(array):
+        require_each("frequencies", array, "be ≥ 0 and finite", (np.asarray(array) >= 0) & np.isfinite(np.asarray(array)))
+    return array.astype(dtype)

@@ -39,6 +39,7 @@ from .solvers.trajectory import Trajectory as Trajectory
 from .stochastic.boltzmann_law import Boltzmann as Boltzmann
 from .stochastic.escape import EscapeRate as EscapeRate
 from .stochastic.inference import StationaryFit as StationaryFit
+from .stochastic.linear import LinearResponse as LinearResponse
 from .stochastic.network_rates import NetworkEscape as NetworkEscape
 from .stochastic.passage import FirstPassage as FirstPassage
 from .stochastic.paths import EscapePath as EscapePath

@@ -111,6 +111,10 @@ class Case:
         return nmm.power_spectrum(self.model, 100, guess=self.y0, frequencies=np.array([0.1, 0.5]))
 
     @functools.cached_property
+    def linear(self):
+        return nmm.linear_response(self.model, 0.01, guess=self.y0)
+
+    @functools.cached_property
     def low(self):
         return self.at_rest(self.y0)
 
@@ -370,6 +374,7 @@ CALLS = {
     "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
     "power_spectrum": lambda c: c.spectrum,
+    "linear_response": lambda c: c.linear,
     "compare_with_neurons": lambda c: c.comparison,
     # fits
     "fit TrajectoryTarget": lambda c: c.fitted,
@@ -453,6 +458,7 @@ CALLS = {
     "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
+    "plot.linear_response": lambda c: nmm.plot.linear_response(c.linear),
     "plot.neurons": lambda c: nmm.plot.neurons(c.comparison),
     "plot.raster": lambda c: nmm.plot.raster(c.comparison.neurons[0], c.comparison.mean_field),
     "plot.fit": lambda c: nmm.plot.fit(c.fitted),
@@ -579,6 +585,7 @@ lyapunov_exponents                +     +   +    +     +    +   +     +      +  
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
 power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
+linear_response                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 fit TrajectoryTarget              +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
@@ -645,6 +652,7 @@ plot.lyapunov                     +     +   +    +     +    +   +     +      +  
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
+plot.linear_response              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 plot.fit                          +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +

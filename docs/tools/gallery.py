@@ -291,6 +291,14 @@ def power_spectrum():
 
 
 @picture
+def linear_response():
+    """What weak noise does to a resting brain: functional connectivity and spectra, without a run."""
+    connectome = nmm.random_connectome(40, key=jax.random.key(0))
+    brain = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7, tau=10.0), connectome, gain=1.0)
+    return nmm.plot.linear_response(nmm.linear_response(brain, noise=1e-3))
+
+
+@picture
 def profile():
     """The smallest loss at each value of a parameter, and the interval below the threshold."""
     ts, step = jnp.linspace(0.0, 30.0, 121), nmm.Pulse(amplitude=3.0, start=5.0, stop=15.0)

@@ -16,6 +16,7 @@ from .._types import ComplexValues, Scalar, Values
 from ..equilibria.stability import jacobian
 from ..models.base import AbstractModel, require_offer
 from ..models.state import State
+from ..numerics.linear import resolvent
 from .bare import Drives
 
 
@@ -97,14 +98,8 @@ class Loop(eqx.Module):
 
     def transfer(self, f: Values) -> ComplexValues:
         """T (m, n, n), R̂ = T ξ̂ with T = 1 + c (iω − A)⁻¹ b."""
-        eye = jnp.eye(self.A.shape[0], dtype=self.A.dtype)
-
-        def one(f: Values) -> ComplexValues:
-            matrix = jax.lax.complex(-self.A, 2 * jnp.pi * f * eye)
-            response = jnp.linalg.solve(matrix, self.b.astype(matrix.dtype))[self.rows]
-            return jnp.eye(self.b.shape[1], dtype=matrix.dtype) + response
-
-        return jax.vmap(one)(f)
+        response = resolvent(self.A, self.b, f)[:, self.rows]
+        return jnp.eye(self.b.shape[1], dtype=response.dtype)[None] + response
 
     @eqx.filter_jit
     def spectra(self, f: Values) -> tuple[Values, Values]:

@@ -7,15 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_array, require, require_each
+from .._checks import as_array, as_frequencies, require, require_each
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
 from .._parameter import as_number, describe
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Values, is_concrete
 from ..equilibria.stability import eigenvalues
-from ..equilibria.steady import find_equilibria
-from ..landscape.landscapes import find_fixed_point
+from ..landscape.landscapes import stable_state
 from ..models.base import AbstractModel, takes_model
 from ..models.noise import CauchyNoise, WhiteNoise
 from ..models.state import State, StateLike
@@ -66,7 +65,7 @@ class PowerSpectrum(eqx.Module, Shown):
 
     def at(self, frequencies: Any) -> tuple[Values, Values]:
         """(coupled, bare) at other `frequencies` (f,), in cycles per time: by the closed form, as `spectrum` and `bare`."""
-        f = _as_frequencies(frequencies, self.rate.dtype)
+        f = as_frequencies(frequencies, self.rate.dtype)
         found = self.loop.spectra(f)
         stable = self.result == RESULTS.successful
         return jax.tree.map(lambda each: jnp.where(stable, each.reshape(f.shape + self.rate.shape), jnp.nan), found)
@@ -218,13 +217,13 @@ def power_spectrum(
         require("Delta", nodes.Delta, rule, bool(np.all(np.asarray(nodes.Delta) > 0)))
     tilted = model.tilted(as_number("I", I).astype(nodes.eta.dtype))
     spread = tilted if noise is None else noise.split(tilted)[0]
-    y, choice = _chosen(spread, guess)
+    y, choice = stable_state(spread, guess, highest=True)
     loop, values, stable, top = around(tilted, spread, y, None if noise is None else noise.width, numbers)
     found = jnp.isfinite(jnp.sum(y.r))
     if frequencies is None:
         f = _HARMONICS * jax.lax.stop_gradient(top) * jnp.linspace(0, 1, _POINTS, dtype=y.r.dtype)
     else:
-        f = _as_frequencies(frequencies, y.r.dtype)
+        f = as_frequencies(frequencies, y.r.dtype)
     coupled, bare = (jnp.where(found & stable, each.reshape(f.shape + y.r.shape), jnp.nan) for each in loop.spectra(f))
     code = RESULTS.where(stable, RESULTS.successful, RESULTS.unstable_state)  # pyright: ignore[reportArgumentType]
     return PowerSpectrum(
@@ -262,29 +261,6 @@ def as_size(size: Any, model: Any) -> Values:
         numbers = np.asarray(array)
         require_each("size", numbers, rule, (numbers >= 1) & (numbers == np.round(numbers)))
     return array
-
-
-def _as_frequencies(frequencies: Any, dtype: Any) -> Values:
-    array = as_array(frequencies)
-    require("frequencies", frequencies, "be numbers (f,)", isinstance(array, jax.Array) and array.ndim == 1)
-    if is_concrete(array):
-        require_each("frequencies", array, "be ≥ 0 and finite", (np.asarray(array) >= 0) & np.isfinite(np.asarray(array)))
-    return array.astype(dtype)
-
-
-def _chosen(model: Any, guess: Any) -> tuple[State, str]:
-    """The fixed point, and in words which one."""
-    if guess is not None:
-        return find_fixed_point(model, guess), "the fixed point near the guess"
-    require("guess", guess, "be a state near the fixed point, for a network", model.size is None)
-    found = find_equilibria(model)
-    index = jnp.argmax(jnp.where(found.stable, found.state.r, -jnp.inf))
-    exists = jnp.any(found.stable)
-    y = jax.tree.map(lambda each: jnp.where(exists, each[index], jnp.nan), found.state)
-    if not is_concrete(found.stable):
-        return y, "the stable state of highest rate"
-    count = int(jnp.sum(found.stable))
-    return y, "the only stable state" if count == 1 else f"the stable state of highest rate, of {count}"
 
 
 def _fundamental(loop: Loop) -> Values:

@@ -53,7 +53,7 @@ def _log_square(c: Values, omega: Values) -> Values:
     return jnp.log(even**2 + odd**2)
 
 
-def linear_response(model: MPR, near: Scalar, current: Scalar) -> Response:
+def response_at_rest(model: MPR, near: Scalar, current: Scalar) -> Response:
     """The response of r to the voltage at the state whose rate is closest to `near`; not existing if it isn't stable."""
     tilted = model.tilted(current)
     rates = resting_rates(tilted)
@@ -61,7 +61,8 @@ def linear_response(model: MPR, near: Scalar, current: Scalar) -> Response:
     exists = jnp.isfinite(r)
     y = steady_state(tilted, jnp.log(tilted.tau * jnp.where(exists, r, 1)))
     c, M = characteristic(jacobian(tilted, y))
-    return Response(jnp.stack([each[0, 1] for each in M[1:]]), jnp.stack(c), exists & is_stable(c))
+    r, v = y.names.index("r"), y.names.index("v")  # a synapse's s lies between them
+    return Response(jnp.stack([each[r, v] for each in M[1:]]), jnp.stack(c), exists & is_stable(c))
 
 
 def peak_frequency(model: MPR, response: Response) -> Scalar:
@@ -219,7 +220,7 @@ class SpectrumTarget(AbstractTarget):
         return jnp.where(jnp.isfinite(found), found, 0)[None]
 
     def _response(self, model: MPR) -> Response:
-        return linear_response(model, self.near.astype(model.eta.dtype), self.current.astype(model.eta.dtype))
+        return response_at_rest(model, self.near.astype(model.eta.dtype), self.current.astype(model.eta.dtype))
 
     def _log_powers(self, model: MPR) -> dict[str, Values]:
         """ln of the powers at D = 1."""

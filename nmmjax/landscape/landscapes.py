@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -9,9 +10,10 @@ from jax.flatten_util import ravel_pytree
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import dtype_of, with_dtype
-from .._types import Real
+from .._types import Real, Values, is_concrete
 from ..equilibria.newton import fixed_point_near
 from ..equilibria.stability import flat_field
+from ..equilibria.steady import Equilibria, find_equilibria
 from ..models.base import AbstractModel, as_model, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
@@ -19,7 +21,7 @@ from ..models.state import State, StateLike
 from .descent import polish
 from .network import NetworkLandscape, network_landscape
 from .population import PopulationLandscape, population_landscape
-from .potential import state_at, with_input
+from .potential import sends_filtered_rates, state_at, with_input
 
 
 @nan_is_absent
@@ -71,8 +73,9 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
     """The fixed point of a model near a guess, stable or not.
 
     Differentiable with respect to parameters, weights and input (implicit function theorem), so that states can be fitted;
-    the search of `energy_landscape` itself has no derivatives. For networks of MPR populations Newton's method on the rates;
-    for other models Newton's method on the vector field, damped and plain, after following the flow towards rest.
+    the search of `energy_landscape` itself has no derivatives. For networks of MPR populations, with synapses or without,
+    Newton's method on the rates; for other models Newton's method on the vector field, damped and plain, after following the
+    flow towards rest.
 
     - `model`: any model or network, yours too
     - `guess`: the state from which to start, of shape (), or (n,) for a network, such as a minimum or saddle of
@@ -84,17 +87,57 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
     model = as_model(model)
     require("model", type(model).__name__, "run on physical time", not model.own_clock)
     y = model.state(guess)
-    if is_network(model) and "riccati" in model.offers and not model.slow_names:
-        tilted = with_input(model, I)
-        x, fine = polish(tilted, jnp.log(tilted.nodes().tau * y.r))
-        return state_at(tilted, nan_unless(fine, x))
+    settled = is_network(model) and "riccati" in model.offers
+    if settled and (not model.slow_names or sends_filtered_rates(model)):
+        return _polished(with_input(model, I), y)
     y = with_dtype(y, dtype_of(model))
+    return _fixed_point(model, y, jnp.asarray(I, jax.tree.leaves(y)[0].dtype))
+
+
+@eqx.filter_jit
+def _polished(network: Any, y: State) -> State:
+    x, fine = polish(network, jnp.log(network.nodes().tau * y.r))
+    return state_at(network, nan_unless(fine, x))
+
+
+@eqx.filter_jit
+def _fixed_point(model: Any, y: State, I: Values) -> State:
     start, back = ravel_pytree(y)
-    frozen, held = jax.lax.stop_gradient((model, jnp.asarray(I, start.dtype)))
+    frozen, held = jax.lax.stop_gradient((model, I))
     still = flat_field(frozen, y, held)
     u = jax.lax.stop_gradient(fixed_point_near(still, start))
     # One more step carries the derivatives.
     slopes = jax.jacfwd(still)(u)
-    u = u - jnp.linalg.solve(slopes, flat_field(model, y, jnp.asarray(I, start.dtype))(u))
+    u = u - jnp.linalg.solve(slopes, flat_field(model, y, I)(u))
     residual, scale = jnp.max(jnp.abs(jax.lax.stop_gradient(still(u)))), 1 + jnp.max(jnp.abs(slopes))
     return back(nan_unless(residual <= jnp.finfo(u.dtype).eps ** 0.5 * scale, u))
+
+
+def stable_state(model: Any, guess: StateLike | None, highest: bool) -> tuple[State, str]:
+    """The fixed point near the guess, or, without one, the stable state of highest or lowest rate; and in words which one.
+
+    Of a network only the lowest, if its nodes have an equation for their states: Newton's method from the states that they
+    have alone."""
+    if guess is not None:
+        return find_fixed_point(model, guess), "the fixed point near the guess"
+    if model.size is None:
+        found = find_equilibria(model)
+        y = _extreme(found, highest)
+        word = "the stable state of highest rate" if highest else "the stable state of lowest rate"
+        if not is_concrete(found.stable):
+            return y, word
+        count = int(jnp.sum(found.stable))
+        return y, "the only stable state" if count == 1 else f"{word}, of {count}"
+    known = not highest and "resting" in model.node.offers and model.reversal is None
+    require("guess", guess, "be a state near the fixed point, for a network", known)
+    lowest = lambda node: jax.tree.map(lambda each: each[0], find_equilibria(node).state)
+    differ = any(each.ndim for each in jax.tree.leaves(model.node))
+    alone = jax.vmap(lowest)(model.nodes()) if differ else lowest(model.node)
+    return find_fixed_point(model, jax.lax.stop_gradient(alone)), "the fixed point reached from the nodes' lowest ones"
+
+
+def _extreme(found: Equilibria, highest: bool) -> State:
+    """The stable one of the highest or the lowest rate, NaN if none is stable."""
+    sign = 1 if highest else -1
+    index = jnp.argmax(jnp.where(found.stable, sign * found.state.r, -jnp.inf))
+    return jax.tree.map(lambda each: jnp.where(jnp.any(found.stable), each[index], jnp.nan), found.state)

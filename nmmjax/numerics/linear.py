@@ -1,10 +1,12 @@
 """Small linear systems."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Scalar, Values
+from .._types import ComplexValues, Scalar, Values
 
 
 def solve_positive(A: Values, b: Values) -> Values:
@@ -66,3 +68,56 @@ def characteristic(A: Values) -> tuple[list[Scalar], list[Values]]:
         if k < n:
             M.append(product + c[-1] * eye)
     return c, M
+
+
+_DOUBLINGS = 64  # integrals up to 2⁶⁴ of the shortest times
+
+
+def solve_lyapunov(A: Values, Q: Values) -> Values:
+    """X (m, m) with A X + X Aᵀ + Q = 0, ∫₀^∞ e^(At) Q e^(Aᵀt) dt; NaN unless all eigenvalues of A have negative real parts.
+
+    The stationary covariance of dx = A x dt + noise whose increments have the covariance Q dt. By doubling: with E = (p −
+    A)⁻¹(p + A), X = E X Eᵀ + 2p (p − A)⁻¹ Q (p − A)⁻ᵀ is a sum whose first 2^k terms take k steps, matrix products but for
+    one inverse. Derivatives, by either mode, are solutions of the same equation, or of the adjoint one. Source: Smith, SIAM
+    J. Appl. Math. 16:198 (1968).
+    """
+    still = jax.lax.stop_gradient(A)
+    solve = lambda _, b: _doubled(still, -b)
+    adjoint = lambda _, b: _doubled(still.T, -b)
+    return jax.lax.custom_linear_solve(lambda X: A @ X + X @ A.T, -Q, solve, adjoint)
+
+
+def _doubled(A: Values, Q: Values) -> Values:
+    size, eye = A.shape[0], jnp.eye(A.shape[0], dtype=A.dtype)
+    p = jnp.linalg.norm(A) / jnp.sqrt(jnp.asarray(size, A.dtype))
+    inverse = jnp.linalg.inv(p * eye - A)
+    least = jnp.finfo(A.dtype).eps / size
+
+    def left(E: Values) -> Any:
+        return jnp.sum(E**2)
+
+    def double(carry: Any) -> Any:
+        E, X, k = carry
+        return E @ E, X + E @ X @ E.T, k + 1
+
+    def unsettled(carry: Any) -> Any:
+        E, _, k = carry
+        return (left(E) > least) & jnp.isfinite(left(E)) & (k < _DOUBLINGS)
+
+    start = inverse @ (p * eye + A), 2 * p * inverse @ Q @ inverse.T, jnp.zeros((), jnp.int32)
+    E, X, _ = jax.lax.while_loop(unsettled, double, start)
+    return jnp.where(left(E) <= least, X, jnp.nan)
+
+
+_AT_ONCE = 32  # frequencies: memory is that of 32 matrices
+
+
+def resolvent(A: Values, b: Values, f: Values) -> ComplexValues:
+    """(2πif − A)⁻¹ b, (f, m, n), at the frequencies `f` (f,) in cycles per time: the response of ẋ = A x + b ξ."""
+    eye = jnp.eye(A.shape[0], dtype=A.dtype)
+
+    def one(f: Values) -> ComplexValues:
+        matrix = jax.lax.complex(-A, 2 * jnp.pi * f * eye)
+        return jnp.linalg.solve(matrix, b.astype(matrix.dtype))
+
+    return jax.lax.map(one, f, batch_size=_AT_ONCE)

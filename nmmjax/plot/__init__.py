@@ -37,6 +37,7 @@ from .recordings import transition_graph as transition_graph
 from .runs import energy as energy
 from .runs import trajectory as trajectory
 from .slow_fast_picture import slow_fast as slow_fast
+from .spectra import linear_response as linear_response
 from .spectra import power_spectrum as power_spectrum
 from .sweeps import sweep as sweep
 from .tongues import arnold_tongues as arnold_tongues
