@@ -294,7 +294,7 @@ def power_spectrum():
 def linear_response():
     """What weak noise does to a resting brain: functional connectivity and spectra, without a run."""
     connectome = nmm.random_connectome(40, key=jax.random.key(0))
-    brain = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7, tau=10.0), connectome, gain=1.0)
+    brain = nmm.Network(nmm.MPR(eta=-4.6, J=14.5, Delta=0.7, tau=10.0), connectome, gain=8.0)
     return nmm.plot.linear_response(nmm.linear_response(brain, noise=1e-3))
 
 

@@ -87,8 +87,8 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
     model = as_model(model)
     require("model", type(model).__name__, "run on physical time", not model.own_clock)
     y = model.state(guess)
-    settled = is_network(model) and "riccati" in model.offers
-    if settled and (not model.slow_names or sends_filtered_rates(model)):
+    known = "riccati" in model.offers
+    if is_network(model) and known and (not model.slow_names or sends_filtered_rates(model)):
         return _polished(with_input(model, I), y)
     y = with_dtype(y, dtype_of(model))
     return _fixed_point(model, y, jnp.asarray(I, jax.tree.leaves(y)[0].dtype))

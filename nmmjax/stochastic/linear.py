@@ -41,7 +41,7 @@ class LinearResponse(eqx.Module, Shown):
       for all nodes
     - `A` (k, k), `B` (k, n), `P` (n, n): dx = A x dt + B dI, and the covariance of dI per time; x is the flat state, and
       with coloured noise its n currents behind it
-    - `joint` (k, k): the covariance of x
+    - `joint` (k, k): the covariance of x; `current`: the constant input
     - `result`: a `RESULTS` code: `no_fixed_point`, or `unstable_state`, where fluctuations grow; then covariances are NaN
 
     Print it for a summary, `to_xarray()` for labelled data, `nmm.plot.linear_response(result)` for a picture. Channels below
@@ -57,7 +57,7 @@ class LinearResponse(eqx.Module, Shown):
     P: Values
     joint: Values
     result: RESULTS
-    current: Any
+    current: Scalar
     choice: str = eqx.field(static=True)
     unit: bool = eqx.field(static=True)
 
@@ -74,24 +74,25 @@ class LinearResponse(eqx.Module, Shown):
         return jnp.where(known, eigenvalues(jnp.where(known, self.A[:m, :m], -jnp.eye(m, dtype=self.A.dtype))), jnp.nan)
 
     def cov(self, channel: str = "r", other: str | None = None) -> Values:
-        """Stationary covariance (n, n) of a channel (rows) with itself or the `other` (columns); () for a population."""
+        """Stationary covariance (n, n) of a `channel` (rows) with itself or the `other` (columns); () for one population."""
         rows = self._rows(channel)
         return self._shaped(rows @ self.joint @ (rows if other is None else self._rows(other)).T)
 
     def deviation(self, channel: str = "r") -> Values:
-        """Standard deviation of a channel, (n,) or ()."""
+        """Standard deviation of a `channel`, (n,) or ()."""
         rows = self._rows(channel)
         return jnp.sqrt(jnp.sum((rows @ self.joint) * rows, axis=1)).reshape(self.model.shape)
 
     def fc(self, channel: str = "r") -> Values:
-        """Functional connectivity: correlations (n, n) of a channel between nodes, zero lag."""
+        """Functional connectivity: correlations (n, n) of a `channel` between nodes, zero lag."""
         found = jnp.atleast_2d(self.cov(channel))
         sigma = jnp.sqrt(jnp.diagonal(found))
         return (found / (sigma[:, None] * sigma[None])).reshape(self.model.shape * 2)
 
     @nan_is_absent
     def lagged(self, lags: Any, channel: str = "r") -> Values:
-        """⟨x_i(t + lag) x_j(t)⟩, (l, n, n), or (l,) for a population, at the `lags` (l,), in time, of either sign."""
+        """⟨x_i(t + lag) x_j(t)⟩ of a `channel`, (l, n, n), or (l,) for a population, at the `lags` (l,), in time, of either
+        sign."""
         times = as_array(lags)
         require("lags", lags, "be numbers (l,)", isinstance(times, jax.Array) and times.ndim == 1)
         if is_concrete(times):
@@ -100,18 +101,19 @@ class LinearResponse(eqx.Module, Shown):
 
     @nan_is_absent
     def cross_spectra(self, frequencies: Any, channel: str = "r") -> ComplexValues:
-        """S(f) = ∫ ⟨x_i(t + s) x_j(t)⟩ e^(−2πifs) ds, (f, n, n) complex, two-sided, at `frequencies` (f,) in cycles per
-        time; (f,), for a population."""
+        """S(f) = ∫ ⟨x_i(t + s) x_j(t)⟩ e^(−2πifs) ds of a `channel`, (f, n, n) complex, two-sided, at `frequencies` (f,)
+        in cycles per time; (f,), for a population."""
         f, m = as_frequencies(frequencies, self.A.dtype), self.covariance.shape[0]
         model: Any = self.model
-        coloured = isinstance(self.noise, OrnsteinUhlenbeck)
+        noise: Any = self.noise
+        coloured = isinstance(noise, OrnsteinUhlenbeck)
         B = self.A[:m, m:] if coloured else self.B
         T = _transfer(model.tilted(self.current), self.state, self._rows(channel)[:, :m], self.A[:m, :m], B, f)
-        found = _spectra(T, self.P, f, self.noise.correlation_time if coloured else None)
+        found = _spectra(T, self.P, f, noise.correlation_time if coloured else None)
         return self._shaped(jnp.where(self._stable, found, jnp.nan))
 
     def spectrum(self, frequencies: Any = None, channel: str = "r") -> Values:
-        """Power spectrum of a channel, (f, n) or (f,), two-sided: ∫ S df over all f is the variance. At `frequencies` (f,),
+        """Power spectrum of a `channel`, (f, n) or (f,), two-sided: ∫ S df over all f is the variance. At `frequencies` (f,),
         or those of the attribute."""
         f = self.frequencies if frequencies is None else frequencies
         found = jnp.real(self.cross_spectra(f, channel))
@@ -119,7 +121,7 @@ class LinearResponse(eqx.Module, Shown):
 
     @nan_is_absent
     def coherence(self, frequencies: Any, channel: str = "r") -> Values:
-        """|S_ij|²/(S_ii S_jj), (f, n, n), at `frequencies` (f,), in cycles per time; 1 for a population."""
+        """|S_ij|²/(S_ii S_jj) of a `channel`, (f, n, n), at `frequencies` (f,), in cycles per time; 1 for a population."""
         S = self.cross_spectra(frequencies, channel)
         if S.ndim == 1:
             return jnp.ones(S.shape, self.A.dtype)
@@ -144,7 +146,7 @@ class LinearResponse(eqx.Module, Shown):
     @nan_is_absent
     def saddle_distance(self) -> Scalar:
         """(r_saddle − r)/σ_r of one population with a saddle, in standard deviations: how far the nearest way out is. NaN
-        for networks and where there is no other state."""
+        for networks and without another state."""
         model: Any = self.model
         if model.size is not None or "resting" not in model.offers:
             return jnp.asarray(jnp.nan, self.A.dtype)
@@ -330,26 +332,24 @@ def linear_response(
     refuse_spikes(model)
     require_offer(model, "splitting", also=", for noise")
     unit = noise is None
-    noise = as_noise(1.0 if noise is None else noise)
+    law: Any = as_noise(1.0 if noise is None else noise)
     rule = "be white or Ornstein–Uhlenbeck noise of the input (`power_spectrum` knows that of a finite number of neurons)"
-    require("noise", repr(noise), rule, isinstance(noise, WhiteNoise | OrnsteinUhlenbeck))
-    assert isinstance(noise, WhiteNoise | OrnsteinUhlenbeck)
-    D, shape = noise.intensity, model.shape
+    require("noise", repr(law), rule, isinstance(law, WhiteNoise | OrnsteinUhlenbeck))
+    D, shape = law.intensity, model.shape
     rule = f"be a number{f' or of shape {shape}' if shape else ''}"
     require("noise", D, rule, D.ndim == 0 or D.shape == shape)
     if is_concrete(D):
         require("noise", D, "be > 0 somewhere", bool(np.any(np.asarray(D) > 0)))
     dtype = dtype_of(model)
-    noise, current = with_dtype(noise, dtype), as_number("I", I).astype(dtype)
+    law, current = with_dtype(law, dtype), as_number("I", I).astype(dtype)
     y, choice = stable_state(model.tilted(current), guess, highest=False)
-    A, B, P, joint = _around(model.tilted(current), noise, y)
+    A, B, P, joint = _around(model.tilted(current), law, y)
     found, m = jnp.isfinite(jnp.sum(y.values[0])), ravel_pytree(y)[0].size
-    code = RESULTS.where(  # pyright: ignore[reportArgumentType]
-        jnp.isfinite(jnp.sum(joint)), RESULTS.successful, RESULTS.unstable_state
-    )
+    stable = jnp.isfinite(jnp.sum(joint))
+    code = RESULTS.where(stable, RESULTS.successful, RESULTS.unstable_state)  # pyright: ignore[reportArgumentType]
     return LinearResponse(
         model=model,
-        noise=noise,
+        noise=law,
         state=y,
         covariance=joint[:m, :m],
         A=A,
