@@ -113,8 +113,8 @@ class LinearResponse(eqx.Module, Shown):
         return self._shaped(jnp.where(self._stable, found, jnp.nan))
 
     def spectrum(self, frequencies: Any = None, channel: str = "r") -> Values:
-        """Power spectrum of a `channel`, (f, n) or (f,), two-sided: ∫ S df over all f is the variance. At `frequencies` (f,),
-        or those of the attribute."""
+        """Power spectrum of a `channel`, (f, n) or (f,), two-sided: ∫ S df over all f is the variance. At `frequencies`
+        (f,), or those of the attribute."""
         f = self.frequencies if frequencies is None else frequencies
         found = jnp.real(self.cross_spectra(f, channel))
         return jnp.diagonal(found, axis1=1, axis2=2) if found.ndim == 3 else found
