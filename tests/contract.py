@@ -359,6 +359,7 @@ CALLS = {
     "sweep, converged": lambda c: swept(c, nmm.Final(c.channel), dt0=None, rtol=1e-3, estimate=True),
     "sweep, gradient": lambda c: swept(c, nmm.Final(c.channel), gradient=(c.over,)),
     "sweep, noise": lambda c: swept(c, nmm.Final(c.channel), noise=0.1, key=KEY),
+    "sweep, ShotNoise": lambda c: swept(c, nmm.Final(c.channel), noise=nmm.ShotNoise(100), key=KEY),
     "sweep Mean": lambda c: swept(c, nmm.Mean(c.channel)),
     "sweep Mean energy": lambda c: swept(c, nmm.Mean("energy")),
     "sweep Variance": lambda c: swept(c, nmm.Variance(c.channel)),
@@ -571,6 +572,7 @@ sweep Final, all                  +     +   +    +     +    +   +     +      +  
 sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -     -        -
+sweep, ShotNoise                  +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            +       -     -        -
 sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +

@@ -24,8 +24,8 @@ from .packing import packer
 
 
 class Problem(eqx.Module):
-    """One lane of a sweep: a model, its initial state, its input, and the intensity D and key (two words) of its noise.
-    `neurons` are those of a spiking network, whose mean field is then the model."""
+    """One lane of a sweep: a model, its initial state, its input, and its noise: the intensity D, or `Shot`, and the key (2
+    words). `neurons` are those of a spiking network, whose mean field is then the model."""
 
     model: Any
     y0: State

@@ -123,6 +123,8 @@ class _Lanes:
         finite = self._everywhere({name: np.isfinite(results[f".{name}"]) for name in self.state})
         kept = self._everywhere({name: results[f".{name}"] > 0 for name in self.plan.base.model.positive})
         codes = np.where(self.codes > 0, self.codes, np.where(~finite, 2, np.where(~kept, 3, np.where(met, 0, 1))))
+        if self.plan.states is not None:
+            codes = np.where(np.asarray(self.plan.base.noise.stable)[self.values["noise.which"]], codes, 4)
         self._time_failures(np.flatnonzero(~finite & np.isnan(self.failures)))
         # A lane that stopped early has no results; one that only missed its tolerance has.
         broken = codes > (0 if self.adaptive else 1)

@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from ..models.state import State
 from .channels import Point, Problem, just_inside
 from .gradient import counted_loop
 from .observables import AbstractObservable, End
@@ -71,7 +70,7 @@ class AbstractMethod(eqx.Module):
 
     @abc.abstractmethod
     def run(
-        self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress
     ) -> tuple[Any, Any, Progress]:
         """State, observables' accumulators and progress at `stop`."""
 
@@ -104,7 +103,7 @@ class Uniform(AbstractMethod):
         return self.short(problem)
 
     def run(
-        self, problem: Problem, y: State, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
+        self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress
     ) -> tuple[Any, Any, Progress]:
         count = jnp.maximum(steps, 1).astype(start.dtype)
         dt = (stop - start) / count
@@ -118,10 +117,11 @@ class Uniform(AbstractMethod):
                 problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since, pairs=self.pairs
             )
 
-        states = observe.update(observe.states, point(start, y, dt / 2, -1))
+        shown = lambda y: self.shown(problem, y)
+        states = observe.update(observe.states, point(start, shown(y), dt / 2, -1))
         pack_state, unpack_state = packer(z, self.pairs)
         pack, unpack = packer(states, self.pairs)
-        pack_point, unpack_point = packer(y, self.pairs)
+        pack_point, unpack_point = packer(shown(y), self.pairs)
 
         def body(i, carry) -> Any:
             state, seen = carry
@@ -131,12 +131,12 @@ class Uniform(AbstractMethod):
             # The step is computed once, not once more in the kernel of every observable.
             moved = jax.lax.optimization_barrier(moved)
             after = (i + 1).astype(start.dtype)
-            at = unpack_point(jax.lax.optimization_barrier(pack_point(stretch.leave(after, unpack_state(moved)))))
+            at = unpack_point(jax.lax.optimization_barrier(pack_point(shown(stretch.leave(after, unpack_state(moved))))))
             return moved, pack(observe.update(unpack(seen), point(start + after * dt, at, dt, 0)))
 
         state, seen = counted_loop(steps, body, (pack_state(z), pack(states)), self.reverse)
         y = stretch.leave(steps.astype(start.dtype), unpack_state(state))
-        states = observe.update(unpack(seen), point(stop, y, -dt / 2, 1))
+        states = observe.update(unpack(seen), point(stop, shown(y), -dt / 2, 1))
         longest = jnp.where(steps > 0, jnp.maximum(progress.longest, dt), progress.longest)
         return y, states, eqx.tree_at(lambda p: (p.steps, p.longest), progress, (progress.steps + steps, longest))
 

@@ -8,7 +8,8 @@ threads or the devices, and elementwise, so that they are made in registers insi
 """
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +67,54 @@ def two_normals(words: tuple[Any, Any]) -> tuple[Any, Any]:
     return sign * _polynomial(_COS, square), sign * angle * _polynomial(_SIN, square)
 
 
+def normals(key: Any, first: Any, second: Any) -> tuple[Any, Any]:
+    """Two normal numbers, or arrays of them, at the counter (`first`, `second`) under a lane's `key`."""
+    return two_normals(threefry((key[0], key[1]), (first, second)))
+
+
+def normals_of_step(key: Any, first: Any, i: Values, pairs: bool) -> tuple[Any, Any]:
+    """The two numbers of step `first` + i of the lane; with `pairs` out of a kernel of their own, which vectorises."""
+    count = first.astype(jnp.uint32) + i.astype(jnp.uint32)
+    numbers = normals(key, count, jnp.zeros_like(count))
+    if pairs:
+        both = jax.lax.optimization_barrier(jax.lax.complex(*numbers))
+        numbers = both.real, both.imag
+    return numbers
+
+
+class Kicking(NamedTuple):
+    """Equal steps with increments of v before and after: `step(i, z, before, after)`; `enter` and `leave` as of `Stretch`,
+    `h` in t/τ."""
+
+    enter: Callable[[Any], Moved]
+    step: Callable[[Values, Moved, Values, Values], Moved]
+    leave: Callable[[Values, Moved], Any]
+    h: Values
+
+
+def kicking(problem: Problem, start: Values, stop: Values, steps: Values) -> Kicking:
+    """`steps` equal steps of order 2 from `start` to `stop` under noise of any law."""
+    tau, dt, h, mobius, drive, force, rest, _ = pieces_of(problem, start, stop, steps)
+    synapse = half_kick(problem, dt) if problem.model.slow_names else None
+
+    def kicked(t: Values, z: Moved) -> Moved:
+        """The half kick at frozen rates, and what a synapse delivers meanwhile."""
+        if synapse is None:
+            return z._replace(v=z.v + h / 2 * force(t, z.x))
+        chain, delivered = synapse(z.x, z.synapse)
+        push = drive(delivered) / tau
+        return Moved(z.x, z.v + (push if problem.stimulus is None else push + h / 2 * rest(t)[0]), chain)
+
+    def step(i: Values, z: Moved, before: Values, after: Values) -> Moved:
+        t = start + i * dt
+        x, v, chain = kicked(t, z)
+        x, v = apply_map(mobius, x, v + before)
+        x, v, chain = kicked(t + dt, Moved(x, v, chain))
+        return Moved(x, v + after, chain)
+
+    return Kicking(entered(problem), step, left(problem), h)
+
+
 @dataclasses.dataclass(frozen=True)
 class NoisyStretch:
     """Equal steps with noise, for `Uniform`; step k of the lane has the counter `first` + k.
@@ -76,35 +125,16 @@ class NoisyStretch:
     pairs: bool
 
     def __call__(self, problem: Problem, start: Values, stop: Values, steps: Values, first: Any) -> Stretch:
-        tau, dt, h, mobius, drive, force, rest, _ = pieces_of(problem, start, stop, steps)
+        enter, step, leave, h = kicking(problem, start, stop, steps)
         noise = problem.noise
         assert noise is not None and problem.key is not None
         amplitude = jnp.sqrt(noise * h)
-        key = (problem.key[0], problem.key[1])
-        synapse = half_kick(problem, dt) if problem.model.slow_names else None
-
-        def kicked(t: Values, z: Moved) -> Moved:
-            """The half kick at frozen rates, and what a synapse delivers meanwhile."""
-            if synapse is None:
-                return z._replace(v=z.v + h / 2 * force(t, z.x))
-            chain, delivered = synapse(z.x, z.synapse)
-            push = drive(delivered) / tau
-            return Moved(z.x, z.v + (push if problem.stimulus is None else push + h / 2 * rest(t)[0]), chain)
 
         def advance(i: Values, z: Moved) -> Moved:
-            t = start + i * dt
-            count = first.astype(jnp.uint32) + i.astype(jnp.uint32)
-            numbers = two_normals(threefry(key, (count, jnp.zeros_like(count))))
-            if self.pairs:
-                both = jax.lax.optimization_barrier(jax.lax.complex(*numbers))
-                numbers = both.real, both.imag
-            before, after = (each.astype(z.x.dtype) for each in numbers)
-            x, v, chain = kicked(t, z)
-            x, v = apply_map(mobius, x, v + amplitude * before)
-            x, v, chain = kicked(t + dt, Moved(x, v, chain))
-            return Moved(x, v + amplitude * after, chain)
+            before, after = (each.astype(z.x.dtype) for each in normals_of_step(problem.key, first, i, self.pairs))
+            return step(i, z, amplitude * before, amplitude * after)
 
-        return Stretch(entered(problem), advance, left(problem))
+        return Stretch(enter, advance, leave)
 
 
 def no_flow(problem: Problem) -> Any:

@@ -21,6 +21,7 @@ from .channels import Problem
 from .folding import AbstractMethod, Times
 from .gradient import derivative_name
 from .observables import AbstractObservable
+from .shot import Shot
 
 MAX_STEPS = 2**22
 
@@ -58,7 +59,7 @@ def path_of(base: Problem, name: str) -> str:
     """
     if name in base.y0.names:
         return f"y0.{name}"
-    if name in ("noise", "key"):
+    if name in ("noise", "key") or name.startswith("noise."):
         return name
     if not name.startswith("stimulus."):
         return f"model.{name}"
@@ -72,7 +73,9 @@ def sweepable(base: Problem) -> dict[str, Parameter]:
     if stimulus is not None and not hasattr(stimulus, "parts"):
         inner = parameter_table(stimulus).items()
         table |= {f"stimulus.{name}": each for name, (each, _) in inner if each.ndim == 0}
-    if base.noise is not None:
+    if isinstance(base.noise, Shot):
+        table["noise.size"] = Parameter("N", "1", "[1, inf)", "number of neurons", name="noise.size")
+    elif base.noise is not None:
         table["noise"] = Parameter("D", "1", "[0, inf)", "noise intensity", name="noise")
     return table | {
         name: Parameter(name, each.unit, "(0, inf)" if each.positive else "(-inf, inf)", f"initial {name}", name=name)
@@ -90,10 +93,12 @@ MEANINGS = {
     "shorter run help).",
     2: _message(RESULTS.non_finite),
     3: _message(RESULTS.rate_not_positive),
+    4: "There is no stable state near the start, whose spectrum shot noise should have.",
 }
 
 
-WORDS = ("successful", "tolerance_not_met", "non_finite", "rate_not_positive")  # the same, for file attributes
+# The same, for file attributes.
+WORDS = ("successful", "tolerance_not_met", "non_finite", "rate_not_positive", "no_stable_state")
 
 
 @runtime_checkable
@@ -156,6 +161,7 @@ class Plan(Shown):
     - `rtol`, `atol`, `dt0`, `max_steps`: tolerances, first or fixed step (None: by the method) and the largest number of
       steps
     - `estimate`: whether results come with an error estimate
+    - `states`: of shot noise, the dimensions that choose a lane's stable state, and the numbers of the states along these
     - `key`: random key of the noise, or None; `gradient`: names of the parameters by which results are differentiated
     """
 
@@ -174,6 +180,7 @@ class Plan(Shown):
     gradient: tuple[str, ...] = ()
     max_steps: int = MAX_STEPS
     solver: Any = None
+    states: tuple[tuple[str, ...], np.ndarray] | None = None
 
     meanings = MEANINGS
 
@@ -270,11 +277,15 @@ class Plan(Shown):
             "dt0": self.dt0,
             "estimate": self.estimate,
             **({} if self.base.neurons is None else {"neurons": written(self.base.neurons, strict)}),
-            "noise": None if self.base.noise is None else float(self.base.noise),
+            "noise": self._noise(strict),
             "seed": self.seed,
             "gradient": list(self.gradient),
             "dtype": self.dtype,
         }
+
+    def _noise(self, strict: bool) -> Any:
+        noise = self.base.noise
+        return written(noise.law, strict) if isinstance(noise, Shot) else None if noise is None else float(noise)
 
     @property
     def seed(self) -> list[int] | None:
@@ -294,6 +305,10 @@ class Plan(Shown):
         lanes = np.asarray(lanes, dtype=np.int64)
         index = dict(zip(self.dims, np.unravel_index(lanes, tuple(self.dims.values())), strict=True))
         found = {name: values[index[dims[0]]].astype(self.dtype) for name, (dims, values) in self.swept.items()}
+        if self.states is not None:
+            along, which = self.states
+            chosen = np.broadcast_to(which[tuple(index[dim] for dim in along)], lanes.shape)
+            found = {**self.base.noise.widened(found), "noise.which": chosen}
         for name in self.gradient:
             if name not in found:
                 held = np.ravel(operator.attrgetter(path_of(self.base, name))(self.base))

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require
+from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require, require_each
 from .._identity import fresh
 from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
 from .._types import Key, Real, float_dtype
 from ..models.base import AbstractModel, as_model
-from ..models.noise import AbstractNoise, CauchyNoise, WhiteNoise
+from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, WhiteNoise
 from ..models.qif_network import without_modes
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
@@ -31,6 +31,7 @@ from .noise import NoisyStretch, no_flow
 from .observables import AbstractObservable
 from .plan import MAX_STEPS, Build, Plan, path_of, sweepable
 from .runge_kutta import Adaptive, RKFlow, RKStretch, is_explicit
+from .shot import Fluctuating, Shot, ShotStretch, fitted
 from .spiking import Spiking, law_of
 from .splitting import offers_splitting, splitting_flow, splitting_stretch
 from .synapse_splitting import synapse_stretch
@@ -59,7 +60,7 @@ def plan_sweep(
     key: Key | None = None,
     gradient: Any = None,
 ) -> Plan:
-    """Check the arguments of a sweep and fix everything about it as data; computes nothing.
+    """Check the arguments of a sweep and fix everything about it as data; computes nothing, but shot noise is fitted.
 
     - `model`, `over`, `y0`, `t0`, `t1`, `observe`, `stimulus`: what is run, varied and kept, as in `sweep`
     - `solver`, `rtol`, `atol`, `dt0`, `estimate`: how, as in `sweep`
@@ -74,6 +75,10 @@ def plan_sweep(
     law, noise = ("", noise) if network is None else individual(network, noise)
     noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
     start = model.state(y0)
+    if isinstance(noise, Shot):
+        require("model", model, "be one population for shot noise in a sweep", model.size is None)
+        require("gradient", gradient, "be None with shot noise, whose spectrum is fitted", gradient is None)
+        model, _ = noise.law.split(model)
     base = Problem(model, start, stimulus, noise, words)
     if network is not None:
         # The density of the currents is in the neurons: what is observed is r and v, as a Lorentzian population's.
@@ -103,11 +108,16 @@ def plan_sweep(
     else:
         require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
         chosen, name = Spiking(law=law), f"exact steps of neurons{'' if noise is None else f', {law} noise'}"
+    states = None
+    if isinstance(noise, Shot):
+        sizes = swept.get("noise.size", ((), np.ones(1)))[1]
+        require_each("noise.size", sizes, "be whole numbers ≥ 1", sizes == np.round(sizes))
+        base, states = fitted(base, Build, dims, swept)
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)
     numbers = (rtol, atol, dt0, bool(estimate))
-    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=solver)
+    return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=solver, states=states)
 
 
 def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
@@ -122,7 +132,7 @@ def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
 
 
 def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
-    """Noise intensity, key and the key's words; all None without noise."""
+    """Noise intensity, or `Shot` noise, with key and the key's words; all None without noise."""
     if noise is None and not swept:
         require("key", type(key).__name__, "be given together with `noise`", key is None)
         return None, None, None
@@ -131,8 +141,11 @@ def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
     if isinstance(noise, WhiteNoise):
         noise = noise.intensity
+    if isinstance(noise, AbstractSpikeNoise):
+        require("size", noise.size, "be one number in a sweep", noise.size.ndim == 0)
+        return Shot(noise, noise.size), key, words
     white = not isinstance(noise, AbstractNoise)
-    require("noise", repr(noise), "be a number D or `WhiteNoise(D)` in a sweep", white)
+    require("noise", repr(noise), "be a number D, `WhiteNoise(D)` or `ShotNoise(N)` in a sweep", white)
     return as_number("noise", 0.0 if noise is None else noise, "[0, inf)"), key, words
 
 
@@ -186,6 +199,9 @@ def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: flo
         rule = "be None for this model: noise needs a Riccati population without gap junctions, conductances and slow terms"
         require("noise", base.noise, f"{rule} other than a synapse", splitting)
         require("noise", base.noise, "be None for a network", not base.nodes)
+        if isinstance(base.noise, Shot):
+            shot = Fluctuating(stretch=ShotStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
+            return shot, "Möbius splitting with shot noise, weak order 2"
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"
     if isinstance(solver, MobiusSplitting):

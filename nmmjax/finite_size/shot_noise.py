@@ -13,15 +13,18 @@ from .._identity import written
 from .._types import Values, is_concrete
 from ..landscape.landscapes import find_fixed_point
 from ..models.base import require_offer
-from ..models.noise import AbstractNoise, CauchyNoise, Resonators
+from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, Resonators
 from ..models.state import State
 from .bare import Drives
 from .fluctuations import Loop, require_spikes
 from .power import around, as_size
 from .resonators import Filter, filter_of, stationary_root
 
+_MOST = 2048  # stable states of a sweep, each of which is fitted
+_NONE = Filter(0.0, np.array([-1 + 0j]), np.array([0j]), np.nan)
 
-class ShotNoise(AbstractNoise):
+
+class ShotNoise(AbstractSpikeNoise):
     """What N neurons' spikes add to the mean field: R = r + ξ in what is received, τ dv/dt = … + J τ (r + ξ).
 
     ξ is Gaussian with the spectrum S_ξ(f)/N of the neurons' spikes at one stable state (`power_spectrum`, `bare`): that of
@@ -33,12 +36,14 @@ class ShotNoise(AbstractNoise):
     - `noise`: `CauchyNoise(Γ)` of every neuron, which also widens Δ to Δ + Γ; None (the default) for periodic neurons
     - `near`: a state next to the stable state whose spectrum is meant; by default the state that the run starts from
 
-    Use it in `simulate` and `first_passage` for what finite size does, at a cost that does not depend on N; `jax.vmap` over
-    keys gives many runs (`sweep` takes white noise only). It is a leading order in 1/N, Gaussian, and has the spectrum of
-    one state wherever the run goes. So escapes are estimates: those of neurons with noise of their own out of a node are met
-    within 30 %; out of a focus they come 2 to 3 times too soon at N from 75 to 150, and near folds several times too late.
-    **Periodic neurons do not escape by it**: what drives them is bounded and has no white part, and their networks hardly
-    ever leave a state (`QIFNetwork` shows it).
+    Use it in `simulate`, `sweep` and `first_passage` for what finite size does, at a cost that does not depend on N. A sweep
+    of one population gives every lane a path of its own and the spectrum of the stable state next to its own start, fitted
+    once for lanes that share it (0.1 s each); `over` may name `noise.size`, and `status` tells lanes without such a state.
+
+    It is a leading order in 1/N, Gaussian, and has the spectrum of one state wherever the run goes. So escapes are
+    estimates: those of neurons with noise of their own out of a node are met within 30 %; out of a focus they come 2 to 3
+    times too soon at N from 75 to 150, and near folds several times too late. **Periodic neurons do not escape by it**: what
+    drives them is bounded and has no white part, and their networks hardly ever leave a state (`QIFNetwork` shows it).
 
     Raises `ValueError` for sizes that aren't whole, and in a run if no stable state is near, for models with gap junctions,
     heterogeneous couplings, conductances or slow terms other than a synapse, and under transformations of the model's
@@ -66,6 +71,11 @@ class ShotNoise(AbstractNoise):
         require_offer(model, "riccati", also=", for shot noise")
         require_spikes(model)
         as_size(self.size, model)
+        rule = "be without slow terms other than a synapse for shot noise"
+        require("model", model, rule, not model.slow_names or model.filters is not None)
+        node = model if model.size is None else model.node
+        current = node.riccati().k is None and (not model.slow_names or node.filters.strength is None)
+        require("model", model, "couple its neurons by currents, not by conductances, for shot noise", current)
         return (model if self.noise is None else self.noise.split(model)[0]), self
 
     def drawn(self, model: Any, y0: Any, before: AbstractNoise | None) -> AbstractNoise:
@@ -75,32 +85,53 @@ class ShotNoise(AbstractNoise):
         origin = json.dumps(written((self, model))) if known else ""
         if isinstance(before, Resonators) and before.origin == origin:
             return before
-        filtered = model.slow_names and model.filters is not None
-        rule = "be without slow terms other than a synapse for shot noise"
-        require("model", model, rule, not model.slow_names or filtered)
-        node = model if model.size is None else model.node
-        current = node.riccati().k is None and (not filtered or node.filters.strength is None)
-        require("model", model, "couple its neurons by currents, not by conductances, for shot noise", current)
         rule = "be known for shot noise, whose spectrum is fitted: not an argument of `jit`, `vmap`, `grad`"
         require("model", "traced parameters or states", rule, known)
         given = y0 if self.near is None else self.near
-        y = find_fixed_point(model, given)
+        y = _fixed_point(model, model.state(given))
+        found = self._filters(model, y)
+        rule = "be next to a stable state, whose spectrum is meant (or give `near` in `ShotNoise`)"
+        require("y0" if self.near is None else "near", f"{given}", rule, found is not None)
+        assert found is not None
+        nodes = model.nodes() if model.size is not None else model
+        return _joined(found, np.ravel(np.broadcast_to(self.size, y.r.shape)), y.r, nodes.J, (repr(self), origin))
+
+    def fitted(self, models: Any, starts: Any) -> tuple[Resonators, np.ndarray, np.ndarray]:
+        ys = jax.vmap(_fixed_point)(models, starts)
+        digits = 9 if ys.r.dtype == np.float64 else 4
+        states = np.nan_to_num(np.round(np.stack([ys.r, ys.v]), digits), nan=-1.0)
+        rows = np.concatenate([np.stack([np.asarray(each, float) for each in jax.tree.leaves(models)]), states])
+        _, first, which = np.unique(rows, axis=1, return_index=True, return_inverse=True)
+        rule = f"lead to at most {_MOST} states whose noise differs, each of which is fitted"
+        require("over", first.size, rule, first.size <= _MOST)
+        each_of = lambda tree, k: jax.tree.map(lambda leaf: leaf[k], tree)
+        found = [self._filters(*each_of((models, ys), k)) for k in first]
+        filters = [_NONE if each is None else each[0] for each in found]
+        resonators = _joined(filters, np.ones(first.size), ys.r[first], models.J[first], (repr(self), ""))
+        return resonators, np.ravel(which), np.array([each is not None for each in found])
+
+    def _filters(self, model: Any, y: State) -> list[Filter] | None:
+        """The filters of all populations at the fixed point `y`, None if that is not stable, or not there."""
         Gamma = None if self.noise is None else self.noise.width.astype(y.r.dtype)
         alone = model
         if Gamma is not None:
             where = (lambda each: each.Delta) if model.size is None else (lambda each: each.node.Delta)
             alone = eqx.tree_at(where, model, jnp.maximum(where(model) - Gamma, 0))
         loop, _, stable, _ = around(alone, model, y, Gamma, self.size)
-        rule = "be next to a stable state, whose spectrum is meant (or give `near` in `ShotNoise`)"
-        require("y0" if self.near is None else "near", f"{given}", rule, bool(stable) and np.all(np.isfinite(y.r)))
+        if not stable or not np.all(np.isfinite(y.r)):
+            return None
         nodes = model.nodes() if model.size is not None else model
         chain = (
             [np.ravel(np.broadcast_to(each / model.tau, y.r.shape)) for each in nodes.filters.stages.values()]
-            if filtered
+            if model.slow_names
             else []
         )
-        found = [_fitted(loop, k, [float(each[k]) for each in chain]) for k in range(loop.tau.size)]
-        return _joined(found, loop, y.r, nodes.J, (repr(self), origin))
+        return [_fitted(loop, k, [float(each[k]) for each in chain]) for k in range(loop.tau.size)]
+
+
+@eqx.filter_jit
+def _fixed_point(model: Any, guess: State) -> State:
+    return find_fixed_point(model, guess)
 
 
 def _fitted(loop: Loop, node: int, chain: list[float]) -> Filter:
@@ -117,10 +148,9 @@ def _spectrum(drives: Drives, f: Values) -> Values:
     return drives.spectrum(f)
 
 
-def _joined(found: list[Filter], loop: Loop, r: Values, J: Any, what: tuple[str, str]) -> Resonators:
-    """The filters of all populations in arrays of one shape; resonators that one lacks have no gain."""
+def _joined(found: list[Filter], sizes: np.ndarray, r: Values, J: Any, what: tuple[str, str]) -> Resonators:
+    """The filters of all populations, of these sizes, in arrays of one shape; resonators that one lacks have no gain."""
     most = max(each.poles.size for each in found)
-    sizes = np.asarray(loop.size, float)
     pad: Any = lambda each, fill: np.append(each, np.full(most - each.size, fill))
     poles: Any = np.stack([pad(each.poles, -1.0) for each in found])
     gains: Any = np.stack([pad(each.gains, 0.0) for each in found]) / np.sqrt(sizes)[:, None]

@@ -171,6 +171,19 @@ class Resonators(AbstractNoise):
         return f"{self.what} of the state with r = {of}, {self.decay.shape[-1]} resonators"
 
 
+class AbstractSpikeNoise(AbstractNoise):
+    """Noise with the spectrum of the spikes of N neurons at a stable state, which is fitted before anything runs."""
+
+    size: eqx.AbstractVar[Values]
+    noise: eqx.AbstractVar[CauchyNoise | None]
+    near: eqx.AbstractVar[Any]
+
+    @abc.abstractmethod
+    def fitted(self, models: Any, starts: Any) -> tuple[Resonators, np.ndarray, np.ndarray]:
+        """(resonators of N = 1 of all stable states that are meant, (states, …); which of them is that of each model, (m,);
+        which of them are there, (states,)), for populations and states in arrays (m,)."""
+
+
 NoiseLike: TypeAlias = AbstractNoise | ArrayLike  # numbers D stand for white noise
 
 

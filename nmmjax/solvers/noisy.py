@@ -11,6 +11,7 @@ one side only would bias it by O(h). A synapse is solved exactly at frozen r, as
 move by half steps around it. Source: docs/theory.md §6, §7.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
@@ -59,7 +60,7 @@ def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -
     """Random input of one step of physical length `h`, from its own `key`."""
     steps = h / model.tau
     if isinstance(noise, Resonators):
-        return _resonant_kicks(model, noise, _normals(noise, key, 2, x.shape[:-2], x.dtype), steps, x)
+        return resonant_kicks(model, noise, steps, x.shape[:-2])(_normals(noise, key, 2, x.shape[:-2], x.dtype), x)
     numbers = _normals(noise, key, 2, x.shape, x.dtype)
     if isinstance(noise, OrnsteinUhlenbeck):
         decay = jnp.exp(-h / noise.correlation_time)
@@ -71,9 +72,10 @@ def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -
     return Kicks(amplitude * numbers[0], amplitude * numbers[1], x)
 
 
-def _resonant_kicks(model: Any, noise: Resonators, numbers: Values, steps: Values, x: Values) -> Kicks:
-    """Half a step of resonators before, half after: decay and rotation exactly, each half's white noise at its middle."""
-    half = jnp.broadcast_to(steps / 2, x.shape[:-2])
+def resonant_kicks(model: Any, noise: Resonators, steps: Values, shape: tuple[int, ...]) -> Callable[[Any, Values], Kicks]:
+    """(two normal numbers, x) ↦ random input of a step of `steps`, in t/τ, for populations of this shape: half a step of
+    resonators before, half after, decay and rotation exactly, each half's white noise at its middle."""
+    half = jnp.broadcast_to(steps / 2, shape)
     poles = jax.lax.complex(-noise.decay, noise.omega)
     gains = jax.lax.complex(noise.gain_real, noise.gain_imag)
     late = jnp.exp(jax.lax.complex(-noise.decay, noise.omega) * (half / 2)[..., None].astype(poles.dtype))
@@ -85,9 +87,12 @@ def _resonant_kicks(model: Any, noise: Resonators, numbers: Values, steps: Value
         )
         return late**2 * z + late * white[..., None].astype(poles.dtype), model.drive(model.tau * received) / model.tau
 
-    z, before = moved(jax.lax.complex(x[..., 0], x[..., 1]), jnp.sqrt(half) * numbers[0])
-    z, after = moved(z, jnp.sqrt(half) * numbers[1])
-    return Kicks(before, after, jnp.stack([z.real, z.imag], axis=-1))
+    def kicks(numbers: Any, x: Values) -> Kicks:
+        z, before = moved(jax.lax.complex(x[..., 0], x[..., 1]), jnp.sqrt(half) * numbers[0])
+        z, after = moved(z, jnp.sqrt(half) * numbers[1])
+        return Kicks(before, after, jnp.stack([z.real, z.imag], axis=-1))
+
+    return kicks
 
 
 def _normals(noise: Any, key: Key, count: int, shape: tuple[int, ...], dtype: DTypeLike) -> Values:

@@ -82,7 +82,8 @@ def sweep(
       if rounding stops a lane and that suffices. `diffrax.Tsit5()`, `Dopri5()` or `Dopri8()` work for any model; with `dt0`
       steps are fixed
     - `estimate`: False for a single run at the step that each lane's energy predicts for `rtol`: half the cost, no `error`
-    - `noise`, `key`: intensity D of white noise, with its random key
+    - `noise`, `key`: intensity D of white noise, or `ShotNoise(N)` of one population, with the random key; every lane has a
+      path of its own. `over` may name "noise", or "noise.size" of shot noise
     - `gradient`: names of the parameters by which observables are differentiated
     - `store`: folder of a Zarr store. Chunks land in it as they finish, and the same call resumes after a crash, a full disk
       or Ctrl-C with the same numbers. Code can't be told apart, so a `Custom` needs a `name` then, and a class from outside

@@ -67,7 +67,14 @@ def test_neurons_with_cauchy_noise(x, Gamma):
     assert float(found.at_zero / found.rate) == pytest.approx(np.angle(x + 1j * Gamma) / np.pi, rel=1e-12)
 
 
-@pytest.mark.parametrize(("x", "Delta", "Gamma"), [(1.0, 0.2, 0.1), (1.0, 0.3, 0.3), (3.0, 0.02, 1.0)])
+@pytest.mark.parametrize(
+    ("x", "Delta", "Gamma"),
+    [
+        (1.0, 0.2, 0.1),
+        pytest.param(1.0, 0.3, 0.3, marks=pytest.mark.slow),
+        pytest.param(3.0, 0.02, 1.0, marks=pytest.mark.slow),
+    ],
+)
 def test_both_at_once_is_the_mean_over_drives(x, Delta, Gamma):
     """Poles and residues against a sum over 10⁵ drives."""
     f = np.array([1e-6, 0.05, 0.1, 0.3183, 0.5, 1.0])
@@ -121,7 +128,7 @@ def test_through_a_synapse():
     np.testing.assert_allclose(found.spectrum, found.bare * np.abs(own / (own + 20 * R * H)) ** 2, rtol=1e-9)
 
 
-@pytest.mark.parametrize("tails", [nmm.GaussianLike(4), nmm.Flat(2)])
+@pytest.mark.parametrize("tails", [nmm.Flat(2), pytest.param(nmm.GaussianLike(4), marks=pytest.mark.slow)])
 def test_light_tails(tails):
     """S_ξ = Σ_m (f²/m³) p(f/m) with the density of the currents; T = 1/(1 − J K), K the response of all modes (§F)."""
     found = nmm.power_spectrum(nmm.MPR(heterogeneity=tails), 1, frequencies=jnp.array([0.2, 0.5, 0.9, 1.1, 1.7]))
@@ -150,11 +157,15 @@ def test_networks_see_the_shot_noise_of_all():
     np.testing.assert_allclose(mean, one.spectrum, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_counts_in_windows():
-    """sd of rates in windows .1, .5, 2, 10, and the Fano factor of long windows."""
+    """sd of rates in windows .1, .5, 2, 10."""
     found = nmm.power_spectrum(nmm.MPR(1.0, 2.0, 0.3), 1000)
     windows = [float(found.window_deviation(T)) for T in (0.5, 2.0, 10.0)]
     np.testing.assert_allclose(windows, [0.0243, 0.0064, 0.0013], rtol=0.03)
+
+
+def test_long_windows_have_the_fano_factor():
     noisy = nmm.power_spectrum(nmm.MPR(1.0, 0.0, 0.0), 1000, noise=nmm.CauchyNoise(0.3))
     T = 400.0
     assert float(noisy.window_deviation(T)) ** 2 * T / float(noisy.poisson) == pytest.approx(float(noisy.fano), rel=0.02)

@@ -23,7 +23,7 @@ def bare(x, Delta, Gamma=None):
     ("x", "Delta", "Gamma", "least"),
     [
         (1.87, 0.3, None, 0.005),
-        (10.46, 0.0, 1.0, 1e-4),
+        pytest.param(10.46, 0.0, 1.0, 1e-4, marks=pytest.mark.slow),
         pytest.param(10.46, 1.0, None, 1e-3, marks=pytest.mark.slow),
         pytest.param(-1.0, 0.5, None, 1e-3, marks=pytest.mark.slow),
     ],
@@ -87,7 +87,14 @@ def test_a_run_and_its_continuation():
     later = nmm.simulate(model, run, ts + 2.0, noise=noise, key=jax.random.key(1), dt0=0.02)
     assert later.noise is run.noise
     np.testing.assert_array_equal(later.fluctuation[0], run.fluctuation_end)
-    few = nmm.simulate(model, y0, ts, noise=nmm.ShotNoise(100_000), key=jax.random.key(0), dt0=0.02)
+
+
+@pytest.mark.slow
+def test_fluctuations_fall_as_the_root_of_the_number():
+    model, ts, y0 = nmm.MPR(*PERIODIC), jnp.linspace(0.0, 2.0, 21), {"r": 0.43717, "v": -0.1092}
+    run, few = (
+        nmm.simulate(model, y0, ts, noise=nmm.ShotNoise(N), key=jax.random.key(0), dt0=0.02) for N in (1000, 100_000)
+    )
     np.testing.assert_allclose(np.std(run.ys.v) / np.std(few.ys.v), 10.0, rtol=0.05)  # 1/√N
 
 
@@ -157,5 +164,5 @@ def test_refuses_what_is_not_known():
     with pytest.raises(ValueError, match="`noise` must be"):
         nmm.sweep(
             nmm.MPR(), over={"eta": [-5.0]}, y0={"r": 1.0, "v": 0.0}, t1=1.0, observe={"r": nmm.Final("r")},
-            noise=nmm.ShotNoise(100), key=jax.random.key(0), progress=False,
+            noise=nmm.OrnsteinUhlenbeck(0.1, 1.0), key=jax.random.key(0), progress=False,
         )  # fmt: skip
