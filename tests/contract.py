@@ -571,8 +571,8 @@ sweep Final                       +     +   +    +     +    +   +     +      +  
 sweep Final, all                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
-sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -     -        -
-sweep, ShotNoise                  +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
+sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   -                      -          -            +       -     -        -
+sweep, ShotNoise                  +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   -                      -          -            -       -     -        -
 sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            +       -     -        -
 sweep Variance                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +

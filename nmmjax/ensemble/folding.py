@@ -90,14 +90,13 @@ class Watch:
         return {name: each.update(states[name], point) for name, each in self.observables.items()}
 
 
-class Uniform(AbstractMethod):
+class AbstractUniform(AbstractMethod):
     """Equal steps: `stretch(problem, start, stop, steps, first)` says how, `short` how to look between steps."""
 
-    stretch: Callable[..., Stretch] = eqx.field(static=True)
-    short: Callable[[Problem], Callable[[Values, Any, Values], Any]] = eqx.field(static=True)
-    pairs: bool = eqx.field(static=True, default=True)
-    smooth: bool = eqx.field(static=True, default=True)
-    reverse: bool = eqx.field(static=True, default=False)
+    stretch: eqx.AbstractVar[Callable[..., Stretch]]
+    short: eqx.AbstractVar[Callable[[Problem], Callable[[Values, Any, Values], Any]]]
+    pairs: eqx.AbstractVar[bool]
+    smooth: eqx.AbstractVar[bool]
 
     def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
         return self.short(problem)
@@ -139,6 +138,16 @@ class Uniform(AbstractMethod):
         states = observe.update(unpack(seen), point(stop, shown(y), -dt / 2, 1))
         longest = jnp.where(steps > 0, jnp.maximum(progress.longest, dt), progress.longest)
         return y, states, eqx.tree_at(lambda p: (p.steps, p.longest), progress, (progress.steps + steps, longest))
+
+
+class Uniform(AbstractUniform):
+    """Equal steps of the state alone."""
+
+    stretch: Callable[..., Stretch] = eqx.field(static=True)
+    short: Callable[[Problem], Callable[[Values, Any, Values], Any]] = eqx.field(static=True)
+    pairs: bool = eqx.field(static=True, default=True)
+    smooth: bool = eqx.field(static=True, default=True)
+    reverse: bool = eqx.field(static=True, default=False)
 
 
 def bounds(problem: Problem, start: Values, stop: Values) -> Values:

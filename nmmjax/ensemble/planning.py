@@ -200,7 +200,7 @@ def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: flo
         require("noise", base.noise, f"{rule} other than a synapse", splitting)
         require("noise", base.noise, "be None for a network", not base.nodes)
         if isinstance(base.noise, Shot):
-            shot = Fluctuating(stretch=ShotStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
+            shot = Fluctuating(stretch=ShotStretch(pairs), short=no_flow, pairs=pairs)
             return shot, "Möbius splitting with shot noise, weak order 2"
         noisy = Uniform(stretch=NoisyStretch(pairs), short=no_flow, pairs=pairs, smooth=False)
         return noisy, "Möbius splitting with noise, weak order 2"

@@ -17,7 +17,7 @@ from .._types import Values
 from ..models.noise import Resonators
 from ..solvers.noisy import resonant_kicks
 from .channels import Problem
-from .folding import Uniform
+from .folding import AbstractUniform
 from .noise import kicking, normals, normals_of_step
 from .splitting import Stretch
 
@@ -79,9 +79,14 @@ def fitted(
     return dataclasses.replace(base, noise=noise), (along, which[lanes].reshape(sizes))
 
 
-class Fluctuating(Uniform):
+class Fluctuating(AbstractUniform):
     """Equal steps of a state with its resonators, which are carried on from stretch to stretch."""
 
+    stretch: Callable[..., Stretch] = eqx.field(static=True)
+    short: Callable[[Problem], Callable[[Values, Any, Values], Any]] = eqx.field(static=True)
+    pairs: bool = eqx.field(static=True, default=True)
+    smooth: bool = eqx.field(static=True, default=False)
+    reverse: bool = eqx.field(static=True, default=False)
     fusible: ClassVar[bool] = False
 
     def begin(self, problem: Problem) -> Any:

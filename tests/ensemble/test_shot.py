@@ -14,6 +14,7 @@ MODEL, Y0 = nmm.MPR(1.0, 2.0, 0.3), {"r": 0.43717, "v": -0.1092}
 QUIET = {"key": jax.random.key(0), "progress": False}
 
 
+@pytest.mark.slow
 def test_sweeps_fluctuate_as_single_runs():
     """Mean and variance of the rate of 64 lanes and 64 runs, within five standard errors; the variance falls as 1/N."""
     lanes = nmm.sweep(
@@ -75,7 +76,7 @@ def test_states_are_fitted_once():
     assert json.loads(json.dumps(plan.config))["noise"]["size"] == 1 and near.config["noise"]["near"] == Y0
 
 
-@pytest.mark.parametrize("synapse", [None, nmm.ExponentialSynapse(tau=0.5)])
+@pytest.mark.parametrize("synapse", [None, pytest.param(nmm.ExponentialSynapse(tau=0.5), marks=pytest.mark.slow)])
 def test_of_infinitely_many_neurons_nothing_is_left(synapse):
     model = nmm.MPR(4.0, -10.0, 0.6, synapse=synapse)
     given = {"over": {"r": [0.3, 0.4]}, "y0": {"r": 0.31, "v": -0.3}, "t1": 1.0, "dt0": 0.02, **QUIET}
@@ -85,6 +86,7 @@ def test_of_infinitely_many_neurons_nothing_is_left(synapse):
     assert np.all(np.abs(nmm.sweep(model, noise=nmm.ShotNoise(100), **given).last / none - 1) > 1e-4)
 
 
+@pytest.mark.slow
 def test_a_store_knows_the_noise(tmp_path):
     given = placed(over={"r": ("lane", [1.03, 1.03, 1.03])}, store=tmp_path / "store", chunk=2, progress=False)
     model = nmm.MPR(-5.0, 15.0, 0.2)
