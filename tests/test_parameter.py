@@ -61,6 +61,7 @@ def test_every_parameter_is_declared(cls):
     undeclared = {field.name for field in dataclasses.fields(cls)} - set(parameters(cls))
     assert undeclared <= {"gap", "conductance", "adaptation", "plasticity", "synapse", "leak"} | {
         "coupling_heterogeneity",
+        "heterogeneity",
         "count",
         "interpolation",
         "kernel",
@@ -126,7 +127,7 @@ def test_bad_values_are_refused_in_one_sentence(make, message, unchecked):
 
 
 ARGUMENTS = [
-    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 8, 9.0), "Arguments of MPR must be at most 12, but got 13."),
+    (lambda: MPR(1.0, 2.0, 0.3, 1.0, *[None] * 9, 9.0), "Arguments of MPR must be at most 13, but got 14."),
     (lambda: Constant(), "Argument `amplitude` must be given to Constant, but got nothing."),
     (lambda: Pulse(1.0, 2.0), "Argument `stop` must be given to Pulse, but got nothing."),
     (lambda: Pulse(1.0, 2.0, 3.0, start=1.0), "Argument `start` must be given once to Pulse, but got 1.0."),
