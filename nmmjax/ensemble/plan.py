@@ -248,6 +248,11 @@ class Plan(Shown):
         """The call, as JSON: two sweeps with equal configurations have equal results."""
         return self._config(strict=False)
 
+    @property
+    def kind(self) -> str:
+        """The model in words, and how many neurons stand for it, if any do."""
+        return f"{self.neurons} neurons of {describe(self.base.model)}" if self.neurons else describe(self.base.model)
+
     def require_names(self) -> None:
         """Refuse, in one sentence, code that a store can't tell apart: functions without name, classes without version."""
         self._config(strict=True)
@@ -260,7 +265,7 @@ class Plan(Shown):
         stimulus = self.base.stimulus
         described = lambda module: {"kind": describe(module), "values": written(module, strict)}
         return {
-            "model": described(self.base.model),
+            "model": described(self.base.model) | ({"kind": self.kind} if self.neurons else {}),
             "stimulus": None if stimulus is None else described(stimulus),
             "y0": {name: written(getattr(self.base.y0, name)) for name in self.base.model.variables},
             "over": {

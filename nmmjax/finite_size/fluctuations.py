@@ -24,7 +24,7 @@ def require_spikes(model: Any) -> None:
     """Refuse models whose neurons' spikes are not known to be all that fluctuates."""
     if not (isinstance(model, AbstractModel) and "resting" in model.offers):
         require_offer(model, "riccati")
-    node = model if model.size is None else model.node
+    node: Any = getattr(model, "node", model)
     plain = node.riccati().modes is None or node.riccati().k is None
     require("model", model, "be without conductances if its excitabilities are not Lorentzian", plain)
     rule = "be without gap junctions and heterogeneous couplings, whose finite-size fluctuations have no closed form here"

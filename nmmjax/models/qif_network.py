@@ -78,7 +78,7 @@ class QIFNetwork(AbstractModel):
         reading: str = "order parameter",
         watched: int = 200,
     ):
-        node = getattr(model, "node", model)
+        node: Any = getattr(model, "node", model)
         neurons = isinstance(node, AbstractRiccati)
         require("model", model, "be a population of such neurons, as `MPR(...)`, or a `Network` of them", neurons)
         require("own_spikes", own_spikes, "be True or False", isinstance(own_spikes, bool))

@@ -173,7 +173,6 @@ def dataset_attributes(plan: PlanLike, device: str) -> dict[str, Any]:
     """Attributes of a result that say where its numbers come from."""
     return {
         "model": plan.config["model"]["kind"],
-        **({"neurons": plan.neurons, "law": plan.method_name} if getattr(plan, "neurons", 0) else {}),
         "config": json.dumps(plan.config, sort_keys=True, ensure_ascii=False),
         "dtype": plan.dtype,
         "seed": "none" if plan.config.get("seed") is None else plan.config["seed"],

@@ -391,7 +391,7 @@ def test_sweeps_of_noisy_neurons():
     data = nmm.sweep(network, over=over, noise=nmm.GaussianNoise(1.0), observe={"r": nmm.Mean("r")}, **given)
     exact = nmm.stochastic.neuron_rate(0.0, 1.0, 0.1)
     np.testing.assert_allclose(data.r[0], exact, rtol=0.03)
-    assert data.attrs["neurons"] == 1000 and "Gaussian" in data.attrs["law"]
+    assert data.attrs["model"].startswith("1000 neurons of MPR(") and "Gaussian noise" in data.attrs["config"]
     two = nmm.QIFNetwork(nmm.Network(POPULATION, np.zeros((2, 2))), 300)
     given |= {"y0": START, "t0": 0.0, "t1": 1.0, "dt0": 1 / 64}
     together, apart = (
