@@ -77,6 +77,7 @@ def test_newtons_step_by_elimination_is_that_of_all_equations_at_once():
     np.testing.assert_allclose(jnp.append(step.reshape(-1), longer), dense, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_period_and_response_are_differentiable():
     """By the branch's parameter and by others; the period's second derivative as well."""
 

@@ -132,6 +132,7 @@ def langford_cycles():
     return nmm.continue_cycle(hopf, (-1.0, 2.0), intervals=10, max_step=0.2)
 
 
+@pytest.mark.slow
 def test_torus_of_langford():
     """A Hopf point of (ρ, z), in closed form."""
     cycles = langford_cycles()

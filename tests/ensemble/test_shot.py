@@ -45,6 +45,7 @@ def placed(size=100, over=None, **given):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_lane_has_the_spectrum_of_its_own_state():
     """Δ + Γ is 1 in the lanes of Δ = 0.2; a lane that starts at a saddle has a code; the same bits in any company."""
     model = nmm.MPR(-5.0, 15.0, 0.3)

@@ -30,6 +30,7 @@ def test_deviations_fall_faster_than_the_square_root(comparison):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_random_phases_deviate_as_expected():
     """One snapshot of neurons drawn at random: the deviation expected is the standard deviation of many drawings."""
     ts = jnp.array([0.0, 1e-3])

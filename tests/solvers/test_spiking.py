@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import rest_slow
 
 import nmmjax as nmm
 from nmmjax.models.qif_network import UNBIASED, cauchy
@@ -90,7 +91,13 @@ def kick_at_the_end(network, y0, ts, h):
     return order_of(found[:, 0] / np.pi, found[:, 1])
 
 
-@pytest.mark.parametrize(("model", "y0"), [(nmm.MPR(eta=1.0, J=2.0, Delta=0.3), {"r": 0.5, "v": 0.3}), (POPULATION, START)])
+@pytest.mark.parametrize(
+    ("model", "y0"),
+    [
+        pytest.param(nmm.MPR(eta=1.0, J=2.0, Delta=0.3), {"r": 0.5, "v": 0.3}, marks=pytest.mark.slow),
+        (POPULATION, START),
+    ],
+)
 def test_foretold_spikes_give_a_higher_order_than_a_kick_at_the_end(model, y0):
     """Order ≥ 1.4 against 1.0 and a hundredth of the error, until single spikes show, each J/N (docs/theory.md §A3)."""
     network = nmm.QIFNetwork(model, 100_000)
@@ -116,7 +123,7 @@ ERRORS = {  # of docs/theory.md §A5: rms |Z_N − Z| over t ≤ 10, with a puls
 }
 
 
-@pytest.mark.parametrize("rule", ERRORS)
+@pytest.mark.parametrize("rule", rest_slow(ERRORS, "quantiles without bias"))
 def test_errors_by_the_rule_of_the_currents(rule):
     options, expected = ERRORS[rule]
     ts = np.linspace(0.0, 10.0, 161)
@@ -190,7 +197,10 @@ TERMS = {
 }
 
 
-@pytest.mark.parametrize("name", TERMS)
+QUICK = ("gap junctions", "adaptation", "synapse", "two populations", "alpha synapse with a conductance")
+
+
+@pytest.mark.parametrize("name", rest_slow(TERMS, *QUICK))
 def test_every_term_has_its_mean_field(name):
     """20 000 neurons follow the mean field within a few times their expected deviation, in every variable."""
     model, y0, t1 = TERMS[name]

@@ -133,6 +133,7 @@ def test_unit_intensity_is_said():
     assert found.choice == "the stable state of lowest rate, of 2" and float(found.state.r) < 0.1
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_differences():
     """By gain, η, D, and a synapse's time constant, in both modes."""
     network, noise = brain(nmm.ExponentialSynapse(tau=0.5)), jnp.array([0.01, 0.02, 0.015])

@@ -80,7 +80,7 @@ def test_neurons_fire_at_the_exact_rate():
     assert np.mean(run.ys.r[20:]) == pytest.approx(1.13 * exact, rel=0.02)
 
 
-@pytest.mark.parametrize("name", ["GaussianLike", "Bimodal"])
+@pytest.mark.parametrize("name", [pytest.param("GaussianLike", marks=pytest.mark.slow), "Bimodal"])
 def test_other_heterogeneities(name):
     """Σ c_k W of the poles is the mean of one neuron's rate over the density, and without noise the mean field's."""
     spread = nmm.GaussianLike(4) if name == "GaussianLike" else nmm.Bimodal(4.0)
@@ -104,6 +104,7 @@ def test_slow_variables_settle_at_the_mean_rate():
     np.testing.assert_allclose(found.current, -5.5 + 15 * 2**0.5 * (1 - A) * found.r, rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_derivatives_by_noise_and_parameters():
     of = lambda x: stationary_rates(MPR(eta=x[1], J=x[2]), GaussianNoise(x[0])).r
     x = jnp.array([0.2, -5.0, 15.0])
