@@ -142,7 +142,7 @@ def compare_with_neurons(
     Returns a `NeuronComparison`. Raises `ValueError` for wrong sizes, models without such neurons and noise that no mean
     field takes exactly. Source: docs/theory.md §A4, §A5.
     """
-    spiking = model if isinstance(model, QIFNetwork) else None
+    spiking: Any = model if isinstance(model, AbstractModel) and "spikes" in model.offers else None
     mean: Any = model if spiking is None else spiking.model
     exact = noise is None or isinstance(noise, CauchyNoise)
     require("noise", repr(noise), "be None or `CauchyNoise`, whose mean field is exact", exact)

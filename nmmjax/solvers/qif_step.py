@@ -190,6 +190,14 @@ def slow_step(
     return {name: (slow[name] + after[name]) / 2 for name in slow}, after
 
 
+def kicked(moving: Moving, before: Half, kick: Any) -> Values:
+    """Voltages after the half step B that they are owed and the one before step A, as one map, and after random input."""
+    alpha, beta = affine(moving.owed)
+    alpha2, beta2 = affine(before)
+    V = alpha2 * alpha * moving.V + (alpha2 * beta + beta2)
+    return V if kick is None else V + kick
+
+
 def neuron_step(
     neurons: Neurons, step: Propagator, t: Values, h: Values, moving: Moving, current: Callable[[Values], Values], kick: Any
 ) -> tuple[Moving, Values, Values]:
@@ -200,11 +208,7 @@ def neuron_step(
     _, v = read(neurons, moving)  # what isn't used is not computed
     half = h / jnp.broadcast_to(model.tau, r1.shape)[..., None] / 2
     before = jax.tree.map(lambda each: half * each, received(neurons, foretold, v, slow, I))
-    alpha, beta = affine(moving.owed)
-    alpha2, beta2 = affine(before)
-    V = alpha2 * alpha * moving.V + (alpha2 * beta + beta2)
-    if kick is not None:
-        V = V + kick
+    V = kicked(moving, before, kick)
     if neurons.wide is not None:  # couplings that differ: each neuron's own share of what is sent
         V = V + half * _sent(model, foretold, v, slow) * neurons.wide
     n, fired = spikes(V, step), watched(V, step, neurons.watched)
@@ -238,11 +242,7 @@ def own_step(
         return jax.tree.map(lambda each: jnp.broadcast_to(each, moving.V.shape), Half(push, alone.loss))
 
     before = jax.tree.map(lambda each: half * each, pushed(foretold, jnp.mean(fast.J)))
-    alpha, beta = affine(moving.owed)
-    alpha2, beta2 = affine(before)
-    V = alpha2 * alpha * moving.V + (alpha2 * beta + beta2)
-    if kick is not None:
-        V = V + kick
+    V = kicked(moving, before, kick)
     fired = jnp.where(step.a < V, 1, 0).astype(V.dtype) + step.turns
     V = turned(V, neurons.eta, step.a)
     n = jnp.sum(fired)

@@ -22,7 +22,8 @@ from .qif_step import Moving, Neurons, Propagator, affine, propagator, read, rec
 class NeuronSpikes(eqx.Module, Shown):
     """What a run of neurons keeps beside r and v.
 
-    - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes)
+    - `counts`: spikes of all neurons of each population between one time and the next, (n − 1,), or (n − 1, nodes), as
+      floats: exact up to 2²⁴ per interval in float32, 2⁵³ in float64
     - `raster`: spikes of the watched neurons, (n − 1, watched), or (n − 1, nodes, watched); `watched`: their numbers, in the
       order of their currents
     - `voltages`: V of all neurons at the end, (N,), or (nodes, N), with which a run goes on; `slow`: their slow variables
@@ -182,11 +183,11 @@ def run_neurons(
             made = jax.lax.cond(known, lambda: made, lambda: made_for(neurons, h))
             made_for_h = jnp.where(known, made_for_h, h)
         constants = always if uniform else made
-        own = None if noise is None else jax.random.fold_in(key, number)
+        drawn = None if noise is None else jax.random.fold_in(key, number)
 
         def step(k, carry) -> Any:
             moving, n, fired = carry
-            kick = None if own is None else random_kick(noise, jax.random.fold_in(own, k), h / tau, moving.V)
+            kick = None if drawn is None else random_kick(noise, jax.random.fold_in(drawn, k), h / tau, moving.V)
             moving, more, seen = neurons.advance(neurons, constants, start + k.astype(h.dtype) * h, h, moving, current, kick)
             return moving, n + more, fired + seen
 
