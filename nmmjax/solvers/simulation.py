@@ -190,28 +190,10 @@ def _simulate_noisy(
     end = jax.tree.map(lambda leaf: leaf[-1], saved)
     result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, model.positive)
     saved, end, result = _within(_unknown_span(stimulus, shifted, model, clock), ts, ts[-1], saved, end, result)
-    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
-    if not traced:
-        jax.block_until_ready(saved)
     total = jnp.asarray(counts * (times.shape[0] - 1) if isinstance(counts, int) else counts.sum())
-    return Trajectory(
-        model=model,
-        stimulus=stimulus,
-        ts=clock.ts,
-        ys=saved,
-        result=result,
-        t_end=clock.ts[-1],
-        y_end=end,
-        stats={"num_steps": total, "num_accepted_steps": total, "num_rejected_steps": jnp.zeros_like(total)},
-        wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, ts.dtype),
-        interpolation=None,
-        event_mask=None,
-        method=f"MobiusSplitting(2) with noise, steps of at most {_short(step)}",
-        noise=noise,
-        fluctuation=path if isinstance(noise, OrnsteinUhlenbeck | Resonators) else None,
-        elapsed=clock.elapsed,
-        start=clock.start,
-    )
+    method = f"MobiusSplitting(2) with noise, steps of at most {_short(step)}"
+    path = path if isinstance(noise, OrnsteinUhlenbeck | Resonators) else None
+    return _in_fixed_steps(model, stimulus, clock, saved, end, result, total, began, method, noise=noise, fluctuation=path)
 
 
 def _simulate_neurons(
@@ -247,27 +229,43 @@ def _simulate_neurons(
     saved, end, n, raster, V, own = run_neurons(network.model, drawn, y0, V, own, shifted, noise, key, steps, meter)
     result = _finite_outcome(saved)
     saved, end, result = _within(_unknown_span(stimulus, shifted, network, clock), ts, ts[-1], saved, end, result)
+    method, kept = f"exact steps of {network.count} neurons, of at most {_short(step)}", (n, raster, drawn.watched, V, own)
+    more = {"noise": noise, "neurons": NeuronSpikes(*kept)}
+    return _in_fixed_steps(network, stimulus, clock, saved, end, result, jnp.sum(counts), began, method, **more)
+
+
+def _in_fixed_steps(
+    model: Any,
+    stimulus: AbstractStimulus | None,
+    clock: Clock,
+    saved: Any,
+    end: Any,
+    result: Any,
+    steps: Any,
+    began: float,
+    method: str,
+    **more: Any,
+) -> Trajectory:
+    """The run of a method that takes a known number of `steps`; `began` by the clock of the machine."""
     traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((saved, clock.ts)))
     if not traced:
         jax.block_until_ready(saved)
-    total = jnp.sum(counts)
     return Trajectory(
-        model=network,
+        model=model,
         stimulus=stimulus,
         ts=clock.ts,
         ys=saved,
         result=result,
         t_end=clock.ts[-1],
         y_end=end,
-        stats={"num_steps": total, "num_accepted_steps": total, "num_rejected_steps": jnp.zeros_like(total)},
-        wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, ts.dtype),
+        stats={"num_steps": steps, "num_accepted_steps": steps, "num_rejected_steps": jnp.zeros_like(steps)},
+        wall_time=jnp.asarray(np.nan if traced else time.perf_counter() - began, clock.elapsed.dtype),
         interpolation=None,
         event_mask=None,
-        method=f"exact steps of {network.count} neurons, of at most {_short(step)}",
-        noise=noise,
+        method=method,
         elapsed=clock.elapsed,
         start=clock.start,
-        neurons=NeuronSpikes(n, raster, drawn.watched, V, own),
+        **more,
     )
 
 
