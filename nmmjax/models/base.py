@@ -148,6 +148,8 @@ def require_offer(model: object, offer: str, argument: str = "model", also: str 
         "resting": "be a single population with an equation for its fixed points, as `MPR` has",
         "splitting": "have an exactly solvable part (`AbstractRiccati`), as `MPR` has",
     }[offer]
+    if isinstance(model, AbstractModel):
+        refuse_delays(model, argument)
     fits = isinstance(model, AbstractModel) and offer in model.offers
     require(argument, model if isinstance(model, AbstractModel) else type(model).__name__, rule + also, fits)
 
@@ -156,6 +158,12 @@ def refuse_spikes(model: Any, argument: str = "model") -> None:
     """Refuse networks of spiking neurons, which have no vector field, for functions that need one."""
     rule = "have a vector field, which a network of spiking neurons has not (use its mean field, `neurons.model`)"
     require(argument, model, rule, "spikes" not in model.offers)
+
+
+def refuse_delays(model: Any, argument: str = "model") -> None:
+    """Refuse networks with delays, for functions that follow the present state alone."""
+    rule = "be without delays here (`network.undelayed()` has the same resting states)"
+    require(argument, model, rule, "delays" not in model.offers)
 
 
 def require_one(model: Any, argument: str = "model", offer: str = "potential") -> None:

@@ -1,4 +1,4 @@
-"""Coupling of the nodes of a network: weights, a global gain, and the place of delays."""
+"""Coupling of the nodes of a network: weights, a global gain, reversal potentials and delays."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def as_weights(value: object) -> Any:
 
 @declared
 class Coupling(eqx.Module):
-    """Input of node i from the signals of all nodes: G Σ_j W_ij sent_j.
+    """Input of node i from the signals of all nodes: G Σ_j W_ij sent_j(t − D_ij).
 
     - `weights`: W of shape (n, n), dense or a `jax.experimental.sparse.BCOO`; row i receives, column j sends
     - `gain`: the global gain G
@@ -37,15 +37,25 @@ class Coupling(eqx.Module):
       conductances g_ij = G W_ij sent_j, which add −g_ij r_i to the rate and g_ij (E_j − v_i) to the voltage equation. None
       (the default) for currents
 
-    A delay is a property of a coupling, and its history holds sent signals, (n,) per time, never states: a solver with
-    delays calls the network with `past`, the delayed input (see `Network.vector_field`).
+    - `delay`: D, a number for all pairs or (n, n), ≥ 0, in the unit of τ; None (the default) for none
+    - `lengths` (n, n), `speed`: D_ij = lengths_ij/speed instead, in mm and mm per unit of time (mm/ms = m/s if that is ms)
 
-    Raises `ValueError` for weights that are not square, not finite or empty.
+    The history that delays need holds sent signals, (n,) per time, never states: a solver with delays calls the network
+    with `past`, the delayed input (see `Network.vector_field`).
+
+    Raises `ValueError` for weights that are not square, not finite or empty, delays < 0 and a speed ≤ 0.
     """
 
     weights: Any = eqx.field(converter=as_weights)
     gain: Scalar = parameter(1.0, symbol="G", doc="global gain of the weights")
     reversal: Values | None = parameter(None, symbol="E", ndim=1, doc="reversal potentials of what nodes send")
+    delay: Values | None = parameter(
+        None, symbol="D", unit="time", bounds="[0, inf)", ndim=(0, 2), doc="delay from the sender to the receiver"
+    )
+    lengths: Values | None = parameter(
+        None, symbol="ℓ", unit="mm", bounds="[0, inf)", ndim=2, doc="lengths of the connections"
+    )
+    speed: Scalar | None = parameter(None, symbol="c", unit="mm/time", bounds="(0, inf)", doc="conduction speed")
 
     def __check_init__(self) -> None:
         check_parameters(self)
@@ -63,10 +73,35 @@ class Coupling(eqx.Module):
             if is_concrete(self.gain):
                 require("gain", self.gain, "be ≥ 0 for conductances", bool(self.gain >= 0))
 
+        for name in ("delay", "lengths"):
+            value = getattr(self, name)
+            if value is not None and value.ndim:
+                require(name, value.shape, f"be of the weights' shape ({self.size}, {self.size})", value.shape == W.shape)
+        require("speed", self.speed, "be given together with lengths", (self.speed is None) == (self.lengths is None))
+        require("delay", "both", "be given alone, without lengths and a speed", self.delay is None or self.speed is None)
+        rule = "be None for conductances, which are instantaneous"
+        require("delay", self.delay if self.speed is None else self.speed, rule, self.reversal is None or not self.delayed)
+
     @property
     def size(self) -> int:
         """The number of nodes, n."""
         return self.weights.shape[0]
+
+    @property
+    def delayed(self) -> bool:
+        """Whether signals take time to arrive."""
+        return self.delay is not None or self.speed is not None
+
+    def delays(self) -> Values | None:
+        """D (n, n), in the unit of τ, or None."""
+        if self.speed is not None:
+            assert self.lengths is not None
+            return self.lengths / self.speed
+        return None if self.delay is None else jnp.broadcast_to(self.delay, self.weights.shape)
+
+    def undelayed(self) -> "Coupling":
+        """The same coupling without its delays."""
+        return Coupling(self.weights, self.gain, self.reversal)
 
     @property
     def is_sparse(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import as_array, as_count, as_node, as_nodes, require, require_each
 from .._parameter import as_number, check, check_parameters, declared, parameter, parameter_table, with_arrays
 from .._types import Scalar, Values, is_concrete
-from .base import AbstractModel, refuse_spikes, takes_model
+from .base import AbstractModel, refuse_delays, refuse_spikes, takes_model
 from .connectome import Connectome
 from .coupling import Coupling
 from .mechanical import AbstractMechanical, AbstractRiccati, Riccati
@@ -95,7 +95,7 @@ class Targeted(AbstractStimulus):
 
 @declared
 class Network(AbstractModel):
-    """n nodes, each with the equations of `node`, that receive the signals of the others: I_i(t) + G Σ_j W_ij sent_j.
+    """n nodes, each with the equations of `node`, that receive I_i(t) + G Σ_j W_ij sent_j(t − D_ij).
 
     With the populations of `MPR` as nodes:
 
@@ -110,13 +110,16 @@ class Network(AbstractModel):
     - `gain`: the global gain G
     - `reversal`: reversal potentials E_j of what the nodes send, a number or (n,), in units of v: the weights are then
       conductances, see `Coupling`, and the network has no energies of its own. None (the default) for currents
+    - `speed`: conduction speed along the lengths of a `Connectome`, in mm per unit of time: D_ij = lengths_ij/speed. Or
+      `delay`: D, a number for all pairs or (n, n), ≥ 0, in the unit of τ. None (the default) of both for no delays
     - `names`: names of the nodes, distinct strings such as the regions of a connectome; outputs keep them, and they stand
       for the nodes' numbers in every argument
     - `note`: a line for the print-out, such as units and source
 
     States have arrays of shape (n,). R_j is the sender's rate per membrane time constant, so that symmetric weights have an
     energy landscape also if the τ differ; for the convention τ_i r_j (Taher et al. 2020) give W_ij τ_i/τ_j. Use it for
-    connectomes, competing populations, E–I circuits; `energy_landscape(network)` for its states, `simulate` for runs.
+    connectomes, competing populations, E–I circuits; `energy_landscape(network)` for its states, `simulate` for runs. A
+    network with delays has the resting states of `network.undelayed()`, but not their stability.
 
     Raises `ValueError` for nodes that send nothing, weights that are not square, not finite or empty, and for per-node
     values of another length. Source: docs/theory.md §8; Montbrió, Pazó & Roxin (2015) for the nodes.
@@ -132,7 +135,20 @@ class Network(AbstractModel):
         "τ_i r_i' = Δ_i/(πτ_i) + 2 r_i v_i;  τ_i v_i' = v_i² + η_i + I_i(t) + J_i R_i + G Σ_j W_ij R_j − π² R_i²,  R = τ r"
     )
 
-    def __init__(self, node: Any, weights: Any, gain: Any = None, names: Any = None, note: str = "", reversal: Any = None):
+    def __init__(
+        self,
+        node: Any,
+        weights: Any,
+        gain: Any = None,
+        names: Any = None,
+        note: str = "",
+        reversal: Any = None,
+        speed: Any = None,
+        delay: Any = None,
+    ):
+        lengths = weights.lengths if isinstance(weights, Connectome) else None
+        rule = "be None unless the weights are a `Connectome` with lengths (`delay=` takes delays)"
+        require("speed", speed, rule, speed is None or lengths is not None)
         if isinstance(weights, Connectome):
             names = weights.labels if names is None else names
             note = note or "; ".join(each for each in (weights.source, *weights.notes[-1:]) if each)
@@ -143,6 +159,7 @@ class Network(AbstractModel):
         if isinstance(weights, Coupling):
             require("gain", gain, "be given once, in the `Coupling`", gain is None)
             require("reversal", reversal, "be given once, in the `Coupling`", reversal is None)
+            require("delay", delay, "be given once, in the `Coupling`", delay is None)
             self.coupling = weights
         else:
             given = {} if gain is None else {"gain": gain}
@@ -151,6 +168,8 @@ class Network(AbstractModel):
                 numbers = isinstance(value, jax.Array)
                 require("reversal", reversal, "be a number or numbers (n,), one per node", numbers)
                 given["reversal"] = jnp.broadcast_to(value, np.shape(weights)[:1]) if np.ndim(value) == 0 else value
+            given |= {} if delay is None else {"delay": delay}
+            given |= {} if speed is None else {"speed": speed, "lengths": lengths}
             self.coupling = Coupling(weights, **given)
 
     def __check_init__(self) -> None:
@@ -183,6 +202,20 @@ class Network(AbstractModel):
         return self.coupling.reversal
 
     @property
+    def speed(self) -> Any:
+        """The conduction speed along the connectome's lengths, or None."""
+        return self.coupling.speed
+
+    @property
+    def delay(self) -> Any:
+        """The delays that were given, () or (n, n), or None; `coupling.delays()` for those of all pairs."""
+        return self.coupling.delay
+
+    def undelayed(self) -> "Network":
+        """The same network without delays: it has the same resting states, and the energies that delays rule out."""
+        return eqx.tree_at(lambda each: each.coupling, self, self.coupling.undelayed())
+
+    @property
     def variables(self) -> Mapping[str, Variable]:
         return self.node.variables
 
@@ -192,6 +225,8 @@ class Network(AbstractModel):
 
     @property
     def offers(self) -> frozenset[str]:
+        if self.coupling.delayed:
+            return frozenset({"delays"})
         if self.coupling.reversal is None:
             return self.node.offers
         node: Any = self.node
@@ -326,8 +361,10 @@ class Network(AbstractModel):
 
     def vector_field(self, t: Values, y: State, I: Any = 0.0, past: Any = None) -> State:
         """d/dt of all nodes at time `t` and state `y`, by the node's equations, under their own input `I`, a number or
-        (n,), and that from the others: the present one, or `past` (n,) for a coupling with delays.
+        (n,), and that from the others: the present one, or `past` (n,) for a coupling with delays, which can't do without.
         """
+        if past is None:
+            refuse_delays(self)
         if self.coupling.reversal is not None:
             return self._nodes_for(y).leaking(*self.conductances(y)).vector_field(t, y, I)
         return self._nodes_for(y).vector_field(t, y, I + (self.apply(self.sent(y)) if past is None else past))
