@@ -16,7 +16,7 @@ from .._files import as_folder, as_new_file, beside
 from .._optional import optional
 from .._parameter import as_number
 from ..ensemble import observables
-from ..ensemble.channels import Problem
+from ..mechanics.channels import Problem
 from ..solvers.mobius import MobiusSplitting
 from ..sweeps.sweeping import plan_of, run_plan
 from .configuration import Document, Path

@@ -9,10 +9,11 @@ from jaxtyping import PyTree
 
 from .._types import Values
 from ..equilibria.brackets import cusp_rate
+from ..mechanics.channels import Problem
 from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.base import require_one
-from .channels import Point, Problem
 from .observables import AbstractObservable, End, time_of
+from .point import Point
 
 
 class _Seen(NamedTuple):

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..mechanics.channels import node_sizes
 from ..models.state import State
-from .channels import node_sizes
 from .convergence import converge, predicted_rates
 from .engine import Shape, pool_of, prepared, run
 from .gradient import derivative_name

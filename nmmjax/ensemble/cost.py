@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..mechanics.energy import potential_energy, total_energy
 from ..models.mpr import MPR
 from ..models.network import Network
 from ..models.state import State
 from ..models.stimulus import input_at
 from ..numerics.roots import bisect
-from .channels import Problem
 
 _GRID, _HALVINGS = 20, 6
 _SYNAPTIC = 0.3  # steps of a few synaptic time constants at most

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from .channels import Problem
+from ..mechanics.channels import Problem
 from .cost import stiffness
 from .folding import Times, bounds
 from .kernel import best_call

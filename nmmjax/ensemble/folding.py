@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
-from .channels import Point, Problem, just_inside
+from ..mechanics.channels import Problem, just_inside
 from .gradient import counted_loop
 from .observables import AbstractObservable, End
 from .packing import packer
+from .point import Point
 from .splitting import Stretch
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..solvers.operators import RealMap, apply_map, force_gradient
-from .channels import Problem
 from .splitting import Stretch, pieces_of, splitting_map
 
 

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..solvers.operators import apply_map
-from .channels import Problem
 from .splitting import Stretch, pieces_of
 from .synapse_splitting import Moved, entered, half_kick, left
 

@@ -19,11 +19,7 @@ from jaxtyping import PyTree
 
 from .._checks import as_float, require
 from .._types import Values
-from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
-from ..models.state import State
-from ..numerics.roots import newton, ratio
-from .channels import (
-    Point,
+from ..mechanics.channels import (
     Problem,
     channel_rate,
     channel_size,
@@ -34,6 +30,10 @@ from .channels import (
     parsed,
     unit_of,
 )
+from ..mechanics.spike import PROMINENCE, Course, Swing, Turn, as_prominence, follow, swing_at, visible
+from ..models.state import State
+from ..numerics.roots import newton, ratio
+from .point import Point
 
 _NEWTON_STEPS = 4
 

@@ -16,8 +16,8 @@ from .._identity import is_known, written
 from .._parameter import Parameter, describe, parameter_table
 from .._results import RESULTS, Shown
 from .._types import Key
+from ..mechanics.channels import Problem
 from ..models.network import Targeted
-from .channels import Problem
 from .folding import AbstractMethod, Times
 from .gradient import derivative_name
 from .observables import AbstractObservable

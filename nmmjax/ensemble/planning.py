@@ -15,6 +15,7 @@ from .._identity import fresh
 from .._nan import nan_is_absent
 from .._parameter import as_number, parameter_table
 from .._types import Key, Real, float_dtype
+from ..mechanics.channels import ENERGIES, Problem, parsed
 from ..models.base import AbstractModel, as_model
 from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, WhiteNoise
 from ..models.qif_network import without_modes
@@ -23,7 +24,6 @@ from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.noisy import default_step, largest_input
 from ..solvers.spiking import as_neuron_step, check_individual, placed
-from .channels import ENERGIES, Problem, parsed
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT
 from .network_splitting import network_stretch

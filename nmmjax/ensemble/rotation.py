@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._types import Values
+from ..mechanics.channels import Problem, check_channel, parsed
 from ..mechanics.spike import Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.state import State
-from .channels import Point, Problem, check_channel, parsed
 from .observables import AbstractObservable, End
+from .point import Point
 
 
 class Rotation(AbstractObservable):

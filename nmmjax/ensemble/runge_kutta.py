@@ -20,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..mechanics.channels import Problem, just_inside
 from ..models.state import State
-from .channels import Point, Problem, just_inside
 from .folding import AbstractMethod, Progress, Watch
 from .gradient import CHECKPOINTS
+from .point import Point
 from .splitting import Stretch
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..models.noise import Resonators
 from ..solvers.noisy import resonant_kicks
-from .channels import Problem
 from .folding import AbstractUniform
 from .noise import kicking, normals, normals_of_step
 from .splitting import Stretch

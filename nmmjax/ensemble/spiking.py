@@ -8,11 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..models.noise import CauchyNoise, GaussianNoise, WhiteNoise
 from ..solvers.qif_step import Moving
 from ..solvers.spiking import made_for, random_kick, started, state
-from .channels import Point, Problem
 from .folding import AbstractMethod, Progress, Watch
+from .point import Point
 
 _LAWS = {
     "Cauchy": CauchyNoise,

@@ -20,12 +20,12 @@ import jax
 import jax.numpy as jnp
 
 from .._types import Values
+from ..mechanics.channels import Problem, just_inside
 from ..models.stimulus import input_at
 from ..numerics.roots import with_slope
 from ..solvers.mobius import extrapolate
 from ..solvers.operators import Moving, RealMap, apply_map, force_gradient_step, real_map
 from ..solvers.term import PopulationTerm
-from .channels import Problem, just_inside
 
 
 class Stretch(NamedTuple):

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from .._types import Values
+from ..mechanics.channels import Problem
 from ..models.state import State
 from ..solvers.operators import apply_map
-from .channels import Problem
 from .splitting import Stretch, pieces_of
 
 Chain = dict[str, Values]

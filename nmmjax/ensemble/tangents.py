@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._types import Values
+from ..mechanics.channels import Problem, just_inside
 from ..models.state import State
-from .channels import Problem, just_inside
 from .computation import Report, classes_of, steps_of
 from .convergence import predicted_rates
 from .engine import Shape, pool_of, prepared, run

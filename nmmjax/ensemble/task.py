@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jaxtyping import PyTree
 
-from .channels import Problem
+from ..mechanics.channels import Problem
 from .folding import AbstractMethod, Times, fold
 from .gradient import with_derivatives
 from .observables import AbstractObservable

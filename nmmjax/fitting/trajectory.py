@@ -18,11 +18,11 @@ import numpy as np
 
 from .._checks import as_array, as_count, as_samples, require
 from .._types import Values, Whole
-from ..ensemble.channels import Problem
 from ..ensemble.network_splitting import network_map, network_stretch
 from ..ensemble.runge_kutta import RKStretch
 from ..ensemble.splitting import offers_splitting, splitting_map, splitting_stretch
 from ..ensemble.synapse_splitting import synapse_stretch
+from ..mechanics.channels import Problem
 from ..models.base import AbstractModel
 from ..models.state import State, StateLike
 from ..models.stimulus import AbstractStimulus, check_range

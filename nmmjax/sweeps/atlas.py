@@ -15,10 +15,10 @@ from .._parameter import as_number, parameter_table
 from .._types import Real, float_dtype
 from ..bursting.frozen import hysteresis_starts, require_burster
 from ..ensemble.burst_observable import BurstCount
-from ..ensemble.channels import Problem
 from ..ensemble.plan import Build, sweepable
 from ..ensemble.planning import labels
 from ..equilibria.steady import find_equilibria
+from ..mechanics.channels import Problem
 from ..mechanics.spike import PROMINENCE
 from ..models.base import takes_model
 from ..models.mpr import MPR

@@ -18,11 +18,11 @@ from .._parameter import as_number, describe
 from .._progress import Progress
 from .._results import RESULTS, Shown
 from .._types import Real, Values
-from ..ensemble.channels import Problem
 from ..ensemble.observables import Final
 from ..ensemble.plan import path_of, sweepable
 from ..ensemble.planning import plan_sweep
 from ..ensemble.tangents import compute_growth
+from ..mechanics.channels import Problem
 from ..models.base import AbstractModel, refuse_spikes, takes_model
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus

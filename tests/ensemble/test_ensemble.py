@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 import nmmjax as nmm
 from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
-from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.computation import _sized, steps_of
 from nmmjax.ensemble.convergence import converge
 from nmmjax.ensemble.packing import packer
 from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.task import Task
 from nmmjax.extend import compute_lanes
+from nmmjax.mechanics.channels import Problem
 from nmmjax.models.base import AbstractModel
 from nmmjax.models.stimulus import input_at
 

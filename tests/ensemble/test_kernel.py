@@ -10,7 +10,6 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu
 
 from nmmjax import MPR, Pulse, Sampled
-from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.folding import Times, Uniform
 from nmmjax.ensemble.kernel import _agree, best_call, kernel_call
 from nmmjax.ensemble.observables import Final, Mean, Peak, Period, Samples, SpikeCount
@@ -18,6 +17,7 @@ from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.runge_kutta import Adaptive, RKFlow, RKStretch
 from nmmjax.ensemble.splitting import splitting_flow, splitting_stretch
 from nmmjax.ensemble.task import Task, compiled
+from nmmjax.mechanics.channels import Problem
 
 SPLITTING = Uniform(splitting_stretch, splitting_flow, pairs=False)
 OBSERVED = {

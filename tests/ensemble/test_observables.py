@@ -25,9 +25,9 @@ from nmmjax import (
     potential_energy,
     total_energy,
 )
-from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.cost import peak_rate_bound
 from nmmjax.extend import compute_lanes
+from nmmjax.mechanics.channels import Problem
 
 T0, T1, TS = 1.0, 12.0, (1.0, 2.5, 7.0, 12.0)
 CLOSED = MPR(eta=1.0, J=5.0, Delta=0.0, tau=1.3)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import nmmjax as nmm
-from nmmjax.ensemble.channels import Problem
 from nmmjax.ensemble.synapse_splitting import synapse_stretch
+from nmmjax.mechanics.channels import Problem
 
 SYNAPSES = {
     "exponential": nmm.ExponentialSynapse(tau=0.5),
