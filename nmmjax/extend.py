@@ -1,4 +1,4 @@
-"""Everything for your own models, terms, stimuli, targets and observables, under one name.
+"""Everything for your own models, terms, stimuli, targets, observables and monitors, under one name.
 
 class Relay(nmm.extend.AbstractModel):
     gain: jax.Array = nmm.extend.parameter(2.0, symbol="g", doc="gain")
@@ -24,5 +24,7 @@ from .models.state import State as State
 from .models.state import Variable as Variable
 from .models.stimulus import AbstractStimulus as AbstractStimulus
 from .models.terms import AbstractTerm as AbstractTerm
+from .monitors.base import AbstractMonitor as AbstractMonitor
+from .monitors.base import AbstractStatistic as AbstractStatistic
 from .solvers.term import FixedStep as FixedStep
 from .solvers.term import PopulationTerm as PopulationTerm

@@ -29,6 +29,8 @@ from .landscape.orbits import Orbit as Orbit
 from .landscape.population import PopulationLandscape as PopulationLandscape
 from .mechanics.hopf_points import HopfCoupling as HopfCoupling
 from .mechanics.scaling import Scaling as Scaling
+from .monitors.results import Measured as Measured
+from .monitors.results import Monitored as Monitored
 from .recordings.recording import Binarized as Binarized
 from .recordings.recording import Recording as Recording
 from .solvers.balance import EnergyBalance as EnergyBalance

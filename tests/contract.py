@@ -490,7 +490,7 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples stochastic.neuron_rate
     stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne byrne izhikevich
-    mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
+    functional_connectivity mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
     plot.connectome plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 

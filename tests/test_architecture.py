@@ -22,6 +22,7 @@ LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower laye
     {"models"},
     {"_labelled", "mechanics"},
     {"equilibria"},
+    {"monitors"},
     {"solvers"},
     {"bursting", "ensemble", "landscape", "transitions"},
     {"branches", "finite_size", "stochastic"},

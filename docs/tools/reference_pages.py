@@ -16,6 +16,7 @@ TITLES = {  # folder of the package: title of its page and what it is for, in th
     "transitions": ("Transitions", "What switches a state: pulses, waveforms, basins."),
     "sweeps": ("Sweeps", "Many runs at once, with labels, stores and clusters."),
     "ensemble": ("Observables", "What a sweep keeps of every lane."),
+    "monitors": ("Monitors", "BOLD, EEG, averages; their connectivity, spectra, synchrony: folded while integrating."),
     "fitting": ("Fits", "Parameters from data: targets, searches, errors, posteriors."),
     "stochastic": ("Noise", "Stationary laws, escape, inference; more in [stochastic](stochastic.md)."),
     "recordings": ("Recordings", "Measured signals, read and binarised."),
@@ -27,7 +28,7 @@ NAMESPACES = {
     "mechanics": "Forces, powers, scalings.",
     "ising": "Files, windows, tests, and the bridge to networks.",
     "stochastic": "Protocols, work, laws from samples.",
-    "extend": "All that a model, term, target or observable of one's own needs.",
+    "extend": "All that a model, term, target, observable or monitor of one's own needs.",
     "plot": "Pictures (extra `plot`); each is shown in the [gallery](../gallery.md).",
 }
 
