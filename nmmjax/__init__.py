@@ -8,6 +8,7 @@ from . import plot as plot
 from . import results as results
 from . import stochastic as stochastic
 from ._optional import __version__ as __version__
+from .branches.characteristic import characteristic_roots as characteristic_roots
 from .branches.curves import continue_fold as continue_fold
 from .branches.curves import continue_hopf as continue_hopf
 from .branches.cycles import continue_cycle as continue_cycle

@@ -37,7 +37,7 @@ def attributes_of(module: Any, kind: str, prefix: str = "") -> dict[str, Any]:
         elif value is None:  # an optional part, which files know no value for
             continue
         elif "parameter" in field.metadata:
-            found[name] = np.asarray(value).tolist()
+            found[name] = (value.ravel() if np.ndim(value) > 1 else np.asarray(value)).tolist()  # as weights below
         elif field.name == "weights":
             dense = value.todense() if hasattr(value, "todense") else value
             found[name] = np.asarray(dense).ravel().tolist()  # attributes of files have one axis

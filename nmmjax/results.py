@@ -3,6 +3,7 @@
 from ._results import RESULTS as RESULTS
 from .branches.branch import Branch as Branch
 from .branches.branch import SpecialPoints as SpecialPoints
+from .branches.characteristic import CharacteristicRoots as CharacteristicRoots
 from .branches.curves import BifurcationCurve as BifurcationCurve
 from .branches.cycles import CycleBranch as CycleBranch
 from .branches.patterns import MasterStability as MasterStability

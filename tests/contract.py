@@ -103,6 +103,10 @@ class Case:
         return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
 
     @functools.cached_property
+    def roots(self):
+        return nmm.characteristic_roots(self.model, guess=self.y0)
+
+    @functools.cached_property
     def comparison(self):
         return nmm.compare_with_neurons(self.model, size=(16, 32), y0=self.y0, ts=TS)
 
@@ -374,6 +378,7 @@ CALLS = {
     "lyapunov_exponents": lambda c: c.exponents,
     "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
+    "characteristic_roots": lambda c: c.roots,
     "power_spectrum": lambda c: c.spectrum,
     "linear_response": lambda c: c.linear,
     "compare_with_neurons": lambda c: c.comparison,
@@ -458,6 +463,8 @@ CALLS = {
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
     "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
+    "plot.characteristic_roots": lambda c: nmm.plot.characteristic_roots(c.roots),
+    "plot.delays": lambda c: nmm.plot.delays(c.model),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
     "plot.linear_response": lambda c: nmm.plot.linear_response(c.linear),
     "plot.neurons": lambda c: nmm.plot.neurons(c.comparison),
@@ -586,6 +593,7 @@ sweep Custom                      +     +   +    +     +    +   +     +      +  
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
+characteristic_roots              -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
 power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
 linear_response                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
@@ -653,6 +661,8 @@ plot.sweep                        +     +   +    +     +    +   +     +      +  
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
+plot.characteristic_roots         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
+plot.delays                       -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
 plot.linear_response              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -

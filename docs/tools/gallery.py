@@ -116,9 +116,23 @@ def compared_landscapes():
 
 
 @picture
+def characteristic_roots():
+    """How deviations of a resting state with delays grow or decay: a pair of roots has crossed."""
+    late = nmm.Network(nmm.MPR(eta=1.0, J=0.0, Delta=0.1), [[1.0]], gain=-2.8, delay=3.0)
+    return nmm.plot.characteristic_roots(nmm.characteristic_roots(late, right_of=-0.7))
+
+
+@picture
 def connectome():
     """Who receives from whom, how strongly, and where the regions lie."""
     return nmm.plot.connectome(nmm.random_connectome(76, key=jax.random.key(0)))
+
+
+@picture
+def delays():
+    """How long signals take from region to region, and after which time how much of the input arrives."""
+    brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(76, key=jax.random.key(0)), speed=6.0)
+    return nmm.plot.delays(brain)
 
 
 @picture

@@ -18,6 +18,7 @@ from ..landscape.landscapes import find_fixed_point
 from ..models.base import AbstractModel, takes_model
 from ..models.network import Network, is_network
 from ..models.state import State, StateLike
+from ..numerics.delayed import chebyshev
 
 _LINE, _PLANE = 201, 41  # values of Λ if none are given, on a line or each side of a rectangle
 _NODES = 32  # of Chebyshev's, over a delay
@@ -169,7 +170,8 @@ def master_stability(
     - `Lambda`: values of Λ, real or complex, of any shape; by default, for a network, a line or a rectangle around its
       eigenvalues
     - `gain`, `row_sum`: G and S of a node's network, 1 by default; a `Network` has its own
-    - `delay`: D ≥ 0 of the coupling between the nodes, in the unit of τ; not of a node's own J. With it λ are the rightmost
+    - `delay`: D ≥ 0 of the coupling between the nodes, in the unit of τ; not of a node's own J; a `Network` with delays has
+      its own, which must be one for all pairs. With it λ are the rightmost
       roots, of a Chebyshev collocation over the delay, polished by Newton's method
     - `I`: constant input of all nodes, in units of η
 
@@ -184,6 +186,7 @@ def master_stability(
         require("gain", gain if row_sum is None else row_sum, "be None for a network, which has its own", own)
         require("model", model, "couple its nodes by currents, not by conductances", model.reversal is None)
         node, strength, total = _equal_nodes(model), model.gain, _row_sum(model)
+        late = _one_delay(model, late)
         modes = np.linalg.eigvals(np.asarray(_weights(model), float))
     else:
         require("Lambda", Lambda, "be given for a node, such as `jnp.linspace(-1.0, 1.0, 201)`", Lambda is not None)
@@ -239,6 +242,19 @@ def _row_sum(network: Network) -> Scalar:
     return jnp.mean(weights.sum(axis=1))
 
 
+def _one_delay(network: Network, given: Scalar) -> Scalar:
+    """The delay that all pairs of the network have, or else the one given."""
+    delays = network.coupling.delays()
+    if delays is None:
+        return given
+    require("delay", given, "be 0 for a network with delays of its own", not float(given))
+    here = np.asarray(delays)[np.asarray(network.coupling.dense()) != 0]
+    same = here.size == 0 or bool(np.ptp(here) <= _EQUAL * here.max())
+    rule = "have one delay for all pairs (`characteristic_roots` takes any)"
+    require("model", f"delays from {here.min(initial=np.inf):g} to {here.max(initial=0.0):g}", rule, same)
+    return jnp.max(delays)
+
+
 def _values(Lambda: Any, modes: Any, total: float) -> np.ndarray:
     """Λ as given, or around the eigenvalues of the network: on a line if all are real, else in a rectangle."""
     if Lambda is not None:
@@ -290,7 +306,7 @@ def _delayed(A: np.ndarray, B: np.ndarray, strength: Any, delay: float) -> Any:
     left, _, right = np.linalg.svd(B)
     scale = np.linalg.norm(B)
     b, c = left[:, 0] * scale, right[0]  # B has rank one
-    D = _chebyshev(_NODES) * 2 / delay  # d/dθ on nodes from θ = 0 to −delay of the signal cᵀ y
+    D = chebyshev(_NODES) * 2 / delay  # d/dθ on nodes from θ = 0 to −delay of the signal cᵀ y
     whole = np.zeros((size + _NODES, size + _NODES), complex)
     whole[:size, :size] = A
     whole[:size, -1] = strength * b
@@ -319,14 +335,6 @@ def _polished(A: np.ndarray, B: np.ndarray, strength: Any, delay: float, root: A
         if abs(step) < 1e-14 * (1 + abs(root)):
             break
     return root
-
-
-def _chebyshev(count: int) -> np.ndarray:
-    """Differentiation on the count + 1 Chebyshev points from 1 to −1 (Trefethen, Spectral Methods in MATLAB, 2000)."""
-    x = np.cos(np.pi * np.arange(count + 1) / count)
-    ends = np.where((np.arange(count + 1) == 0) | (np.arange(count + 1) == count), 2.0, 1.0) * (-1.0) ** np.arange(count + 1)
-    D = np.outer(ends, 1 / ends) / (x[:, None] - x[None] + np.eye(count + 1))
-    return D - np.diag(D.sum(axis=1))
 
 
 def _mode_order(modes: Any, exponents: Any, total: float) -> np.ndarray:

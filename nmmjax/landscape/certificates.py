@@ -80,6 +80,44 @@ def synapse_margins(network: Network, x: np.ndarray, scaling: Any) -> np.ndarray
     return found
 
 
+def delay_margins(network: Network, x: np.ndarray, scaling: Any) -> np.ndarray:
+    """The smallest eigenvalue of diag(d_i c_i) − |d_i M_ij| ∘ (D_ij + T) at fixed points x = ln R (k, n), for delays D that
+    are equal both ways: positive proves that the unstable characteristic roots number the Morse index of Ψ.
+
+    For a root iω the imaginary part of y*(…)y is ω Σ c |y|² plus a sum whose size is at most ω |y|·(|M|∘D)|y|, as |sin x| ≤
+    x; so no root crosses the axis while the delays grow from 0. T is that of synapses of one or two stages, 0 without any
+    (`synapse_margins`); own couplings J have it, but no D. With one delay for all pairs ‖M‖₂ may stand for |M|. NaN if
+    delays differ both ways, and for other synapses.
+    """
+    nodes, late = network.nodes(), network.coupling.delays()
+    D, G = np.asarray(late, float), np.asarray(network.coupling.dense(), float)
+    found = np.full(len(x), np.nan)
+    stages: list[Any] = []
+    if network.slow_names:
+        filters = network.undelayed().filters
+        stages = [] if filters is None else [np.asarray(each, float) for each in filters.stages.values()]
+        if not 1 <= len(stages) <= 2 or any(np.ptp(each) > 0 for each in stages):
+            return found
+    uneven = np.abs(np.where(G != 0, D - D.T, 0.0)).max() > 1e-9 * max(D.max(), 1e-300)
+    if uneven:
+        return found
+    T = sum(float(each[0]) for each in stages)
+    d = np.ones(network.size) if scaling is None else np.asarray(scaling, float)
+    own = np.diag(np.abs(d * np.asarray(nodes.J, float)) * T)
+    K = d[:, None] * G
+    bound = np.abs(K) * (D + T) + own
+    one = float(D.max()) if np.ptp(D) == 0 else None
+    for k, point in enumerate(x):
+        R = jnp.exp(jnp.asarray(point))
+        c = d * np.asarray(nodes.damping(jnp.sqrt(2 / R)) * nodes.tau / (2 * R), float)
+        found[k] = np.linalg.eigvalsh(np.diag(c) - (bound + bound.T) / 2)[0]
+        if one is not None:
+            norm = (one + T) * np.linalg.norm(K, 2)
+            found[k] = max(found[k], float(np.linalg.eigvalsh(np.diag(c) - own)[0]) - norm)
+        found[k] = min(found[k], float(c.min()))
+    return found
+
+
 @jax.jit
 def _hessian(network: Any, x: Values) -> Values:
     return hessian(network, x)

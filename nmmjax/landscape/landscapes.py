@@ -41,7 +41,7 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 
     Synapses of a network's nodes change neither its resting states nor Ψ, but with inhibition a minimum may oscillate:
     `eigenvalues` and `stable` know of them, `synapse_margin` says where it is proved that they do no harm, and the print-out
-    how often.
+    how often. So it is with delays: `eigenvalues` are the rightmost characteristic roots then, 2n of them.
 
     - `model`: an MPR population without slow terms, or a network of them, without slow terms other than synapses
     - `I`: constant input, in units of η, a number or one per node (n,), which tilts the landscape; 0 by default
@@ -57,7 +57,7 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
     `model.frozen(y)`, the landscape of the moment), and wrong options. Source: docs/theory.md §4, §8, §C5, §D1–§D4,
     §D7.
     """
-    require_offer(model, "riccati")
+    require_offer(model.undelayed() if isinstance(model, AbstractModel) else model, "riccati")
     rule = "be without slow terms to have a landscape (use `model.frozen(y)`)"
     if is_network(model):
         refuse_unknown(options, ("starts", "saddles", "cycles", "key", "report"), "options for a network,")
@@ -84,7 +84,7 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
 
     Returns the `State`; NaN if the search does not converge. Raises `ValueError` for models on a clock of their own.
     """
-    model = as_model(model)
+    model = as_model(model).undelayed()  # delays change no resting state
     require("model", type(model).__name__, "run on physical time", not model.own_clock)
     y = model.state(guess)
     known = "riccati" in model.offers

@@ -13,10 +13,12 @@ from .._checks import as_count, as_key, require
 from .._parameter import describe
 from .._results import Shown
 from .._types import Key, Real, Values
+from ..equilibria.delays import linearized_with_delays
 from ..equilibria.points import FixedPoints
 from ..models.network import Network
 from ..models.state import State
-from .certificates import margin, proved_stable, synapse_margins
+from ..numerics.delayed import leading
+from .certificates import delay_margins, margin, proved_stable, synapse_margins
 from .cycles import LimitCycles, find_cycles
 from .descent import descend, heights, in_pieces, settle
 from .potential import eigenvalues_at, network_potential, require_landscape, state_at, symmetry, with_input
@@ -25,6 +27,7 @@ from .search import Catalogue, box, explore
 from .tree import Tree, disconnectivity
 
 _EIGENVALUE_WORK = 4e8  # operations spent on eigenvalues of Jacobians: k points cost 10 k (2n)³
+_DELAYED = 256  # nodes of all points, of networks with delays, whose characteristic roots are found
 
 
 class NetworkLandscape(eqx.Module, Shown):
@@ -32,7 +35,8 @@ class NetworkLandscape(eqx.Module, Shown):
 
     - `network`, `I`: the model, and its constant input in units of η, a number or (n,)
     - `minima`: the stable resting states found, the lowest Ψ first; `saddles`: index-1 passes, the lowest first;
-      `others`: further fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable
+      `others`: further fixed points, of networks without a landscape. `eigenvalues` are NaN beyond what was affordable; with
+      delays they are as many characteristic roots, the rightmost (`characteristic_roots` for all right of a line)
     - `links` (s, 2): the two minima on either side of each saddle, −1 if unknown
     - `complete`: whether the search ran out of places to try before its budget; `tries`: descents made
     - `checked`, `agreeing`: points whose Morse index was compared with the unstable eigenvalues, and of those equal
@@ -41,8 +45,8 @@ class NetworkLandscape(eqx.Module, Shown):
     - `reason`: why there is no Ψ, naming the nodes that prevent it, else None. Energies and barriers are NaN then,
       `minima` are the stable fixed points, `saddles` those with one unstable eigenvalue, and there are no links
     - `margin`: positive if it is proved that the network has a single resting state (`single`); see `certificates.py`
-    - `synapse_margin` (k,): of a network with synapses, positive where it is proved that they leave a minimum stable (see
-      `proved_stable`); NaN for other networks and without Ψ
+    - `synapse_margin` (k,): of a network with synapses or delays, positive where it is proved that they leave a minimum
+      stable (see `proved_stable`); NaN for other networks and without Ψ
     - `cycles`: the `LimitCycles` found from random starts if they were looked for (`cycles=n`), else None. Ψ lists
       resting states only: a symmetric network can have limit cycles as well
     """
@@ -72,8 +76,9 @@ class NetworkLandscape(eqx.Module, Shown):
     def proved_stable(self) -> np.ndarray:
         """Whether the stability of each of `minima` (k,) is proved by a small one-way part of the weights, ‖(W − Wᵀ)/2‖²
         below a bound; of a network with synapses and Ψ, by inhibition weak enough for their delay T, diag(Δ_i/πr_i²) + T M
-        positive definite. Sufficient, not necessary (the eigenvalues decide)."""
-        if self.network.slow_names:
+        positive definite; with delays, equal both ways, by diag(Δ_i/πr_i²) − |M|∘D. Sufficient, not necessary (the
+        eigenvalues decide)."""
+        if self.network.slow_names or self.network.coupling.delayed:
             return np.asarray(self.synapse_margin) > 0
         tilted = with_input(self.network, self.I)
         x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
@@ -123,11 +128,11 @@ class NetworkLandscape(eqx.Module, Shown):
                 d = np.array2string(np.asarray(self.scaling), precision=4, threshold=8, edgeitems=3)
                 lines.append(f"  Ψ of the scaled weights d_i W_ij = d_j W_ji, d = {d}")
             lines.append(f"  Morse index equals unstable eigenvalues at {self.agreeing} of {self.checked} points")
-            if self.network.slow_names:
+            late = ["of the synapses"] * bool(self.network.slow_names) + ["of the coupling"] * self.network.coupling.delayed
+            if late:
                 proved, count = int(self.proved_stable().sum()), len(self.minima)
-                lines.append(
-                    f"  proved for {proved} of {count} minima: no delay of the synapses up to theirs makes them oscillate"
-                )
+                sort = " and ".join(late)
+                lines.append(f"  proved for {proved} of {count} minima: no delay {sort} up to theirs makes them oscillate")
             g = self.network.riccati().g
             if g is not None and np.any(np.asarray(g) > 0):
                 lines.append("  gap junctions pump energy in: a minimum can be unstable and oscillate (see `minima.stable`)")
@@ -156,10 +161,12 @@ def network_landscape(
     report: Callable[[int, int], None] = lambda tries, found: None,
 ) -> NetworkLandscape:
     """See `energy_landscape`; for a network without slow terms other than synapses."""
-    require_landscape(network)
+    require_landscape(network.undelayed())
+    rule = "be 0 for networks with delays (`find_hopf` finds where their rhythms begin)"
+    require("cycles", cycles, rule, not cycles or not network.coupling.delayed)
     starts, saddles, cycles = as_count("starts", starts), as_count("saddles", saddles, 0), as_count("cycles", cycles, 0)
     key = jax.random.key(0) if key is None else as_key(key)
-    tilted, weights = with_input(network, I), symmetry(network)
+    tilted, weights = with_input(network.undelayed(), I), symmetry(network)
     current = jnp.broadcast_to(jnp.asarray(I, network.gain.dtype), (network.size,))
     if weights.reason is not None:
         found = _without_potential(network, tilted, current, weights.reason, starts, report)
@@ -172,7 +179,10 @@ def network_landscape(
         low, high = (np.asarray(each) for each in box(tilted))
         runs = find_cycles(tilted, found.minima, cycles, key, (low, high), report)
     x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(found.minima.r))
-    held = np.full(len(x), np.nan) if found.reason is not None else synapse_margins(tilted, x, found.scaling)
+    held = np.full(len(x), np.nan)
+    if found.reason is None:
+        late = network.coupling.delayed
+        held = delay_margins(network, x, found.scaling) if late else synapse_margins(tilted, x, found.scaling)
     return dataclasses.replace(found, margin=proof, cycles=runs, synapse_margin=held)
 
 
@@ -207,8 +217,9 @@ def _with_potential(
     low, high = found.points[order], height(passes)
     energy = height(low)
     barrier = disconnectivity(energy, links, high).barrier
-    minima = _points(tilted, low, energy, barrier)
-    climbed = _points(tilted, passes, high, np.full(len(passes), np.nan), index=1)
+    late = with_input(network, current)
+    minima = _points(late, low, energy, barrier)
+    climbed = _points(late, passes, high, np.full(len(passes), np.nan), index=1)
     known = [np.isfinite(np.asarray(each.eigenvalues)).all(axis=1) for each in (minima, climbed)]
     equal = [np.asarray(each.unstable == each.index)[k] for each, k in zip((minima, climbed), known, strict=True)]
     checked, agreeing = int(sum(k.sum() for k in known)), int(sum(each.sum() for each in equal))
@@ -228,13 +239,17 @@ def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
 def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: object = 0) -> FixedPoints:
     """Description of fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
     count, size = x.shape
-    unknowns = len(network.variables) * size
+    unknowns, late = len(network.variables) * size, network.coupling.delayed
     affordable = min(count, int(_EIGENVALUE_WORK / (10 * unknowns**3)) if size > 12 else count)
+    affordable = min(count, max(1, 4 * affordable, _DELAYED // size)) if late else affordable
     eigenvalues = np.full((count, unknowns), complex(np.nan, np.nan))
-    if affordable:
+    if affordable and late:
+        states = [state_at(network.undelayed(), jnp.asarray(each)) for each in x[:affordable]]
+        eigenvalues[:affordable] = [leading(linearized_with_delays(network, y)) for y in states]
+    elif affordable:
         eigenvalues[:affordable] = in_pieces(_all_eigenvalues, network, x[:affordable])
     dtype = network.gain.dtype
-    state = jax.tree.map(jnp.asarray, in_pieces(_all_states, network, x)) if count else _no_states(network)
+    state = jax.tree.map(jnp.asarray, in_pieces(_all_states, network.undelayed(), x)) if count else _no_states(network)
     indices = jnp.broadcast_to(jnp.asarray(index), (count,))
     complexes = jnp.asarray(eigenvalues, jnp.complex128 if jnp.finfo(dtype).bits == 64 else jnp.complex64)
     return FixedPoints(state, jnp.asarray(energy, dtype), indices, complexes, jnp.asarray(barrier, dtype))
@@ -265,7 +280,7 @@ def _without_potential(
     found, complete, tries = explore(tilted, lambda x: in_pieces(settle, tilted, x), rank, starts, report)
     x = found.points[np.lexsort([-found.points[:, 0]])]
     nothing = np.full(len(x), np.nan)
-    every = _points(tilted, x, nothing, nothing, index=-1)
+    every = _points(with_input(network, current), x, nothing, nothing, index=-1)
     unstable = np.asarray(every.unstable)
     every = eqx.tree_at(lambda each: each.index, every, jnp.asarray(unstable))
     known = np.isfinite(np.asarray(every.eigenvalues)).all(axis=1)

@@ -119,6 +119,10 @@ class AbstractModel(eqx.Module, Shown):
         del y
         return t
 
+    def undelayed(self) -> Any:
+        """The model without delays, which has the same resting states; itself unless a coupling has some."""
+        return self
+
     def state(self, y: object) -> State:
         """`y` (a state, or a mapping of variables to numbers) as an initial state of this model, checked: variables that are
         not named start at rest, if they declare one, and a number is the same for all nodes of a network."""

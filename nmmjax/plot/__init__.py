@@ -6,6 +6,7 @@ from .bifurcations import bifurcation_curves as bifurcation_curves
 from .burst_runs import bursts as bursts
 from .common import shade_stimulus as shade_stimulus
 from .connectomes import connectome as connectome
+from .connectomes import delays as delays
 from .exponents import lyapunov as lyapunov
 from .fits import fit as fit
 from .fits import posterior as posterior
@@ -34,6 +35,7 @@ from .recordings import basin_graph as basin_graph
 from .recordings import ising as ising
 from .recordings import occupancy as occupancy
 from .recordings import transition_graph as transition_graph
+from .roots import characteristic_roots as characteristic_roots
 from .runs import energy as energy
 from .runs import trajectory as trajectory
 from .slow_fast_picture import slow_fast as slow_fast

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 from .._checks import require
+from ..models.base import AbstractModel
 from ..models.connectome import Connectome
-from .common import BLUE, GREY, finish, plain_numbers, pyplot
+from ..models.network import is_network
+from .common import BLUE, GREY, ORANGE, finish, plain_numbers, pyplot
 
 _VIEWS = {
     "top": (0, 1, "left to right x (mm)", "back to front y (mm)"),
@@ -41,10 +43,61 @@ def connectome(connectome: Connectome, view: str = "top", axes: Any = None) -> A
     return axes
 
 
+def delays(network: Any, axes: Any = None) -> Any:
+    """The delays of a network: the matrix of them, row receives, and how they are distributed over the weights.
+
+    - `network`: a `Network` with `delay=` or `speed=`, or a `Connectome` with lengths, which are shown instead
+    - `axes`: two matplotlib axes to draw on; new ones by default
+
+    Only pairs with a weight count; white is no connection. The histogram is over the absolute weights, so that it says after
+    which time how much of the input arrives, with the mean. Returns the axes. Raises `ValueError` without delays.
+    """
+    late, W, labels, what, unit = _delays_of(network)
+    if axes is None:
+        _, axes = pyplot().subplots(1, 2, figsize=(10.0, 4.2), layout="constrained")
+    left, right = np.ravel(axes)
+    image = left.imshow(np.ma.masked_where(W == 0, late), cmap="viridis", interpolation="nearest")
+    left.figure.colorbar(image, ax=left, label=f"{what} ({unit})", shrink=0.85)
+    _name_regions(labels, left)
+    strength, times = np.abs(W[W != 0]), late[W != 0]
+    mean = float(np.average(times, weights=strength))
+    right.hist(times, bins=min(40, max(5, times.size // 10)), weights=strength / strength.sum(), color=BLUE)
+    right.axvline(mean, color=ORANGE, linewidth=1.4, label=f"mean {mean:.4g}")
+    right.set(xlabel=f"{what} ({unit})", ylabel="share of all weights", xlim=(min(0.0, float(times.min())), None))
+    right.legend(frameon=False, fontsize=8)
+    finish(right)
+    return axes
+
+
+def _delays_of(network: Any) -> tuple[np.ndarray, np.ndarray, Any, str, str]:
+    rule = "be a `Network` with delays or a `Connectome` with lengths"
+    if isinstance(network, Connectome):
+        require("network", "a connectome without lengths", rule, network.lengths is not None)
+        late, W, what, unit = network.lengths, network.weights, "length", "mm"
+    else:
+        given: Any = network
+        require("network", given if isinstance(given, AbstractModel) else type(given).__name__, rule, is_network(given))
+        late, W, what, unit = network.coupling.delays(), network.coupling.dense(), "delay", "unit of τ"
+        require("network", network, rule, late is not None)
+    weights = np.asarray(W, float)
+    require("network", "no weights", "connect some nodes", bool(weights.any()))
+    return np.asarray(late, float), weights, network.labels, what, unit
+
+
+def _name_regions(labels: Any, axes: Any) -> None:
+    every = max(1, -(-len(labels) // _NAMED))
+    at = np.arange(0, len(labels), every)
+    names = [str(labels[k]) for k in at]
+    axes.set_xticks(at, names, rotation=90, fontsize=8)
+    axes.set_yticks(at, names, fontsize=8)
+    axes.set_xlabel("sending region")
+    axes.set_ylabel("receiving region")
+
+
 def _matrix(connectome: Connectome, axes: Any) -> None:
     from matplotlib.colors import LogNorm, Normalize, TwoSlopeNorm
 
-    W, n = np.asarray(connectome.weights, float), connectome.size
+    W = np.asarray(connectome.weights, float)
     shown = np.ma.masked_equal(W, 0)
     found = W[W != 0] if W.any() else np.ones(1)
     if found.min() < 0:
@@ -58,13 +111,7 @@ def _matrix(connectome: Connectome, axes: Any) -> None:
     bar = axes.figure.colorbar(image, ax=axes, label="weight W", shrink=0.85)
     if isinstance(norm, LogNorm):
         plain_numbers(bar.ax.yaxis, bool(found.max() < 300 * found.min()))
-    every = max(1, -(-n // _NAMED))
-    at = np.arange(0, n, every)
-    names = [connectome.labels[k] for k in at]
-    axes.set_xticks(at, names, rotation=90, fontsize=8)
-    axes.set_yticks(at, names, fontsize=8)
-    axes.set_xlabel("sending region")
-    axes.set_ylabel("receiving region")
+    _name_regions(connectome.labels, axes)
 
 
 def _space(connectome: Connectome, view: str, axes: Any) -> None:
