@@ -1,6 +1,8 @@
 """What the sections share: tools and their processes, settings tried in turns, times at a given error, orders."""
 
 import dataclasses
+import itertools
+import os
 import statistics
 from typing import Any
 
@@ -11,6 +13,7 @@ from ..ensemble.workers import Answer, UnavailableError, Worker
 from .reference import SPACING, Problem, error
 
 OURS = "nmmjax"
+TWO = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={os.cpu_count()}"}  # for its `pmap`
 FEW, MOST, SECONDS = 3, 15, 0.5  # runs of one setting: three, more while they take less than this together
 
 
@@ -29,6 +32,27 @@ class Tool:
         return "ours" if self.name.startswith(OURS) else "rivals"
 
 
+@dataclasses.dataclass
+class Session:
+    """Options, processes, and what was found so far."""
+
+    options: Any
+    workers: Any
+    rows: list[dict[str, Any]]
+    facts: dict[str, Any]
+
+    @property
+    def quick(self) -> bool:
+        return self.options.quick
+
+    def say(self, section: str, what: str, measured: str, must: str = "", met: bool | None = None, **numbers: Any) -> None:
+        """Add a row."""
+        row: dict[str, Any] = {"section": section, "what": what, "measured": measured}
+        row |= {"must": must, "met": met} if must else {}
+        self.rows.append(row | numbers)
+        print(f"{what}: {measured}" + (f" (must reach {must}: {'met' if met else 'NOT met'})" if must else ""), flush=True)
+
+
 class Workers:
     """One process per package, started when it is asked for."""
 
@@ -43,7 +67,10 @@ class Workers:
         try:
             if where not in self._running or not self._running[where].alive:
                 first = "vbjax" if where == "vbjax" else None
-                self._running[where] = Worker(f"benchmarks.brains.{tool.package}", first, environment=ON_CPU)
+                environment = (
+                    ON_CPU | {"JAX_TRACEBACK_FILTERING": "off"} | (TWO if tool.function == "tvboptim_lanes" else {})
+                )
+                self._running[where] = Worker(f"benchmarks.brains.{tool.package}", first, environment=environment)
             return self._running[where](self.patience, tool.function, *arguments, **tool.options)
         except (UnavailableError, RuntimeError) as reason:
             said = str(reason).strip().splitlines()[-1]
@@ -88,11 +115,19 @@ def scan(
         for tool, one in zip(able, found, strict=True):
             if one is None:
                 continue
-            row = {"tool": tool.name, "steps": each, "dt": SPACING / each, "error": error(one.pop("value"), exact, problem.tau)}
+            row = {
+                "tool": tool.name,
+                "steps": each,
+                "dt": SPACING / each,
+                "error": error(one.pop("value"), exact, problem.tau),
+            }
             row |= one
             row |= {"microseconds_per_step": 1e6 * one["seconds_median"] / (each * round(T / SPACING))}
             rows.append(row)
-            print(f"  {tool.name}: dt {row['dt']:.4g}, error {row['error']:.3g}, {row['microseconds_per_step']:.3g} µs a step", flush=True)
+            print(
+                f"  {tool.name}: dt {row['dt']:.4g}, error {row['error']:.3g}, {row['microseconds_per_step']:.3g} µs a step",
+                flush=True,
+            )
     return rows
 
 
@@ -105,14 +140,14 @@ def order(rows: list[dict[str, Any]], tool: str, below: float = 0.01, floor: flo
 
 
 def seconds_at(rows: list[dict[str, Any]], tool: str, limit: float, key: str = "seconds_median") -> float | None:
-    """Least time at this error: on the line between neighbouring settings of a tool in the logarithmic plane, or of its coarsest
-    where that is exact enough already; None where no setting is."""
+    """Least time at this error: on the line between neighbouring settings of a tool in the logarithmic plane, or that of its
+    coarsest where that is exact enough already; None where no setting is."""
     points = sorted((row["dt"], row["error"], row[key]) for row in rows if row["tool"] == tool and np.isfinite(row["error"]))
     good = [seconds for _, wrong, seconds in points if wrong <= limit]
     if not good:
         return None
     best = min(good)
-    for (_, finer, longer), (_, coarser, shorter) in zip(points[:-1], points[1:], strict=True):
+    for (_, finer, longer), (_, coarser, shorter) in itertools.pairwise(points):
         if finer <= limit < coarser:
             share = np.log(limit / finer) / np.log(coarser / finer)
             best = min(best, float(np.exp((1 - share) * np.log(longer) + share * np.log(shorter))))

@@ -35,7 +35,9 @@ class Problem:
         return self.r.size
 
 
-def problem(n: int, delayed: bool = False, gain: float = 0.5, rates: tuple[float, float] = (0.1, 0.6), **others: float) -> Problem:
+def problem(
+    n: int, delayed: bool = False, gain: float = 0.5, rates: tuple[float, float] = (0.1, 0.6), **others: float
+) -> Problem:
     """The network of `n` regions."""
     import jax
 
@@ -84,7 +86,9 @@ def with_delays(p: Problem, steps: int, T: float = CHECKED, spacing: float = SPA
     def coupling(k: int, stage: float) -> np.ndarray:
         back, a, b, c, d = reads[stage]
         j = before + k - back
-        return (a * rate[j, sender] + b * rising[j, sender] + c * rate[j + 1, sender] + d * rising[j + 1, sender]).sum(axis=1)
+        return (a * rate[j, sender] + b * rising[j, sender] + c * rate[j + 1, sender] + d * rising[j + 1, sender]).sum(
+            axis=1
+        )
 
     r, v, last = p.r, p.v, coupling(0, 0.0)
     found = np.empty((round(T / spacing), 2, n))

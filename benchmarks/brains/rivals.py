@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import numpy as np
 
 from nmmjax._optional import optional
@@ -125,9 +126,11 @@ def of_moments(run: Callable[[int], Any], seeds: int, after: float) -> np.ndarra
     return np.array([[each.mean(), np.mean((each - centre) ** 2)] for each in found])
 
 
-def tvboptim_lanes(p: Problem, steps: int, T: float, gains: Any, noises: Any, period: float, vmapped: int, devices: int) -> Run:
-    """Functional connectivities (gains × noises, n, n) by tvboptim's `ParallelExecution`, BOLD folded block by block; `period`
-    is the repetition time, in ms as `p.tau` is."""
+def tvboptim_lanes(
+    p: Problem, steps: int, T: float, gains: Any, noises: Any, period: float, vmapped: int, devices: int
+) -> Run:
+    """Functional connectivities (gains × noises, n, n) by tvboptim's `ParallelExecution`, BOLD folded block by block;
+    `period` is the repetition time, in ms as `p.tau` is."""
     optional("tvboptim", "bench")
     import copy
 
@@ -157,6 +160,47 @@ def tvboptim_lanes(p: Problem, steps: int, T: float, gains: Any, noises: Any, pe
     return run
 
 
+def tvboptim_gradient(p: Problem, steps: int, T: float, period: float, derivative: bool) -> Run:
+    """Mean square of the functional connectivity of BOLD, by tvboptim; with `derivative`, its gradient by gain, speed and
+    every η in reverse mode, in blocks that are computed again. Returns value and gradient in one array."""
+    optional("tvboptim", "bench")
+    import copy
+
+    import jax
+    import jax.numpy as jnp
+    from tvboptim.experimental.network_dynamics import prepare, solvers
+    from tvboptim.observations.tvb_monitors.bold import HRFBold, streaming_hrf_bold
+    from tvboptim.observations.tvb_monitors.downsampling import SubSampling
+
+    dt, total, _ = _sizes(p, steps, T)
+    network = tvboptim_network(p, dt, buffer_strategy="circular", history_interpolation="linear")
+    monitor = HRFBold(period=period, downsample_period=4.0, downsample=SubSampling(period=4.0), voi=0)
+    options = {"t0": 0.0, "t1": (total - 0.5) * dt, "dt": dt, "reduce": streaming_hrf_bold(monitor, dt)}
+    function, config = prepare(network, solvers.Heun(block_size=round(period / dt)), **options)
+    upper = np.triu_indices(p.size, 1)
+    delays = jnp.asarray(p.tau * p.delays)
+
+    def loss(q: tuple[Any, Any, Any]) -> Any:
+        gain, slower, eta = q
+        each = copy.copy(config)
+        each.coupling = copy.copy(config.coupling)
+        each.coupling.delayed = copy.copy(config.coupling.delayed)
+        each.coupling.delayed.G = gain * p.tau
+        each.dynamics = copy.copy(config.dynamics)
+        each.dynamics.eta = eta
+        each.graph = eqx.tree_at(lambda graph: graph.delays, config.graph, slower * delays)
+        return jnp.mean(jnp.corrcoef(function(each)[:, 0].T)[upper] ** 2)
+
+    at = (jnp.asarray(p.gain), jnp.asarray(0.999), jnp.full(p.size, p.eta))
+    compiled = jax.jit(jax.value_and_grad(loss) if derivative else loss)
+
+    def run() -> np.ndarray:
+        found = jax.block_until_ready(compiled(at))
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
+
+    return run
+
+
 def tvb_simulator(p: Problem, dt: float, integrator: str = "Heun") -> Any:
     """TVB's own simulator of the network, recorded after every step."""
     optional("tvb", "bench")
@@ -173,7 +217,9 @@ def tvb_simulator(p: Problem, dt: float, integrator: str = "Heun") -> Any:
     )
     values = {name: np.array([getattr(p, name)]) for name in ("eta", "J", "Delta", "tau")}
     if p.D:
-        scheme = integrators.HeunStochastic(dt=dt, noise=noise.Additive(nsig=np.array([0.0, p.D / p.tau]), noise_seed=p.seed))
+        scheme = integrators.HeunStochastic(
+            dt=dt, noise=noise.Additive(nsig=np.array([0.0, p.D / p.tau]), noise_seed=p.seed)
+        )
     else:
         scheme = getattr(integrators, f"{integrator}Deterministic")(dt=dt)
     horizon = int(np.rint(delays / dt).max()) + 1
