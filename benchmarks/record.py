@@ -14,19 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-RIVALS = (
-    "heyoka",
-    "vbjax",
-    "gradsolve",
-    "warp-lang",
-    "lyapax",
-    "jaxcont",
-    "xpplab",
-    "brian2",
-    "tvboptim",
-    "tvb-library",
-    "numba",
-)
+RIVALS = ("heyoka", "vbjax", "gradsolve", "warp-lang", "lyapax", "jaxcont", "xpplab", "brian2")
 
 
 def arguments(description: str, rows: Sequence[str] = ()) -> argparse.Namespace:

@@ -46,8 +46,10 @@ from .fitting.bifurcations import FoldTarget as FoldTarget
 from .fitting.bifurcations import HopfTarget as HopfTarget
 from .fitting.bursts import BurstAmplitudeTarget as BurstAmplitudeTarget
 from .fitting.checking import check_gradient as check_gradient
+from .fitting.connectivity import FunctionalConnectivityTarget as FunctionalConnectivityTarget
 from .fitting.energies import EnergyTarget as EnergyTarget
 from .fitting.fits import fit as fit
+from .fitting.parametrization import RegionalMap as RegionalMap
 from .fitting.posterior import sample_posterior as sample_posterior
 from .fitting.spectrum import SpectrumTarget as SpectrumTarget
 from .fitting.stationary import StationaryTarget as StationaryTarget

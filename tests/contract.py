@@ -387,6 +387,9 @@ CALLS = {
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
     "fit EnergyTarget": lambda c: fitted(c, nmm.EnergyTarget([(c.y0, 1.0)])),
     "fit SpectrumTarget": lambda c: fitted(c, nmm.SpectrumTarget(0.5, near=1.0)),
+    "fit FunctionalConnectivityTarget": lambda c: fitted(
+        c, nmm.FunctionalConnectivityTarget(np.full((c.model.size or 2,) * 2, 0.3), guess=c.low)
+    ),
     "fit StationaryTarget": lambda c: fitted(c, nmm.StationaryTarget(RATES, noise=0.1, bins=4)),
     "fit BurstAmplitudeTarget": lambda c: fitted(c, nmm.BurstAmplitudeTarget([2.0, 1.8])),
     "fit FoldTarget": lambda c: nmm.fit(
@@ -601,6 +604,7 @@ fit TrajectoryTarget              +     +   +    +     +    +   +     +      +  
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -     -        -
 fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+fit FunctionalConnectivityTarget  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 fit FoldTarget                    +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -

@@ -55,7 +55,7 @@ def fit(
         minimise  ½ Σ residuals(model)²  (+ ½ ((x − mean)/deviation)² with a prior)  or any loss(model)
 
     - `free`: names of the parameters to fit (`eta`, `gap.g`, `adaptation.alpha`; of a network `node.eta`, `weights`),
-      or a mapping of names to True or a mask of the entries that are free
+      or a mapping of names to True, a mask of the entries that are free, or a `RegionalMap`
     - `target`: a target such as `TrajectoryTarget(...)`, a weighted sum of targets, or a function loss(model)
     - `starts`: how many: the first is the model itself, the others a Sobol sequence in the bounds, the prior, or around the
       model by `spread` of each parameter's size; or a mapping of the free names to arrays of starts
@@ -180,12 +180,11 @@ def _start_values(
         count = columns[0].shape[0] if columns[0].ndim else 0
         require("starts", count, "have arrays of one length ≥ 1", count >= 1)
         flat = []
-        for name, column, mask in zip(parameters.names, columns, parameters.masks, strict=True):
-            shape = attribute(model, name).shape
+        for name, column, part in zip(parameters.names, columns, parameters.parts, strict=True):
+            shape = part.shape(attribute(model, name))
             rule = f"have the shape (starts, …) of `{name}`, {(count, *shape)}"
             require("starts", column.shape, rule, column.shape == (count, *shape))
-            column = column.reshape(count, -1)
-            flat.append(column if mask is None else column[:, np.asarray(mask)])
+            flat.append(np.asarray(jax.vmap(part.read)(jnp.asarray(column))))
         x = np.concatenate(flat, axis=1)
         low, high = parameters.edges
         inside = bool(np.all((x >= low) & (x <= high)))

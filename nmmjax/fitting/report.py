@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from scipy.special import gammaincc
 
@@ -17,7 +18,7 @@ _AT_BOUND = 1e-4  # share of the interval, or of the size, within which a parame
 
 def describe_fit(fitted: Any) -> str:
     """The result of a fit in words: starts, values with errors, noise, what isn't known, what went wrong."""
-    lines = [*_starts(fitted), *_values(fitted), *_level(fitted), *_known(fitted)]
+    lines = [*_starts(fitted), *_values(fitted), *_level(fitted), *_remarks(fitted), *_known(fitted)]
     missing = missing_samples(fitted.target)
     if missing:
         lines.append(f"{missing} missing or masked {_plural(missing, 'sample')} of the data didn't count.")
@@ -149,6 +150,14 @@ def _missed(fitted: Any, loss: float, reached: bool | None) -> str:
     else:
         why = "the gradient is as good as zero: other starts, other free parameters or another model may come closer"
     return f"The target was not reached: {best_of_all}; {why}."
+
+
+def _remarks(fitted: Any) -> list[str]:
+    """What the target says of the best fit."""
+    if not np.any(np.isfinite(fitted.loss)):
+        return []
+    unknowns = jnp.asarray(fitted.unknowns[fitted.best_index], fitted.parameters.scale.dtype)
+    return list(fitted.target.remarks(fitted.best, unknowns))
 
 
 def _known(fitted: Any) -> list[str]:

@@ -70,6 +70,10 @@ class AbstractTarget(eqx.Module):
         """
         return None
 
+    def remarks(self, model: AbstractModel, unknowns: Values | None = None) -> tuple[str, ...]:
+        """What a report says about how well `model`, with `unknowns`, matches the data, in sentences; none by default."""
+        return ()
+
     @property
     def has_residuals(self) -> bool:
         """Whether the loss is a sum of squares, which Gauss–Newton methods need."""
@@ -178,6 +182,10 @@ class TargetSum(AbstractTarget):
     def check_units(self, shortest: float, longest: float) -> None:
         for _, part in self.parts:
             part.check_units(shortest, longest)
+
+    def remarks(self, model: AbstractModel, unknowns: Values | None = None) -> tuple[str, ...]:
+        pieces = zip(self.parts, self._pieces(model, unknowns), strict=True)
+        return tuple(said for (_, part), own in pieces for said in part.remarks(model, own))
 
     def stages(self, model: AbstractModel) -> tuple[AbstractTarget, ...]:
         """The early stages of the first part that has some, then the sum."""

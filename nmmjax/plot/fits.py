@@ -234,14 +234,14 @@ def _truths(fitted: FitResult, truth: Any) -> np.ndarray:
     """The true values of the free numbers, from a model or a mapping of names."""
     if isinstance(truth, Mapping):
         found = []
-        for name, mask in zip(fitted.parameters.names, fitted.parameters.masks, strict=True):
+        for name, part in zip(fitted.parameters.names, fitted.parameters.parts, strict=True):
             labels = [label for label in fitted.labels if label == name or label.startswith(f"{name}[")]
             if all(label in truth for label in labels):
                 found += [float(truth[label]) for label in labels]
                 continue
             require("truth", tuple(truth), f"give `{name}`", name in truth)
-            value = np.broadcast_to(np.asarray(truth[name], float), attribute(fitted.model, name).shape).reshape(-1)
-            found += (value if mask is None else value[np.asarray(mask)]).tolist()
+            shape = part.shape(attribute(fitted.model, name))
+            found += np.asarray(part.read(np.broadcast_to(np.asarray(truth[name], float), shape)), float).tolist()
         return np.asarray(found)
     rule = "be a model like the fitted one, or a mapping of names to true values"
     require("truth", type(truth).__name__, rule, isinstance(truth, type(fitted.model)))
