@@ -14,7 +14,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 RESULTS = pathlib.Path(__file__).parent / "results"
-RIVALS = ("heyoka", "vbjax", "gradsolve", "warp-lang", "lyapax", "jaxcont", "xpplab", "brian2")
+RIVALS = (
+    "heyoka",
+    "vbjax",
+    "gradsolve",
+    "warp-lang",
+    "lyapax",
+    "jaxcont",
+    "xpplab",
+    "brian2",
+    "tvboptim",
+    "tvb-library",
+    "numba",
+)
 
 
 def arguments(description: str, rows: Sequence[str] = ()) -> argparse.Namespace:

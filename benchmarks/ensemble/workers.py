@@ -37,7 +37,7 @@ def _serve(connection, module: str, first: str | None, x64: bool) -> None:
         import jax
 
         jax.config.update("jax_enable_x64", x64)
-        tools = importlib.import_module(f"{__package__}.{module}")
+        tools = importlib.import_module(module if "." in module else f"{__package__}.{module}")
     except Exception:
         connection.send(("failed", traceback.format_exc()))
         sys.exit(1)
