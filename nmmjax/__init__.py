@@ -116,10 +116,13 @@ from .monitors.balloon import BOLD as BOLD
 from .monitors.connectivity import FunctionalConnectivity as FunctionalConnectivity
 from .monitors.connectivity import functional_connectivity as functional_connectivity
 from .monitors.kernel import BOLDKernel as BOLDKernel
+from .monitors.phases import Metastability as Metastability
 from .monitors.samplers import EEG as EEG
 from .monitors.samplers import LFP as LFP
 from .monitors.samplers import Subsample as Subsample
 from .monitors.samplers import TemporalAverage as TemporalAverage
+from .monitors.welch import Spectrum as Spectrum
+from .monitors.windows import DynamicFC as DynamicFC
 from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import binarize as binarize

@@ -269,6 +269,12 @@ def _fold(statistic: AbstractStatistic, x: Values) -> Values:
     return statistic.finish(jax.lax.scan(body, state, (x, jnp.arange(x.shape[0])))[0])
 
 
+def keep(kept: Values, sample: Values, j: Any) -> Values:
+    """The table `kept` with the `sample` in row j; rows below 0 are left out."""
+    j = jnp.asarray(j)  # what is written into row 0 before its turn is written over
+    return jax.lax.dynamic_update_index_in_dim(kept, sample.astype(kept.dtype), jnp.maximum(j, 0), 0)
+
+
 def _series(name: str, given: Any, labels: Any) -> tuple[Values, tuple[str, ...]]:
     """A table (time, series) of floats without gaps, and the names of its columns."""
     names: Any = labels
