@@ -469,6 +469,7 @@ CALLS = {
     "plot.characteristic_roots": lambda c: nmm.plot.characteristic_roots(c.roots),
     "plot.delays": lambda c: nmm.plot.delays(c.model),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
+    "plot.regions": lambda c: nmm.plot.regions(c.run),
     "plot.linear_response": lambda c: nmm.plot.linear_response(c.linear),
     "plot.neurons": lambda c: nmm.plot.neurons(c.comparison),
     "plot.raster": lambda c: nmm.plot.raster(c.comparison.neurons[0], c.comparison.mean_field),
@@ -500,7 +501,8 @@ WITHOUT_MODEL = words(  # public functions that take no model, and nothing made 
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples stochastic.neuron_rate
     stochastic.exponential_fit excitatory_inhibitory mutual_inhibition ing ping dumont_gutkin coombes_byrne byrne izhikevich
-    functional_connectivity mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
+    functional_connectivity plot.functional_connectivity plot.dynamic_connectivity plot.spectrum
+    mechanics.hopf_coupling mechanics.pair_hopf_coupling extend.declared extend.parameter
     plot.connectome plot.activity plot.occupancy plot.transition_graph plot.basin_graph plot.ising"""
 )
 
@@ -668,6 +670,7 @@ plot.master_stability             +     +   +    +     +    +   -     +      +  
 plot.characteristic_roots         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
 plot.delays                       -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
+plot.regions                      -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 plot.linear_response              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
 plot.raster                       +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -

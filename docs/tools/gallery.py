@@ -153,6 +153,17 @@ def disconnectivity():
 
 
 @picture
+def dynamic_connectivity():
+    """When functional connectivity was alike, and when it changed."""
+    brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
+    ts = jnp.linspace(0.0, 480_000.0, 96_001)  # ms
+    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
+    bold = nmm.BOLD(TR=1000.0).of(rates, 5.0, labels=brain.labels)
+    statistic = nmm.DynamicFC(nmm.BOLD(TR=1000.0), width=40_000.0, step=4000.0, skip=20_000.0)
+    return nmm.plot.dynamic_connectivity(statistic.of(bold))
+
+
+@picture
 def ellipse_points():
     """Points (πτr, v) of the ellipse that fits an orbit best, for pictures of one's own."""
     import matplotlib.pyplot as plt
@@ -188,6 +199,18 @@ def fit():
     target = nmm.TrajectoryTarget(ts, r=data.r + noise[0], v=data.v + noise[1], stimulus=step, noise=0.1)
     guess = nmm.MPR(eta=-4.0, J=12.0, Delta=0.5)
     return nmm.plot.fit(nmm.fit(guess, free=("eta", "J", "Delta"), target=target, starts=64, progress=False))
+
+
+@picture
+def functional_connectivity():
+    """Correlations of BOLD between regions, beside those of another run in the place of a recording."""
+    brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
+    ts, bold, fc = jnp.linspace(0.0, 480_000.0, 96_001), nmm.BOLD(TR=1000.0), []
+    for seed in (1, 2):
+        run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(seed), dt0=1.0)
+        series = bold.of(run.ys.r, 5.0, labels=brain.labels)
+        fc += [nmm.functional_connectivity(series, skip=20_000.0)]
+    return nmm.plot.functional_connectivity(*fc)
 
 
 @picture
@@ -336,6 +359,15 @@ def recovery():
 
 
 @picture
+def regions():
+    """BOLD of every region of a brain that noise moves between two states."""
+    brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
+    ts = jnp.linspace(0.0, 120_000.0, 24_001)  # ms
+    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
+    return nmm.plot.regions(nmm.BOLD(TR=1000.0).of(rates, 5.0, labels=brain.labels))
+
+
+@picture
 def shade_stimulus():
     """Grey bands where the stimulus is on, on axes of one's own."""
     import matplotlib.pyplot as plt
@@ -352,6 +384,16 @@ def slow_fast():
     """The fast equations' equilibria over the slow variable, with a burst."""
     bursting = nmm.simulate(burster, {"r": 0.2, "v": -1.0}, jnp.linspace(0.0, 400.0, 40_001))
     return nmm.plot.slow_fast(nmm.slow_fast(burster), bursting)
+
+
+@picture
+def spectrum():
+    """Power spectra of the rates of regions, by Welch's method."""
+    brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
+    ts = jnp.linspace(0.0, 120_000.0, 24_001)  # ms
+    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
+    statistic = nmm.Spectrum(nmm.Subsample(5.0), segment=2000.0, skip=5000.0)
+    return nmm.plot.spectrum(statistic.of(rates, labels=brain.labels))
 
 
 @picture

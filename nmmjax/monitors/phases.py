@@ -24,7 +24,7 @@ class Metastability(AbstractStatistic):
     - `band`: (low, high) frequencies in cycles per unit of time that are kept; all above 0 by default. Phases mean something
       for signals of one rhythm only
 
-    The result is (2,): metastability, synchrony. The transform is not causal: all samples are kept until the end, samples × m
+    The result (2,) is metastability, synchrony. The transform is not causal: all samples are kept until the end, samples × m
     numbers, and R is less certain within a period of the rhythm from the ends. Independent series have the synchrony
     √(π/(4m)), not 0. Raises `ValueError` for bands outside of 0 to 1/(2 period), and for fewer than 8 samples. Source:
     Shanahan, Chaos 20:013108 (2010); Cabral et al., NeuroImage 57:130 (2011).

@@ -1,16 +1,18 @@
 """What monitors and their statistics return: labelled arrays that know their units."""
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import require, whole
+from .._checks import require
 from .._labelled import software, xarray
 from .._results import Shown
 from .._types import Values, is_concrete
-from ..recordings.recording import Recording
+from ..recordings.recording import Recording, find_regions
 
 _SHOWN = 4
 
@@ -22,6 +24,7 @@ class Monitored(eqx.Module, Shown):
     - `values` (samples, m): one series per node, or per sensor
     - `labels`: names of the series, m; `dim`: what they are, "node" or "sensor"
     - `units`, `long_name`: of the values; `period`: time between samples; `monitor`: the monitor in one line
+    - `seconds`: the model's unit of time in seconds if the monitor knows it, as BOLD does, else None
 
     Print it for a summary, `to_xarray()` for labelled data, `to_recording()` for what reads recordings (`binarize`,
     `fit_ising`, landscapes), `nmm.functional_connectivity(monitored)` for correlations, `nmm.plot.regions(monitored)` for a
@@ -36,16 +39,13 @@ class Monitored(eqx.Module, Shown):
     units: str = eqx.field(static=True, default="1")
     long_name: str = eqx.field(static=True, default="recorded signal")
     monitor: str = eqx.field(static=True, default="")
+    seconds: float | None = eqx.field(static=True, default=None)
 
-    def select(self, series: Any) -> "Monitored":
-        """The samples of some `series` only, by name or by number from 0, in that order."""
-        names = self.labels
-        at = [names.index(each) if isinstance(each, str) and each in names else whole(each) for each in series]
-        known = all(each is not None and 0 <= each < len(names) for each in at)
-        require("series", list(series), f"be names, or numbers below {len(names)}", bool(at) and known)
-        chosen = tuple(names[each] for each in at if each is not None)
-        values = self.values[..., np.asarray(at)]
-        return Monitored(self.ts, values, chosen, self.period, self.dim, self.units, self.long_name, self.monitor)
+    def select(self, regions: Sequence[str | int]) -> "Monitored":
+        """The samples of some `regions` (or sensors) only, by name or by number from 0, in that order."""
+        at = find_regions(self.labels, regions)
+        chosen = dataclasses.replace(self, labels=tuple(self.labels[k] for k in at))
+        return eqx.tree_at(lambda each: each.values, chosen, self.values[..., np.asarray(at)])
 
     def to_recording(self) -> Recording:
         """The samples as a `Recording`: what `load_recording` returns for a recorded brain."""
@@ -91,7 +91,8 @@ class Measured(eqx.Module, Shown):
     - `values`: the array; `dims`: names of its axes; `coords`: labels or numbers along them, by name of the axis
     - `kind`: "functional connectivity", "dynamic functional connectivity", "power spectrum" or "synchrony";
       `units`, `long_name`: of the values
-    - `samples`: how many samples it was made of; `monitor`: the monitor in one line
+    - `samples`: how many samples it was made of; `monitor`: the monitor in one line; `seconds`: the model's unit of time in
+      seconds if the monitor knows it, else None
 
     Print it for a summary, `to_xarray()` for labelled data, `np.asarray(measured)` for numbers;
     `nmm.plot.functional_connectivity` and `nmm.plot.dynamic_connectivity` draw the matrices.
@@ -105,6 +106,7 @@ class Measured(eqx.Module, Shown):
     long_name: str = eqx.field(static=True, default="")
     samples: int = eqx.field(static=True, default=0)
     monitor: str = eqx.field(static=True, default="")
+    seconds: float | None = eqx.field(static=True, default=None)
 
     @property
     def upper(self) -> Values:
@@ -146,7 +148,7 @@ class Measured(eqx.Module, Shown):
             return "\n".join(rows + [f"  {name}{x:.4g}" for name, x in zip(names, values.ravel(), strict=True)])
         found = np.asarray(self.upper) if self._is_square else values
         if not np.any(np.isfinite(found)):
-            return "\n".join([*rows, "  no finite value"])
+            return "\n".join([*rows, "  no finite value: constant series"])
         lost = int(np.count_nonzero(~np.isfinite(found)))
         where = " above the diagonal" if self._is_square else ""
         text = f"  mean {np.nanmean(found):.4g}, from {np.nanmin(found):.4g} to {np.nanmax(found):.4g}{where}"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from .._checks import as_array, require, require_each
-from .._types import Values, is_concrete
+from .._types import Real, Values, is_concrete
 from .base import AbstractMonitor, as_channel, as_period
 
 
@@ -34,7 +34,7 @@ class Subsample(AbstractMonitor):
     def begin(self, first: Values) -> Any:
         return first
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         return last
 
     def sample(self, state: PyTree) -> Values:
@@ -60,7 +60,7 @@ class TemporalAverage(AbstractMonitor):
     def begin(self, first: Values) -> Any:
         return average_begin(first)
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         return average_update(state, mean, dt, self.period)
 
     def sample(self, state: PyTree) -> Values:
@@ -128,7 +128,7 @@ class EEG(AbstractMonitor):
         self._fits(first.shape[0])
         return average_begin(first)
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         return average_update(state, mean, dt, self.period)
 
     def sample(self, state: PyTree) -> Values:
@@ -152,8 +152,8 @@ class LFP(AbstractMonitor):
     """A proxy of the local field potential at every node: the mean over every period of what is said to cause it.
 
     - `period`: time over which the proxy is averaged, and between samples, in the model's unit of time
-    - `channel`: the proxy: "v" (default), the mean membrane potential; "r", the rate; "s" of a synapse, as transmembrane
-      currents are proportional to it; or another channel of the model
+    - `channel`: the proxy: "v" (default), the mean membrane potential; "abs_W", |π τ r + i v|; "abs_Z", the synchrony |Z| of
+      the neurons; "r", the rate; "s" of a synapse, to which its current is proportional; or another channel of the model
 
     Local field potentials are sums of currents, for which the field uses these proxies; none is the potential itself.
     Raises `ValueError` for periods that are not > 0.
@@ -169,7 +169,7 @@ class LFP(AbstractMonitor):
     def begin(self, first: Values) -> Any:
         return average_begin(first)
 
-    def update(self, state: PyTree, mean: Values, last: Values, dt: Values) -> Any:
+    def update(self, state: PyTree, mean: Values, last: Values, dt: Real) -> Any:
         return average_update(state, mean, dt, self.period)
 
     def sample(self, state: PyTree) -> Values:
@@ -181,7 +181,7 @@ def average_begin(first: Values) -> Any:
     return 0 * first, jnp.zeros((), first.dtype)
 
 
-def average_update(state: PyTree, mean: Values, dt: Values, period: float) -> Any:
+def average_update(state: PyTree, mean: Values, dt: Real, period: float) -> Any:
     """The state of a mean after a window of length `dt`; a new `period` begins once the last is full."""
     total, time = state
     dt = jnp.asarray(dt, time.dtype)

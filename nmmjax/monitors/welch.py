@@ -69,9 +69,8 @@ class Spectrum(AbstractStatistic):
     def long_name(self) -> str:
         return f"{self.sided}-sided power spectrum"
 
-    @property
-    def units(self) -> str:
-        return "square of the signal's unit × time"
+    def unit_of(self, signal: str) -> str:
+        return {"1": "time", "1/time": "1/time"}.get(signal, f"({signal})²·time")
 
     @property
     def _hop(self) -> int:

@@ -104,4 +104,4 @@ class DynamicFC(AbstractStatistic):
     def coords(self, labels: Any, samples: int) -> dict[str, Any]:
         width, step = self._counts
         centre = self.skipped + np.arange(self.windows(samples)) * step + (width + 1) / 2  # sample k ends period k + 1
-        return {name: self.monitor.period * centre for name in self.dims(len(labels), samples)}
+        return dict.fromkeys(self.dims(len(labels), samples), self.monitor.period * centre)

@@ -3,6 +3,10 @@
 from .atlases import atlas as atlas
 from .bifurcations import bifurcation as bifurcation
 from .bifurcations import bifurcation_curves as bifurcation_curves
+from .brains import dynamic_connectivity as dynamic_connectivity
+from .brains import functional_connectivity as functional_connectivity
+from .brains import regions as regions
+from .brains import spectrum as spectrum
 from .burst_runs import bursts as bursts
 from .common import shade_stimulus as shade_stimulus
 from .connectomes import connectome as connectome
