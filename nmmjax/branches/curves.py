@@ -150,6 +150,9 @@ def _continue_curve(
     require(name, point, "be one special point", isinstance(point, SpecialPoints) and jnp.ndim(point.kind) == 0)
     if is_concrete(point.kind):
         require(name, point, f"be a special point of kind {kind}", int(point.kind) == LABELS.index(kind))
+    more = " (folds are the same)" if kind == "LP" else " (follow a Hopf point by `find_hopf` at many values)"
+    rule = f"be of a model without delays, as `network.undelayed()`{more}"
+    require(name, "a network with delays", rule, not point.system.delayed)
     system = point.system.also(second)
     p = jnp.append(point.parameters, system.value(1))
     both = jnp.stack([as_bounds("bounds", bounds, p.dtype), as_bounds("second_bounds", second_bounds, p.dtype)], axis=1)

@@ -205,6 +205,8 @@ def continue_cycle(
     if is_concrete(start.kind):
         kinds = [LABELS.index("HB"), LABELS.index("PD")]
         require("start", start, "be a Hopf point (HB) or a period doubling (PD)", int(start.kind) in kinds)
+    rule = "be of a model without delays (`simulate` runs onto the stable cycles of one with delays)"
+    require("start", "a network with delays", rule, not start.system.delayed)
     bounds = as_bounds("bounds", bounds, start.parameters.dtype)
     if is_concrete(bounds) and is_concrete(start.parameter):
         inside = bool((bounds[0] < start.parameter) & (start.parameter < bounds[1]))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from .._types import ComplexValues, Values
+from ..equilibria.delays import leading_roots
 from ..equilibria.stability import eigenvalues as sorted_eigenvalues
 from ..numerics.arclength import bordered, locate
 from .branch import LABELS, SpecialPoints, where_chosen
@@ -27,9 +28,11 @@ class Events(NamedTuple):
 
 
 def eigenvalues_at(system: System, x: Values) -> ComplexValues:
-    """Eigenvalues of the Jacobian at x, by decreasing real part; NaN if x is."""
+    """Eigenvalues of the Jacobian at x, by decreasing real part, or as many characteristic roots; NaN if x is."""
 
     def compute() -> ComplexValues:
+        if system.delayed:
+            return leading_roots(system.linear(x[:-1], x[-1:]))
         return sorted_eigenvalues(system.jacobian(x[:-1], x[-1:]))
 
     nan = jnp.full((x.size - 1,), jnp.nan, x.dtype)

@@ -73,10 +73,12 @@ def continue_branch(
 
     Returns a `Branch`: states, eigenvalues, folds, Hopf points (frequency, first Lyapunov coefficient) and branch points,
     located by Newton's method on equations of their own, to rounding. `jax.vmap` over a third parameter gives families;
-    `branch.special` is differentiable in the model's other parameters. `branch.ends` holds a code for what stopped a branch,
-    and what was found is kept. Not seen: two special points of one kind within one step, and branch points at which an
-    even number of eigenvalues vanish (networks of more than two equal nodes). Use it to see where states appear, vanish or
-    begin to oscillate; `continue_cycle`, `continue_fold` and `continue_hopf` go on from its special points.
+    `branch.special` is differentiable in the model's other parameters. `branch.ends` holds a code for what stopped a
+    branch, and what was found is kept. Not seen: two special points of one kind within one step, and branch points at which
+    an even number of eigenvalues vanish (networks of more than two equal nodes). Of a network with delays, folds are those
+    without them, `eigenvalues` the rightmost characteristic roots, and Hopf points where these cross the axis. Use it to see
+    where states appear, vanish or begin to oscillate; `continue_cycle`, `continue_fold` and `continue_hopf` go on from its
+    special points.
 
     Raises `ValueError` for unknown parameters, bounds that don't increase, a start outside the bounds, wrong `guess`.
     Sources: Keller, in: Applications of Bifurcation Theory (1977); Kuznetsov, Elements of Applied Bifurcation Theory, §10.2.

@@ -45,14 +45,15 @@ def find_hopf(
 
     - `model`: any model or network, or a function `field(y, parameters)` that returns dy/dt, with y a vector
     - `parameter`: the name of the free parameter, dotted as in `parameter_table`, or a key of `parameters`; the model's
-      own value of it is the guess, good to a few percent
+      own value of it is the guess, good to a few percent. Of a network with delays also "delay" or "speed"
     - `guess`: a state near the Hopf point, good to a few percent
     - `parameters`: names and values, for a function only; None by default
 
     Returns one `SpecialPoints` with `parameter`, `state`, the angular frequency `omega` per unit of time, and the first
     Lyapunov coefficient `lyapunov`, negative if stable cycles are born (supercritical); NaN and `kind` 0 if Newton's method
     doesn't converge, or to a rate ≤ 0. It is differentiable in the model's other parameters. `continue_cycle` starts from
-    it. Raises `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov, Elements of Applied Bifurcation
+    it. With delays N(iω) φ = 0 takes the place of the second equation, N the characteristic matrix (docs/theory.md §C7).
+    Raises `ValueError` for unknown parameters and a wrong `guess`. Source: Kuznetsov, Elements of Applied Bifurcation
     Theory, §10.2.
     """
     return _find("HB", as_system(model, parameter, guess, parameters))

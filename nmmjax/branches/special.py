@@ -7,17 +7,23 @@ hold on curves as well, if two parameters are free. With A = ∂f/∂u:
     Hopf point (HB)    f = 0, (A² + κ) φ = 0, φ·φ = 1, l·φ = 0, κ = ω²
     branch point (BP)  f + κ φ = 0, Aᵀ φ = 0, φ·∂f/∂p = 0, φ·φ = 1, which gives κ = 0
 
+With delays, Hopf points have the unknowns (u, a, b, ω, p) and the equations f = 0, N(iω) (a + i b) = 0, l·(a + i b) = 1,
+N the characteristic matrix (`numerics/delayed.py`).
+
 κ < 0 would be a neutral saddle, two real eigenvalues ±√−κ; κ = 0 is a Bogdanov–Takens point, through which these equations
 stay regular. Source: Kuznetsov, Elements of Applied Bifurcation Theory, §10.2–10.3.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from .._nan import nan_unless
 from .._types import ComplexValues, Scalar, Values
+from ..equilibria.delays import leading_roots
 from ..numerics.arclength import root
 from .system import System
 
@@ -80,6 +86,8 @@ KINDS: dict[str, tuple[Callable[..., Values], Callable[[Values], tuple[Values, S
 
 def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Values, Values, Scalar]:
     """(u, p, κ) of the special point near (u, p), NaN if absent. Differentiable in everything that `system` depends on."""
+    if kind == "HB" and system.delayed:
+        return _solve_delayed_hopf(system, u, p)
     equations, guess = KINDS[kind]
     still, u, p = jax.lax.stop_gradient((system, u, p))
     phi, kappa, phase = guess(still.jacobian(u, p))
@@ -96,6 +104,30 @@ def solve_special(kind: str, system: System, u: Values, p: Values) -> tuple[Valu
         slope = jax.jacfwd(still, argnums=1)(*fixed)[:, 0]
         good &= jnp.abs(psi @ slope) > 1e-5 * jnp.linalg.norm(slope)
     return nan_unless(good, u), nan_unless(good, p), nan_unless(good, kappa)
+
+
+def _solve_delayed_hopf(system: System, u: Values, p: Values) -> tuple[Values, Values, Scalar]:
+    still, u, p = jax.lax.stop_gradient((system, u, p))
+    linear, k = still.linear(u, p), u.size
+    values = leading_roots(linear)
+    oscillates = jnp.imag(values) > 1e-9 * (1 + jnp.max(jnp.abs(values)))
+    which = jnp.argmin(jnp.where(oscillates, jnp.abs(jnp.real(values)), jnp.inf))
+    omega = jnp.where(oscillates[which], jnp.imag(values[which]), jnp.nan)
+    inside = linear.matrix(jax.lax.complex(jnp.zeros_like(omega), omega))[0]
+    q = jnp.conj(jnp.linalg.svd(jnp.where(jnp.isfinite(inside), inside, 0))[2][-1])
+    l_real, l_imag = jnp.real(q), jnp.imag(q)
+    x = jnp.concatenate([u, l_real, l_imag, omega[None], p])
+    known = jnp.all(jnp.isfinite(x))
+
+    def equations(x: Values) -> Values:
+        u, a, b, omega, p = x[:k], x[k : 2 * k], x[2 * k : 3 * k], x[3 * k], x[3 * k + 1 :]
+        real, imag = system.linear(u, p).oscillating(omega, a, b)
+        size = jnp.stack([l_real @ a + l_imag @ b - 1, l_real @ b - l_imag @ a])
+        return jnp.concatenate([system(u, p), real, imag, size])
+
+    x, good = root(equations, jnp.where(known, x, jnp.ones_like(x)))
+    good = good & known & (x[3 * k] > 0)
+    return nan_unless(good, x[:k]), nan_unless(good, x[3 * k + 1 :]), nan_unless(good, x[3 * k] ** 2)
 
 
 def crossing_tangent(system: System, x: Values, tangent: Values, scale: Values) -> Values:
@@ -133,25 +165,58 @@ def third(field: Callable[[Values], Values], u: Values, a: Values, b: Values, c:
 def lyapunov_coefficient(system: System, u: Values, p: Values, omega: Scalar) -> Scalar:
     """The first Lyapunov coefficient l₁ of a Hopf point with frequency ω; negative if it is supercritical.
 
-    l₁ = Re[⟨p, C(q,q,q̄)⟩ − 2⟨p, B(q, A⁻¹B(q,q̄))⟩ + ⟨p, B(q̄, (2iω − A)⁻¹B(q,q))⟩]/(2ω), with A q = iω q, Aᵀp = −iω p,
-    |q| = 1 and ⟨p, q⟩ = 1. Its size depends on the scales of the state variables, its sign doesn't. Source: Kuznetsov, §5.4.
+    l₁ = Re[⟨p, C(q,q,q̄)⟩ + 2⟨p, B(q, h₀)⟩ + ⟨p, B(q̄, h₂)⟩]/(2ω), h₀ = N(0)⁻¹ B(q,q̄), h₂ = N(2iω)⁻¹ B(q,q), with N(iω) q = 0,
+    N(iω)ᴴ p = 0, |q| = 1 and ⟨p, N′(iω) q⟩ = 1; N(λ) = λ − A without delays. With them B and C take histories, q e^(iωθ), h₀
+    and h₂ e^(2iωθ), at every pair's delay. The size depends on the scales of the state variables, the sign doesn't. Source:
+    Kuznetsov, §5.4; Diekmann et al., Delay Equations (1995), §X.
     """
-    field = lambda u: system(u, p)
-    A, unit = jax.jacfwd(field)(u), jax.lax.complex(jnp.zeros_like(omega), jnp.ones_like(omega))
-    complex_A, identity = A.astype(unit.dtype), jnp.eye(u.size, dtype=unit.dtype)
-    left, _, right = jnp.linalg.svd(complex_A - unit * omega.astype(unit.dtype) * identity)
+    unit = jax.lax.complex(jnp.zeros_like(omega), jnp.ones_like(omega))
+    rate = unit * omega.astype(unit.dtype)
+    field, z, matrix, spread = _histories(system, u, p) if system.delayed else _states(system, u, p)
+    N, slope = matrix(rate)
+    left, _, right = jnp.linalg.svd(N)
     q, p_left = jnp.conj(right[-1]), left[:, -1]
-    p_left = p_left / jnp.conj(jnp.vdot(p_left, q))  # ⟨p, q⟩ = p̄·q = 1
+    p_left = p_left / jnp.conj(jnp.vdot(p_left, slope @ q))  # ⟨p, N′q⟩ = 1
+    along = spread(rate, q)
 
     def B(a: ComplexValues, b: ComplexValues) -> ComplexValues:
         ar, ai, br, bi = jnp.real(a), jnp.imag(a), jnp.real(b), jnp.imag(b)
-        D = lambda a, b: second(field, u, a, b)
+        D = lambda a, b: second(field, z, a, b)
         return jax.lax.complex(D(ar, br) - D(ai, bi), D(ar, bi) + D(ai, br))
 
-    a, b = jnp.real(q), jnp.imag(q)
-    D = lambda *each: third(field, u, *each)
+    a, b = jnp.real(along), jnp.imag(along)
+    D = lambda *each: third(field, z, *each)
     cubic = jax.lax.complex(D(a, a, a) + D(a, b, b), D(a, a, b) + D(b, b, b))
-    mean = jnp.linalg.solve(complex_A, B(q, jnp.conj(q)))
-    double = jnp.linalg.solve(2 * unit * omega.astype(unit.dtype) * identity - complex_A, B(q, q))
-    total = jnp.vdot(p_left, cubic) - 2 * jnp.vdot(p_left, B(q, mean)) + jnp.vdot(p_left, B(jnp.conj(q), double))
+    mean = spread(0 * rate, jnp.linalg.solve(matrix(0 * rate)[0], B(along, jnp.conj(along))))
+    double = spread(2 * rate, jnp.linalg.solve(matrix(2 * rate)[0], B(along, along)))
+    total = jnp.vdot(p_left, cubic) + 2 * jnp.vdot(p_left, B(along, mean)) + jnp.vdot(p_left, B(jnp.conj(along), double))
     return jnp.real(total) / (2 * omega)
+
+
+def _states(system: System, u: Values, p: Values) -> tuple[Any, Values, Any, Any]:
+    """f, the state, λ ↦ (N, N′), and how a direction moves what f depends on, without delays: the state itself."""
+    field = lambda u: system(u, p)
+    A = jax.jacfwd(field)(u)
+
+    def matrix(rate: Any) -> tuple[Any, Any]:
+        one = jnp.eye(u.size, dtype=rate.dtype)
+        return rate * one - A.astype(rate.dtype), one
+
+    return field, u, matrix, lambda rate, q: q
+
+
+def _histories(system: System, u: Values, p: Values) -> tuple[Any, Values, Any, Any]:
+    """The same with delays: f depends on the state and on those that every node sees of all, (k + n k)."""
+    network, linear, k = system.at(p), system.linear(u, p), u.size
+    n, now = network.size, network.undelayed()
+
+    def field(z: Values) -> Values:
+        seen = jax.vmap(lambda x: now.sent(system.state(x)))(z[k:].reshape(n, k))
+        past = jnp.sum(linear.M * seen, axis=1)
+        return ravel_pytree(network.vector_field(jnp.zeros((), z.dtype), system.state(z[:k]), past=past))[0]
+
+    def spread(rate: Any, q: ComplexValues) -> ComplexValues:
+        late = q.reshape(1, -1, n) * jnp.exp(-rate * linear.D.astype(rate.dtype))[:, None, :]
+        return jnp.concatenate([q, late.ravel()])
+
+    return field, jnp.concatenate([u, jnp.tile(u, n)]), linear.matrix, spread

@@ -1,4 +1,6 @@
-"""The system that is continued: a model or a user's vector field as du/dt = f(u, p), u a flat state, p free parameters."""
+"""The system that is continued: a model or a user's vector field as du/dt = f(u, p), u a flat state, p free parameters.
+
+Of a network with delays f is that without them, whose zeros are the same; `linear` has the delays, for what is stable."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +14,9 @@ from jax.flatten_util import ravel_pytree
 from .._checks import as_array, require
 from .._parameter import dtype_of, parameter_table, with_dtype
 from .._types import Values, float_dtype, is_concrete
+from ..equilibria.delays import linearized_with_delays
 from ..models.base import AbstractModel, refuse_spikes
+from ..numerics.delayed import Delayed
 
 
 class UserField(eqx.Module):
@@ -34,7 +38,8 @@ class Flow(eqx.Module):
 
     def __call__(self, u: Values, I: Values) -> Values:
         state = ravel_pytree(self.like)[1](u)
-        return ravel_pytree(self.model.vector_field(jnp.zeros((), u.dtype), state, I))[0]
+        model = self.model.undelayed() if isinstance(self.model, AbstractModel) else self.model
+        return ravel_pytree(model.vector_field(jnp.zeros((), u.dtype), state, I))[0]
 
     def jacobian(self, u: Values, I: Values) -> Values:
         """∂f/∂u."""
@@ -88,6 +93,15 @@ class System(eqx.Module):
     def jacobian(self, u: Values, p: Values) -> Values:
         """∂f/∂u."""
         return jax.jacfwd(self)(u, p)
+
+    @property
+    def delayed(self) -> bool:
+        """Whether the model has delays."""
+        return isinstance(self.model, AbstractModel) and "delays" in self.model.offers
+
+    def linear(self, u: Values, p: Values) -> Delayed:
+        """The equations of small deviations of a network with delays."""
+        return linearized_with_delays(self.at(p), self.state(u))
 
     def also(self, name: str) -> "System":
         """The system with one more free parameter."""

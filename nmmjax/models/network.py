@@ -213,6 +213,8 @@ class Network(AbstractModel):
 
     def undelayed(self) -> "Network":
         """The same network without delays: it has the same resting states, and the energies that delays rule out."""
+        if not self.coupling.delayed:
+            return self
         return eqx.tree_at(lambda each: each.coupling, self, self.coupling.undelayed())
 
     @property

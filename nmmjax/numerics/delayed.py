@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._types import Values
+from .._types import Scalar, Values
 
 _REFINE = 12  # steps of the refinement, which converges cubically
 _SAME = 1e-7  # relative distance below which two roots are one
@@ -47,11 +47,30 @@ class Delayed(eqx.Module):
         """A of all nodes, (n m, n m), the first variable of all nodes first."""
         return _spread(self.A)
 
+    def matrix(self, rate: Any) -> tuple[Any, Any]:
+        """N(λ) and N′(λ) at one complex `rate`, (n m, n m)."""
+        M, D = self.M.astype(rate.dtype), self.D.astype(rate.dtype)
+        late, one = M * jnp.exp(-rate * D), jnp.eye(self.size, dtype=rate.dtype)
+        return rate * one - self.present().astype(rate.dtype) - self._through(late), one + self._through(D * late)
+
+    def oscillating(self, omega: Scalar, a: Values, b: Values) -> tuple[Values, Values]:
+        """Real and imaginary part of N(iω) (a + i b), (n m,), in real numbers."""
+        n, m = self.b.shape
+        real, imag = a.reshape(m, n).T, b.reshape(m, n).T
+        send = lambda x: jnp.sum(self.s * x, axis=1)
+        cos, sin = self.M * jnp.cos(omega * self.D), self.M * jnp.sin(omega * self.D)
+        into = lambda x, c: jnp.einsum("iab,ib->ia", self.A, x) + self.b * c[:, None]
+        first = -omega * imag - into(real, cos @ send(real) + sin @ send(imag))
+        second = omega * real - into(imag, cos @ send(imag) - sin @ send(real))
+        return first.T.ravel(), second.T.ravel()
+
+    def _through(self, late: Any) -> Any:
+        n, m = self.b.shape
+        return jnp.einsum("ia,ij,jb->aibj", self.b.astype(late.dtype), late, self.s.astype(late.dtype)).reshape(n * m, n * m)
+
     def undelayed(self) -> Values:
         """The Jacobian if all delays were 0, (n m, n m), in the same order."""
-        n, m = self.b.shape
-        through = self.b.T[:, :, None, None] * self.M[None, :, None, :] * self.s.T[None, None]
-        return self.present() + through.reshape(n * m, n * m)
+        return self.present() + self._through(self.M)
 
 
 def _spread(A: Any) -> Any:
