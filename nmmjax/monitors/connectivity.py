@@ -1,11 +1,14 @@
 """Functional connectivity: correlations between what is recorded of regions, over a run and over windows of it."""
 
+import dataclasses
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import PyTree
 
+from .._checks import require
 from .._nan import nan_unless
 from .._types import Real, Values
 from ..recordings.recording import Recording
@@ -79,12 +82,22 @@ def functional_connectivity(recorded: Any, *, skip: Real = 0.0) -> Measured:
     - `skip`: time at the start whose samples are left out, in the unit of the samples' distance; of an array, whose distance
       is 1, their number
 
-    Returns a `Measured`, with the matrix as `values` (m, m), by the fold of `FunctionalConnectivity`. Raises `ValueError`
-    for missing values, and for fewer than 3 samples after `skip`. Samples of several subjects are correlated as one series.
+    Of a `Recording`, samples that miss a region are left out, and of several subjects the result is the mean of theirs, each
+    of which `skip` shortens. Returns a `Measured`, with the matrix as `values` (m, m), by the fold of
+    `FunctionalConnectivity`. Raises `ValueError` for missing values elsewhere, and for fewer than 3 samples after `skip`.
     """
     period: Any = 1.0
     if isinstance(recorded, Monitored):
         period = recorded.period
     elif isinstance(recorded, Recording) and recorded.dt is not None:
         period = recorded.dt
-    return FunctionalConnectivity(Subsample(period), skip=as_skip(skip)).of(recorded)
+    statistic = FunctionalConnectivity(Subsample(period), skip=as_skip(skip))
+    if not isinstance(recorded, Recording):
+        return statistic.of(recorded)
+    subject = np.zeros(len(recorded.values), int) if recorded.subject is None else recorded.subject
+    complete = np.all(np.isfinite(recorded.values), axis=1)
+    parts = [recorded.values[(subject == each) & complete] for each in np.unique(subject)]
+    require("recorded", min(map(len, parts)), "have 3 samples of all regions and every subject", min(map(len, parts)) >= 3)
+    found = [statistic.of(part, labels=recorded.names) for part in parts]
+    mean = jnp.mean(jnp.stack([each.values for each in found]), axis=0)
+    return dataclasses.replace(found[0], values=mean, samples=sum(each.samples for each in found))

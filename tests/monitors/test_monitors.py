@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.signal
-from helpers import central_difference
+from helpers import central_difference, rest_slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
@@ -142,20 +142,20 @@ def test_error_falls_with_the_fourth_power_of_the_window():
     assert np.all(np.log2(errors[:-1] / errors[1:]) > 3.5)
 
 
-def test_constant_inputs_lead_to_the_steady_state():
+@pytest.mark.parametrize("constants", rest_slow(GOLDEN, "friston2003"))
+def test_constant_inputs_lead_to_the_steady_state(constants):
     """From rest in the end, and at once with `start="steady"`."""
     x = np.array([0.05, 1.0, 20.0, 200.0])
-    series = np.broadcast_to(x, (60_001, 4))
-    for constants in GOLDEN:
-        monitor = nmm.BOLD(TR=60_000.0, constants=constants, start="rest")
-        np.testing.assert_allclose(course(monitor, series, 1.0)[0], monitor.steady(x), rtol=1e-6)
-        steady = nmm.BOLD(TR=1000.0, constants=constants, start="steady")
-        np.testing.assert_allclose(course(steady, series[:2001], 1.0)[1], monitor.steady(x), rtol=1e-12)
+    series = np.tile(x, (60_001, 1))
+    monitor = nmm.BOLD(TR=60_000.0, constants=constants, start="rest")
+    np.testing.assert_allclose(course(monitor, series, 1.0)[0], monitor.steady(x), rtol=1e-6)
+    steady = nmm.BOLD(TR=1000.0, constants=constants, start="steady")
+    np.testing.assert_allclose(course(steady, series[:2001], 1.0)[1], monitor.steady(x), rtol=1e-12)
     kernel = nmm.BOLDKernel(TR=1000.0, start="steady")
     np.testing.assert_allclose(course(kernel, series[:2001], 1.0)[1], kernel.steady(x), rtol=1e-10)
 
 
-@pytest.mark.parametrize("constants", ["friston2003", "vbjax"])
+@pytest.mark.parametrize("constants", rest_slow(("friston2003", "vbjax"), "friston2003"))
 def test_blood_does_not_flow_back(constants):
     """The flow after an input that ends comes to 0 from x = B e^{πA/2ω}; beyond that y stays finite, and goes on."""
     A, B = SETS[constants][:2]
@@ -172,18 +172,18 @@ def test_blood_does_not_flow_back(constants):
     assert bool(jnp.all(jnp.isfinite(y))) and np.abs(y[-1]).max() < 1e-3 * SETS[constants][-1]
 
 
-def test_small_oscillations_pass_by_the_transfer_function():
+@pytest.mark.parametrize("constants", rest_slow(GOLDEN, "vbi"))
+def test_small_oscillations_pass_by_the_transfer_function(constants):
     """Around a constant input; at frequency 0, the slope of the steady state."""
-    for constants in GOLDEN:
-        monitor = nmm.BOLD(TR=500.0, constants=constants, start="steady", scale=0.7)
-        h = np.asarray(monitor.transfer(np.array([0.0, 2e-4]), 0.35))  # 0.2 Hz
-        slope = central_difference(lambda c, monitor=monitor: float(monitor.steady(0.7 * c)), 0.5, 1e-3)
-        assert abs(h[0] - slope) < 1e-8 * abs(slope)
-        t = np.arange(50_001.0)
-        y = course(monitor, 0.5 + 1e-4 * np.sin(2 * np.pi * 2e-4 * t), 1.0)[60:, 0]  # 4 periods after the transient
-        ends = 500.0 * np.arange(61, 101)
-        found = 2 * np.mean((y - float(monitor.steady(0.35))) * np.exp(-2j * np.pi * 2e-4 * ends)) * 1j / 1e-4
-        assert abs(found - h[1]) < 2e-3 * abs(h[1])
+    monitor = nmm.BOLD(TR=500.0, constants=constants, start="steady", scale=0.7)
+    h = np.asarray(monitor.transfer(np.array([0.0, 2e-4]), 0.35))  # 0.2 Hz
+    slope = central_difference(lambda c, monitor=monitor: float(monitor.steady(0.7 * c)), 0.5, 1e-3)
+    assert abs(h[0] - slope) < 1e-8 * abs(slope)
+    t = np.arange(50_001.0)
+    y = course(monitor, 0.5 + 1e-4 * np.sin(2 * np.pi * 2e-4 * t), 1.0)[60:, 0]  # 4 periods after the transient
+    ends = 500.0 * np.arange(61, 101)
+    found = 2 * np.mean((y - float(monitor.steady(0.35))) * np.exp(-2j * np.pi * 2e-4 * ends)) * 1j / 1e-4
+    assert abs(found - h[1]) < 2e-3 * abs(h[1])
     kernel = nmm.BOLDKernel(TR=500.0)
     assert abs(kernel.transfer(np.zeros(1))[0] - 5.6 * 0.02 * 0.4 / 3) < 1e-12
 
@@ -318,11 +318,18 @@ def test_results_know_their_labels_and_become_recordings():
     fc = nmm.functional_connectivity(bold)
     assert fc.to_xarray().sel(node="V1", other_node="MT") == fc.values[0, 1]
     np.testing.assert_allclose(nmm.functional_connectivity(recording).values, fc.values)
+    few = nmm.results.Recording(np.where(np.arange(9)[:, None] < 7, np.nan, 1.0) * np.ones((9, 2)))
     x = noisy(60, 4)
     one, other = nmm.functional_connectivity(x), nmm.functional_connectivity(noisy(60, 4, 1))
     pairs = np.triu_indices(4, 1)
     by_hand = np.corrcoef(np.corrcoef(x.T)[pairs], np.asarray(other.values)[pairs])[0, 1]
     assert abs(one.correlation(other) - by_hand) < 1e-12 and abs(one.correlation(one) - 1) < 1e-12
+    gaps, subject = x.copy(), np.repeat([3, 7], 30)
+    gaps[[4, 40], 1] = np.nan
+    of_two = nmm.functional_connectivity(nmm.results.Recording(gaps, subject=subject, dt=2.0), skip=4.0)
+    each = [np.corrcoef(np.delete(x[k : k + 30], 4 + 6 * (k > 0), axis=0)[2:].T) for k in (0, 30)]
+    np.testing.assert_allclose(of_two.values, np.mean(each, axis=0), atol=1e-12)
+    assert of_two.samples == 54 and "3 samples" in str(pytest.raises(ValueError, nmm.functional_connectivity, few).value)
     still = nmm.functional_connectivity(np.stack([x[:, 0], np.ones(60)], axis=1))
     assert np.isnan(np.asarray(still.values)[:, 1]).all() and "constant" in str(still)
 
