@@ -234,6 +234,18 @@ def test_many_runs_and_steps_are_vectorised():
     assert np.abs(many[1] - last(1.0, x[1])).max() < 1e-15
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(4)), st.floats(0.1, 10.0), st.floats(-3.0, 3.0))
+def test_nodes_are_alike_and_correlations_have_no_unit(order, size, shift):
+    x = np.abs(noisy(401, 4))
+    order = np.asarray(order)
+    bold = course(nmm.BOLD(TR=20.0), x, 1.0)
+    np.testing.assert_allclose(course(nmm.BOLD(TR=20.0), x[:, order], 1.0), bold[:, order], rtol=1e-13)
+    fc = np.asarray(nmm.functional_connectivity(bold).values)
+    moved = nmm.functional_connectivity(size * bold[:, order] + shift)
+    np.testing.assert_allclose(moved.values, fc[order][:, order], atol=1e-8)
+
+
 # --- statistics -------------------------------------------------------------------------------------------------------
 
 
@@ -329,7 +341,9 @@ def test_results_know_their_labels_and_become_recordings():
     of_two = nmm.functional_connectivity(nmm.results.Recording(gaps, subject=subject, dt=2.0), skip=4.0)
     each = [np.corrcoef(np.delete(x[k : k + 30], 4 + 6 * (k > 0), axis=0)[2:].T) for k in (0, 30)]
     np.testing.assert_allclose(of_two.values, np.mean(each, axis=0), atol=1e-12)
-    assert of_two.samples == 54 and "3 samples" in str(pytest.raises(ValueError, nmm.functional_connectivity, few).value)
+    assert of_two.samples == 54
+    with pytest.raises(ValueError, match="`recorded` must have 3 samples of all regions and every subject, but got 2"):
+        nmm.functional_connectivity(few)
     still = nmm.functional_connectivity(np.stack([x[:, 0], np.ones(60)], axis=1))
     assert np.isnan(np.asarray(still.values)[:, 1]).all() and "constant" in str(still)
 
