@@ -54,6 +54,17 @@ def test_kernel_of_the_virtual_brain():
     assert monitor.steady(1.0) == pytest.approx(-0.0970666667, abs=1e-10)
 
 
+def test_kernel_is_the_monitor_of_the_virtual_brain():
+    """`Bold` of tvb-library 2.10 at dt = 1 ms, fed with this input: sums over 4 ms without dt, 6 ms late."""
+    t = np.arange(1.0, 40_001.0)
+    x = 0.03 * (1 + np.sin(2 * np.pi * t / 3000) * np.sin(t / 777))
+    y = course(nmm.BOLDKernel(TR=1.0, scale=250.0), x, 1.0, bins=True)[:, 0]
+    theirs = {41: -0.05122181944801, 52: 0.00868949634670, 63: 0.07916272239290, 80: 0.05008616777787}
+    for k, value in theirs.items():
+        assert abs(y[500 * k - 7] - value) < 7e-7
+    assert abs(nmm.BOLDKernel(TR=1.0, scale=250.0).steady(1.0) - 3.621335062) < 2e-6  # cut off at 20 s there
+
+
 def test_averages_and_samples():
     """Of a series that is linear between its points: exactly."""
     times = np.arange(401.0)
