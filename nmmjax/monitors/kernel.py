@@ -20,7 +20,7 @@ class BOLDKernel(AbstractMonitor):
 
         h(t) = ⅓ e^{−t/2τ_s} sin(ω t)/ω,  ω² = 1/τ_f − 1/(4 τ_s²),   y = k₁ V₀ (h ∗ x − 1)
 
-    h is the response of z̈ + ż/τ_s + z/τ_f = x/3, which is folded exactly: no history is kept, and nothing is cut off. h ∗ x is
+    h is the response of z̈ + ż/τ_s + z/τ_f = x/3, folded exactly: no history is kept, and nothing is cut off. h ∗ x is
     the integral over time in seconds: x ≡ 1 gives −0.0970667, and silence −k₁V₀ = −0.112. **The Virtual Brain and tvboptim
     add up h x over means of 4 ms without the factor of .004 s:** `scale=250` gives their numbers (x ≡ 1: 3.6213). They cut h
     at 20 s, where e^{−t/2τ_s} is 4e-6, and the former's samples come 6 ms late. Correlations don't depend on `scale`. Use it

@@ -62,7 +62,7 @@ def test_kernel_is_the_monitor_of_the_virtual_brain():
     theirs = {41: -0.05122181944801, 52: 0.00868949634670, 63: 0.07916272239290, 80: 0.05008616777787}
     for k, value in theirs.items():
         assert abs(y[500 * k - 7] - value) < 7e-7
-    assert abs(nmm.BOLDKernel(TR=1.0, scale=250.0).steady(1.0) - 3.621335062) < 2e-6  # cut off at 20 s there
+    assert abs(nmm.BOLDKernel(TR=1.0).steady(250.0) - 3.621335062) < 2e-6  # cut off at 20 s there
 
 
 def test_averages_and_samples():
