@@ -387,6 +387,9 @@ CALLS = {
     "fit LossTarget": lambda c: fitted(c, lambda model: (parameter_of(model, c.over) - 1.0) ** 2),
     "fit EnergyTarget": lambda c: fitted(c, nmm.EnergyTarget([(c.y0, 1.0)])),
     "fit SpectrumTarget": lambda c: fitted(c, nmm.SpectrumTarget(0.5, near=1.0)),
+    "fit SpectrumTarget, state": lambda c: fitted(
+        c, nmm.SpectrumTarget(frequencies=[0.1], power=[1.0], near={name: getattr(c.low, name) for name in c.low.names})
+    ),
     "fit FunctionalConnectivityTarget": lambda c: fitted(
         c, nmm.FunctionalConnectivityTarget(np.full((c.model.size or 2,) * 2, 0.3), guess=c.low)
     ),

@@ -95,8 +95,7 @@ class AbstractPlaceTarget(AbstractTarget):
     def noise_known(self) -> bool:
         return self.known
 
-    @property
-    def alone(self) -> bool:
+    def alone(self, model: AbstractModel) -> bool:
         return isinstance(self.place.near, dict)  # networks take eigenvectors
 
     def check(self, model: AbstractModel) -> None:

@@ -113,8 +113,7 @@ class FunctionalConnectivityTarget(AbstractTarget):
     def noise_known(self) -> bool:
         return self.known
 
-    @property
-    def alone(self) -> bool:
+    def alone(self, model: AbstractModel) -> bool:
         return True  # matrices are inverted
 
     def check(self, model: Any) -> None:
@@ -217,8 +216,9 @@ def _measured(fc: Any, labels: Any) -> tuple[np.ndarray, tuple[str, ...]]:
         except (TypeError, ValueError):
             found = np.zeros(())
     rule = "be correlations (n, n) of n ≥ 2 regions, or a `Recording` of time series"
-    require("fc", fc, rule, found.ndim == 2 and found.shape[0] == found.shape[1] >= 2)
-    n = found.shape[0]
+    shape = np.shape(found)
+    require("fc", fc, rule, len(shape) == 2 and shape[0] == shape[1] >= 2)
+    n = len(found)
     apart = ~np.eye(n, dtype=bool)
     known = apart & np.isfinite(found)
     require_each("fc", found, "be numbers, or NaN if unknown", ~np.isinf(found) | ~apart)
@@ -240,8 +240,8 @@ def _own_labels(fc: Any) -> tuple[str, ...]:
         require("fc", rows[:4], "name its rows as its columns", not named or rows == columns)
         return columns if named else ()
     coords: Any = getattr(fc, "coords", {})
-    rows, *others = getattr(fc, "dims", ("",))
-    if len(others) == 1 and rows in coords:
-        names = np.asarray(coords[rows])
+    dims = [str(each) for each in getattr(fc, "dims", ())]
+    if len(dims) == 2 and dims[0] in coords:
+        names = np.asarray(coords[dims[0]])
         return tuple(str(each) for each in names) if names.dtype.kind in "USO" else ()
     return ()

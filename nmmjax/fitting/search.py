@@ -81,7 +81,7 @@ class Search:
     def run(self, goal: AbstractTarget) -> None:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
         stages = self.stages(goal)
-        self._threads = 1 if goal.alone else _threads()
+        self._threads = 1 if goal.alone(self.model) else _threads()
         with engine.pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
             try:

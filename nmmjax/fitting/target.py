@@ -110,10 +110,9 @@ class AbstractTarget(eqx.Module):
         """
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
-    @property
-    def alone(self) -> bool:
-        """Whether starts must be computed one block after the other: calls of LAPACK that run at once may wait for each
-        other for ever."""
+    def alone(self, model: AbstractModel) -> bool:
+        """Whether, of `model`, starts must be computed one block after the other: calls of LAPACK that run at once may wait
+        for each other for ever."""
         return False
 
     def __add__(self, other: object) -> "TargetSum":
@@ -217,9 +216,8 @@ class TargetSum(AbstractTarget):
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
-    @property
-    def alone(self) -> bool:
-        return any(part.alone for _, part in self.parts)
+    def alone(self, model: AbstractModel) -> bool:
+        return any(part.alone(model) for _, part in self.parts)
 
 
 class LossTarget(AbstractTarget):
@@ -252,8 +250,7 @@ class LossTarget(AbstractTarget):
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
-    @property
-    def alone(self) -> bool:
+    def alone(self, model: AbstractModel) -> bool:
         return True  # nobody knows what it calls
 
 

@@ -460,6 +460,20 @@ BAD = [
     (lambda: nmm.SpectrumTarget(band_power={(1.0, 0.5): 1.0}), "Argument `band_power` must be a mapping of bands (f0, f1)"),
     (lambda: nmm.SpectrumTarget(power=[1.0]), "Argument `power` must be given with `frequencies`, or both be None"),
     (lambda: nmm.SpectrumTarget(frequencies=[1.0], power=[0.0]), "Argument `power` must be numbers > 0"),
+    (
+        lambda: nmm.SpectrumTarget(frequencies=[1.0], power=[[1.0, 2.0]]).check(BISTABLE),
+        "Argument `power` must be one per freq",
+    ),
+    (lambda: nmm.SpectrumTarget(1.0, near={"r": 1.0, "v": 0.0}).check(BISTABLE), "Argument `near` must be a rate for a pop"),
+    (lambda: nmm.SpectrumTarget(1.0, near=0.5).check(PAIR), "Argument `near` must be a state near the one meant, or None"),
+    (
+        lambda: nmm.SpectrumTarget(band_power={(0.0, 1.0): [1.0, 1.0, 2.0]}).check(PAIR),
+        "Argument `power` must be of the 2 nodes of the network, or their mean, but got 3.",
+    ),
+    (
+        lambda: nmm.SpectrumTarget(band_power={(0.0, 1.0): 1.0, (1.0, 2.0): [1.0, 2.0]}),
+        "Argument `band_power` must have a number, or numbers (n,), for every band",
+    ),
     (lambda: nmm.StationaryTarget(), "Argument `r` must be given, or else `density`, but got None."),
     (lambda: nmm.StationaryTarget(np.ones(20)), "Argument `r` must have at least 10 samples for each of the 40 bins"),
     (lambda: nmm.StationaryTarget(density=([1.0, 0.5, 2.0], [1.0, 1.0])), "Argument `density` must have increasing rates"),
