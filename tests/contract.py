@@ -609,6 +609,7 @@ fit TrajectoryTarget              +     +   +    +     +    +   +     +      +  
 fit LossTarget                    +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 fit EnergyTarget                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  +   -   -     +   +                      +          -            -       -     -        -
 fit SpectrumTarget                +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            -       -     -        -
+fit SpectrumTarget, state         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 fit FunctionalConnectivityTarget  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 fit StationaryTarget              +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 fit BurstAmplitudeTarget          -     -   -    +     +    +   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
