@@ -129,7 +129,7 @@ class NetworkSpectra(eqx.Module):
         return jnp.log(jnp.ravel(S) if each else jnp.mean(S, axis=1))
 
     def log_bands(self, low: Values, high: Values, each: bool) -> Values:
-        """ln ∫ S df from `low` to `high` of the mean over the nodes, (bands,), or of `each` node, flat. With f = f₀ + w sinh u
+        """ln ∫ S df from `low` to `high` of the mean over the nodes, (bands,), or of `each` node, flat. f = f₀ + w sinh u
         at the highest resonance, as in `band_gains`."""
         f, top, exists = self._top()
         height, step = jax.lax.stop_gradient(self.log_power(f, False)), f[1] - f[0]
@@ -153,7 +153,7 @@ class NetworkSpectra(eqx.Module):
 
         return jnp.where(exists, solve_between(slope, self, f[top - 1], f[top + 1]), jnp.nan)
 
-    def _top(self) -> tuple[Values, Values, Values]:
+    def _top(self) -> tuple[Values, Any, Any]:
         """Equal steps of frequency, the place of the highest maximum among them, and whether there is one."""
         f = jax.lax.stop_gradient(self.response.frequencies)
         height = jax.lax.stop_gradient(self.log_power(f, False))
