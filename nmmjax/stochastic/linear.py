@@ -1,6 +1,8 @@
 """Fluctuations around a stable fixed point, exact to first order in the noise: covariances, correlations, spectra.
 
 dx = A x dt + B dI,   A X + X Aᵀ + B P Bᵀ = 0,   S(f) = T P Tᴴ,   T = (2πif − A)⁻¹ B
+
+With delays A depends on f, and X = ∫ S df (`linear_delayed.py`).
 """
 
 from typing import Any
@@ -17,18 +19,22 @@ from .._nan import nan_is_absent
 from .._parameter import as_number, describe, dtype_of, with_dtype
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
+from ..equilibria.delays import leading_roots, linearized_with_delays
 from ..equilibria.stability import eigenvalues, jacobian
 from ..equilibria.steady import find_equilibria
 from ..landscape.landscapes import stable_state
 from ..models.base import AbstractModel, refuse_spikes, require_offer, takes_model
 from ..models.noise import NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
 from ..models.state import State, StateLike
+from ..numerics.delayed import Delayed
 from ..numerics.linear import resolvent, solve_lyapunov
+from .linear_delayed import Fluctuating, covariance, fluctuating, lagged
 
 _AT_ONCE = 32  # frequencies
 _POINTS = 201
 _TOP = 4  # highest frequency of spectra by default, over Rice's
 _WEAK, _STRONG = 0.05, 0.1  # σ_r/r up to which variances are right to 5 % and 20 % in nine states of ten (docs/theory.md §E)
+_RESOLVED = 1e-5  # last change of covariances with delays beyond which a print-out says so
 _AWAY = 4.0  # standard deviations to the saddle below which states are left
 
 
@@ -42,6 +48,9 @@ class LinearResponse(eqx.Module, Shown):
     - `A` (k, k), `B` (k, n), `P` (n, n): dx = A x dt + B dI, and the covariance of dI per time; x is the flat state, and
       with coloured noise its n currents behind it
     - `joint` (k, k): the covariance of x; `current`: the constant input
+    - `linear`: the equations with delays, of which A is the part without coupling; None for a model without delays.
+      `error`: with delays, the last change of the covariance, relative to √(X_ii X_jj), as the frequencies over which it is
+      an integral were doubled to `points`; 0 without
     - `result`: a `RESULTS` code: `no_fixed_point`, or `unstable_state`, where fluctuations grow; then covariances are NaN
 
     Print it for a summary, `to_xarray()` for labelled data, `nmm.plot.linear_response(result)` for a picture. Channels below
@@ -60,6 +69,9 @@ class LinearResponse(eqx.Module, Shown):
     current: Scalar
     choice: str = eqx.field(static=True)
     unit: bool = eqx.field(static=True)
+    linear: Delayed | None = None
+    error: Scalar | None = None
+    points: Any = None
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -68,8 +80,10 @@ class LinearResponse(eqx.Module, Shown):
 
     @property
     def eigenvalues(self) -> ComplexValues:
-        """Of the Jacobian, by decreasing real part, (m,)."""
+        """Of the Jacobian, by decreasing real part, (m,); with delays as many characteristic roots, the rightmost."""
         m = self.covariance.shape[0]
+        if self.linear is not None:
+            return _leading(self.linear)
         known = jnp.all(jnp.isfinite(self.A))
         return jnp.where(known, eigenvalues(jnp.where(known, self.A[:m, :m], -jnp.eye(m, dtype=self.A.dtype))), jnp.nan)
 
@@ -97,7 +111,11 @@ class LinearResponse(eqx.Module, Shown):
         require("lags", lags, "be numbers (l,)", isinstance(times, jax.Array) and times.ndim == 1)
         if is_concrete(times):
             require_each("lags", times, "be finite, without NaN", np.isfinite(np.asarray(times)))
-        return self._shaped(_lagged(self.A, self.joint, self._rows(channel), times.astype(self.A.dtype)))
+        rows, times = self._rows(channel), times.astype(self.A.dtype)
+        if self.linear is None:
+            return self._shaped(_lagged(self.A, self.joint, rows, times))
+        found = lagged(self._fluctuating(), rows, times, self.points)
+        return self._shaped(jnp.where(self._stable, found, jnp.nan))
 
     @nan_is_absent
     def cross_spectra(self, frequencies: Any, channel: str = "r") -> ComplexValues:
@@ -228,12 +246,19 @@ class LinearResponse(eqx.Module, Shown):
             pairs = np.asarray(self.fc())[np.triu_indices(r.size, 1)]
             if pairs.size:
                 rows += [f"  correlations of r from {pairs.min():.3f} to {pairs.max():.3f}, {pairs.mean():.3f} in the mean"]
+        if self.error is not None and float(self.error) > _RESOLVED:
+            rows.append(f"  not resolved: covariances changed by {float(self.error):.1g} as frequencies were doubled")
         return "\n".join([*rows, f"  {self.verdict}"])
 
     def __repr__(self) -> str:
         if not is_concrete(self.covariance):
             return f"LinearResponse of shape {self.covariance.shape}"
         return str(self)
+
+    def _fluctuating(self) -> Fluctuating:
+        noise: Any = self.noise
+        assert self.linear is not None
+        return fluctuating(self.linear, self.P, noise.correlation_time if isinstance(noise, OrnsteinUhlenbeck) else None)
 
     @property
     def _stable(self) -> Any:
@@ -295,13 +320,15 @@ def _transfer(model: Any, y: State, rows: Values, A: Values, B: Values, f: Value
     sends = jax.vmap(lambda node, y: jax.jacfwd(lambda x: node.sent(ravel_pytree(y)[1](x)))(ravel_pytree(y)[0]))(nodes, y)
     both = jnp.stack([out, sends], axis=1)
     h = jax.vmap(lambda a, b, c: c.astype(dtype)[None] @ resolvent(a, b[:, None], f))(local, into, both)[..., 0]  # (n, f, 2)
-    W = model.coupling.dense().astype(dtype)
+    W, delays = model.coupling.dense().astype(dtype), model.coupling.delays()
 
-    def one(h: ComplexValues) -> ComplexValues:
-        loop = jnp.eye(n, dtype=dtype) - W * h[None, :, 1]
+    def one(each: tuple[ComplexValues, Values]) -> ComplexValues:
+        h, f = each
+        late = W if delays is None else W * jnp.exp(jax.lax.complex(0 * delays, -2 * jnp.pi * f * delays)).astype(dtype)
+        loop = jnp.eye(n, dtype=dtype) - late * h[None, :, 1]
         return h[:, :1] * jnp.linalg.inv(loop)
 
-    return jax.lax.map(one, jnp.swapaxes(h, 0, 1), batch_size=_AT_ONCE)
+    return jax.lax.map(one, (jnp.swapaxes(h, 0, 1), f), batch_size=_AT_ONCE)
 
 
 @nan_is_absent
@@ -315,9 +342,10 @@ def linear_response(
 
     A the Jacobian, B the derivative of the vector field by the input I, P = 2 D τ of white noise, τ dv/dt = … + √(2D)
     ξ(t/τ); the currents of coloured noise are variables of their own. Use it for what a resting brain does under noise, in
-    place of a long simulation: functional connectivity of 90 nodes in a fraction of a second, with derivatives.
+    place of a long simulation: functional connectivity of 90 nodes in a fraction of a second, with derivatives. With delays
+    T(f) has them, and X = ∫ S df, over as many frequencies as it takes.
 
-    - `model`: an MPR population, slow terms and synapses included, or a network of them
+    - `model`: an MPR population, slow terms and synapses included, or a network of them, also with delays
     - `noise`: an intensity D, one number or one per node (n,), `WhiteNoise`, also shared by all nodes, or
       `OrnsteinUhlenbeck`; None (the default) for D = 1 at every node, independent, so that covariances are per D
     - `guess`: a state near the fixed point. By default the stable state of lowest rate, of a network that which is reached
@@ -330,7 +358,8 @@ def linear_response(
     §E; Gardiner, Stochastic Methods, §4.4.6.
     """
     refuse_spikes(model)
-    require_offer(model, "splitting", also=", for noise")
+    given: Any = model
+    require_offer(given.undelayed() if isinstance(given, AbstractModel) else given, "splitting", also=", for noise")
     unit = noise is None
     law: Any = as_noise(1.0 if noise is None else noise)
     rule = "be white or Ornstein–Uhlenbeck noise of the input (`power_spectrum` knows that of a finite number of neurons)"
@@ -343,7 +372,8 @@ def linear_response(
     dtype = dtype_of(model)
     law, current = with_dtype(law, dtype), as_number("I", I).astype(dtype)
     y, choice = stable_state(model.tilted(current), guess, highest=False)
-    A, B, P, joint = _around(model.tilted(current), law, y)
+    late = _late(model.tilted(current), y) if "delays" in model.offers else None
+    A, B, P, joint, error, points = _around(model.tilted(current), law, y, late)
     found, m = jnp.isfinite(jnp.sum(y.values[0])), ravel_pytree(y)[0].size
     stable = jnp.isfinite(jnp.sum(joint))
     code = RESULTS.where(stable, RESULTS.successful, RESULTS.unstable_state)  # pyright: ignore[reportArgumentType]
@@ -360,21 +390,38 @@ def linear_response(
         current=current,
         choice=choice,
         unit=unit,
+        linear=late,
+        error=error,
+        points=points,
     )
 
 
+@jax.jit
+def _leading(linear: Delayed) -> ComplexValues:
+    return leading_roots(linear)
+
+
 @eqx.filter_jit
-def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State) -> tuple[Values, Values, Values, Values]:
-    """(A, B, P, joint) of a `LinearResponse` at the fixed point `y`."""
+def _late(model: Any, y: State) -> Delayed:
+    return linearized_with_delays(model, y)
+
+
+@eqx.filter_jit
+def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State, late: Delayed | None) -> Any:
+    """(A, B, P, joint, error, points) of a `LinearResponse` at the fixed point `y`."""
     n, zero = y.values[0].size, jnp.zeros_like(y.values[0])
-    A = jacobian(model, y)
-    B = jax.jacfwd(lambda I: ravel_pytree(model.vector_field(zero, y, I))[0])(zero).reshape(-1, n)
+    now = model.undelayed()
+    A = jacobian(model, y) if late is None else late.present()
+    B = jax.jacfwd(lambda I: ravel_pytree(now.vector_field(zero, y, I))[0])(zero).reshape(-1, n)
     tau = jnp.broadcast_to(model.tau, zero.shape).reshape(n)
     D = jnp.broadcast_to(noise.intensity, zero.shape).reshape(n)
     eye = jnp.eye(n, dtype=A.dtype)
     P = jnp.sqrt(jnp.outer(2 * D * tau, 2 * D * tau)) if noise.shared else jnp.diag(2 * D * tau)
-    if isinstance(noise, OrnsteinUhlenbeck):
-        rate = 1 / noise.correlation_time
+    coloured = noise.correlation_time if isinstance(noise, OrnsteinUhlenbeck) else None
+    if coloured is not None:
+        rate = 1 / coloured
         A = jnp.block([[A, B], [jnp.zeros_like(B.T), -rate * eye]])
         B = jnp.concatenate([jnp.zeros_like(B), rate * eye])
-    return A, B, P, solve_lyapunov(A, B @ P @ B.T)
+    if late is not None:
+        return A, B, P, *covariance(fluctuating(late, P, coloured))
+    return A, B, P, solve_lyapunov(A, B @ P @ B.T), jnp.zeros((), A.dtype), None
