@@ -18,7 +18,8 @@ from ..mechanics.channels import Problem
 from ..models.noise import Resonators
 from ..solvers.noisy import resonant_kicks
 from .folding import AbstractUniform
-from .noise import kicking, normals, normals_of_step
+from ..numerics.normals import normals
+from .noise import kicking, normals_of_step
 from .splitting import Stretch
 
 

@@ -58,10 +58,15 @@ def first_kick(model: Any, noise: AbstractNoise, key: Key, shape: tuple[int, ...
 
 def kicks_of(model: Any, noise: AbstractNoise, key: Key, h: Values, x: Values) -> Kicks:
     """Random input of one step of physical length `h`, from its own `key`."""
+    shape = x.shape[:-2] if isinstance(noise, Resonators) else x.shape
+    return kicks_from(model, noise, h, x, _normals(noise, key, 2, shape, x.dtype))
+
+
+def kicks_from(model: Any, noise: AbstractNoise, h: Values, x: Values, numbers: Any) -> Kicks:
+    """Random input of one step of physical length `h`, made of two standard normal `numbers` per node."""
     steps = h / model.tau
     if isinstance(noise, Resonators):
-        return resonant_kicks(model, noise, steps, x.shape[:-2])(_normals(noise, key, 2, x.shape[:-2], x.dtype), x)
-    numbers = _normals(noise, key, 2, x.shape, x.dtype)
+        return resonant_kicks(model, noise, steps, x.shape[:-2])(numbers, x)
     if isinstance(noise, OrnsteinUhlenbeck):
         decay = jnp.exp(-h / noise.correlation_time)
         spread = jnp.sqrt(-noise.intensity * model.tau / noise.correlation_time * jnp.expm1(-2 * h / noise.correlation_time))

@@ -1,0 +1,249 @@
+"""One run of a network in equal steps: delays, noise of each node and monitors, by the loop of `lockstep`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._checks import require
+from .._types import Values, is_concrete
+from ..mechanics.channels import Problem, check_channel, node_values, unit_of
+from ..models.network import Network
+from ..models.state import State
+from ..monitors.base import AbstractMonitor, AbstractStatistic
+from .history import Blocks, History, Past, Wires, begun, blocks_of, input_of, known_delays, least_delay, primal, readings
+from .history import wires_of
+from .lockstep import AbstractWatch, Lockstep, Nobody, Pace, Start, Table
+from .steppers import AbstractStepper
+
+_SHORTEST = 1e-6  # of a run: the least common interval of saved times and periods
+_LONGEST_BLOCK = 64  # steps
+
+
+def alone(base: Problem, values: Any) -> Problem:
+    """The problem of a run without lanes."""
+    del values
+    return base
+
+
+class Timing(NamedTuple):
+    """Records of a run: their length, how many there are, and which of their ends are asked for."""
+
+    length: float
+    count: int
+    places: np.ndarray
+
+
+def common_interval(ts: np.ndarray, periods: Mapping[str, float]) -> Timing:
+    """The longest interval of which all differences of `ts` and all `periods` are multiples, to a part in 10⁶."""
+    total = float(ts[-1] - ts[0])
+    found = float(ts[1] - ts[0])
+    for each in (*np.diff(ts), *periods.values()):
+        a, b = found, float(each)
+        while b > 1e-6 * found:
+            rest = a % b
+            rest = 0.0 if b - rest < 1e-6 * b else rest
+            a, b = b, rest
+        found = a
+        rule = "be multiples of one interval, as must be the periods of monitors (steps are equal with delays or monitors)"
+        require("ts", f"a common interval of {found:.3g}", rule, found > _SHORTEST * total)
+    count = round(total / found)
+    return Timing(total / count, count, np.rint((ts - ts[0]) / found).astype(int))
+
+
+def pace_of(
+    timing: Timing, longest: float, dt0: float, delays: np.ndarray | None, sparse: bool = False
+) -> tuple[Pace, float]:
+    """How time is cut, and the step: at most `dt0`, below the least delay, sections of at most `longest`."""
+    sections = max(int(np.ceil(timing.length / longest * (1 - 1e-9))), 1) if np.isfinite(longest) else 1
+    section = timing.length / sections
+    least = np.inf if delays is None else least_delay(delays)
+    steps = max(int(np.ceil(section / min(dt0, 0.999 * least) * (1 - 1e-9))), 1)
+    if delays is None or not np.isfinite(least):
+        return Pace(timing.count, sections, steps, steps, steps), section / steps
+    # A block holds whole sections, or a section whole blocks.
+    steps = _rounded(steps, max(int(np.ceil(least / section * steps - 1e-9)) - 1, 1))
+    dt = section / steps
+    choices = [each for each in range(1, min(steps, _LONGEST_BLOCK) + 1) if steps % each == 0]
+    choices += [steps * each for each in range(2, _LONGEST_BLOCK // steps + 1) if sections % each == 0]
+    blocks = blocks_of(delays, dt, choices, sparse)
+    finite = delays[np.isfinite(delays)]
+    length = int(np.ceil(finite.max() / dt)) + 6  # a midpoint and the two steps before the start look further back
+    length += -length % blocks.near
+    return Pace(timing.count, sections, steps, blocks.far, blocks.near, length), dt
+
+
+def _rounded(steps: int, most: int) -> int:
+    """A few more steps, if these are cut into blocks of at most `most` in a better way: the number with the largest divisor
+    ≤ most."""
+    if steps <= most:
+        return steps
+    parts = -(-steps // most)
+    return parts * -(-steps // parts)
+
+
+def past_samples(
+    network: Network, past: Any, y0: State, start: Any, length: int, dt: Any, dtype: Any
+) -> tuple[Values, Values]:
+    """What the nodes sent at the `length` sample times up to the start, and its slopes, (length, n) each: of a `History`, a
+    function of time, or, if None, as at the start."""
+    if past is None:
+        sent = network.sent(y0)
+        return jnp.broadcast_to(sent, (length, *sent.shape)), jnp.zeros((length, *sent.shape), dtype)
+    times = start + dt * jnp.arange(1 - length, 1)
+    if isinstance(past, History):
+        return jax.vmap(past)(times)
+
+    def sent_at(t: Values) -> Values:
+        given = past(t)
+        each = lambda name: jnp.broadcast_to(jnp.asarray(given[name], dtype), network.shape)
+        return network.sent(State(**{name: each(name) for name in network.variables}))
+
+    return jax.vmap(lambda t: jax.jvp(sent_at, (t,), (jnp.ones_like(t),)))(times)
+
+
+def begin(
+    problem: Problem, delays: np.ndarray, pace: Pace, dt: Any, past: Any, clock_start: Any, corners: bool
+) -> tuple[Wires, Past, Values, Any]:
+    """(wires, history, input from the past at the start, one and two steps before it, (3, n), corners) of one run."""
+    network, y0 = problem.model, problem.y0
+    dtype = y0.values[0].dtype
+    dt = jnp.asarray(dt, dtype)
+    blocks = Blocks(pace.block, pace.near, pace.length)
+    wires = wires_of(network, delays, blocks, float(primal(dt)), network.is_sparse)
+    signals, slopes = past_samples(network, past, y0, clock_start, pace.length, dt, dtype)
+    before = begun(signals[..., None], slopes[..., None])
+    reads = readings(wires, dt)
+    lately = network.gain * input_of(wires, before, reads, 3, back=3)[::-1, :, 0]
+    # From the start on slopes are those of the equations.
+    flow = network.vector_field(jnp.zeros((), dtype), y0, problem.current(jnp.zeros((), dtype), y0), past=lately[0])
+    sent, slope = jax.jvp(network.sent, (y0,), (flow,))
+    jump = slope - slopes[-1]
+    after = begun(signals.at[-1].set(sent)[..., None], slopes.at[-1].set(slope)[..., None])
+    return wires, after, lately, corner_input(wires, jump, dt, pace, corners)
+
+
+def corner_input(wires: Wires, jump: Values, dt: Values, pace: Pace, corners: bool) -> Values:
+    """What a corner of the past at the start, where slopes change by `jump` (n,), adds to its input at the first steps,
+    (m, n), without gain.
+
+    Between the last two samples the cubic has the slope before the corner. Where the corner arrives within a step, at a share
+    of it, the sum of kicks misses an impulse dt² W jump B₂(share)/2, by the formula of Euler and Maclaurin; with `corners`
+    it is made up for.
+    """
+    n = wires.size
+    weights = wires.weights
+    back = wires.delays / dt
+    whole = jnp.ceil(jax.lax.stop_gradient(back) - 1e-9)
+    s, k = whole - back, whole.astype(jnp.int32)
+    rows = jnp.arange(n)[:, None] + jnp.zeros((1, n), jnp.int32)
+    table = jnp.zeros((pace.length + pace.block + 2, n), weights.dtype)
+    # Row m − 1 holds sample m.
+    table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, -dt * s**2 * (s - 1) * weights * jump, 0))
+    if corners:
+        impulse = jnp.where(k >= 1, dt * weights * jump * (s**2 - s + 1 / 6) / 2, 0)
+        table = table.at[jnp.maximum(k - 1, 0), rows].add((1 - s) * impulse)
+        table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, s * impulse, 0))
+    return table
+
+
+class Monitors(AbstractWatch):
+    """Monitors and statistics of a run or of a lane, with the number of records in a period of each, and of all samples."""
+
+    looks: dict[str, AbstractMonitor | AbstractStatistic]
+    every: dict[str, int] = eqx.field(static=True)
+    samples: dict[str, int] = eqx.field(static=True)
+    keeps: bool = eqx.field(static=True)  # whether samples of monitors are kept
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(sorted({monitor_of(each).channel for each in self.looks.values()}))
+
+    def begin(self, problem: Problem) -> Any:
+        """The carry before the first step."""
+        found = {}
+        for name, each in self.looks.items():
+            monitor = monitor_of(each)
+            first = node_values(monitor.channel, problem, jnp.zeros((), problem.y0.values[0].dtype), problem.y0)
+            state = monitor.begin(first)
+            kept = None
+            if isinstance(each, AbstractStatistic):
+                kept = each.begin(monitor.sample(state).shape[0], self.samples[name], first.dtype)
+            found[name] = state, kept
+        return found
+
+    def section(self, carry: Any, means: Any, lasts: Any, length: Values) -> Any:
+        place = {name: k for k, name in enumerate(self.channels)}
+        found = {}
+        for name, each in self.looks.items():
+            monitor, (state, kept) = monitor_of(each), carry[name]
+            k = place[monitor.channel]
+            found[name] = monitor.update(state, means[k], lasts[k], length), kept
+        return found
+
+    def record(self, carry: Any, number: Any) -> tuple[Any, Any]:
+        found, samples = {}, {}
+        for name, each in self.looks.items():
+            monitor, (state, kept) = monitor_of(each), carry[name]
+            sample = monitor.sample(state)
+            if isinstance(each, AbstractStatistic):
+                due = (number + 1) % self.every[name] == 0
+                later = each.update(kept, sample, number // self.every[name])
+                kept = jax.tree.map(lambda new, old, due=due: jnp.where(due, new, old), later, kept)
+            elif self.keeps:
+                samples[name] = sample
+            found[name] = state, kept
+        return found, samples
+
+
+def monitor_of(each: Any) -> AbstractMonitor:
+    """The monitor, or that of a statistic."""
+    return each.monitor if isinstance(each, AbstractStatistic) else each
+
+
+def check_monitors(monitors: Any, problem: Problem) -> dict[str, Any]:
+    """The monitors of a run by name, else the one-sentence `ValueError`."""
+    known = isinstance(monitors, Mapping) and all(isinstance(name, str) for name in monitors)
+    require("monitors", monitors, 'be a dictionary of monitors by name, such as {"bold": BOLD(TR=2000.0)}', known)
+    for name, each in monitors.items():
+        fits = isinstance(each, AbstractMonitor | AbstractStatistic)
+        require("monitors", each, "hold monitors such as `BOLD(TR=2000.0)`, or statistics of them", fits)
+        check_channel(monitor_of(each).channel, problem)
+        monitor_of(each).labels(problem.model)
+        del name
+    return dict(monitors)
+
+
+def watch_of(looks: dict[str, Any], timing: Timing, keeps: bool) -> Any:
+    """What looks on, and how many samples each sees."""
+    if not looks:
+        return Nobody()
+    every = {name: round(monitor_of(each).period / timing.length) for name, each in looks.items()}
+    samples = {name: timing.count // each for name, each in every.items()}
+    for name, each in looks.items():
+        monitor = monitor_of(each)
+        rule = f"last at least one period of the monitor {name!r}, {monitor.period:g}"
+        require("ts", f"{timing.count * timing.length:g}", rule, samples[name] >= 1)
+        if isinstance(each, AbstractStatistic):
+            each.used(samples[name])
+    return Monitors(looks, every, samples, keeps)
+
+
+def monitored(watch: Any, seen: Any, kept: Any, problem: Problem, start: float) -> dict[str, Any] | None:
+    """What users get of the monitors of one run: from the last carry and what was kept per record."""
+    if isinstance(watch, Nobody):
+        return None
+    found = {}
+    for name, each in watch.looks.items():
+        monitor, every, count = monitor_of(each), watch.every[name], watch.samples[name]
+        labels = monitor.labels(problem.model)
+        if isinstance(each, AbstractStatistic):
+            found[name] = each.result(each.finish(seen[name][1]), labels, count)
+        else:
+            ts = start + monitor.period * np.arange(1, count + 1)
+            values = kept[name][every - 1 :: every][:count]
+            found[name] = monitor.result(ts, values, labels, unit_of(monitor.channel, problem))
+    return found

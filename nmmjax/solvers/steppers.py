@@ -1,0 +1,257 @@
+"""One step of a network at a known input from the past: how each kind of equations is stepped.
+
+A stepper moves its own variables z. `enter` makes them of a state, `leave` shows the state; between them lie steps of one
+length. The input from the past is c(t), (n,), in units of η; `Now` has it at a time, with its slope.
+"""
+
+import abc
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+
+from .._types import Values
+from ..mechanics.channels import Problem, just_inside
+from ..models.network import Network
+from ..models.state import State
+from ..models.stimulus import input_at
+from ..numerics.loops import runge_kutta
+from ..numerics.roots import with_slope
+from .noisy import Kicks, noisy_step
+from .operators import apply_map, force_gradient, real_map
+
+
+class Now(NamedTuple):
+    """The input from the past at one time, (n,), and its slope per unit of time; zeros without delays."""
+
+    past: Values
+    slope: Values
+
+
+class Stretch(NamedTuple):
+    """Times between which steps are of one length: `start`, `stop`, the step `dt`."""
+
+    start: Values
+    stop: Values
+    dt: Values
+
+
+class AbstractStepper(eqx.Module):
+    """How a network is stepped; `order` of its error, `middle`: whether it asks for the past at midpoints."""
+
+    order: ClassVar[int]
+    middle: ClassVar[bool] = False
+
+    def make(self, problem: Problem, stretch: Stretch) -> Any:
+        """What all steps of a stretch share."""
+        return ()
+
+    @abc.abstractmethod
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        """The stepper's variables at the state `y`."""
+
+    @abc.abstractmethod
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        """The variables one step later; `past` at its start, middle and end, `kicks` of noise or None."""
+
+    @abc.abstractmethod
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        """The state that the variables stand for."""
+
+
+def instantaneous(model: Network) -> Network:
+    """The network of the connections without delay alone."""
+    delays = model.coupling.delays()
+    if delays is None:
+        return model
+    dense = model.weights.todense() if model.is_sparse else model.weights
+    return eqx.tree_at(lambda each: each.coupling.weights, model.undelayed(), jnp.where(delays == 0, dense, 0))
+
+
+def _middle(problem: Problem, stretch: Stretch) -> Values:
+    return input_at(problem.stimulus, (stretch.start + stretch.stop) / 2)
+
+
+def _rest(problem: Problem, stretch: Stretch, t: Values) -> Any:
+    """The input beyond that of the stretch's middle, which the flow has."""
+    if problem.stimulus is None:
+        return jnp.zeros_like(t)
+    return input_at(problem.stimulus, just_inside(t, stretch.start, stretch.stop)) - _middle(problem, stretch)
+
+
+def _state(problem: Problem, x: Values, v: Values) -> State:
+    return problem.y0.replace(r=x / (jnp.pi * problem.model.tau), v=v)
+
+
+class Processed(AbstractStepper):
+    """Order 4 with one Möbius map and one kick per step (`ensemble.splitting`): populations that meet others through the
+    past alone, so that c(t) is an input to each."""
+
+    order: ClassVar[int] = 4
+
+    def make(self, problem: Problem, stretch: Stretch) -> Any:
+        nodes = problem.model.nodes()
+        h, riccati = stretch.dt / nodes.tau, nodes.riccati()
+        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h), h, nodes.J / jnp.pi
+
+    def _input(self, problem: Problem, stretch: Stretch, t: Values, now: Now) -> tuple[Values, Values]:
+        """(c, dc/d(t/τ)) with the stimulus."""
+        tau = problem.model.tau
+        if problem.stimulus is None:
+            return now.past, now.slope * tau
+        value, slope = with_slope(lambda t: input_at(problem.stimulus, t), just_inside(t, stretch.start, stretch.stop))
+        return now.past + value - _middle(problem, stretch), (now.slope + slope) * tau
+
+    def _kick(self, made: Any, x: Values, v: Values, c: Values, share: float) -> Values:
+        _, h, k = made
+        return v + share * (x * (h * k + h**3 / 12 * k**2 * x) + h * c - h**3 / 12 * c**2)
+
+    def _process(self, problem: Problem, made: Any, x: Values, v: Values, c: Any, slope: Any, sign: int) -> Any:
+        _, h, k = made
+        s = sign * h**2 / 12
+        Delta = problem.model.nodes().riccati().Delta
+        return x * (1 - c * s) / (1 + c * s + 2 * k * s * x), (v * (1 - c * s) + s * (k * Delta + slope)) / (1 + c * s)
+
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        c, slope = self._input(problem, stretch, t, now)
+        x, v = self._process(problem, made, jnp.pi * problem.model.tau * y.r, y.v, c, slope, 1)
+        return x, self._kick(made, x, v, c, -0.5)
+
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        x, v = z
+        return apply_map(made[0], x, self._kick(made, x, v, past[0] + _rest(problem, stretch, t), 1.0))
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        x, v = z
+        c, slope = self._input(problem, stretch, t, now)
+        return _state(problem, *self._process(problem, made, x, self._kick(made, x, v, c, 0.5), c, slope, -1))
+
+
+class ForceGradient(AbstractStepper):
+    """Order 4 with two flows and three products with the weights per step: instantaneous coupling."""
+
+    order: ClassVar[int] = 4
+    middle: ClassVar[bool] = True
+
+    def make(self, problem: Problem, stretch: Stretch) -> Any:
+        riccati = problem.model.nodes().riccati()
+        h = stretch.dt / problem.model.tau
+        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h / 2), h
+
+    def _force(self, problem: Problem, stretch: Stretch, t: Values, x: Values, past: Values) -> Values:
+        return instantaneous(problem.model).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
+
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        x = jnp.pi * problem.model.tau * y.r
+        return x, y.v, self._force(problem, stretch, t, x, now.past)
+
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        half, h = made
+        drive = instantaneous(problem.model).drive
+        middle = lambda x: self._force(problem, stretch, t + stretch.dt / 2, x, past[1])
+        end = lambda x: self._force(problem, stretch, t + stretch.dt, x, past[2])
+        turn = lambda x, push: drive(x * h * push / jnp.pi)
+        return force_gradient(z, h, lambda x, v: apply_map(half, x, v), middle, end, turn)
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        return _state(problem, z[0], z[1])
+
+
+class Strang(AbstractStepper):
+    """Order 2, weak order 2 with noise: half the kick and half the noise before the exact flow, half behind it. One product
+    with the weights per step."""
+
+    order: ClassVar[int] = 2
+
+    def make(self, problem: Problem, stretch: Stretch) -> Any:
+        riccati = problem.model.nodes().riccati()
+        h = stretch.dt / problem.model.tau
+        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h), h
+
+    def _force(self, problem: Problem, stretch: Stretch, t: Values, x: Values, past: Values) -> Values:
+        return instantaneous(problem.model).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
+
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        x = jnp.pi * problem.model.tau * y.r
+        return x, y.v, self._force(problem, stretch, t, x, now.past)
+
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        (flow, h), (x, v, f) = made, z
+        v = v + h / 2 * f
+        x, v = apply_map(flow, x, v if kicks is None else v + kicks.before)
+        f = self._force(problem, stretch, t + stretch.dt, x, past[2])
+        v = v + h / 2 * f
+        return x, v if kicks is None else v + kicks.after, f
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        return _state(problem, z[0], z[1])
+
+
+class Nodewise(AbstractStepper):
+    """Order 2, weak order 2 with noise, for nodes with synapses and slow terms: each node's own splitting under the input of
+    the step's midpoint."""
+
+    order: ClassVar[int] = 2
+    middle: ClassVar[bool] = True
+
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        return y
+
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        model = instantaneous(problem.model)
+        if kicks is None:
+            still = jnp.zeros_like(z.v)
+            kicks = Kicks(still, still, still)
+        return noisy_step(model.tilted(past[1]), problem.stimulus, t, stretch.dt, z, kicks)
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        return z
+
+
+class RungeKutta(AbstractStepper):
+    """Order 4 for nodes with any equations: the classical Runge–Kutta method."""
+
+    order: ClassVar[int] = 4
+    middle: ClassVar[bool] = True
+
+    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
+        return y
+
+    def advance(
+        self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
+    ) -> Any:
+        model, present = problem.model, instantaneous(problem.model)
+        dt, begin, end = stretch.dt, stretch.start, stretch.stop
+
+        def field(t: Values, y: State, past: Values) -> State:
+            received = past + present.apply(model.sent(y))
+            return model.vector_field(t, y, problem.current(just_inside(t, begin, end), y), past=received)
+
+        at = {0.0: (t, past[0]), 0.5: (t + dt / 2, past[1]), 1.0: (t + dt, past[2])}
+        return runge_kutta(lambda share, y: field(at[share][0], y, at[share][1]), z, dt)
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        return z
+
+
+def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4) -> AbstractStepper:
+    """The stepper of a network: `present` if some connections are without delay, `noisy` if there is noise; `order` 2 for
+    the splitting of order 2."""
+    node: Any = model.node
+    riccati = node.riccati() if "riccati" in node.offers else None
+    plain = riccati is not None and riccati.plain and not node.slow_names
+    if noisy or order == 2:
+        return Strang() if plain else Nodewise()
+    if plain:
+        return ForceGradient() if present else Processed()
+    return RungeKutta()
