@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from .._types import Values
-from ..numerics.normals import normals
 from ..mechanics.channels import Problem
+from ..numerics.normals import normals
 from ..solvers.operators import apply_map
 from .splitting import Stretch, pieces_of
 from .synapse_splitting import Moved, entered, half_kick, left
+
 
 def normals_of_step(key: Any, first: Any, i: Values, pairs: bool) -> tuple[Any, Any]:
     """The two numbers of step `first` + i of the lane; with `pairs` out of a kernel of their own, which vectorises."""

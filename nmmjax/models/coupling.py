@@ -110,6 +110,8 @@ class Coupling(eqx.Module):
 
     def __call__(self, sent: Values) -> Values:
         """G W sent, for `sent` of shape (…, n)."""
+        if sent.ndim == 1:  # a product with the weights as they lie is read row by row
+            return self.gain * (self.weights @ sent)
         if not self.is_sparse:
             return self.gain * (sent @ self.weights.T)
         flat = sent.reshape(-1, self.size)

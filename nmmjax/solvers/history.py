@@ -1,10 +1,10 @@
 """The past of a network with delays: what every node sent, read where each pair's signal left.
 
 The input of node i from the past is c_i(t) = Σ_j W_ij s_j(t − D_ij). Sent signals s and their slopes are kept at equal
-steps; in between stands the cubic through both, so that delays aren't rounded to steps and the order 4 of a solver holds. As long as
-t − D_ij lies in the past, c is known for many steps at once: windows of the history, one per pair, are contiguous, and a
-small matrix product per receiver sums them. Pairs whose delay is longer than a block of steps are *far*, and are summed
-once a block; the few others are *near*, and are summed one by one in shorter blocks.
+steps; in between stands the cubic through both, so that delays aren't rounded to steps and the order 4 of a solver holds.
+As long as t − D_ij lies in the past, c is known for many steps at once: windows of the history, one per pair, are
+contiguous, and a small matrix product per receiver sums them. Pairs whose delay is longer than a block of steps are *far*,
+and are summed once a block; the few others are *near*, and are summed one by one in shorter blocks.
 
 All arrays have the lanes as their last axis.
 """
@@ -114,7 +114,7 @@ def wires_of(network: Network, delays: np.ndarray, blocks: Blocks, dt: float, sp
     given = network.coupling.delays()
     assert given is not None
     kept = jnp.asarray(far.astype(np.float64), W.dtype) if far.any() else None
-    return Wires(given, W, kept, jnp.asarray(receivers), jnp.asarray(senders))
+    return Wires(given, W, kept, *(jnp.asarray(each, jnp.int32) for each in (receivers, senders)))
 
 
 def reading(delays: Values, weights: Values, dt: Values, later: float = 0.0) -> Read:
@@ -126,46 +126,47 @@ def reading(delays: Values, weights: Values, dt: Values, later: float = 0.0) -> 
     return Read(whole.astype(jnp.int32), jnp.stack([each * weights for each in taps]))
 
 
-def _combined(rows: Values, steps: int) -> Values:
-    """(…, steps, lanes) from (4, …, 2 (steps + 1), lanes): signals and slopes alternate along the windows."""
-    rows = rows.reshape(*rows.shape[:-2], steps + 1, 2, rows.shape[-1])
-    now, nxt = rows[..., :-1, :, :], rows[..., 1:, :, :]
-    return now[0, ..., 0, :] + nxt[1, ..., 0, :] + now[2, ..., 1, :] + nxt[3, ..., 1, :]
+def _combined(rows: Any, steps: int, lanes: int) -> Values:
+    """(…, steps, lanes) from four rows (…, 2 (steps + 1) lanes), in which signals and slopes alternate along the windows."""
+    now = lambda row, which: row.reshape(*row.shape[:-1], steps + 1, 2, lanes)[..., :-1, which, :]
+    nxt = lambda row, which: row.reshape(*row.shape[:-1], steps + 1, 2, lanes)[..., 1:, which, :]
+    return now(rows[0], 0) + nxt(rows[1], 0) + now(rows[2], 1) + nxt(rows[3], 1)
 
 
-def far_input(past: Values, place: Any, read: Read, steps: int) -> Values:
-    """Σ_j over far pairs at the next `steps` samples, (steps, n, lanes). `past` (n, 2 samples, lanes) has its newest sample
+def _windows(past: Values, lanes: int, place: Any, ago: Any, senders: Any, steps: int) -> Values:
+    """What pairs read at the next `steps` samples, and one before: (pairs, 2 (steps + 1) lanes)."""
+    cut = lambda j, k: jax.lax.dynamic_slice(past, (j, 2 * lanes * (place - k)), (1, 2 * lanes * (steps + 1)))[0]
+    return jax.vmap(cut)(senders, ago)
+
+
+def far_input(past: Values, lanes: int, place: Any, read: Read, steps: int) -> Values:
+    """Σ_j over far pairs at the next `steps` samples, (steps, n, lanes). `past` (n, 2 samples · lanes) has its newest sample
     just before `place`; `read` is of shape (n, n), or (n, n, lanes) if delays differ between lanes."""
-    n, lanes = past.shape[0], past.shape[-1]
+    n = past.shape[0]
     if read.ago.ndim == 3:
-        one = lambda past, ago, taps: far_input(past[..., None], place, Read(ago, taps), steps)[..., 0]
-        return jax.vmap(one, in_axes=-1, out_axes=-1)(past, read.ago, read.taps)
-    width = 2 * (steps + 1)
+        one = lambda past, ago, taps: far_input(past, 1, place, Read(ago, taps), steps)[..., 0]
+        return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
     group = max(each for each in range(1, _TOGETHER + 1) if n % each == 0)
-    senders = jnp.arange(n)
+    senders = jnp.arange(n, dtype=jnp.int32)
 
     def some(now: Any) -> Values:
-        ago, taps = now  # (group, n), (4, group, n)
-        cut = lambda j, k: jax.lax.dynamic_slice(past, (j, 2 * (place - k), 0), (1, width, lanes))[0]
-        windows = jax.vmap(lambda row: jax.vmap(cut)(senders, row))(ago)
-        rows = jnp.einsum("tgj,gjb->tgb", taps, windows.reshape(group, n, width * lanes))
-        return _combined(rows.reshape(4, group, width, lanes), steps)
+        ago, taps = now  # (group, n), (group, 4, n)
+        windows = jax.vmap(lambda ago: _windows(past, lanes, place, ago, senders, steps))(ago)
+        return _combined(jnp.moveaxis(jnp.einsum("gtj,gjb->gtb", taps, windows), 1, 0), steps, lanes)
 
-    grouped = lambda each: each.reshape(*each.shape[:-2], n // group, group, n)
-    found = jax.lax.map(some, (grouped(read.ago), jnp.moveaxis(grouped(read.taps), 0, 1)))
+    taps = jnp.moveaxis(read.taps, 0, 1).reshape(n // group, group, 4, n)
+    found = jax.lax.map(some, (read.ago.reshape(n // group, group, n), taps))
     return jnp.moveaxis(found.reshape(n, steps, lanes), 1, 0)
 
 
-def near_input(past: Values, place: Any, read: Read, receivers: Any, senders: Any, steps: int) -> Values:
+def near_input(past: Values, lanes: int, place: Any, read: Read, receivers: Any, senders: Any, steps: int) -> Values:
     """The same of the near pairs, with `read` of shape (pairs,) or (pairs, lanes)."""
-    n, lanes = past.shape[0], past.shape[-1]
+    n = past.shape[0]
     if read.ago.ndim == 2:
-        one = lambda past, ago, taps: near_input(past[..., None], place, Read(ago, taps), receivers, senders, steps)[..., 0]
-        return jax.vmap(one, in_axes=-1, out_axes=-1)(past, read.ago, read.taps)
-    width = 2 * (steps + 1)
-    cut = lambda j, k: jax.lax.dynamic_slice(past, (j, 2 * (place - k), 0), (1, width, lanes))[0]
-    windows = jax.vmap(cut)(senders, read.ago)
-    each = _combined(read.taps[..., None, None] * windows[None], steps)
+        one = lambda past, ago, taps: near_input(past, 1, place, Read(ago, taps), receivers, senders, steps)[..., 0]
+        return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
+    windows = _windows(past, lanes, place, read.ago, senders, steps)
+    each = _combined(read.taps[..., None] * windows, steps, lanes)
     found = jax.ops.segment_sum(each, receivers, n, indices_are_sorted=True)
     return jnp.moveaxis(found, 1, 0)
 
@@ -191,22 +192,23 @@ def readings(wires: Wires, dt: Values, later: float = 0.0) -> Reads:
 def input_of(wires: Wires, past: "Past", reads: Reads, steps: int, back: int = 0) -> Values:
     """Σ_j W_ij s_j(t − D_ij) of all pairs at the `steps` samples that follow the newest but `back`, (steps, n, lanes),
     without gain."""
-    place = past.place - back
-    total = jnp.zeros((steps, wires.size, past.samples.shape[-1]), past.samples.dtype)
+    place, lanes = past.place - back, past.lanes
+    total = jnp.zeros((steps, wires.size, lanes), past.samples.dtype)
     if reads.far is not None:
-        total = total + far_input(past.samples, place, reads.far, steps)
+        total = total + far_input(past.samples, lanes, place, reads.far, steps)
     if reads.near is not None:
-        total = total + near_input(past.samples, place, reads.near, wires.receivers, wires.senders, steps)
+        total = total + near_input(past.samples, lanes, place, reads.near, wires.receivers, wires.senders, steps)
     return total
 
 
 class Past(eqx.Module):
-    """The history while a run goes on: `samples` (n, 2 · 2 · length, lanes), every one of them kept twice so that the last
+    """The history while a run goes on: `samples` (n, 2 · 2 · length · lanes), every one of them kept twice so that the last
     `length` always lie side by side; `newest`, how many the first copy holds before it begins anew."""
 
     samples: Values
     newest: Any
     length: int = eqx.field(static=True)
+    lanes: int = eqx.field(static=True)
 
     @property
     def place(self) -> Any:
@@ -214,27 +216,32 @@ class Past(eqx.Module):
 
     def after(self, sent: Values, slopes: Values) -> "Past":
         """With further samples (steps, n, lanes), as many as divide the length."""
-        steps = sent.shape[0]
-        both = jnp.moveaxis(jnp.stack([sent, slopes], axis=1), 2, 0)
-        both = both.reshape(both.shape[0], 2 * steps, both.shape[-1])
+        both, width = _side_by_side(sent, slopes), 2 * self.lanes
         at = jnp.where(self.newest == self.length, 0, self.newest)
-        samples = jax.lax.dynamic_update_slice(self.samples, both, (0, 2 * at, 0))
-        samples = jax.lax.dynamic_update_slice(samples, both, (0, 2 * (at + self.length), 0))
-        return Past(samples, at + steps, self.length)
+        zero = jnp.zeros_like(at)
+        samples = jax.lax.dynamic_update_slice(self.samples, both, (zero, width * at))
+        samples = jax.lax.dynamic_update_slice(samples, both, (zero, width * (at + self.length)))
+        return Past(samples, at + sent.shape[0], self.length, self.lanes)
 
-    def newest_first(self) -> Values:
+    def in_order(self) -> Values:
         """The samples in the order of time, (n, length, 2, lanes)."""
-        n, lanes = self.samples.shape[0], self.samples.shape[-1]
-        cut = jax.lax.dynamic_slice(self.samples, (0, 2 * self.newest, 0), (n, 2 * self.length, lanes))
-        return cut.reshape(n, self.length, 2, lanes)
+        n, width = self.samples.shape[0], 2 * self.lanes
+        zero = jnp.zeros_like(self.newest)
+        cut = jax.lax.dynamic_slice(self.samples, (zero, width * self.newest), (n, width * self.length))
+        return cut.reshape(n, self.length, 2, self.lanes)
+
+
+def _side_by_side(sent: Values, slopes: Values) -> Values:
+    """(n, 2 steps · lanes) from signals and slopes (steps, n, lanes)."""
+    both = jnp.moveaxis(jnp.stack([sent, slopes], axis=1), 2, 0)
+    return both.reshape(both.shape[0], -1)
 
 
 def begun(sent: Values, slopes: Values) -> Past:
     """The history whose samples (length, n, lanes) are known, the newest last."""
-    length = sent.shape[0]
-    both = jnp.moveaxis(jnp.stack([sent, slopes], axis=1), 2, 0)
-    both = both.reshape(both.shape[0], 2 * length, both.shape[-1])
-    return Past(jnp.concatenate([both, both], axis=1), jnp.asarray(length), length)
+    both, length = _side_by_side(sent, slopes), sent.shape[0]
+    twice = jnp.concatenate([both, both], axis=1)
+    return Past(twice, jnp.asarray(length, jnp.int32), length, sent.shape[-1])
 
 
 class History(eqx.Module):

@@ -9,6 +9,7 @@ else runs along the lanes. What differs between lanes is `values`, by the names 
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -24,6 +25,9 @@ from ..numerics.normals import normals
 from .history import Past, Wires, input_of, readings
 from .noisy import kicks_from
 from .steppers import AbstractStepper, Now, Stretch
+
+# A step's kernels are so short that XLA must not split them over cores.
+CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +141,7 @@ def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any)
     return tuple(jnp.broadcast_to(each, shape).astype(dtype) for each in pair)  # type: ignore[return-value]
 
 
-@eqx.filter_jit
-def march(
+def _march(
     program: Lockstep, base: Problem, values: Any, law: Any, wires: Wires | None, kinks: Any, table: Table, start: Start
 ) -> tuple[Ride, State, Any]:
     """(what is carried at the end, the last state, what is kept per record: states and what `watch.record` gives).
@@ -318,3 +321,13 @@ def march(
     (y, ride), kept = jax.lax.scan(remat, (start.y, ride), (table.starts, table.dts, table.counts, firsts))
     program.meter.close(ride.meter)
     return ride, y, kept
+
+
+@functools.cache
+def _compiled(platform: str) -> Any:
+    return eqx.filter_jit(_march, compiler_options=CPU_OPTIONS if platform == "cpu" else None)
+
+
+def march(*arguments: Any) -> tuple[Ride, State, Any]:
+    """`_march`, compiled: vectors as wide as the machine's, and no kernel split over cores."""
+    return _compiled(jax.default_backend())(*arguments)

@@ -1,6 +1,6 @@
 """One run of a network in equal steps: delays, noise of each node and monitors, by the loop of `lockstep`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -14,10 +14,23 @@ from ..mechanics.channels import Problem, check_channel, node_values, unit_of
 from ..models.network import Network
 from ..models.state import State
 from ..monitors.base import AbstractMonitor, AbstractStatistic
-from .history import Blocks, History, Past, Wires, begun, blocks_of, input_of, known_delays, least_delay, primal, readings
-from .history import wires_of
-from .lockstep import AbstractWatch, Lockstep, Nobody, Pace, Start, Table
-from .steppers import AbstractStepper
+from .history import (
+    Blocks,
+    History,
+    Past,
+    Wires,
+    begun,
+    blocks_of,
+    input_of,
+    known_delays,
+    least_delay,
+    primal,
+    readings,
+    wires_of,
+)
+from .lockstep import AbstractWatch, Lockstep, Nobody, Pace, Start, Table, march
+from .noisy import first_kick, schedule, stretches_of
+from .steppers import Processed, stepper_for
 
 _SHORTEST = 1e-6  # of a run: the least common interval of saved times and periods
 _LONGEST_BLOCK = 64  # steps
@@ -130,9 +143,9 @@ def corner_input(wires: Wires, jump: Values, dt: Values, pace: Pace, corners: bo
     """What a corner of the past at the start, where slopes change by `jump` (n,), adds to its input at the first steps,
     (m, n), without gain.
 
-    Between the last two samples the cubic has the slope before the corner. Where the corner arrives within a step, at a share
-    of it, the sum of kicks misses an impulse dt² W jump B₂(share)/2, by the formula of Euler and Maclaurin; with `corners`
-    it is made up for.
+    Between the last two samples the cubic has the slope before the corner. Where the corner arrives within a step, at a
+    share of it, the sum of kicks misses an impulse dt² W jump B₂(share)/2, by the formula of Euler and Maclaurin; with
+    `corners` it is made up for.
     """
     n = wires.size
     weights = wires.weights
@@ -247,3 +260,106 @@ def monitored(watch: Any, seen: Any, kept: Any, problem: Problem, start: float) 
             values = kept[name][every - 1 :: every][:count]
             found[name] = monitor.result(ts, values, labels, unit_of(monitor.channel, problem))
     return found
+
+
+class Ran(NamedTuple):
+    """A run in equal steps: states at the times asked for, coloured noise there, what monitors saw, the history that it
+    ends with, the number of steps, and how, in words."""
+
+    ys: Any
+    fluctuation: Any
+    monitors: Any
+    history: History | None
+    steps: Any
+    method: str
+
+
+def run_network(
+    model: Any,
+    noise: Any,
+    key: Any,
+    y0: State,
+    x0: Any,
+    stimulus: Any,
+    ts: Values,
+    start: float,
+    jumps: Values,
+    step: Any,
+    order: int,
+    monitors: dict[str, Any],
+    past: Any,
+    meter: Any,
+) -> Ran:
+    """One run of a network, or of one population with monitors, at steps of at most `step`.
+
+    - `noise`, `key`, `x0`: noise that is drawn, its random key, and coloured noise's first value, or None each
+    - `ts`: times since the start (m,); `start`: the first time; `jumps`: of the stimulus, on the same clock
+    - `order`: 2 for the splitting of order 2
+    - `past`: a `History`, a function of time, or None
+    """
+    alike = model.size is None
+    network = Network(model, jnp.zeros((1, 1), ts.dtype)) if alike else model
+    y0 = jax.tree.map(lambda each: each[None], y0) if alike else y0
+    words = None if key is None else key_words(key)
+    problem = Problem(network, y0, stimulus, None, words)
+    looks = check_monitors(monitors, problem) if monitors else {}
+    delays = known_delays(network) if network.coupling.delayed else None
+    present = delays is None or bool(np.any(delays == 0))
+    stepper = stepper_for(network, noise is not None, present, order)
+    if x0 is None and noise is not None:
+        x0 = first_kick(network, noise, jax.random.fold_in(key, len(ts)), network.shape, ts.dtype)
+    carried = None if noise is None else x0
+    wires = history = lately = kinks = None
+    if delays is None and not looks:
+        pace, table, places, watch = _by_interval(ts, jumps, step)
+        largest = f"at most {_short(step)}"
+    else:
+        timing = common_interval(np.asarray(ts, float), {name: monitor_of(each).period for name, each in looks.items()})
+        longest = min([monitor_of(each).window for each in looks.values()], default=np.inf)
+        pace, dt = pace_of(timing, longest, float(primal(step)), delays, network.is_sparse)
+        watch, places = watch_of(looks, timing, True), timing.places
+        table = Table(timing.length * jnp.arange(pace.records, dtype=ts.dtype), jnp.full(pace.records, dt, ts.dtype), None)
+        largest = f"{dt:.3g}"
+        if delays is not None:
+            corners = isinstance(stepper, Processed)
+            wires, history, lately, kinks = begin(problem, delays, pace, dt, past, start, corners)
+            if dt < 0.5 * float(primal(step)) and dt < least_delay(delays):
+                largest += f", below the least delay of {least_delay(delays):.3g}"
+    program = Lockstep(stepper, watch, meter, pace, alone)
+    seen = watch.begin(problem) if looks else None
+    out, _, (states, samples, path) = march(
+        program, problem, {}, noise, wires, kinks, table, Start(y0, lately, history, carried, seen, None)
+    )
+    every = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest])[places], y0, states)
+    path = None if carried is None else jnp.concatenate([carried[None], path])[places]
+    if alike:
+        every, path = jax.tree.map(lambda each: each[:, 0], (every, path))
+    found = monitored(watch, out.seen, samples, Problem(model, y0), start)
+    kept = None
+    if out.past is not None:
+        kept = History(out.past.in_order()[..., 0], table.dts[-1], jnp.asarray(start, ts.dtype) + ts[-1])
+    steps = pace.total if table.counts is None else jnp.sum(table.counts)
+    return Ran(every, path, found, kept, jnp.asarray(steps), f"{stepper.words}, steps of {largest}")
+
+
+def key_words(key: Any) -> Any:
+    """Two words of 32 bits of a random key of any kind."""
+    data = jax.random.key_data(key)
+    return data if data.shape == (2,) else jax.random.bits(key, (2,), jnp.uint32)
+
+
+def _short(x: Any) -> str:
+    return f"{float(x):.3g}" if is_concrete(x) else "…"
+
+
+def _by_interval(ts: Values, jumps: Values, step: Any) -> tuple[Pace, Table, Any, Any]:
+    """The intervals between saved times and jumps of the input, each with its own number of steps."""
+    times, places, counts = schedule(ts, jumps, step)
+    stretches, size, ends = stretches_of(times, counts)
+    lengths = stretches.stop - stretches.start
+    dts = lengths / jnp.maximum(stretches.count, 1).astype(ts.dtype)
+    starts = stretches.start + dts * jnp.asarray(stretches.first).astype(ts.dtype)
+    left = None if ends is None else jnp.clip(stretches.count - stretches.first, 0, size)
+    pace = Pace(starts.shape[0], 1, size, size, size)
+    after = places if ends is None else np.append(0, ends + 1)[places]
+    return pace, Table(starts, dts, left), after, Nobody()

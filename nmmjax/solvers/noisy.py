@@ -163,6 +163,7 @@ def default_step(model: Any, noise: AbstractNoise | None, y0: State, current: Va
 def check_noise(model: Any, noise: AbstractNoise, key: object) -> Any:
     """The random key. Refuses models without a splitting, per-node intensities of another length, and anything that is not a
     key."""
+    model = model.undelayed() if "delays" in getattr(model, "offers", ()) else model
     if "resting" not in getattr(model, "offers", ()):  # several poles have no "riccati", but modes
         require_offer(model, "riccati", also=", for noise")
     rule = "be without slow terms other than synapses to have noise, as a network"
@@ -216,7 +217,7 @@ class _Stretch(NamedTuple):
     count: Any  # of the whole interval
 
 
-def _stretches(times: Values, counts: Any) -> tuple[_Stretch, Any, Any]:
+def stretches_of(times: Values, counts: Any) -> tuple[_Stretch, Any, Any]:
     """(stretches, steps in each, which of them end an interval). Known counts that differ are cut into stretches of one
     number of steps, the last of an interval with some that do nothing: loops of known length have derivatives."""
     number = np.arange(times.shape[0] - 1)
@@ -247,7 +248,7 @@ def solve_noisy(
 ) -> tuple[State, Values]:
     """States and x at `times`, with `counts` equal steps in each interval; x begins at `x0`, or None for its stationary law.
     Step k of interval i has a key of its own, so a path depends on `key`, the times and the counts only."""
-    stretches, size, ends = _stretches(times, counts)
+    stretches, size, ends = stretches_of(times, counts)
     forward = isinstance(adjoint_for((model, noise, stimulus, y0, x0, times)), diffrax.ForwardMode)
     cut, begin, end = ends is not None, times[0], times[-1]
     given = (model, noise, stimulus, y0, x0, stretches, size, cut, forward, begin, end, key, meter, len(times))

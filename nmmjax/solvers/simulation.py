@@ -23,10 +23,13 @@ from .adjoint import adjoint_for
 from .clock import Clock, clock_of
 from .events import earliest, on_clock
 from .mobius import MobiusSplitting
+from .network_run import run_network
 from .noisy import check_noise, default_step, largest_input, meter_of, schedule, solve_noisy
 from .spiking import Intervals, NeuronSpikes, check_individual, equal_steps, neuron_step_of, placed, run_neurons
 from .term import FixedStep, PopulationTerm
 from .trajectory import Trajectory
+
+_LONGER = 2.5  # steps of order 4, in steps of order 2
 
 
 def default_tolerances(dtype: DTypeLike) -> tuple[float, float]:
@@ -52,6 +55,8 @@ def simulate(
     event: Any = None,
     max_steps: int | None = None,
     adjoint: Any = None,
+    monitors: Any = None,
+    past: Any = None,
     progress: bool = False,
     throw: bool = False,
 ) -> Trajectory:
@@ -72,6 +77,11 @@ def simulate(
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` if the solver gives no error estimate. `dt0` is only the first step of an adaptive controller
     - `max_steps`: default a million, and 65 536 with `dense=True`, which reserves memory for every one of them
+    - `monitors`: what records while the run goes on, by name, such as `{"bold": BOLD(TR=2000.0)}`, or statistics of it;
+      results by the same names in `run.monitors`. Steps are then equal, of at most `dt0`, and `ts` and the periods of
+      monitors multiples of one interval; the same with delays
+    - `past`: of a network with delays, a function t ↦ {"r": …, "v": …} of times up to `ts[0]`; by default it was always as
+      in `y0`. A run has its own, with which the next goes on
     - `progress=True` shows a line of progress; the default is silent
     - `dense=True` keeps the solution for `run.evaluate(t)`; `event`: a `diffrax.Event` that ends the run
     - `throw=True` raises `RuntimeError` if the solve fails; by default `run.result` says how it ended, and states after a
@@ -98,15 +108,23 @@ def simulate(
     model, stimulus, start, noise = jax.tree.map(as_dtype, (model, stimulus, start, noise))
     if stimulus is not None:
         _check_stimulus(stimulus, model, clock)
-    if noise is not None or spiking:
+    delayed = "delays" in model.offers
+    require("past", past, "be None for a model without delays", past is None or delayed)
+    require("past", past, "be a function of time", past is None or callable(past))
+    require("monitors", monitors, "be None for a network of neurons (use its mean field)", monitors is None or not spiking)
+    stepped = delayed or bool(monitors) or _takes_equal_steps(model, solver, dt0, noise is not None)
+    if noise is not None or spiking or stepped:
         given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
         given |= {"max_steps": max_steps, "dense": dense or None}
-        what = "for a network of neurons" if spiking else "with `noise`"
+        what = "for a network of neurons" if spiking else "with `noise`" if noise is not None else "with delays or monitors"
         for name, value in given.items():
             require(name, value, f"not be given {what}, whose steps are fixed", value is None)
         if spiking:
             require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
             run = _simulate_neurons(model, noise, key, start, before, clock, stimulus, dt0, progress)
+        elif stepped and is_concrete(clock.elapsed):
+            looks = {} if monitors is None else monitors
+            run = _simulate_lockstep(model, noise, key, start, before, clock, stimulus, solver, dt0, looks, past, progress)
         else:
             run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
         return _raise_on_failure(run) if throw else run
@@ -155,6 +173,71 @@ def simulate(
     return _raise_on_failure(run) if throw else run
 
 
+def _takes_equal_steps(model: Any, solver: Any, dt0: Any, noisy: bool) -> bool:
+    """Whether the loop of networks is the faster one for what is asked: noise, or a splitting's fixed steps."""
+    if model.size is None or "spikes" in model.offers:
+        return False
+    fixed = isinstance(solver, MobiusSplitting) and solver.mobius_order in (2, 4) and dt0 is not None
+    return noisy or (fixed and "splitting" in model.offers and model.riccati().plain and not model.slow_names)
+
+
+def _simulate_lockstep(
+    model: Any,
+    noise: Any,
+    key: Any,
+    y0: Any,
+    before: Any,
+    clock: Clock,
+    stimulus: AbstractStimulus | None,
+    solver: Any,
+    dt0: Any,
+    monitors: Any,
+    past: Any,
+    progress: bool,
+) -> Trajectory:
+    fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order in ((2,) if noise else (2, 4)))
+    rule = "be None or `MobiusSplitting(2)` with noise" if noise else "be None or a `MobiusSplitting` of order 2 or 4 here"
+    require("solver", solver, rule, fits)
+    order = 4 if solver is None else solver.mobius_order
+    if noise is None:
+        require("key", type(key).__name__, "be given together with `noise`", key is None)
+    noise, key, x0 = _noise_from(model, noise, key, y0, before)
+    shifted, ts = _since_start(stimulus, model, clock), clock.elapsed
+    if dt0 is None:
+        expected = default_step(model, noise, y0, largest_input(shifted, ts))
+        step = (expected if noise is not None or order == 2 else _LONGER * expected).astype(ts.dtype)
+    else:
+        step = as_number("dt0", dt0, "(0, inf)").astype(ts.dtype)
+    began = time.perf_counter()
+    jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
+    if past is None and before is not None:
+        past = before.history
+    start = 0.0 if clock.start is None else float(np.sum(np.asarray(clock.start, float)))
+    meter = meter_of(progress)
+    ran = run_network(model, noise, key, y0, x0, shifted, ts, start, jumps, step, order, monitors, past, meter)
+    saved, end = ran.ys, jax.tree.map(lambda leaf: leaf[-1], ran.ys)
+    result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, model.positive)
+    saved, end, result = _within(_unknown_span(stimulus, shifted, model, clock), ts, ts[-1], saved, end, result)
+    path = ran.fluctuation if isinstance(noise, OrnsteinUhlenbeck | Resonators) else None
+    more = {"noise": noise, "fluctuation": path, "monitors": ran.monitors, "history": ran.history}
+    return _in_fixed_steps(model, stimulus, clock, saved, end, result, ran.steps, began, ran.method, **more)
+
+
+def _noise_from(model: Any, noise: Any, key: Any, y0: Any, before: Any) -> tuple[Any, Any, Any]:
+    """(noise as it is drawn, its key, coloured noise's first value if the run goes on from another)."""
+    if noise is None:
+        return None, None, None
+    noise = noise.drawn(model, y0, None if before is None else before.noise)
+    key = check_noise(model, noise, key)
+    goes_on = before is not None and (isinstance(noise, OrnsteinUhlenbeck) or noise is before.noise)
+    x0 = before.fluctuation_end if before is not None and goes_on else None
+    if x0 is not None:
+        fits = isinstance(noise, Resonators) or x0.shape == y0.v.shape
+        require("y0", f"{x0.shape}", f"be a run with noise of shape {y0.v.shape}", fits)
+        x0 = x0.astype(y0.v.dtype)
+    return noise, key, x0
+
+
 def _simulate_noisy(
     model: Any,
     noise: Any,
@@ -169,14 +252,7 @@ def _simulate_noisy(
 ) -> Trajectory:
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order == 2)
     require("solver", solver, "be None or `MobiusSplitting(2)` with noise", fits)
-    noise = noise.drawn(model, y0, None if before is None else before.noise)
-    key = check_noise(model, noise, key)
-    goes_on = before is not None and (isinstance(noise, OrnsteinUhlenbeck) or noise is before.noise)
-    x0 = before.fluctuation_end if before is not None and goes_on else None
-    if x0 is not None:
-        fits = isinstance(noise, Resonators) or x0.shape == y0.v.shape
-        require("y0", f"{x0.shape}", f"be a run with noise of shape {y0.v.shape}", fits)
-        x0 = x0.astype(y0.v.dtype)
+    noise, key, x0 = _noise_from(model, noise, key, y0, before)
     shifted, ts = _since_start(stimulus, model, clock), clock.elapsed
     if dt0 is None:
         step = default_step(model, noise, y0, largest_input(shifted, ts)).astype(ts.dtype)

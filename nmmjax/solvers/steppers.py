@@ -37,9 +37,9 @@ class Stretch(NamedTuple):
 
 
 class AbstractStepper(eqx.Module):
-    """How a network is stepped; `order` of its error, `middle`: whether it asks for the past at midpoints."""
+    """How a network is stepped: in `words`; `middle`: whether it asks for the past at midpoints."""
 
-    order: ClassVar[int]
+    words: ClassVar[str]
     middle: ClassVar[bool] = False
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
@@ -89,7 +89,7 @@ class Processed(AbstractStepper):
     """Order 4 with one Möbius map and one kick per step (`ensemble.splitting`): populations that meet others through the
     past alone, so that c(t) is an input to each."""
 
-    order: ClassVar[int] = 4
+    words: ClassVar[str] = "processed Möbius splitting, order 4"
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         nodes = problem.model.nodes()
@@ -134,7 +134,7 @@ class Processed(AbstractStepper):
 class ForceGradient(AbstractStepper):
     """Order 4 with two flows and three products with the weights per step: instantaneous coupling."""
 
-    order: ClassVar[int] = 4
+    words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
     middle: ClassVar[bool] = True
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
@@ -167,7 +167,7 @@ class Strang(AbstractStepper):
     """Order 2, weak order 2 with noise: half the kick and half the noise before the exact flow, half behind it. One product
     with the weights per step."""
 
-    order: ClassVar[int] = 2
+    words: ClassVar[str] = "Möbius splitting, order 2"
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         riccati = problem.model.nodes().riccati()
@@ -199,7 +199,7 @@ class Nodewise(AbstractStepper):
     """Order 2, weak order 2 with noise, for nodes with synapses and slow terms: each node's own splitting under the input of
     the step's midpoint."""
 
-    order: ClassVar[int] = 2
+    words: ClassVar[str] = "splitting of every node, order 2"
     middle: ClassVar[bool] = True
 
     def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
@@ -221,7 +221,7 @@ class Nodewise(AbstractStepper):
 class RungeKutta(AbstractStepper):
     """Order 4 for nodes with any equations: the classical Runge–Kutta method."""
 
-    order: ClassVar[int] = 4
+    words: ClassVar[str] = "classical Runge–Kutta method, order 4"
     middle: ClassVar[bool] = True
 
     def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:

@@ -35,6 +35,8 @@ class Trajectory(eqx.Module, Shown):
       the resonators of shot noise, (…, k, 2); `fluctuation_end`: its last value, with which `simulate(model, run, …)` goes
       on
     - `neurons`: spike counts, raster and last voltages (`NeuronSpikes`) of a run of a `QIFNetwork`, None of other models
+    - `monitors`: what monitors recorded, by name (`Monitored`), and their statistics (`Measured`); None without
+    - `history`: what nodes with delays sent before the end (`History`), with which a run goes on; None without delays
     - `interpolation`: the solution at any time, if `dense=True` (call `run.evaluate(t)`)
 
     Print it for a summary. A pytree: `jax.vmap`, `jax.grad` and `jax.jit` over `simulate` work.
@@ -57,6 +59,8 @@ class Trajectory(eqx.Module, Shown):
     elapsed: Any = None
     start: Any = None
     neurons: Any = None
+    monitors: Any = None
+    history: Any = None
 
     @property
     def clock(self) -> Clock:
