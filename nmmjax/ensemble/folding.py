@@ -69,6 +69,10 @@ class AbstractMethod(eqx.Module):
         del problem
         return y
 
+    def block(self, task: Any, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Results of the lanes of a block, whose `values` have one row each."""
+        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
+
     @abc.abstractmethod
     def run(
         self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: "Watch", progress: Progress

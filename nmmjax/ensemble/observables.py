@@ -88,6 +88,17 @@ class AbstractObservable(eqx.Module):
         """Whether results have an axis over the nodes of the network in `problem`."""
         return False
 
+    def axes(self, name: str, problem: Problem, times: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+        """Axes that results called `name` have beyond the sweep's own, in their order: what stands along each, and its
+        attributes; for the `problem` and the `times` of a sweep."""
+        del times
+        found, grid = {}, self.grid()
+        if grid.size:
+            found[f"{name}_time"] = (grid, {"units": "time (that of tau)", "long_name": "time"})
+        if self.per_node(problem):
+            found["node"] = (problem.model.labels, {"units": "1", "long_name": "node of the network"})
+        return found
+
     def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
         """Suffix → the scale at time `t` and state `y` of what the result is made of, to which rounding is relative, for
         the model of `problem`; none if the result's own value is its scale.

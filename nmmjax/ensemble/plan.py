@@ -18,6 +18,7 @@ from .._results import RESULTS, Shown
 from .._types import Key
 from ..mechanics.channels import Problem
 from ..models.network import Targeted
+from ..models.noise import AbstractNoise
 from .folding import AbstractMethod, Times
 from .gradient import derivative_name
 from .observables import AbstractObservable
@@ -59,6 +60,8 @@ def path_of(base: Problem, name: str) -> str:
     """
     if name in base.y0.names:
         return f"y0.{name}"
+    if name == "noise" and isinstance(base.noise, AbstractNoise):
+        return "noise.intensity"
     if name in ("noise", "key") or name.startswith("noise."):
         return name
     if not name.startswith("stimulus."):
@@ -210,11 +213,8 @@ class Plan(Shown):
             for name, (dims, values) in self.swept.items()
         }
         for name, each in self.observables.items():
-            if each.grid().size:
-                attrs = {"units": "time (that of tau)", "long_name": "time"}
-                found[f"{name}_time"] = ((f"{name}_time",), each.grid(), attrs)
-        if any(each.per_node(self.base) for each in self.observables.values()):
-            found["node"] = (("node",), self.base.model.labels, {"units": "1", "long_name": "node of the network"})
+            for dim, (values, attrs) in each.axes(name, self.base, self.times).items():
+                found[dim] = ((dim,), values, attrs)
         return found
 
     @functools.cached_property
@@ -222,10 +222,8 @@ class Plan(Shown):
         """The result's variables: the observables', then how every lane ended."""
         found = {}
         for name, each in self.observables.items():
-            size = each.grid().size
-            dims, shape = ((f"{name}_time",), (size,)) if size else ((), ())
-            if each.per_node(self.base):
-                dims, shape = (*dims, "node"), (*shape, *self.base.nodes)
+            axes = {dim: len(values) for dim, (values, _) in each.axes(name, self.base, self.times).items()}
+            dims, shape = tuple(axes), tuple(axes.values())
             for suffix, (units, long_name) in each.variables(self.base).items():
                 found[f"{name}{suffix}"] = Variable(dims, shape, self.dtype, {"units": units, "long_name": long_name})
         units = {name: each.unit for name, each in sweepable(self.base).items()}
@@ -290,6 +288,8 @@ class Plan(Shown):
 
     def _noise(self, strict: bool) -> Any:
         noise = self.base.noise
+        if isinstance(noise, AbstractNoise):
+            return {"kind": repr(noise), "values": written(noise, strict)}
         return written(noise.law, strict) if isinstance(noise, Shot) else None if noise is None else float(noise)
 
     @property

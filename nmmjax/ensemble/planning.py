@@ -13,19 +13,20 @@ import numpy as np
 from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require, require_each
 from .._identity import fresh
 from .._nan import nan_is_absent
-from .._parameter import as_number, parameter_table
+from .._parameter import as_number, parameter_table, with_dtype
 from .._types import Key, Real, float_dtype
 from ..mechanics.channels import ENERGIES, Problem, parsed
 from ..models.base import AbstractModel, as_model
-from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, WhiteNoise
+from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, OrnsteinUhlenbeck, WhiteNoise
 from ..models.qif_network import without_modes
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
 from ..solvers.mobius import MobiusSplitting
-from ..solvers.noisy import default_step, largest_input
+from ..solvers.noisy import check_noise
 from ..solvers.spiking import as_neuron_step, check_individual, placed
 from .folding import AbstractMethod, Times, Uniform
 from .gradient import FORWARD_LIMIT
+from .network_plan import expected_step, looking, march_step, marches, marching
 from .network_splitting import network_stretch
 from .noise import NoisyStretch, no_flow
 from .observables import AbstractObservable
@@ -73,22 +74,26 @@ def plan_sweep(
     stimulus = as_stimulus(stimulus, model)
     over = dict(over) if hasattr(over, "keys") else over
     law, noise = ("", noise) if network is None else individual(network, noise)
-    noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False)
+    of_nodes = network is None and model.size is not None  # noise of each node, which keeps its law
+    noise, key, words = _check_noise(noise, key, "noise" in over if hasattr(over, "keys") else False, of_nodes)
     start = model.state(y0)
     if isinstance(noise, Shot):
         require("model", model, "be one population for shot noise in a sweep", model.size is None)
         require("gradient", gradient, "be None with shot noise, whose spectrum is fitted", gradient is None)
         model, _ = noise.law.split(model)
+    dtype = jax.tree.leaves(start)[0].dtype
+    if of_nodes and isinstance(noise, AbstractNoise):
+        noise = with_dtype(noise, dtype)
+        check_noise(model, noise, key)
     base = Problem(model, start, stimulus, noise, words)
     if network is not None:
         # The density of the currents is in the neurons: what is observed is r and v, as a Lorentzian population's.
         model = without_modes(network.model)
         base = Problem(model, start, stimulus, noise, words, placed(network, jax.tree.leaves(start)[0].dtype))
     dims, swept = _axes(base, over)
-    observables = _check_observables(observe, base)
+    observables = _check_observables(looking(observe), base)
     times = _check_times(t0, t1, observables)
     _check_range(base, swept, times)
-    dtype = jax.tree.leaves(base.y0)[0].dtype
     default = 1e-6 if dtype == jnp.float64 else 1e-4
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
     atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
@@ -98,12 +103,16 @@ def plan_sweep(
     if network is not None:
         require("gradient", gradient, "be None for a network of neurons, whose spikes have no derivative", gradient is None)
         _check_seen(network, observables)
-        dt0 = _neuron_step(network, base, dims, swept, times, dt0)
+        dt0 = as_neuron_step(network, expected_step(base, dims, swept, times), dt0)
+    elif marches(base, observables):
+        dt0 = march_step(base, dims, swept, times, dt0) if dt0 is None else dt0
     elif noise is not None and dt0 is None:
         dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
-    if network is None:
+    if marches(base, observables):
+        base, chosen, name = marching(base, dims, swept, times, observables, solver, dt0)
+    elif network is None:
         chosen, name = choose_method(base, solver, rtol * finest, atol * finest, dt0)
     else:
         require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
@@ -131,14 +140,21 @@ def _check_gradient(gradient: Any, base: Problem, over: Any) -> tuple[str, ...]:
     return names
 
 
-def _check_noise(noise: object, key: Any, swept: bool) -> tuple[Any, Any, Any]:
-    """Noise intensity, or `Shot` noise, with key and the key's words; all None without noise."""
+def _check_noise(noise: object, key: Any, swept: bool, of_nodes: bool) -> tuple[Any, Any, Any]:
+    """Noise intensity, `Shot` noise, or, `of_nodes`, the law of the noise of each, with key and the key's words; all None
+    without noise."""
     if noise is None and not swept:
         require("key", type(key).__name__, "be given together with `noise`", key is None)
         return None, None, None
     key = as_key(key, purpose=" if there is noise")
     words = jax.random.key_data(key)
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
+    if of_nodes and not isinstance(noise, AbstractSpikeNoise):
+        law = noise if isinstance(noise, AbstractNoise) else WhiteNoise(0.0 if noise is None else noise)
+        known = isinstance(law, WhiteNoise | OrnsteinUhlenbeck)
+        require("noise", repr(law), "be a number D, `WhiteNoise` or `OrnsteinUhlenbeck` in a sweep of networks", known)
+        require("noise", repr(law), "have one intensity D to be swept", not swept or law.intensity.ndim == 0)
+        return law, key, words
     if isinstance(noise, WhiteNoise):
         noise = noise.intensity
     if isinstance(noise, AbstractSpikeNoise):
@@ -168,23 +184,6 @@ def _check_seen(network: Any, observables: Mapping[str, AbstractObservable]) -> 
         prominence = getattr(each, "prominence", None)
         rule = f"have a `prominence` of at least {_JITTER:g} in a network of neurons, whose rate jitters with single spikes"
         require("observe", name, rule, prominence is None or prominence >= _JITTER)
-
-
-def _neuron_step(network: Any, base: Problem, dims: Any, swept: Any, times: Times, dt0: float | None) -> float:
-    """The step of all lanes: `dt0`, or the least of those that up to 1024 of the lanes ask for."""
-    total = int(np.prod(list(dims.values())))
-    some = np.linspace(0, total - 1, min(total, 1024)).astype(int)
-    index = dict(zip(dims, np.unravel_index(some, tuple(dims.values())), strict=True))
-    values = {name: jnp.asarray(each[index[axes[0]]], float_dtype()) for name, (axes, each) in swept.items()}
-    build = Build(tuple(values))
-
-    def expected(values: Any) -> Any:
-        problem = build(base, values)
-        looks = jnp.asarray([times.start, times.t1], float_dtype())
-        return default_step(problem.model, None, problem.y0, largest_input(problem.stimulus, looks))
-
-    least = float(jnp.min(jax.vmap(expected)(values)))
-    return as_neuron_step(network, least, dt0)
 
 
 def choose_method(base: Problem, solver: Any, rtol: float, atol: float, dt0: float | None) -> tuple[AbstractMethod, str]:

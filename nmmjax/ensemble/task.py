@@ -50,7 +50,7 @@ def _compile(task: Any, group: int, platform: str) -> Any:
 
     def one(args) -> Any:
         base, values, steps = args
-        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
+        return task.method.block(task, base, values, steps)
 
     def call(base, values, steps) -> Any:
         if group == 1:

@@ -22,8 +22,9 @@ from .energy import hamiltonian, kinetic_energy, potential_energy, total_energy
 
 
 class Problem(eqx.Module):
-    """One lane of a sweep: a model, its initial state, its input, and its noise: the intensity D, or `Shot`, and the key (2
-    words). `neurons` are those of a spiking network, whose mean field is then the model."""
+    """One lane of a sweep: a model, its initial state, its input, and its noise: the intensity D, `Shot`, or, of a network,
+    an `AbstractNoise`, and the key (2 words). `neurons` are those of a spiking network, whose mean field is then the model;
+    `wires` are the connections of a network with delays, and `past` the input from the past at the moment (n,)."""
 
     model: Any
     y0: State
@@ -31,6 +32,8 @@ class Problem(eqx.Module):
     noise: Any = None
     key: Key | None = None
     neurons: Any = None
+    wires: Any = None
+    past: Any = None
 
     @property
     def nodes(self) -> tuple[int, ...]:
@@ -43,7 +46,8 @@ class Problem(eqx.Module):
 
     def flow(self, t: Values, y: State) -> State:
         """dy/dt under the lane's own input."""
-        return self.model.vector_field(t, y, self.current(t, y))
+        known = {} if self.past is None else {"past": self.past}
+        return self.model.vector_field(t, y, self.current(t, y), **known)
 
 
 MODULI = ("abs_W", "abs_Z")  # names of channels of Riccati populations: |π τ r + i v|, and the order parameter's |Z|

@@ -17,9 +17,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Values
+from .._types import Values, is_concrete
 from ..mechanics.channels import Problem, node_values
-from ..models.noise import AbstractNoise
 from ..models.state import State
 from ..numerics.normals import normals
 from .history import Past, Wires, input_of, readings
@@ -72,8 +71,8 @@ class AbstractWatch(eqx.Module):
         """Whether `step` wants to be called."""
         return False
 
-    def step(self, carry: Any, problem: Problem, stretch: Stretch, t: Values, y: State, last: Any) -> Any:
-        """The observables' carry after a step to time `t` and state `y`; `last` if it ends a stretch."""
+    def step(self, carry: Any, problem: Problem, stretch: Stretch, t: Values, y: State) -> Any:
+        """The observables' carry after a step to time `t` and state `y`."""
         return carry
 
     def section(self, carry: Any, means: Any, lasts: Any, length: Values) -> Any:
@@ -126,13 +125,6 @@ class Start(NamedTuple):
     watched: Any
 
 
-def noise_of(problem: Problem, law: Any) -> AbstractNoise | None:
-    """The lane's noise: the law with the lane's own intensity, if it has one."""
-    if law is None or problem.noise is None:
-        return law
-    return eqx.tree_at(lambda each: each.intensity, law, jnp.asarray(problem.noise))
-
-
 def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
     """Two standard normal numbers per node at step `number` under the `key` of two words, equal for all nodes if shared."""
     count = jnp.asarray(number, jnp.uint32)
@@ -142,17 +134,24 @@ def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any)
 
 
 def _march(
-    program: Lockstep, base: Problem, values: Any, law: Any, wires: Wires | None, kinks: Any, table: Table, start: Start
+    program: Lockstep,
+    base: Problem,
+    values: Any,
+    wires: Wires | None,
+    kinks: Any,
+    table: Table,
+    start: Start,
+    number: Any = 0,
 ) -> tuple[Ride, State, Any]:
     """(what is carried at the end, the last state, what is kept per record: states and what `watch.record` gives).
 
     - `base`, `values`: the problem, and what its lanes have of their own, with lanes last
-    - `law`: the noise, or None; its intensity is the lane's, if the problem has one
     - `wires`: connections with delays; `kinks` (m, n, …): what corners of the past add to its input at the first m steps
-    - `table`: the records; `start`: where the run begins
+    - `table`: the records; `start`: where the run begins; `number` of its first step, for random numbers
     """
     pace, stepper, watch = program.pace, program.stepper, program.watch
-    over = (lambda f: jax.vmap(f, in_axes=-1, out_axes=-1)) if program.lanes else (lambda f: f)
+    wide = jnp.shape(start.y.values[0])[-1]
+    over = (lambda f: jax.vmap(f, in_axes=-1, out_axes=-1, axis_size=wide)) if program.lanes else (lambda f: f)
     problem_of = lambda values: program.build(base, values)
     timed = wires is not None
     shape = jnp.shape(start.y.values[0])
@@ -193,7 +192,7 @@ def _march(
 
             def one(values: Any, made: Any, z: Any, x: Any, number: Any, watched: Any, known: Any) -> Any:
                 problem = problem_of(values)
-                noise, kicks = noise_of(problem, law), None
+                noise, kicks = problem.noise, None
                 if noise is not None:
                     numbers = drawn(noise, problem.key, number, problem.nodes, z_dtype)
                     kicks = kicks_from(problem.model, noise, dt, x, numbers)
@@ -202,7 +201,8 @@ def _march(
                 after = Now(known[2], slope_of(known[2:])) if timed else Now(*(jnp.zeros(problem.nodes, z_dtype),) * 2)
                 y = stepper.leave(problem, made, stretch, time_of(k + 1), z, after) if looks else None
                 if watch.steps:
-                    watched = watch.step(watched, problem, stretch, time_of(k + 1), y, k + 1 == pace.per_record)
+                    at = dataclasses.replace(problem, past=known[2]) if timed else problem
+                    watched = watch.step(watched, at, stretch, time_of(k + 1), y)
                 out = (sent(values, time_of(k + 1), y, known[2]) if timed else None, channels(values, k + 1, y))
                 return z, x if kicks is None else kicks.x, watched, out
 
@@ -315,7 +315,9 @@ def _march(
         return (y, ride), (y if program.keeps else None, extra, ride.x if program.keeps else None)
 
     whole = table.starts[-1] - table.starts[0] + table.dts[-1] * pace.per_record
-    ride = Ride(None, start.lately, start.past, start.x, jnp.zeros((), int), start.seen, start.watched, program.meter.init())
+    ride = Ride(
+        None, start.lately, start.past, start.x, jnp.asarray(number, int), start.seen, start.watched, program.meter.init()
+    )
     firsts = jnp.arange(pace.records) * pace.per_record
     remat = jax.checkpoint(record)
     (y, ride), kept = jax.lax.scan(remat, (start.y, ride), (table.starts, table.dts, table.counts, firsts))
@@ -324,10 +326,12 @@ def _march(
 
 
 @functools.cache
-def _compiled(platform: str) -> Any:
-    return eqx.filter_jit(_march, compiler_options=CPU_OPTIONS if platform == "cpu" else None)
+def _compiled(options: bool) -> Any:
+    return eqx.filter_jit(_march, compiler_options=CPU_OPTIONS if options else None)
 
 
 def march(*arguments: Any) -> tuple[Ride, State, Any]:
-    """`_march`, compiled: vectors as wide as the machine's, and no kernel split over cores."""
-    return _compiled(jax.default_backend())(*arguments)
+    """`_march`, compiled: on a CPU with vectors as wide as the machine's and no kernel split over cores, unless it becomes a
+    part of another program."""
+    alone = all(is_concrete(each) for each in jax.tree.leaves(arguments) if eqx.is_array(each))
+    return _compiled(alone and jax.default_backend() == "cpu")(*arguments)

@@ -1,6 +1,7 @@
 """One run of a network in equal steps: delays, noise of each node and monitors, by the loop of `lockstep`."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,7 +19,6 @@ from .history import (
     Blocks,
     History,
     Past,
-    Wires,
     begun,
     blocks_of,
     input_of,
@@ -43,15 +43,21 @@ def alone(base: Problem, values: Any) -> Problem:
 
 
 class Timing(NamedTuple):
-    """Records of a run: their length, how many there are, and which of their ends are asked for."""
+    """Records of a run: their length, and how many there are."""
 
     length: float
     count: int
-    places: np.ndarray
+
+    def places(self, ts: Any) -> np.ndarray:
+        """Which of the records' ends the times since the start are."""
+        return np.rint(np.asarray(ts, float) / self.length).astype(int)
 
 
-def common_interval(ts: np.ndarray, periods: Mapping[str, float]) -> Timing:
-    """The longest interval of which all differences of `ts` and all `periods` are multiples, to a part in 10⁶."""
+def common_interval(ts: np.ndarray, periods: Mapping[str, float], jumps: Any = ()) -> Timing:
+    """The longest interval of which all differences of the times `ts`, of `jumps` of the input between them, and all
+    `periods` are multiples, to a part in 10⁶."""
+    inside = np.asarray(jumps, float)
+    ts = np.unique(np.concatenate([ts, inside[(inside > ts[0]) & (inside < ts[-1])]]))
     total = float(ts[-1] - ts[0])
     found = float(ts[1] - ts[0])
     for each in (*np.diff(ts), *periods.values()):
@@ -61,10 +67,10 @@ def common_interval(ts: np.ndarray, periods: Mapping[str, float]) -> Timing:
             rest = 0.0 if b - rest < 1e-6 * b else rest
             a, b = b, rest
         found = a
-        rule = "be multiples of one interval, as must be the periods of monitors (steps are equal with delays or monitors)"
+        rule = "be multiples of one interval with the periods of monitors and jumps of the input, as steps are equal here"
         require("ts", f"a common interval of {found:.3g}", rule, found > _SHORTEST * total)
     count = round(total / found)
-    return Timing(total / count, count, np.rint((ts - ts[0]) / found).astype(int))
+    return Timing(total / count, count)
 
 
 def pace_of(
@@ -119,41 +125,54 @@ def past_samples(
 
 
 def begin(
-    problem: Problem, delays: np.ndarray, pace: Pace, dt: Any, past: Any, clock_start: Any, corners: bool
-) -> tuple[Wires, Past, Values, Any]:
-    """(wires, history, input from the past at the start, one and two steps before it, (3, n), corners) of one run."""
-    network, y0 = problem.model, problem.y0
-    dtype = y0.values[0].dtype
-    dt = jnp.asarray(dt, dtype)
-    blocks = Blocks(pace.block, pace.near, pace.length)
-    wires = wires_of(network, delays, blocks, float(primal(dt)), network.is_sparse)
-    signals, slopes = past_samples(network, past, y0, clock_start, pace.length, dt, dtype)
-    before = begun(signals[..., None], slopes[..., None])
-    reads = readings(wires, dt)
-    lately = network.gain * input_of(wires, before, reads, 3, back=3)[::-1, :, 0]
-    # From the start on slopes are those of the equations.
-    flow = network.vector_field(jnp.zeros((), dtype), y0, problem.current(jnp.zeros((), dtype), y0), past=lately[0])
-    sent, slope = jax.jvp(network.sent, (y0,), (flow,))
-    jump = slope - slopes[-1]
-    after = begun(signals.at[-1].set(sent)[..., None], slopes.at[-1].set(slope)[..., None])
-    return wires, after, lately, corner_input(wires, jump, dt, pace, corners)
+    build: Callable[..., Problem], base: Problem, values: Any, lanes: bool, pace: Pace, dt: Values, past: Any, corners: bool
+) -> tuple[Past, Values, Any]:
+    """(history, input from the past at the start and one and two steps before it, (3, n, …), corners) of a run, or of lanes.
+
+    `past` gives signals and slopes before, (length, n, …) each, for one lane.
+    """
+    over = (lambda f: jax.vmap(f, in_axes=-1, out_axes=-1)) if lanes else (lambda f: f)
+    full = (lambda each: each) if lanes else (lambda each: each[..., None])
+    flat = (lambda each: each) if lanes else (lambda each: each[..., 0])
+    wires = base.wires
+    signals, slopes = over(lambda values: past(build(base, values)))(values)
+    before = begun(full(signals), full(slopes))
+    lately = flat(input_of(wires, before, readings(wires, dt), 3, back=3)[::-1])
+    lately = over(lambda values, c: build(base, values).model.gain * c)(values, lately)
+
+    def onwards(values: Any, c: Values) -> Any:
+        """What nodes send at the start, and its slope from there on, by the equations."""
+        problem = build(base, values)
+        network, y0, zero = problem.model, problem.y0, jnp.zeros((), c.dtype)
+        flow = network.vector_field(zero, y0, problem.current(zero, y0), past=c)
+        return jax.jvp(network.sent, (y0,), (flow,))
+
+    sent, slope = over(onwards)(values, lately[0])
+    after = begun(full(signals.at[-1].set(sent)), full(slopes.at[-1].set(slope)))
+    jump, length = slope - slopes[-1], pace.length + pace.block + 2
+    if wires.delays.ndim == 3:
+        table = jax.vmap(lambda D, jump: corner_input(wires.weights, D, jump, dt, length, corners), -1, -1)(
+            wires.delays, jump
+        )
+    else:
+        table = over(lambda jump: corner_input(wires.weights, wires.delays, jump, dt, length, corners))(jump)
+    return after, lately, table
 
 
-def corner_input(wires: Wires, jump: Values, dt: Values, pace: Pace, corners: bool) -> Values:
+def corner_input(weights: Values, delays: Values, jump: Values, dt: Values, length: int, corners: bool) -> Values:
     """What a corner of the past at the start, where slopes change by `jump` (n,), adds to its input at the first steps,
-    (m, n), without gain.
+    (length, n), without gain.
 
     Between the last two samples the cubic has the slope before the corner. Where the corner arrives within a step, at a
     share of it, the sum of kicks misses an impulse dt² W jump B₂(share)/2, by the formula of Euler and Maclaurin; with
     `corners` it is made up for.
     """
-    n = wires.size
-    weights = wires.weights
-    back = wires.delays / dt
+    n = jump.shape[0]
+    back = delays / dt
     whole = jnp.ceil(jax.lax.stop_gradient(back) - 1e-9)
     s, k = whole - back, whole.astype(jnp.int32)
     rows = jnp.arange(n)[:, None] + jnp.zeros((1, n), jnp.int32)
-    table = jnp.zeros((pace.length + pace.block + 2, n), weights.dtype)
+    table = jnp.zeros((length, n), weights.dtype)
     # Row m − 1 holds sample m.
     table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, -dt * s**2 * (s - 1) * weights * jump, 0))
     if corners:
@@ -301,7 +320,7 @@ def run_network(
     network = Network(model, jnp.zeros((1, 1), ts.dtype)) if alike else model
     y0 = jax.tree.map(lambda each: each[None], y0) if alike else y0
     words = None if key is None else key_words(key)
-    problem = Problem(network, y0, stimulus, None, words)
+    problem = Problem(network, y0, stimulus, noise, words)
     looks = check_monitors(monitors, problem) if monitors else {}
     delays = known_delays(network) if network.coupling.delayed else None
     present = delays is None or bool(np.any(delays == 0))
@@ -309,26 +328,31 @@ def run_network(
     if x0 is None and noise is not None:
         x0 = first_kick(network, noise, jax.random.fold_in(key, len(ts)), network.shape, ts.dtype)
     carried = None if noise is None else x0
-    wires = history = lately = kinks = None
+    history = lately = kinks = None
     if delays is None and not looks:
         pace, table, places, watch = _by_interval(ts, jumps, step)
         largest = f"at most {_short(step)}"
     else:
-        timing = common_interval(np.asarray(ts, float), {name: monitor_of(each).period for name, each in looks.items()})
+        periods = {name: monitor_of(each).period for name, each in looks.items()}
+        timing = common_interval(np.asarray(ts, float), periods, np.asarray(jumps))
         longest = min([monitor_of(each).window for each in looks.values()], default=np.inf)
         pace, dt = pace_of(timing, longest, float(primal(step)), delays, network.is_sparse)
-        watch, places = watch_of(looks, timing, True), timing.places
+        watch, places = watch_of(looks, timing, True), timing.places(ts)
         table = Table(timing.length * jnp.arange(pace.records, dtype=ts.dtype), jnp.full(pace.records, dt, ts.dtype), None)
         largest = f"{dt:.3g}"
         if delays is not None:
+            wires = wires_of(network, delays, Blocks(pace.block, pace.near, pace.length), dt, network.is_sparse)
+            problem = dataclasses.replace(problem, wires=wires)
+            length = jnp.asarray(dt, ts.dtype)
+            before = lambda problem: past_samples(network, past, problem.y0, start, pace.length, length, ts.dtype)
             corners = isinstance(stepper, Processed)
-            wires, history, lately, kinks = begin(problem, delays, pace, dt, past, start, corners)
+            history, lately, kinks = begin(alone, problem, {}, False, pace, length, before, corners)
             if dt < 0.5 * float(primal(step)) and dt < least_delay(delays):
                 largest += f", below the least delay of {least_delay(delays):.3g}"
     program = Lockstep(stepper, watch, meter, pace, alone)
     seen = watch.begin(problem) if looks else None
     out, _, (states, samples, path) = march(
-        program, problem, {}, noise, wires, kinks, table, Start(y0, lately, history, carried, seen, None)
+        program, problem, {}, problem.wires, kinks, table, Start(y0, lately, history, carried, seen, None)
     )
     every = jax.tree.map(lambda first, rest: jnp.concatenate([first[None], rest])[places], y0, states)
     path = None if carried is None else jnp.concatenate([carried[None], path])[places]
