@@ -4,7 +4,7 @@
 
 Weak order 2, R > 0 at any step. ξ₁ and ξ₂ come from one call of Threefry-2x32 (Salmon et al. 2011; the generator of
 `jax.random`) at the counter (step, 0) under the lane's own key, by Box and Muller: the same whatever the blocks, the
-threads or the devices, and elementwise, so that they are made in registers inside the time loop (`numerics.normals`).
+threads or the devices, and elementwise, so that they are made in registers inside the time loop (`numerics.counters`).
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from .._types import Values
 from ..mechanics.channels import Problem
-from ..numerics.normals import normals
+from ..numerics.counters import normals
 from ..solvers.operators import apply_map
 from .splitting import Stretch, pieces_of
 from .synapse_splitting import Moved, entered, half_kick, left

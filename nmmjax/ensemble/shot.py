@@ -16,7 +16,7 @@ import numpy as np
 from .._types import Values
 from ..mechanics.channels import Problem
 from ..models.noise import Resonators
-from ..numerics.normals import normals
+from ..numerics.counters import normals
 from ..solvers.noisy import resonant_kicks
 from .folding import AbstractUniform
 from .noise import kicking, normals_of_step

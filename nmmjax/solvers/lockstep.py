@@ -8,6 +8,7 @@ States have the shape (n, lanes): nodes first, lanes last, so that products with
 else runs along the lanes. What differs between lanes is `values`, by the names that `build` puts into the base problem.
 """
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -20,7 +21,7 @@ import jax.numpy as jnp
 from .._types import Values, is_concrete
 from ..mechanics.channels import Problem, node_values
 from ..models.state import State
-from ..numerics.normals import normals
+from ..numerics.counters import normals
 from .history import Past, Wires, input_of, readings
 from .noisy import kicks_from
 from .steppers import AbstractStepper, Now, Stretch
@@ -79,13 +80,16 @@ class AbstractWatch(eqx.Module):
         """The monitors' carry at the end of a section of this length; means and lasts by channel, (n,)."""
         return carry
 
+    @abc.abstractmethod
     def record(self, carry: Any, number: Any) -> tuple[Any, Any]:
         """(carry, what is kept) at the end of record `number`."""
-        return carry, None
 
 
 class Nobody(AbstractWatch):
     """No one looks on."""
+
+    def record(self, carry: Any, number: Any) -> tuple[Any, Any]:
+        return carry, None
 
 
 class Lockstep(eqx.Module):

@@ -219,9 +219,9 @@ class Nodewise(AbstractStepper):
 
 
 class RungeKutta(AbstractStepper):
-    """Order 4 for nodes with any equations: the classical Runge–Kutta method."""
+    """Order 4 for nodes with any equations: the Runge–Kutta method."""
 
-    words: ClassVar[str] = "classical Runge–Kutta method, order 4"
+    words: ClassVar[str] = "Runge–Kutta method, order 4"
     middle: ClassVar[bool] = True
 
     def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:

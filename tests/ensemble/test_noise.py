@@ -14,7 +14,7 @@ from scipy.stats import kstest
 from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Pulse, Samples, plan_sweep, simulate
 from nmmjax.ensemble import computation
 from nmmjax.ensemble.engine import Shape
-from nmmjax.numerics.normals import threefry, two_normals
+from nmmjax.numerics.counters import threefry, two_normals
 from nmmjax.extend import compute_lanes
 
 Y0 = {"r": 0.5, "v": 0.0}
