@@ -64,7 +64,7 @@ def expected_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
     return float(jnp.min(jax.vmap(expected)(values)))
 
 
-def march_step(base: Problem, dims: Any, swept: Any, times: Times, dt0: float | None) -> float:
+def march_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
     """The longest step by default."""
     step = expected_step(base, dims, swept, times)
     return step if isinstance(base.noise, AbstractNoise) else _LONGER * step
@@ -81,7 +81,7 @@ def marching(
     looks = {name: each for name, each in observables.items() if isinstance(each, Looked)}
     periods = {name: each.monitor.period for name, each in looks.items()}
     cuts = np.unique([times.start, times.t0, times.t1, *times.cuts])
-    timing = common_interval(cuts, periods, _jumps(base, swept))
+    timing = common_interval(cuts, periods, dt0, _jumps(base, swept))
     longest = min([each.monitor.window for each in looks.values()], default=np.inf)
     delays, apart = _shortest_and_longest(base, swept)
     present = delays is None or bool(np.any(known_delays(base.model) == 0))
@@ -93,7 +93,7 @@ def marching(
         base = dataclasses.replace(base, wires=wires_of(base.model, delays[0], blocks, dt, base.model.is_sparse))
     before = round((times.t0 - times.start) / timing.length)
     every = {name: round(period / timing.length) for name, period in periods.items()}
-    observed = timing.count - before
+    observed = timing.records - before
     samples = {name: observed // each for name, each in every.items()}
     for name, each in looks.items():
         rule = f"be at least one period of the monitor {name!r} after `t0`, {each.monitor.period:g}"

@@ -105,7 +105,7 @@ def plan_sweep(
         _check_seen(network, observables)
         dt0 = as_neuron_step(network, expected_step(base, dims, swept, times), dt0)
     elif marches(base, observables):
-        dt0 = march_step(base, dims, swept, times, dt0) if dt0 is None else dt0
+        dt0 = march_step(base, dims, swept, times) if dt0 is None else dt0
     elif noise is not None and dt0 is None:
         dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
@@ -150,7 +150,7 @@ def _check_noise(noise: object, key: Any, swept: bool, of_nodes: bool) -> tuple[
     words = jax.random.key_data(key)
     require("key", words, "be one key of the Threefry generator (two words)", words.shape == (2,))
     if of_nodes and not isinstance(noise, AbstractSpikeNoise):
-        law = noise if isinstance(noise, AbstractNoise) else WhiteNoise(0.0 if noise is None else noise)
+        law: Any = noise if isinstance(noise, AbstractNoise) else WhiteNoise(0.0 if noise is None else noise)
         known = isinstance(law, WhiteNoise | OrnsteinUhlenbeck)
         require("noise", repr(law), "be a number D, `WhiteNoise` or `OrnsteinUhlenbeck` in a sweep of networks", known)
         require("noise", repr(law), "have one intensity D to be swept", not swept or law.intensity.ndim == 0)

@@ -166,7 +166,7 @@ def near_input(past: Values, lanes: int, place: Any, read: Read, receivers: Any,
         one = lambda past, ago, taps: near_input(past, 1, place, Read(ago, taps), receivers, senders, steps)[..., 0]
         return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
     windows = _windows(past, lanes, place, read.ago, senders, steps)
-    each = _combined(read.taps[..., None] * windows, steps, lanes)
+    each = _combined(read.taps[..., None] * windows[None], steps, lanes)
     found = jax.ops.segment_sum(each, receivers, n, indices_are_sorted=True)
     return jnp.moveaxis(found, 1, 0)
 
@@ -259,9 +259,9 @@ class History(eqx.Module):
 
     def __call__(self, t: Any) -> tuple[Values, Values]:
         m = self.samples.shape[1]
-        where = jnp.clip((jnp.asarray(t) - self.end) / self.step + (m - 1), 0.0, float(m - 1))
+        where = jnp.clip((jnp.asarray(t, self.step.dtype) - self.end) / self.step + (m - 1), 0.0, float(m - 1))
         k = jnp.clip(jnp.floor(where).astype(int), 0, m - 2)
-        s = where - k
+        s = where - k.astype(where.dtype)
         (a, p), (b, q) = self.samples[:, k].T, self.samples[:, k + 1].T
         h = self.step
         value = (1 + 2 * s) * (1 - s) ** 2 * a + s**2 * (3 - 2 * s) * b + h * s * (1 - s) ** 2 * p + h * s**2 * (s - 1) * q

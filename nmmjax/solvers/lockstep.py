@@ -22,7 +22,7 @@ from .._types import Values, is_concrete
 from ..mechanics.channels import Problem, node_values
 from ..models.state import State
 from ..numerics.counters import normals
-from .history import Past, Wires, input_of, readings
+from .history import Past, input_of, readings
 from .noisy import kicks_from
 from .steppers import AbstractStepper, Now, Stretch
 
@@ -141,7 +141,7 @@ def _march(
     program: Lockstep,
     base: Problem,
     values: Any,
-    wires: Wires | None,
+    wires: Any,
     kinks: Any,
     table: Table,
     start: Start,
@@ -186,7 +186,7 @@ def _march(
         def shown(values: Any, made: Any, k: Any, z: Any, now: Now) -> State:
             return stepper.leave(problem_of(values), made, stretch, time_of(k), z, now)
 
-        def channels(values: Any, k: Any, y: State) -> Any:
+        def channels(values: Any, k: Any, y: Any) -> Any:
             return tuple(node_values(name, problem_of(values), time_of(k), y) for name in watch.channels)
 
         def step(ride: Ride, now: Any) -> tuple[Ride, Any]:
@@ -200,10 +200,10 @@ def _march(
                 if noise is not None:
                     numbers = drawn(noise, problem.key, number, problem.nodes, z_dtype)
                     kicks = kicks_from(problem.model, noise, dt, x, numbers)
-                past = known[:3] if timed else (jnp.zeros(problem.nodes, z_dtype),) * 3
+                past: Any = known[:3] if timed else (jnp.zeros(problem.nodes, z_dtype),) * 3
                 z = stepper.advance(problem, made, stretch, time_of(k), z, past, kicks)
                 after = Now(known[2], slope_of(known[2:])) if timed else Now(*(jnp.zeros(problem.nodes, z_dtype),) * 2)
-                y = stepper.leave(problem, made, stretch, time_of(k + 1), z, after) if looks else None
+                y: Any = stepper.leave(problem, made, stretch, time_of(k + 1), z, after) if looks else None
                 if watch.steps:
                     at = dataclasses.replace(problem, past=known[2]) if timed else problem
                     watched = watch.step(watched, at, stretch, time_of(k + 1), y)
@@ -331,7 +331,8 @@ def _march(
 
 @functools.cache
 def _compiled(options: bool) -> Any:
-    return eqx.filter_jit(_march, compiler_options=CPU_OPTIONS if options else None)
+    compiled: Any = eqx.filter_jit
+    return compiled(_march, compiler_options=CPU_OPTIONS if options else None)
 
 
 def march(*arguments: Any) -> tuple[Ride, State, Any]:

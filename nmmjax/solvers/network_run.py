@@ -32,7 +32,7 @@ from .lockstep import AbstractWatch, Lockstep, Nobody, Pace, Start, Table, march
 from .noisy import first_kick, schedule, stretches_of
 from .steppers import Processed, stepper_for
 
-_SHORTEST = 1e-6  # of a run: the least common interval of saved times and periods
+_SHORTEST = 1 / 32  # of a step: the least common interval of saved times and periods
 _LONGEST_BLOCK = 64  # steps
 
 
@@ -43,32 +43,33 @@ def alone(base: Problem, values: Any) -> Problem:
 
 
 class Timing(NamedTuple):
-    """Records of a run: their length, and how many there are."""
+    """How long records are, and how many `records` there are."""
 
     length: float
-    count: int
+    records: int
 
     def places(self, ts: Any) -> np.ndarray:
         """Which of the records' ends the times since the start are."""
         return np.rint(np.asarray(ts, float) / self.length).astype(int)
 
 
-def common_interval(ts: np.ndarray, periods: Mapping[str, float], jumps: Any = ()) -> Timing:
+def common_interval(ts: np.ndarray, periods: Mapping[str, float], step: float, jumps: Any = ()) -> Timing:
     """The longest interval of which all differences of the times `ts`, of `jumps` of the input between them, and all
-    `periods` are multiples, to a part in 10⁶."""
+    `periods` are multiples, to a part in 10⁶. Refuses those for which steps would have to be far shorter than `step`."""
     inside = np.asarray(jumps, float)
     ts = np.unique(np.concatenate([ts, inside[(inside > ts[0]) & (inside < ts[-1])]]))
     total = float(ts[-1] - ts[0])
     found = float(ts[1] - ts[0])
+    least = max(_SHORTEST * min(step, total), 1e-9 * total)
     for each in (*np.diff(ts), *periods.values()):
         a, b = found, float(each)
-        while b > 1e-6 * found:
+        while b > min(least, 1e-6 * found):
             rest = a % b
             rest = 0.0 if b - rest < 1e-6 * b else rest
             a, b = b, rest
         found = a
         rule = "be multiples of one interval with the periods of monitors and jumps of the input, as steps are equal here"
-        require("ts", f"a common interval of {found:.3g}", rule, found > _SHORTEST * total)
+        require("ts", f"a common interval of {found:.3g}", rule, found >= least)
     count = round(total / found)
     return Timing(total / count, count)
 
@@ -82,7 +83,7 @@ def pace_of(
     least = np.inf if delays is None else least_delay(delays)
     steps = max(int(np.ceil(section / min(dt0, 0.999 * least) * (1 - 1e-9))), 1)
     if delays is None or not np.isfinite(least):
-        return Pace(timing.count, sections, steps, steps, steps), section / steps
+        return Pace(timing.records, sections, steps, steps, steps), section / steps
     # A block holds whole sections, or a section whole blocks.
     steps = _rounded(steps, max(int(np.ceil(least / section * steps - 1e-9)) - 1, 1))
     dt = section / steps
@@ -92,7 +93,7 @@ def pace_of(
     finite = delays[np.isfinite(delays)]
     length = int(np.ceil(finite.max() / dt)) + 6  # a midpoint and the two steps before the start look further back
     length += -length % blocks.near
-    return Pace(timing.count, sections, steps, blocks.far, blocks.near, length), dt
+    return Pace(timing.records, sections, steps, blocks.far, blocks.near, length), dt
 
 
 def _rounded(steps: int, most: int) -> int:
@@ -112,9 +113,10 @@ def past_samples(
     if past is None:
         sent = network.sent(y0)
         return jnp.broadcast_to(sent, (length, *sent.shape)), jnp.zeros((length, *sent.shape), dtype)
-    times = start + dt * jnp.arange(1 - length, 1)
-    if isinstance(past, History):
-        return jax.vmap(past)(times)
+    back = dt * jnp.arange(1 - length, 1, dtype=dtype)
+    if isinstance(past, History):  # it ends where the run begins
+        return jax.vmap(lambda each: past(past.end.astype(dtype) + each))(back)
+    times = jnp.asarray(start, dtype) + back
 
     def sent_at(t: Values) -> Values:
         given = past(t)
@@ -171,12 +173,12 @@ def corner_input(weights: Values, delays: Values, jump: Values, dt: Values, leng
     back = delays / dt
     whole = jnp.ceil(jax.lax.stop_gradient(back) - 1e-9)
     s, k = whole - back, whole.astype(jnp.int32)
-    rows = jnp.arange(n)[:, None] + jnp.zeros((1, n), jnp.int32)
-    table = jnp.zeros((length, n), weights.dtype)
+    rows = jnp.broadcast_to(jnp.arange(n, dtype=jnp.int32)[:, None], (n, n))
+    table, change = jnp.zeros((length, n), weights.dtype), weights * jump[None]
     # Row m − 1 holds sample m.
-    table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, -dt * s**2 * (s - 1) * weights * jump, 0))
+    table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, -dt * s**2 * (s - 1) * change, 0))
     if corners:
-        impulse = jnp.where(k >= 1, dt * weights * jump * (s**2 - s + 1 / 6) / 2, 0)
+        impulse = jnp.where(k >= 1, dt * change * (s**2 - s + 1 / 6) / 2, 0)
         table = table.at[jnp.maximum(k - 1, 0), rows].add((1 - s) * impulse)
         table = table.at[jnp.maximum(k - 2, 0), rows].add(jnp.where(k >= 2, s * impulse, 0))
     return table
@@ -223,8 +225,8 @@ class Monitors(AbstractWatch):
             sample = monitor.sample(state)
             if isinstance(each, AbstractStatistic):
                 due = (number + 1) % self.every[name] == 0
-                later = each.update(kept, sample, number // self.every[name])
-                kept = jax.tree.map(lambda new, old, due=due: jnp.where(due, new, old), later, kept)
+                update = lambda kept, each=each, sample=sample, k=number // self.every[name]: each.update(kept, sample, k)
+                kept = jax.lax.cond(due, update, lambda kept: kept, kept)
             elif self.keeps:
                 samples[name] = sample
             found[name] = state, kept
@@ -254,11 +256,11 @@ def watch_of(looks: dict[str, Any], timing: Timing, keeps: bool) -> Any:
     if not looks:
         return Nobody()
     every = {name: round(monitor_of(each).period / timing.length) for name, each in looks.items()}
-    samples = {name: timing.count // each for name, each in every.items()}
+    samples = {name: timing.records // each for name, each in every.items()}
     for name, each in looks.items():
         monitor = monitor_of(each)
         rule = f"last at least one period of the monitor {name!r}, {monitor.period:g}"
-        require("ts", f"{timing.count * timing.length:g}", rule, samples[name] >= 1)
+        require("ts", f"{timing.records * timing.length:g}", rule, samples[name] >= 1)
         if isinstance(each, AbstractStatistic):
             each.used(samples[name])
     return Monitors(looks, every, samples, keeps)
@@ -273,7 +275,7 @@ def monitored(watch: Any, seen: Any, kept: Any, problem: Problem, start: float) 
         monitor, every, count = monitor_of(each), watch.every[name], watch.samples[name]
         labels = monitor.labels(problem.model)
         if isinstance(each, AbstractStatistic):
-            found[name] = each.result(each.finish(seen[name][1]), labels, count)
+            found[name] = each.result(each.finish(seen[name][1]), labels, count, unit_of(monitor.channel, problem))
         else:
             ts = start + monitor.period * np.arange(1, count + 1)
             values = kept[name][every - 1 :: every][:count]
@@ -297,22 +299,24 @@ def run_network(
     model: Any,
     noise: Any,
     key: Any,
-    y0: State,
+    y0: Any,
     x0: Any,
     stimulus: Any,
     ts: Values,
+    known: Any,
     start: float,
-    jumps: Values,
+    jumps: Any,
     step: Any,
     order: int,
-    monitors: dict[str, Any],
+    monitors: Any,
     past: Any,
     meter: Any,
 ) -> Ran:
     """One run of a network, or of one population with monitors, at steps of at most `step`.
 
     - `noise`, `key`, `x0`: noise that is drawn, its random key, and coloured noise's first value, or None each
-    - `ts`: times since the start (m,); `start`: the first time; `jumps`: of the stimulus, on the same clock
+    - `ts`: times since the start (m,), `known` as NumPy's; `start`: the first time; `jumps`: of the stimulus, on the same
+      clock
     - `order`: 2 for the splitting of order 2
     - `past`: a `History`, a function of time, or None
     """
@@ -323,9 +327,12 @@ def run_network(
     problem = Problem(network, y0, stimulus, noise, words)
     looks = check_monitors(monitors, problem) if monitors else {}
     delays = known_delays(network) if network.coupling.delayed else None
+    if delays is not None and not np.isfinite(least_delay(delays)):  # of no length, all of them
+        network, delays = network.undelayed(), None
+        problem = dataclasses.replace(problem, model=network)
     present = delays is None or bool(np.any(delays == 0))
     stepper = stepper_for(network, noise is not None, present, order)
-    if x0 is None and noise is not None:
+    if x0 is None and noise is not None and key is not None:
         x0 = first_kick(network, noise, jax.random.fold_in(key, len(ts)), network.shape, ts.dtype)
     carried = None if noise is None else x0
     history = lately = kinks = None
@@ -334,10 +341,13 @@ def run_network(
         largest = f"at most {_short(step)}"
     else:
         periods = {name: monitor_of(each).period for name, each in looks.items()}
-        timing = common_interval(np.asarray(ts, float), periods, np.asarray(jumps))
+        require("ts", "a traced array", "be known outside `jax.jit` with delays or monitors", known is not None)
+        rule = "be given inside `jax.jit` with delays or monitors"
+        require("dt0", "a traced value", rule, is_concrete(primal(step)))
+        timing = common_interval(known, periods, float(primal(step)), primal(jumps))
         longest = min([monitor_of(each).window for each in looks.values()], default=np.inf)
         pace, dt = pace_of(timing, longest, float(primal(step)), delays, network.is_sparse)
-        watch, places = watch_of(looks, timing, True), timing.places(ts)
+        watch, places = watch_of(looks, timing, True), timing.places(known)
         table = Table(timing.length * jnp.arange(pace.records, dtype=ts.dtype), jnp.full(pace.records, dt, ts.dtype), None)
         largest = f"{dt:.3g}"
         if delays is not None:
@@ -376,9 +386,9 @@ def _short(x: Any) -> str:
     return f"{float(x):.3g}" if is_concrete(x) else "…"
 
 
-def _by_interval(ts: Values, jumps: Values, step: Any) -> tuple[Pace, Table, Any, Any]:
+def _by_interval(ts: Values, jumps: Any, step: Any) -> tuple[Pace, Table, Any, Any]:
     """The intervals between saved times and jumps of the input, each with its own number of steps."""
-    times, places, counts = schedule(ts, jumps, step)
+    times, places, counts = schedule(ts, jnp.asarray(jumps, ts.dtype), step)
     stretches, size, ends = stretches_of(times, counts)
     lengths = stretches.stop - stretches.start
     dts = lengths / jnp.maximum(stretches.count, 1).astype(ts.dtype)

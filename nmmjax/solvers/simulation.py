@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from .._checks import as_count, as_key, require
+from .._checks import as_count, as_key, as_samples, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
@@ -122,9 +122,10 @@ def simulate(
         if spiking:
             require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
             run = _simulate_neurons(model, noise, key, start, before, clock, stimulus, dt0, progress)
-        elif stepped and is_concrete(clock.elapsed):
-            looks = {} if monitors is None else monitors
-            run = _simulate_lockstep(model, noise, key, start, before, clock, stimulus, solver, dt0, looks, past, progress)
+        elif stepped and (delayed or monitors or is_concrete(ts)):
+            known = np.asarray(as_samples(ts), float) if is_concrete(ts) else None
+            given = (solver, dt0, {} if monitors is None else monitors, past, progress)
+            run = _simulate_lockstep(model, noise, key, start, before, clock, known, stimulus, *given)
         else:
             run = _simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
         return _raise_on_failure(run) if throw else run
@@ -188,6 +189,7 @@ def _simulate_lockstep(
     y0: Any,
     before: Any,
     clock: Clock,
+    known: Any,
     stimulus: AbstractStimulus | None,
     solver: Any,
     dt0: Any,
@@ -207,14 +209,17 @@ def _simulate_lockstep(
         expected = default_step(model, noise, y0, largest_input(shifted, ts))
         step = (expected if noise is not None or order == 2 else _LONGER * expected).astype(ts.dtype)
     else:
-        step = as_number("dt0", dt0, "(0, inf)").astype(ts.dtype)
+        number = as_number("dt0", dt0, "(0, inf)")
+        step = dt0 if isinstance(dt0, (int, float)) else number.astype(ts.dtype)
     began = time.perf_counter()
-    jumps = jnp.zeros(0, ts.dtype) if shifted is None else jump_times(shifted).astype(ts.dtype)
+    jumps = np.zeros(0) if shifted is None else jump_times(shifted).astype(ts.dtype)
     if past is None and before is not None:
         past = before.history
-    start = 0.0 if clock.start is None else float(np.sum(np.asarray(clock.start, float)))
+    start = 0.0 if known is None else float(known[0])
     meter = meter_of(progress)
-    ran = run_network(model, noise, key, y0, x0, shifted, ts, start, jumps, step, order, monitors, past, meter)
+    since = None if known is None else known - known[0]
+    given = (ts, since, start, jumps, step, order, monitors, past, meter)
+    ran = run_network(model, noise, key, y0, x0, shifted, *given)
     saved, end = ran.ys, jax.tree.map(lambda leaf: leaf[-1], ran.ys)
     result = _outcome(RESULTS.successful, saved, jnp.ones(ts.shape, bool), end, model.positive)
     saved, end, result = _within(_unknown_span(stimulus, shifted, model, clock), ts, ts[-1], saved, end, result)

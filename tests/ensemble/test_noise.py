@@ -14,8 +14,8 @@ from scipy.stats import kstest
 from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Pulse, Samples, plan_sweep, simulate
 from nmmjax.ensemble import computation
 from nmmjax.ensemble.engine import Shape
-from nmmjax.numerics.counters import threefry, two_normals
 from nmmjax.extend import compute_lanes
+from nmmjax.numerics.counters import threefry, two_normals
 
 Y0 = {"r": 0.5, "v": 0.0}
 words = st.integers(0, 2**32 - 1)
