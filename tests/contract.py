@@ -472,6 +472,7 @@ CALLS = {
     "plot.characteristic_roots": lambda c: nmm.plot.characteristic_roots(c.roots),
     "plot.delays": lambda c: nmm.plot.delays(c.model),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
+    "stochastic.recorded_connectivity": lambda c: nmm.stochastic.recorded_connectivity(c.linear, nmm.BOLD(TR=100.0)),
     "plot.regions": lambda c: nmm.plot.regions(c.run),
     "plot.linear_response": lambda c: nmm.plot.linear_response(c.linear),
     "plot.neurons": lambda c: nmm.plot.neurons(c.comparison),
@@ -674,6 +675,7 @@ plot.master_stability             +     +   +    +     +    +   -     +      +  
 plot.characteristic_roots         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
 plot.delays                       -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
+stochastic.recorded_connectivity  -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 plot.regions                      -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   -     -   -                      -          +            -       -     -        -
 plot.linear_response              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 plot.neurons                      +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -

@@ -151,29 +151,29 @@ class BOLD(AbstractMonitor):
         _, log_v, log_q = own._steady(x)
         return own._signal(log_v, log_q)
 
-    def transfer(self, frequencies: Any, x: Any = 0.0) -> ComplexValues:
-        """ŷ/ĉ, the linear response of the signal to a small oscillation of the channel, complex, (f,).
+    def transfer(self, frequencies: Any, at: Any = 0.0) -> ComplexValues:
+        """ŷ/ĉ, the linear response of the signal to a small oscillation of the channel, complex, (f,), or (f, n) at n means.
 
         - `frequencies` (f,): in cycles per unit of the model's time
-        - `x`: the constant neural input around which the channel oscillates; 0 by default
+        - `at`: the mean of the channel around which it oscillates, () or (n,); 0 by default
 
         A spectrum S(f) of the channel, of `linear_response` for instance, is |ŷ/ĉ|² S(f) of BOLD.
         """
         f = as_array(frequencies)
-        own = with_dtype(self, f.dtype)
-        flow, log_v, log_q = own._steady(jnp.asarray(x, f.dtype))
+        own, mean = with_dtype(self, f.dtype), jnp.asarray(at, f.dtype)
+        f = f.reshape(f.shape + (1,) * mean.ndim)
+        flow, log_v, log_q = own._steady(own.scale * mean.reshape((1,) * (f.ndim - mean.ndim) + mean.shape))
         v, q = jnp.exp(log_v), jnp.exp(log_q)
-        i_omega = jax.lax.complex(jnp.zeros_like(f), 2 * jnp.pi * f / self.seconds)
-        # Complex in all that the frequencies touch: nothing is promoted where dtypes are strict.
-        number = lambda value: jnp.asarray(value, i_omega.dtype)
+        omega = 2 * jnp.pi * f / self.seconds
+        rise = lambda rate: jax.lax.complex(*jnp.broadcast_arrays(rate, omega))  # rate + iω
+        number = lambda value: jnp.asarray(value, rise(omega).dtype)
         _, slope = jax.jvp(lambda f: f * own._extracted(f), (flow,), (jnp.ones_like(flow),))
-        leaving, power = v ** (1 / own.alpha - 1), 1 / own.alpha
-        d_flow = number(own.scale) / (i_omega**2 + number(own.A) * i_omega + number(own.B))
-        d_v = d_flow / (number(own.tau_o) * i_omega + number(power * leaving))
-        d_q = number(slope) * d_flow - number((power - 1) * leaving * q / v) * d_v
-        d_q = d_q / (number(own.tau_o) * i_omega + number(leaving))
-        by_q, by_v = own.k1 + own.k2 / v, own.k3 - own.k2 * q / v**2
-        return -number(own.V0) * (number(by_q) * d_q + number(by_v) * d_v)
+        leaving = v ** (1 / own.alpha - 1) / own.tau_o
+        d_flow = number(own.scale) / jax.lax.complex(own.B - omega**2, own.A * omega)
+        d_v = number(1 / own.tau_o) * d_flow / rise(leaving / own.alpha)
+        d_q = number(slope / own.tau_o) * d_flow - number((1 / own.alpha - 1) * leaving * q / v) * d_v
+        d_q = d_q / rise(leaving)
+        return -number(own.V0 * (own.k1 + own.k2 / v)) * d_q - number(own.V0 * (own.k3 - own.k2 * q / v**2)) * d_v
 
     def _signal(self, log_v: Values, log_q: Values) -> Values:
         return -self.V0 * (self.k1 * jnp.expm1(log_q) + self.k2 * jnp.expm1(log_q - log_v) + self.k3 * jnp.expm1(log_v))

@@ -25,7 +25,7 @@ from jaxtyping import PyTree
 
 from .._checks import as_array, as_float, require, require_each
 from .._results import Shown
-from .._types import Real, Values, is_concrete
+from .._types import ComplexValues, Real, Values, is_concrete
 from ..recordings.recording import Recording
 from .results import Measured, Monitored
 
@@ -97,6 +97,12 @@ class AbstractMonitor(eqx.Module, Shown):
     def time_unit(self) -> float | None:
         """The model's unit of time in seconds, if the monitor knows it, for axes of pictures; None by default."""
         return None
+
+    def transfer(self, frequencies: Any, at: Any = 0.0) -> ComplexValues:
+        """ŷ/ĉ, the linear response of what is recorded to a small oscillation of the channel around the value(s) `at`, (f,)
+        or (f, …), at `frequencies` (f,) in cycles per unit of the model's time; refused by default."""
+        del frequencies, at
+        raise ValueError(f"Argument `monitor` must have a transfer function, as `BOLD` has, but got {self!r}.")
 
     def names(self, nodes: Sequence[str]) -> tuple[str, ...]:
         """Names of the recorded series, m, from those of the n `nodes`: by default the same. Refuses a number of nodes that

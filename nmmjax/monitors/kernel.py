@@ -110,15 +110,15 @@ class BOLDKernel(AbstractMonitor):
         own = with_dtype(self, x.dtype)
         return own.k1 * own.V0 * (own.tau_f / 3 * x - 1)
 
-    def transfer(self, frequencies: Any) -> ComplexValues:
-        """ŷ/ĉ, the response of the signal to an oscillation of the channel, complex, (f,), at `frequencies` (f,) in cycles
-        per unit of the model's time: k₁ V₀ scale/3 over (iω)² + iω/τ_s + 1/τ_f."""
+    def transfer(self, frequencies: Any, at: Any = 0.0) -> ComplexValues:
+        """ŷ/ĉ, the response of the signal to an oscillation of the channel, complex, (f,), or (f, n) for n means `at`,
+        which change nothing, at `frequencies` (f,) in cycles per unit of the model's time: k₁ V₀ scale/3 over
+        (iω)² + iω/τ_s + 1/τ_f."""
         f = as_array(frequencies)
-        own = with_dtype(self, f.dtype)
-        i_omega = jax.lax.complex(jnp.zeros_like(f), 2 * jnp.pi * f / self.seconds)
-        number = lambda value: jnp.asarray(value, i_omega.dtype)
-        below = i_omega**2 + number(1 / own.tau_s) * i_omega + number(1 / own.tau_f)
-        return number(own.k1 * own.V0 * own.scale / 3) / below
+        own, omega = with_dtype(self, f.dtype), 2 * jnp.pi * f / self.seconds
+        below = jax.lax.complex(1 / own.tau_f - omega**2, omega / own.tau_s)
+        found = jnp.asarray(own.k1 * own.V0 * own.scale / 3, below.dtype) / below
+        return jnp.broadcast_to(found.reshape(f.shape + (1,) * jnp.ndim(at)), f.shape + jnp.shape(at))
 
     def __repr__(self) -> str:
         numbers = [getattr(self, name) for name in ("tau_s", "tau_f", "k1", "V0", "scale")]

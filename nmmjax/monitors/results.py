@@ -91,8 +91,8 @@ class Measured(eqx.Module, Shown):
     - `values`: the array; `dims`: names of its axes; `coords`: labels or numbers along them, by name of the axis
     - `kind`: "functional connectivity", "dynamic functional connectivity", "power spectrum" or "synchrony";
       `units`, `long_name`: of the values
-    - `samples`: how many samples it was made of; `monitor`: the monitor in one line; `seconds`: the model's unit of time in
-      seconds if the monitor knows it, else None
+    - `samples`: how many samples it was made of, 0 without a run; `monitor`: the monitor in one line; `seconds`: the model's
+      unit of time in seconds if the monitor knows it, else None
 
     Print it for a summary, `to_xarray()` for labelled data, `np.asarray(measured)` for numbers;
     `nmm.plot.functional_connectivity` and `nmm.plot.dynamic_connectivity` draw the matrices.
@@ -138,7 +138,8 @@ class Measured(eqx.Module, Shown):
 
     def __str__(self) -> str:
         head = f"{self.long_name or self.kind} ({_unit(self.units)})"
-        head = f"Measured: {head} over {' × '.join(self.dims) or 'nothing'}, {self.samples} samples"
+        head = f"Measured: {head} over {' × '.join(self.dims) or 'nothing'}"
+        head += f", {self.samples} samples" if self.samples else ", without a run"
         if not is_concrete(self.values):
             return head
         rows = [head] + [f"  {self.monitor}"] * bool(self.monitor)

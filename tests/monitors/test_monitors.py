@@ -187,7 +187,7 @@ def test_blood_does_not_flow_back(constants):
 def test_small_oscillations_pass_by_the_transfer_function(constants):
     """Around a constant input; at frequency 0, the slope of the steady state."""
     monitor = nmm.BOLD(TR=500.0, constants=constants, start="steady", scale=0.7)
-    h = np.asarray(monitor.transfer(np.array([0.0, 2e-4]), 0.35))  # 0.2 Hz
+    h = np.asarray(monitor.transfer(np.array([0.0, 2e-4]), 0.5))  # 0.2 Hz
     slope = central_difference(lambda c, monitor=monitor: float(monitor.steady(0.7 * c)), 0.5, 1e-3)
     assert abs(h[0] - slope) < 1e-8 * abs(slope)
     t = np.arange(50_001.0)
@@ -195,6 +195,8 @@ def test_small_oscillations_pass_by_the_transfer_function(constants):
     ends = 500.0 * np.arange(61, 101)
     found = 2 * np.mean((y - float(monitor.steady(0.35))) * np.exp(-2j * np.pi * 2e-4 * ends)) * 1j / 1e-4
     assert abs(found - h[1]) < 2e-3 * abs(h[1])
+    several = monitor.transfer(np.array([0.0, 2e-4]), np.array([0.0, 0.5]))
+    assert np.abs(several[:, 1] - h).max() < 1e-15 and several.shape == (2, 2)
     kernel = nmm.BOLDKernel(TR=500.0)
     assert abs(kernel.transfer(np.zeros(1))[0] - 5.6 * 0.02 * 0.4 / 3) < 1e-12
 
