@@ -97,23 +97,23 @@ def plan_sweep(
     default = 1e-6 if dtype == jnp.float64 else 1e-4
     rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
     atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
-    dt0 = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
-    if dt0 is not None:
-        require("dt0", dt0, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / dt0 <= _MOST_STEPS)
+    step: Any = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
+    if step is not None:
+        require("dt0", step, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / step <= _MOST_STEPS)
     if network is not None:
         require("gradient", gradient, "be None for a network of neurons, whose spikes have no derivative", gradient is None)
         _check_seen(network, observables)
-        dt0 = as_neuron_step(network, expected_step(base, dims, swept, times), dt0)
+        step = as_neuron_step(network, expected_step(base, dims, swept, times), step)
     elif marches(base, observables):
-        dt0 = march_step(base, dims, swept, times) if dt0 is None else dt0
-    elif noise is not None and dt0 is None:
-        dt0 = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
+        step = march_step(base, dims, swept, times) if step is None else step
+    elif noise is not None and step is None:
+        step = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.
     finest = min([1.0, *(max(each.tolerance(), _FINEST[str(dtype)]) / rtol for each in observables.values())])
     if marches(base, observables):
-        base, chosen, name = marching(base, dims, swept, times, observables, solver, dt0)
+        base, chosen, name = marching(base, dims, swept, times, observables, solver, step)
     elif network is None:
-        chosen, name = choose_method(base, solver, rtol * finest, atol * finest, dt0)
+        chosen, name = choose_method(base, solver, rtol * finest, atol * finest, step)
     else:
         require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
         chosen, name = Spiking(law=law), f"exact steps of neurons{'' if noise is None else f', {law} noise'}"
@@ -125,7 +125,7 @@ def plan_sweep(
     gradient = _check_gradient(gradient, base, over)
     if len(gradient) > FORWARD_LIMIT:
         chosen = dataclasses.replace(chosen, reverse=True)
-    numbers = (rtol, atol, dt0, bool(estimate))
+    numbers = (rtol, atol, step, bool(estimate))
     return Plan(base, dims, swept, observables, times, chosen, name, *numbers, key, gradient, solver=solver, states=states)
 
 
