@@ -92,10 +92,10 @@ def gradient(p: Problem, steps: int, T: float, period: float, derivative: bool) 
         return jnp.mean(run.monitors["fc"].values[upper] ** 2)
 
     at = (jnp.asarray(p.gain), jnp.asarray(1.0), jnp.full(p.size, p.eta))
-    compiled = jax.jit(jax.value_and_grad(loss) if derivative else loss)
+    call = jax.value_and_grad(loss) if derivative else loss  # delays decide how steps are gathered: not under `jax.jit`
 
     def run() -> np.ndarray:
-        found = jax.block_until_ready(compiled(at))
+        found = jax.block_until_ready(call(at))
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
 
     return run
