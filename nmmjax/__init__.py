@@ -141,6 +141,7 @@ from .stochastic.paths import escape_path as escape_path
 from .stochastic.residence import residence_times as residence_times
 from .sweeps.atlas import burst_atlas as burst_atlas
 from .sweeps.lyapunov import lyapunov_exponents as lyapunov_exponents
+from .sweeps.simulator import as_simulator as as_simulator
 from .sweeps.sweeping import sweep as sweep
 from .sweeps.tongues import entrainment as entrainment
 from .transitions.basins import basin_map as basin_map

@@ -374,6 +374,9 @@ CALLS = {
     "sweep BurstCount": lambda c: swept(c, nmm.BurstCount()),
     "sweep Samples": lambda c: swept(c, nmm.Samples((0.1, 0.3))),
     "sweep Custom": lambda c: swept(c, nmm.Custom(lambda p: 0 * p.t, lambda s, p: s + p.weight)),
+    "as_simulator": lambda c: nmm.as_simulator(
+        c.model, over=(c.over,), observe={"last": nmm.Final()}, y0=c.y0, t1=0.5, dt0=0.05
+    )(np.array([c.value(c.over)])),
     # exponents
     "lyapunov_exponents": lambda c: c.exponents,
     "entrainment": lambda c: c.tongues,
@@ -599,6 +602,7 @@ sweep SpikeCount                  +     +   +    +     +    +   +     +      +  
 sweep BurstCount                  +     +   +    +     +    +   -     +      -     -      -    -     +       -  -   -   -     +   +                      +          -            +       -     -        -
 sweep Samples                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep Custom                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
+as_simulator                      +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 lyapunov_exponents                +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
