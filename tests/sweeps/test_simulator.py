@@ -117,10 +117,11 @@ def test_rejection_finds_the_gain_of_a_network():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_sbi_finds_excitability_and_noise():
+def test_sbi_finds_excitability_and_noise(tmp_path, monkeypatch):
     """Neural posterior estimation of two parameters from mean and variance of the rate."""
     sbi = pytest.importorskip("sbi.inference")
     torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)  # where sbi logs
     torch.manual_seed(0)
     observe = {"rate": nmm.Mean("r"), "spread": nmm.Variance("r")}
     over = {"eta": (-7.0, -5.0), "noise": (0.01, 0.2)}
