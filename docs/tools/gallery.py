@@ -156,11 +156,11 @@ def disconnectivity():
 def dynamic_connectivity():
     """When functional connectivity was alike, and when it changed."""
     brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
-    ts = jnp.linspace(0.0, 480_000.0, 96_001)  # ms
-    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
-    bold = nmm.BOLD(TR=1000.0).of(rates, 5.0, labels=brain.labels)
-    statistic = nmm.DynamicFC(nmm.BOLD(TR=1000.0), width=40_000.0, step=4000.0, skip=20_000.0)
-    return nmm.plot.dynamic_connectivity(statistic.of(bold))
+    fcd = nmm.DynamicFC(nmm.BOLD(TR=1000.0), width=40_000.0, step=4000.0, skip=20_000.0)
+    options = {"noise": 1.0, "key": jax.random.key(1), "dt0": 1.0}
+    ts = jnp.array([0.0, 480_000.0])  # ms
+    run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, monitors={"fcd": fcd}, **options)
+    return nmm.plot.dynamic_connectivity(run.monitors["fcd"])
 
 
 @picture
@@ -205,11 +205,11 @@ def fit():
 def functional_connectivity():
     """Correlations of BOLD between regions, beside those of another run in the place of a recording."""
     brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
-    ts, bold, fc = jnp.linspace(0.0, 480_000.0, 96_001), nmm.BOLD(TR=1000.0), []
+    look, fc = {"fc": nmm.FunctionalConnectivity(nmm.BOLD(TR=1000.0), skip=20_000.0)}, []
     for seed in (1, 2):
-        run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(seed), dt0=1.0)
-        series = bold.of(run.ys.r, 5.0, labels=brain.labels)
-        fc += [nmm.functional_connectivity(series, skip=20_000.0)]
+        options = {"noise": 1.0, "key": jax.random.key(seed), "dt0": 1.0, "monitors": look}
+        run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, jnp.array([0.0, 480_000.0]), **options)
+        fc += [run.monitors["fc"]]
     return nmm.plot.functional_connectivity(*fc)
 
 
@@ -362,9 +362,10 @@ def recovery():
 def regions():
     """BOLD of every region of a brain that noise moves between two states."""
     brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
-    ts = jnp.linspace(0.0, 120_000.0, 24_001)  # ms
-    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
-    return nmm.plot.regions(nmm.BOLD(TR=1000.0).of(rates, 5.0, labels=brain.labels))
+    options = {"noise": 1.0, "key": jax.random.key(1), "dt0": 1.0}
+    ts, look = jnp.array([0.0, 120_000.0]), {"bold": nmm.BOLD(TR=1000.0)}  # ms
+    run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, monitors=look, **options)
+    return nmm.plot.regions(run.monitors["bold"])
 
 
 @picture
@@ -390,10 +391,11 @@ def slow_fast():
 def spectrum():
     """Power spectra of the rates of regions, by Welch's method."""
     brain = nmm.Network(nmm.MPR(tau=10.0), nmm.random_connectome(24, key=jax.random.key(0)), gain=2.0)
-    ts = jnp.linspace(0.0, 120_000.0, 24_001)  # ms
-    rates = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, noise=1.0, key=jax.random.key(1), dt0=1.0).ys.r
-    statistic = nmm.Spectrum(nmm.Subsample(5.0), segment=2000.0, skip=5000.0)
-    return nmm.plot.spectrum(statistic.of(rates, labels=brain.labels))
+    options = {"noise": 1.0, "key": jax.random.key(1), "dt0": 1.0}
+    ts, average = jnp.array([0.0, 120_000.0]), nmm.TemporalAverage(5.0)
+    look = {"spectrum": nmm.Spectrum(average, segment=2000.0, skip=5000.0)}
+    run = nmm.simulate(brain, {"r": 0.01, "v": -2.0}, ts, monitors=look, **options)
+    return nmm.plot.spectrum(run.monitors["spectrum"])
 
 
 @picture

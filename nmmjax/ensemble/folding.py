@@ -53,6 +53,11 @@ class Times:
         return np.unique(np.concatenate([[self.t0, self.t1], self.cuts]))
 
 
+def each_lane(task: Any, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+    """Results of the lanes of a block, each by itself: what a task's `block` does if lanes have nothing in common."""
+    return jax.vmap(lambda values: task.lane(base, values, steps))(values)
+
+
 class AbstractMethod(eqx.Module):
     """How one stretch is integrated while observables look on; `reverse` if reverse mode shall run through it."""
 
@@ -71,7 +76,7 @@ class AbstractMethod(eqx.Module):
 
     def block(self, task: Any, base: Any, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of the lanes of a block, whose `values` have one row each."""
-        return jax.vmap(lambda values: task.lane(base, values, steps))(values)
+        return each_lane(task, base, values, steps)
 
     @abc.abstractmethod
     def run(

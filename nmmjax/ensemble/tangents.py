@@ -25,7 +25,7 @@ from ..models.state import State
 from .computation import Report, classes_of, steps_of
 from .convergence import predicted_rates
 from .engine import Shape, pool_of, prepared, run
-from .folding import AbstractMethod, Progress, Times, Uniform, bounds
+from .folding import AbstractMethod, Progress, Times, Uniform, bounds, each_lane
 from .plan import Build, Plan
 from .runge_kutta import Adaptive, is_positive, norm
 
@@ -186,6 +186,10 @@ class TangentTask:
     times: Times
     count: int
     fusible: ClassVar[bool] = False
+
+    def block(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Growth rates of the lanes of a block."""
+        return each_lane(self, base, values, steps)
 
     def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Growth rates of one lane, with its final state and progress."""

@@ -32,6 +32,10 @@ class Task:
         """Whether a kernel of our own may run it on an accelerator."""
         return self.method.fusible
 
+    def block(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Results of the lanes of a block, as the method runs them: each by itself, or all together."""
+        return self.method.block(self, base, values, steps)
+
     def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of one lane, with its final state and progress under names that no observable has."""
 
@@ -50,7 +54,7 @@ def _compile(task: Any, group: int, platform: str) -> Any:
 
     def one(args) -> Any:
         base, values, steps = args
-        return task.method.block(task, base, values, steps)
+        return task.block(base, values, steps)
 
     def call(base, values, steps) -> Any:
         if group == 1:

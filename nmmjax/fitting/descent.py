@@ -21,6 +21,7 @@ from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
 from .._types import Scalar, Values, Whole, int_dtype
+from ..ensemble.folding import each_lane
 from ..models.base import AbstractModel
 from ..numerics.linear import solve_positive
 from .modes import FORWARD_LIMIT, value_and_slope
@@ -235,6 +236,10 @@ class LevenbergMarquardt:
             "code": np.full(count, RUNNING, integer),
         }
 
+    def block(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Starts, each by itself."""
+        return each_lane(self, base, values, steps)
+
     def lane(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """State of one start after `count` iterations, and the loss after each."""
         problem, refine = self.structure.fill(base), steps
@@ -295,6 +300,10 @@ class Gradient:
             "waited": np.zeros(count, integer),
             "code": np.full(count, RUNNING, integer),
         }
+
+    def block(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Starts, each by itself."""
+        return each_lane(self, base, values, steps)
 
     def lane(self, base: object, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """State of one start after `count` updates, and the loss at each."""

@@ -55,19 +55,25 @@ class Timing(NamedTuple):
 
 def common_interval(ts: np.ndarray, periods: Mapping[str, float], step: float, jumps: Any = ()) -> Timing:
     """The longest interval of which all differences of the times `ts`, of `jumps` of the input between them, and all
-    `periods` are multiples, to a part in 10⁶. Refuses those for which steps would have to be far shorter than `step`."""
-    inside = np.asarray(jumps, float)
-    ts = np.unique(np.concatenate([ts, inside[(inside > ts[0]) & (inside < ts[-1])]]))
-    total = float(ts[-1] - ts[0])
-    found = float(ts[1] - ts[0])
+    `periods` are multiples, to a part in 10⁶ or the rounding of `ts`. Refuses those for which steps would have to be far
+    shorter than `step`."""
+    inside, ts = np.asarray(jumps, float), np.asarray(ts, float)
+    made = np.float32 if np.array_equal(ts.astype(np.float32), ts) else float  # in float32, `linspace` rounds
+    rounded = 4 * float(np.finfo(made).eps) * float(np.max(np.abs(ts)))
+    times = np.unique(np.concatenate([ts, inside[(inside > ts[0]) & (inside < ts[-1])]]))
+    since, total = times[1:] - times[0], float(times[-1] - times[0])
+    # Periods are known best; of times, the last relative to what lies between.
+    near = float(np.min(np.diff(times)))
+    found = min(periods.values(), default=total / max(round(total / near), 1))
     least = max(_SHORTEST * min(step, total), 1e-9 * total)
-    for each in (*np.diff(ts), *periods.values()):
-        a, b = found, float(each)
-        while b > min(least, 1e-6 * found):
-            rest = a % b
-            rest = 0.0 if b - rest < 1e-6 * b else rest
-            a, b = b, rest
-        found = a
+    each = np.concatenate([since, list(periods.values())])
+    while True:
+        slack = max(1e-6 * found, min(rounded, 1e-2 * found))
+        rest = each % found
+        odd = (rest > slack) & (found - rest > slack)
+        if not np.any(odd):
+            break
+        found = float(np.min(rest[odd]))
         rule = "be multiples of one interval with the periods of monitors and jumps of the input, as steps are equal here"
         require("ts", f"a common interval of {found:.3g}", rule, found >= least)
     count = round(total / found)

@@ -239,3 +239,18 @@ def test_an_input_that_jumps_is_stepped_onto_with_delays():
     ends = [nmm.simulate(model, SMOOTH, [0.0, 4.0], stimulus=pulse, dt0=h).ys.r[-1] for h in (1 / 16, 1 / 32, 1 / 256)]
     errors = [float(jnp.max(jnp.abs(each - ends[-1]))) for each in ends[:2]]
     assert np.log2(errors[0] / errors[1]) > 3.3
+
+
+TIMES = [
+    (np.linspace(0.0, 60_000.0, 61, dtype=np.float32), {"bold": 1000.0}, 1000.0),  # rounded: differences of 1000.004
+    (np.linspace(0.0, 60_000.0, 601, dtype=np.float32), {"a": 720.0, "b": 2000.0}, 20.0),
+    (np.linspace(0.0, 2.0, 21), {"a": 0.25}, 0.05),
+    (np.linspace(5.0, 65.0, 241), {}, 0.25),
+    (np.array([0.0, 1.0, 2.5]), {"a": 0.02}, 0.02),
+]
+
+
+@pytest.mark.parametrize(("ts", "periods", "length"), TIMES)
+def test_times_and_periods_have_a_common_interval(ts, periods, length):
+    found = common_interval(np.asarray(ts, float), periods, min(length, 0.1))
+    assert abs(found.length / length - 1) < 1e-6 and found.records == round(float(ts[-1] - ts[0]) / length)
