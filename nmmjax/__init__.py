@@ -17,6 +17,7 @@ from .branches.patterns import master_stability as master_stability
 from .branches.phases import phase_response as phase_response
 from .branches.points import find_fold as find_fold
 from .branches.points import find_hopf as find_hopf
+from .branches.resting import resting_states as resting_states
 from .bursting.bursts import find_bursts as find_bursts
 from .bursting.prediction import burst_cycle as burst_cycle
 from .bursting.prediction import predict_burst as predict_burst

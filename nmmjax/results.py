@@ -8,6 +8,7 @@ from .branches.curves import BifurcationCurve as BifurcationCurve
 from .branches.cycles import CycleBranch as CycleBranch
 from .branches.patterns import MasterStability as MasterStability
 from .branches.phases import PhaseResponse as PhaseResponse
+from .branches.resting import RestingStates as RestingStates
 from .bursting.prediction import BurstCycle as BurstCycle
 from .bursting.prediction import PredictedSpikes as PredictedSpikes
 from .bursting.slow_fast_picture import SlowFast as SlowFast

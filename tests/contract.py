@@ -103,6 +103,10 @@ class Case:
         return nmm.master_stability(self.model, guess=self.y0, Lambda=np.linspace(-1.0, 1.0, 3))
 
     @functools.cached_property
+    def rests(self):
+        return nmm.resting_states(self.model, {self.over: self.around(self.over)}, starts=4, saddles=4)
+
+    @functools.cached_property
     def roots(self):
         return nmm.characteristic_roots(self.model, guess=self.y0)
 
@@ -382,6 +386,7 @@ CALLS = {
     "entrainment": lambda c: c.tongues,
     "master_stability": lambda c: c.modes,
     "characteristic_roots": lambda c: c.roots,
+    "resting_states": lambda c: c.rests,
     "power_spectrum": lambda c: c.spectrum,
     "linear_response": lambda c: c.linear,
     "compare_with_neurons": lambda c: c.comparison,
@@ -472,6 +477,7 @@ CALLS = {
     "plot.lyapunov": lambda c: nmm.plot.lyapunov(c.exponents),
     "plot.arnold_tongues": lambda c: nmm.plot.arnold_tongues(c.tongues),
     "plot.master_stability": lambda c: nmm.plot.master_stability(c.modes),
+    "plot.resting_states": lambda c: nmm.plot.resting_states(c.rests),
     "plot.characteristic_roots": lambda c: nmm.plot.characteristic_roots(c.roots),
     "plot.delays": lambda c: nmm.plot.delays(c.model),
     "plot.power_spectrum": lambda c: nmm.plot.power_spectrum(c.spectrum),
@@ -607,6 +613,7 @@ lyapunov_exponents                +     +   +    +     +    +   +     +      +  
 entrainment                       +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 master_stability                  +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
 characteristic_roots              -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
+resting_states                    -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
 power_spectrum                    +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -
 linear_response                   +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            -       +     -        -
 compare_with_neurons              +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          +            +       +     -        -
@@ -676,6 +683,7 @@ plot.sweep                        +     +   +    +     +    +   +     +      +  
 plot.lyapunov                     +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.arnold_tongues               +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 plot.master_stability             +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          -            -       +     +        +
+plot.resting_states               -     -   -    -     -    -   -     -      +     +      -    +     -       -  -   -   -     -   -                      -          -            -       -     -        -
 plot.characteristic_roots         -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          -            -       -     -        -
 plot.delays                       -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            -       -     -        -
 plot.power_spectrum               +     -   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   -                      +          -            -       +     -        -

@@ -369,6 +369,14 @@ def regions():
 
 
 @picture
+def resting_states():
+    """All states of rest of a connectome over the global gain, where they appear and vanish, and their barriers."""
+    population, connectome = nmm.MPR(eta=-6.0, J=14.5, Delta=0.7, tau=10.0), nmm.random_connectome(6, key=jax.random.key(0))
+    brain = nmm.Network(population, connectome)
+    return nmm.plot.resting_states(nmm.resting_states(brain, {"gain": np.linspace(0.0, 12.0, 61)}))
+
+
+@picture
 def shade_stimulus():
     """Grey bands where the stimulus is on, on axes of one's own."""
     import matplotlib.pyplot as plt

@@ -82,7 +82,7 @@ class NetworkLandscape(eqx.Module, Shown):
             return np.asarray(self.synapse_margin) > 0
         tilted = with_input(self.network, self.I)
         x = np.log(np.asarray(tilted.nodes().tau) * np.asarray(self.minima.r))
-        return proved_stable(tilted, x, _scalings(self.network))
+        return proved_stable(tilted, x, scalings(self.network))
 
     @property
     def tree(self) -> Tree:
@@ -173,7 +173,7 @@ def network_landscape(
     else:
         scaling = None if weights.scaling is None else jnp.asarray(weights.scaling, network.gain.dtype)
         found = _with_potential(network, tilted, current, scaling, starts, saddles, report)
-    proof = margin(tilted, _scalings(network))
+    proof = margin(tilted, scalings(network))
     runs = None
     if cycles:
         low, high = (np.asarray(each) for each in box(tilted))
@@ -186,7 +186,7 @@ def network_landscape(
     return dataclasses.replace(found, margin=proof, cycles=runs, synapse_margin=held)
 
 
-def _scalings(network: Network) -> list[np.ndarray]:
+def scalings(network: Network) -> list[np.ndarray]:
     """Scalings of the rows under which certificates are tried: none, and that which balances the weights' magnitudes."""
     plain, balanced = np.ones(network.size), symmetry(network).magnitudes
     return [plain] if balanced is None or np.all(balanced == 1) else [plain, balanced]
@@ -218,8 +218,8 @@ def _with_potential(
     energy = height(low)
     barrier = disconnectivity(energy, links, high).barrier
     late = with_input(network, current)
-    minima = _points(late, low, energy, barrier)
-    climbed = _points(late, passes, high, np.full(len(passes), np.nan), index=1)
+    minima = described_points(late, low, energy, barrier)
+    climbed = described_points(late, passes, high, np.full(len(passes), np.nan), index=1)
     known = [np.isfinite(np.asarray(each.eigenvalues)).all(axis=1) for each in (minima, climbed)]
     equal = [np.asarray(each.unstable == each.index)[k] for each, k in zip((minima, climbed), known, strict=True)]
     checked, agreeing = int(sum(k.sum() for k in known)), int(sum(each.sum() for each in equal))
@@ -236,7 +236,9 @@ def _ranked(x: np.ndarray, energy: np.ndarray) -> np.ndarray:
     return np.lexsort([*keys, np.round(energy / scale, 9)])
 
 
-def _points(network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: object = 0) -> FixedPoints:
+def described_points(
+    network: Network, x: np.ndarray, energy: np.ndarray, barrier: np.ndarray, index: object = 0
+) -> FixedPoints:
     """Description of fixed points x (k, n); eigenvalues of as many as are affordable, the first ones."""
     count, size = x.shape
     unknowns, late = len(network.variables) * size, network.coupling.delayed
@@ -280,7 +282,7 @@ def _without_potential(
     found, complete, tries = explore(tilted, lambda x: in_pieces(settle, tilted, x), rank, starts, report)
     x = found.points[np.lexsort([-found.points[:, 0]])]
     nothing = np.full(len(x), np.nan)
-    every = _points(with_input(network, current), x, nothing, nothing, index=-1)
+    every = described_points(with_input(network, current), x, nothing, nothing, index=-1)
     unstable = np.asarray(every.unstable)
     every = eqx.tree_at(lambda each: each.index, every, jnp.asarray(unstable))
     known = np.isfinite(np.asarray(every.eigenvalues)).all(axis=1)

@@ -15,6 +15,7 @@ from .search import Catalogue, roots_within
 
 _CLIMBS, _LONGEST = 60, 0.25
 _ASIDE = (0.02, 0.005)  # where the way down starts, in ln R; the second if the first ends nowhere
+_SLIDES, _SHORT = 400, 0.1
 _CLIMB_WORK = 5e7  # cubed nodes times starts that may follow eigenvectors, at 60 decompositions each
 _MANY = 24  # minima beyond which not every pair is looked at
 
@@ -43,6 +44,30 @@ def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
     def one(start: Values) -> tuple[Values, Mask, Values]:
         x, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.asarray(jnp.inf, start.dtype), 0))
         return _saddle_at(network, x, scaling)
+
+    return jax.vmap(one)(x)
+
+
+@eqx.filter_jit
+def slide(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask]:
+    """Minima of Ψ in the valleys in which the starts x (k, n) lie, and whether each is one: downhill in short steps, each
+    along every mode of the Hessian, so that none jumps out of a shallow minimum as `descend` may."""
+
+    def step(carry) -> Any:
+        x, _, count = carry
+        slope, H = _curvature(network, x, scaling)
+        values, modes = jnp.linalg.eigh(H)
+        move = -modes @ ((modes.T @ slope) / jnp.maximum(jnp.abs(values), 1e-6 * jnp.abs(values[-1])))
+        longest = jnp.max(jnp.abs(move))
+        return x + move * jnp.minimum(1, _SHORT / longest), longest, count + 1
+
+    def unfinished(carry) -> Any:
+        return (carry[2] < _SLIDES) & ~(carry[1] < 1e-6)
+
+    def one(start: Values) -> tuple[Values, Mask]:
+        x, _, _ = jax.lax.while_loop(unfinished, step, (start, jnp.asarray(jnp.inf, start.dtype), 0))
+        x, fine = polish(network, x)
+        return x, fine & (jnp.linalg.eigvalsh(hessian(network, x, scaling))[0] > 0)
 
     return jax.vmap(one)(x)
 
@@ -100,16 +125,31 @@ def _neighbours(minima: np.ndarray, budget: int) -> tuple[np.ndarray, np.ndarray
     return pairs[:budget, 0], pairs[:budget, 1]
 
 
+def _down(network: Network, near: np.ndarray, rest: np.ndarray, scaling: Values | None) -> tuple[np.ndarray, np.ndarray]:
+    """Where the ways down from beside passes end: the first ones carefully, as many as are affordable."""
+    found = [in_pieces(slide, network, near, scaling=scaling)] if len(near) else []
+    found += [in_pieces(descend, network, rest, scaling=scaling)] if len(rest) else []
+    ends, fine = (np.concatenate(each) for each in zip(*found, strict=True))
+    return ends, fine
+
+
 def find_saddles(
-    network: Network, minima: Catalogue, order: np.ndarray, budget: int, scaling: Values | None = None
+    network: Network,
+    minima: Catalogue,
+    order: np.ndarray,
+    budget: int,
+    scaling: Values | None = None,
+    more: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distinct index-1 saddles (s, n) and the two minima on either side of each, (s, 2), as numbers in the catalogue.
 
-    Minima that only a saddle leads to are added to the catalogue; −1 if the way down from a saddle ended at none.
+    `more` (k, n) are further starts. Minima that only a saddle leads to are added to the catalogue; −1 if the way down from
+    a saddle ended at none.
     """
     if len(minima.points) == 0:
         return np.zeros((0, network.size)), np.zeros((0, 2), int)
     starts = guesses(network, minima.points[order], budget, scaling)
+    starts = starts if more is None else np.concatenate([more, starts])
     if len(starts) == 0:
         return np.zeros((0, network.size)), np.zeros((0, 2), int)
     ends, fine, modes = in_pieces(close_in, network, starts, scaling=scaling)
@@ -129,6 +169,7 @@ def find_saddles(
         (left,) = np.nonzero(numbers < 0)
         if left.size:
             sides = np.concatenate([saddles + aside * modes, saddles - aside * modes])[left]
-            down, reached = in_pieces(descend, network, sides, scaling=scaling)
+            slowly = sides[: int(_CLIMB_WORK / network.size**3)]
+            down, reached = _down(network, slowly, sides[len(slowly) :], scaling)
             numbers[left] = [minima.add(x) if fine else -1 for x, fine in zip(down, reached, strict=True)]
     return saddles, numbers.reshape(2, -1).T

@@ -39,6 +39,7 @@ from .recordings import basin_graph as basin_graph
 from .recordings import ising as ising
 from .recordings import occupancy as occupancy
 from .recordings import transition_graph as transition_graph
+from .resting import resting_states as resting_states
 from .roots import characteristic_roots as characteristic_roots
 from .runs import energy as energy
 from .runs import trajectory as trajectory
