@@ -72,6 +72,11 @@ class Case:
     plane: tuple[Any, Any] = ("r", "v")
     observed: tuple[str, ...] = ("r",)
 
+    @property
+    def bare(self):
+        """The channel without a node."""
+        return self.channel.partition("[")[0]
+
     def value(self, name):
         return float(np.ravel(nmm.extend.parameter_table(self.model)[name][1])[0])
 
@@ -213,6 +218,10 @@ class Case:
         return nmm.stochastic.run_protocol(self.model, PULSE, 0.1, KEY, **options)
 
 
+def connectivity(case):
+    return nmm.FunctionalConnectivity(nmm.TemporalAverage(0.1, channel=case.bare))
+
+
 def swept(case, observed, **options):
     given = {"t1": 0.5, "dt0": 0.05, "estimate": False, **QUIET, **options}
     return nmm.sweep(case.model, over=case.shifted(case.over), y0=case.y0, observe={"x": observed}, **given)
@@ -297,6 +306,11 @@ CALLS = {
     "simulate, coloured noise": lambda c: nmm.simulate(
         c.model, c.y0, TS, noise=nmm.OrnsteinUhlenbeck(0.1, 1.0), key=KEY, dt0=0.1
     ),
+    "simulate, BOLD": lambda c: (
+        nmm.simulate(
+            c.model, c.y0, TS, dt0=0.1, monitors={"bold": nmm.BOLD(0.5, channel=c.bare), "fc": connectivity(c)}
+        ).monitors
+    ),
     "simulate, ShotNoise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.ShotNoise(100), key=KEY, dt0=0.1),
     "simulate, Cauchy noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.CauchyNoise(0.1), dt0=0.1),
     "simulate, Gaussian noise": lambda c: nmm.simulate(c.model, c.y0, TS, noise=nmm.GaussianNoise(0.1), key=KEY, dt0=0.1),
@@ -367,6 +381,7 @@ CALLS = {
     "sweep, converged": lambda c: swept(c, nmm.Final(c.channel), dt0=None, rtol=1e-3, estimate=True),
     "sweep, gradient": lambda c: swept(c, nmm.Final(c.channel), gradient=(c.over,)),
     "sweep, noise": lambda c: swept(c, nmm.Final(c.channel), noise=0.1, key=KEY),
+    "sweep FunctionalConnectivity": lambda c: swept(c, connectivity(c)),
     "sweep, ShotNoise": lambda c: swept(c, nmm.Final(c.channel), noise=nmm.ShotNoise(100), key=KEY),
     "sweep Mean": lambda c: swept(c, nmm.Mean(c.channel)),
     "sweep Mean energy": lambda c: swept(c, nmm.Mean("energy")),
@@ -530,6 +545,7 @@ simulate, Möbius                  +     +   +    -     -    -   -     +      + 
 simulate, extrapolated            +     +   +    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   +                      -          +            -       +     -        -
 simulate with noise               +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            +       +     -        -
 simulate, coloured noise          +     +   +    +     +    +   -     +      +     +      -    +     +       -  -   -   -     +   +                      +          -            -       +     -        -
+simulate, BOLD                    +     +   +    +     +    +   -     +      +     +      +    +     +       +  -   +   +     +   +                      +          +            -       +     +        +
 simulate, ShotNoise               +     -   -    -     -    -   -     +      +     +      -    +     -       -  -   -   -     +   -                      -          -            -       -     -        -
 simulate, Cauchy noise            +     +   +    +     +    +   -     +      +     +      +    +     +       -  -   -   -     +   +                      +          -            -       +     -        -
 simulate, Gaussian noise          -     -   -    -     -    -   -     -      -     -      -    -     -       -  -   -   -     -   -                      -          -            +       -     -        -
@@ -597,6 +613,7 @@ sweep Final, all                  +     +   +    +     +    +   +     +      +  
 sweep, converged                  +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep, gradient                   +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            -       +     +        +
 sweep, noise                      +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   -                      -          -            +       -     -        -
+sweep FunctionalConnectivity      -     -   -    -     -    -   -     -      +     +      +    +     -       -  -   -   +     -   -                      -          +            -       -     -        -
 sweep, ShotNoise                  +     -   -    -     -    -   -     +      -     -      -    -     -       -  -   -   -     +   -                      -          -            -       -     -        -
 sweep Mean                        +     +   +    +     +    +   +     +      +     +      +    +     +       +  +   +   +     +   +                      +          +            +       +     +        +
 sweep Mean energy                 +     +   +    +     +    +   -     +      +     +      +    +     +       -  +   -   -     +   +                      +          -            +       -     -        -

@@ -163,7 +163,10 @@ BAD = [
         lambda: nmm.as_simulator(MODEL, over=("eta",), store="x", **CALL),
         "Argument `store` must be one of the options of `swee",
     ),
-    (lambda: nmm.as_simulator(MODEL, **{**CALL, "over": "eta", "observe": [OBSERVE]}), "Argument `observe` must be a mapping"),
+    (
+        lambda: nmm.as_simulator(MODEL, **{**CALL, "over": "eta", "observe": [OBSERVE]}),
+        "Argument `observe` must be a mapping",
+    ),
     (lambda: SIMULATOR([1.0]), "Argument `theta` must be numbers (batch, 2), the parameters eta, Delta, but got"),
     (lambda: SIMULATOR("x"), "Argument `theta` must be numbers (batch, 2)"),
     (lambda: SIMULATOR([[-5.0, np.nan]]), "Argument `Delta` must be finite, without NaN"),
