@@ -319,6 +319,28 @@ def test_metastability_is_that_of_hilbert_transforms():
     np.testing.assert_allclose(found.values, [R.std(), R.mean()], rtol=1e-6)
 
 
+STATISTICS = {
+    "FunctionalConnectivity": (nmm.FunctionalConnectivity(nmm.Subsample(1.0), skip=5.0), lambda each: each[0, 1]),
+    "DynamicFC": (nmm.DynamicFC(nmm.Subsample(1.0), width=20.0, step=8.0, output="variance"), lambda each: each),
+    "Spectrum": (nmm.Spectrum(nmm.Subsample(1.0), segment=30.0), lambda each: jnp.log(each[3, 0])),
+    "Metastability": (nmm.Metastability(nmm.Subsample(1.0), skip=5.0), lambda each: each[0]),
+}
+
+
+@pytest.mark.parametrize("name", rest_slow(STATISTICS, "DynamicFC"))
+def test_derivatives_of_statistics_and_float32(name, unchecked):
+    """By an input that changes how series are mixed, forward and reverse; single precision is the same number."""
+    statistic, pick = STATISTICS[name]
+    x = jnp.asarray(noisy(90, 3))
+    one = lambda mix: pick(statistic.of(x + mix * jnp.sin(x[:, ::-1])).values)
+    slope = central_difference(lambda mix: float(one(mix)), 0.3, 1e-3)
+    assert abs(jax.grad(one)(0.3) - slope) < 1e-5 * abs(slope) and abs(jax.jacfwd(one)(0.3) - slope) < 1e-5 * abs(slope)
+    with jax.enable_x64(False):
+        single = statistic.of(np.asarray(x, np.float32)).values
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, statistic.of(x).values, rtol=2e-4, atol=2e-4)
+
+
 def test_synchrony_of_independent_series():
     m = 50
     x = np.random.default_rng(0).normal(size=(8000, m))

@@ -55,6 +55,17 @@ def test_its_derivative():
     assert abs(jax.grad(one)(5.0) - slope) < 1e-6 * abs(slope)
 
 
+@pytest.mark.slow
+def test_delays_of_milliseconds_do_not_matter_to_bold():
+    """Correlations of the rates do; those of slow signals don't."""
+    lags = np.array([[0.0, 10.0, 20.0], [5.0, 0.0, 7.0], [3.0, 4.0, 0.0]])
+    population = nmm.MPR(eta=-4.6, J=14.5, Delta=0.7, tau=10.0)
+    late = nmm.linear_response(nmm.Network(population, W, gain=5.0, delay=lags), 1e-4, guess=GUESS)
+    monitor = nmm.BOLD(TR=1000.0)
+    fc = [np.asarray(nmm.stochastic.recorded_connectivity(each, monitor).values) for each in (response(), late)]
+    assert np.abs(fc[1] - fc[0]).max() < 3e-6 and np.abs(late.fc() - response().fc()).max() > 0.02
+
+
 REFUSED = {
     "response": ((3, nmm.BOLD(TR=1.0)), "`response` must be a `LinearResponse`"),
     "monitor": ((None, 3), "`monitor` must be a monitor"),
