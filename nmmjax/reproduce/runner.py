@@ -10,6 +10,7 @@ from .._files import as_folder
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
+from .delays import delays
 from .finite_size import spectra
 from .fitting import recovery
 from .heterogeneities import tails
@@ -100,6 +101,13 @@ CLAIMS: tuple[Claim, ...] = (
         "The fluctuations of N neurons follow in closed form from their mean field; with noise each they escape as e^(cN).",
         f"{_NOTES} §B1–B5",
         spectra,
+    ),
+    Claim(
+        "delays",
+        "s",
+        "Rhythms and patterns that delays make follow from the characteristic roots of the state of rest.",
+        f"{_NOTES} §C4, §C7, §D8",
+        delays,
     ),
     Claim(
         "identical",
