@@ -13,7 +13,7 @@ from ..mechanics.channels import Problem
 from ..models.noise import OrnsteinUhlenbeck
 from ..models.state import State
 from ..solvers.lockstep import AbstractWatch, Lockstep, Nobody, Pace, Start, Table, drawn, march
-from ..solvers.network_run import Monitors, begin, past_samples
+from ..solvers.network_run import Monitors, begin
 from ..solvers.noisy import meter_of
 from ..solvers.steppers import AbstractStepper, Processed, Stretch
 from .folding import AbstractMethod, Progress
@@ -107,9 +107,9 @@ class Marching(AbstractMethod):
             if self.apart:
                 delays = over(lambda values: problem_of(values).model.coupling.delays())(values)
                 base = eqx.tree_at(lambda each: each.wires.delays, base, delays)
-            before = lambda problem: past_samples(problem.model, None, problem.y0, 0.0, self.pace.length, dt, dtype)
             corners = isinstance(self.stepper, Processed)
-            history, lately, kinks = begin(task.build, base, values, True, self.pace, dt, before, corners)
+            given = (True, self.pace, dt, None, jnp.zeros((), dtype), corners)
+            history, lately, kinks = begin(task.build, base, values, *given)
         observables = {name: each for name, each in task.observables if not isinstance(each, Looked)}
         looks = {name: each.look for name, each in task.observables if isinstance(each, Looked)}
         monitors = Monitors(looks, dict(self.every), dict(self.samples), True) if looks else None

@@ -132,18 +132,32 @@ def past_samples(
     return jax.vmap(lambda t: jax.jvp(sent_at, (t,), (jnp.ones_like(t),)))(times)
 
 
+@eqx.filter_jit
 def begin(
-    build: Callable[..., Problem], base: Problem, values: Any, lanes: bool, pace: Pace, dt: Values, past: Any, corners: bool
+    build: Callable[..., Problem],
+    base: Problem,
+    values: Any,
+    lanes: bool,
+    pace: Pace,
+    dt: Values,
+    past: Any,
+    start: Any,
+    corners: bool,
 ) -> tuple[Past, Values, Any]:
     """(history, input from the past at the start and one and two steps before it, (3, n, …), corners) of a run, or of lanes.
 
-    `past` gives signals and slopes before, (length, n, …) each, for one lane.
+    `past` is a `History`, a function of time, or None if all was as at the `start`.
     """
     over = (lambda f: jax.vmap(f, in_axes=-1, out_axes=-1)) if lanes else (lambda f: f)
     full = (lambda each: each) if lanes else (lambda each: each[..., None])
     flat = (lambda each: each) if lanes else (lambda each: each[..., 0])
     wires = base.wires
-    signals, slopes = over(lambda values: past(build(base, values)))(values)
+
+    def before_start(values: Any) -> Any:
+        problem = build(base, values)
+        return past_samples(problem.model, past, problem.y0, start, pace.length, dt, dt.dtype)
+
+    signals, slopes = over(before_start)(values)
     before = begun(full(signals), full(slopes))
     lately = flat(input_of(wires, before, readings(wires, dt), 3, back=3)[::-1])
     lately = over(lambda values, c: build(base, values).model.gain * c)(values, lately)
@@ -360,9 +374,8 @@ def run_network(
             wires = wires_of(network, delays, Blocks(pace.block, pace.near, pace.length), dt, network.is_sparse)
             problem = dataclasses.replace(problem, wires=wires)
             length = jnp.asarray(dt, ts.dtype)
-            before = lambda problem: past_samples(network, past, problem.y0, start, pace.length, length, ts.dtype)
             corners = isinstance(stepper, Processed)
-            history, lately, kinks = begin(alone, problem, {}, False, pace, length, before, corners)
+            history, lately, kinks = begin(alone, problem, {}, False, pace, length, past, jnp.asarray(start), corners)
             if dt < 0.5 * float(primal(step)) and dt < least_delay(delays):
                 largest += f", below the least delay of {least_delay(delays):.3g}"
     program = Lockstep(stepper, watch, meter, pace, alone)
