@@ -30,6 +30,8 @@ from .task import CPU_OPTIONS, Task, compiled
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
 # Lanes of a network share every reading of its weights: fewer in a block, and the products cost twice as much.
 _NETWORK_BLOCK = 32
+# With delays the windows of the past that are summed must fit into the second-level cache.
+_DELAYED_BLOCK = 8
 # Neurons of all lanes of a block: enough to hide what a step costs besides, few enough for the second-level cache.
 _FEW_NEURONS, _MANY_NEURONS = 2**15, 2**24
 _GPU_BLOCK = 128
@@ -45,9 +47,11 @@ class Shape:
     devices: tuple[Any, ...]
 
     @staticmethod
-    def choose(lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1, neurons: int = 0) -> "Shape":
+    def choose(
+        lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1, neurons: int = 0, delayed: bool = False
+    ) -> "Shape":
         """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well. Lanes of
-        `neurons` share blocks only while these are few."""
+        `neurons` share blocks only while these are few, and those that are `delayed` have a past to read."""
         devices = tuple(jax.local_devices())
         if neurons:
             most = _FEW_NEURONS if devices[0].platform == "cpu" else _MANY_NEURONS
@@ -57,7 +61,7 @@ class Shape:
             per_device = -(-lanes // len(devices))
             return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), cores())
-        least = 8 if nodes == 1 else _NETWORK_BLOCK
+        least = 8 if nodes == 1 else _DELAYED_BLOCK if delayed else _NETWORK_BLOCK
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
         block = min(fitting, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)

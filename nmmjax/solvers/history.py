@@ -22,7 +22,8 @@ from .._checks import require
 from .._types import Values, is_concrete
 from ..models.network import Network
 
-_TOGETHER = 12  # receivers whose windows are copied at once
+# Receivers whose windows are copied at once: so many as fit into the second-level cache.
+_TOGETHER, _TOGETHER_BYTES = 12, 2**19
 # Nanoseconds on one core, measured: of a pair's step and block, of a near pair's step and block, of a step besides.
 _PAIR, _PAIR_BLOCK, _NEAR, _NEAR_BLOCK, _STEP = 0.35, 7.0, 3.0, 8.0, 500.0
 
@@ -146,7 +147,8 @@ def far_input(past: Values, lanes: int, place: Any, read: Read, steps: int) -> V
     if read.ago.ndim == 3:
         one = lambda past, ago, taps: far_input(past, 1, place, Read(ago, taps), steps)[..., 0]
         return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
-    group = max(each for each in range(1, _TOGETHER + 1) if n % each == 0)
+    fitting = int(np.clip(_TOGETHER_BYTES // (past.itemsize * n * 2 * (steps + 1) * lanes), 1, _TOGETHER))
+    group = max(each for each in range(1, fitting + 1) if n % each == 0)
     senders = jnp.arange(n, dtype=jnp.int32)
 
     def some(now: Any) -> Values:
