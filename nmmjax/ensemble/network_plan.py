@@ -24,7 +24,7 @@ from .marching import Marching
 from .observables import AbstractObservable
 from .plan import Build
 
-_LONGER = 2.5  # steps of order 4, in steps of order 2
+_LONGER = 2.5  # steps, in those that one run with noise takes
 
 
 def looking(observe: Any) -> Any:
@@ -65,9 +65,8 @@ def expected_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
 
 
 def march_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
-    """The longest step by default."""
-    step = expected_step(base, dims, swept, times)
-    return step if isinstance(base.noise, AbstractNoise) else _LONGER * step
+    """The longest step by default: a 50th of the shortest interval between spikes to be expected in any lane."""
+    return _LONGER * expected_step(base, dims, swept, times)
 
 
 def marching(
@@ -85,12 +84,12 @@ def marching(
     longest = min([each.monitor.window for each in looks.values()], default=np.inf)
     delays, apart = _shortest_and_longest(base, swept)
     present = delays is None or bool(np.any(known_delays(base.model) == 0))
-    extremes = None if delays is None else np.concatenate([np.ravel(each) for each in delays])
-    pace, dt = pace_of(timing, longest, dt0, extremes, base.model.is_sparse)
+    shortest, farthest = (None, 0.0) if delays is None else (delays[0], float(np.max(delays[1][np.isfinite(delays[1])])))
+    pace, dt = pace_of(timing, longest, dt0, shortest, farthest)
     stepper = stepper_for(base.model, noisy, present, 4 if solver is None else solver.mobius_order)
     if delays is not None:
         blocks = Blocks(pace.block, pace.near, pace.length)
-        base = dataclasses.replace(base, wires=wires_of(base.model, delays[0], blocks, dt, base.model.is_sparse))
+        base = dataclasses.replace(base, wires=wires_of(base.model, delays[0], blocks, dt))
     before = round((times.t0 - times.start) / timing.length)
     every = {name: round(period / timing.length) for name, period in periods.items()}
     observed = timing.records - before

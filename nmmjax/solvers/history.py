@@ -41,13 +41,15 @@ class Wires(eqx.Module):
     """Connections whose signals take time, as arrays.
 
     - `delays` (n, n), or (n, n, lanes): in the unit of τ; `weights` (n, n): W, without gain, 0 for pairs without delay
-    - `far` (n, n): 1 for pairs that are summed in long blocks, 0 for others, or None if there are none
+    - `far` (n, m): senders whose signals each receiver sums in long blocks, and `used` (n, m): 1 where there is one, 0 where
+      a receiver has fewer; both None if there are none
     - `receivers`, `senders` (e,): of the near pairs, sorted by receiver
     """
 
     delays: Values
     weights: Values
     far: Any
+    used: Any
     receivers: Any
     senders: Any
 
@@ -87,7 +89,7 @@ def least_delay(delays: np.ndarray) -> float:
     return float(some.min()) if some.size else np.inf
 
 
-def blocks_of(delays: np.ndarray, dt: float, choices: list[int], sparse: bool = False) -> Blocks:
+def blocks_of(delays: np.ndarray, dt: float, choices: list[int]) -> Blocks:
     """The blocks of steps of `dt` that cost least, of these lengths, for the shortest delays of any lane."""
     some = delays[np.isfinite(delays) & (delays > 0)]
     ago = np.ceil(some / dt - 1e-9).astype(int)
@@ -95,27 +97,36 @@ def blocks_of(delays: np.ndarray, dt: float, choices: list[int], sparse: bool = 
     near = {far: max(each for each in range(1, min(far, most) + 1) if far % each == 0) for far in choices}
 
     def cost(far: int) -> float:
-        close = some.size if sparse else np.sum(ago <= far)
-        every = delays.size * (_PAIR + _PAIR_BLOCK / far) if close < some.size else 0.0
-        return every + close * (_NEAR + _NEAR_BLOCK / near[far]) + _STEP * (1 + 1 / near[far])
+        close = np.sum(ago <= far)
+        pairs = (some.size - close) * (_PAIR + _PAIR_BLOCK / far)
+        return pairs + close * (_NEAR + _NEAR_BLOCK / near[far]) + _STEP * (1 + 1 / near[far])
 
     far = min(choices, key=cost)
     return Blocks(far, near[far], 0)
 
 
-def wires_of(network: Network, delays: np.ndarray, blocks: Blocks, dt: float, sparse: bool = False) -> Wires:
+def wires_of(network: Network, delays: np.ndarray, blocks: Blocks, dt: float) -> Wires:
     """The connections of a network, told apart by their shortest delays in any lane."""
     timed = np.isfinite(delays) & (delays > 0)
     ago = np.where(timed, np.ceil(np.where(timed, delays, 0) / dt - 1e-9), 0)
-    near = timed & ((ago <= blocks.far) | sparse)
+    near = timed & (ago <= blocks.far)
     receivers, senders = np.nonzero(near)
-    far = timed & ~near
+    far, used = _rows(timed & ~near)
     W = network.weights.todense() if network.is_sparse else network.weights
     W = jnp.where(jnp.asarray(timed), W, 0)
     given = network.coupling.delays()
     assert given is not None
-    kept = jnp.asarray(far.astype(np.float64), W.dtype) if far.any() else None
-    return Wires(given, W, kept, *(jnp.asarray(each, jnp.int32) for each in (receivers, senders)))
+    whole = lambda each: jnp.asarray(each, jnp.int32)
+    some = used.shape[1] > 0
+    kept = (whole(far), jnp.asarray(used, W.dtype)) if some else (None, None)
+    return Wires(given, W, *kept, whole(receivers), whole(senders))
+
+
+def _rows(hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers of the columns that are hit in each row, (n, m), and where there is one, (n, m)."""
+    most = int(hit.sum(axis=1).max(initial=0))
+    order = np.argsort(~hit, axis=1, kind="stable")[:, :most]
+    return order, np.take_along_axis(hit, order, axis=1)
 
 
 def reading(delays: Values, weights: Values, dt: Values, later: float = 0.0) -> Read:
@@ -140,24 +151,25 @@ def _windows(past: Values, lanes: int, place: Any, ago: Any, senders: Any, steps
     return jax.vmap(cut)(senders, ago)
 
 
-def far_input(past: Values, lanes: int, place: Any, read: Read, steps: int) -> Values:
+def far_input(past: Values, lanes: int, place: Any, read: Read, senders: Any, steps: int) -> Values:
     """Σ_j over far pairs at the next `steps` samples, (steps, n, lanes). `past` (n, 2 samples · lanes) has its newest sample
-    just before `place`; `read` is of shape (n, n), or (n, n, lanes) if delays differ between lanes."""
+    just before `place`; `senders` and `read` are of shape (n, m), or (n, m, lanes) if delays differ between lanes."""
     n = past.shape[0]
     if read.ago.ndim == 3:
-        one = lambda past, ago, taps: far_input(past, 1, place, Read(ago, taps), steps)[..., 0]
+        one = lambda past, ago, taps: far_input(past, 1, place, Read(ago, taps), senders, steps)[..., 0]
         return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
-    fitting = int(np.clip(_TOGETHER_BYTES // (past.itemsize * n * 2 * (steps + 1) * lanes), 1, _TOGETHER))
+    fitting = int(np.clip(_TOGETHER_BYTES // (past.itemsize * senders.shape[1] * 2 * (steps + 1) * lanes), 1, _TOGETHER))
     group = max(each for each in range(1, fitting + 1) if n % each == 0)
-    senders = jnp.arange(n, dtype=jnp.int32)
+    m = senders.shape[1]
 
     def some(now: Any) -> Values:
-        ago, taps = now  # (group, n), (group, 4, n)
-        windows = jax.vmap(lambda ago: _windows(past, lanes, place, ago, senders, steps))(ago)
+        senders, ago, taps = now  # (group, m), (group, m), (group, 4, m)
+        windows = jax.vmap(lambda senders, ago: _windows(past, lanes, place, ago, senders, steps))(senders, ago)
         return _combined(jnp.moveaxis(jnp.einsum("gtj,gjb->gtb", taps, windows), 1, 0), steps, lanes)
 
-    taps = jnp.moveaxis(read.taps, 0, 1).reshape(n // group, group, 4, n)
-    found = jax.lax.map(some, (read.ago.reshape(n // group, group, n), taps))
+    taps = jnp.moveaxis(read.taps, 0, 1).reshape(n // group, group, 4, m)
+    grouped = lambda each: each.reshape(n // group, group, m)
+    found = jax.lax.map(some, (grouped(senders), grouped(read.ago), taps))
     return jnp.moveaxis(found.reshape(n, steps, lanes), 1, 0)
 
 
@@ -184,8 +196,10 @@ def readings(wires: Wires, dt: Values, later: float = 0.0) -> Reads:
     """Where all pairs read at the times of steps of `dt`, or `later` steps before them."""
     column = (lambda each: each[..., None]) if wires.delays.ndim == 3 else (lambda each: each)
     pairs = lambda each: each[wires.receivers, wires.senders]
-    far = None if wires.far is None else reading(wires.delays, column(wires.weights * wires.far), dt, later)
-    near = None
+    far = near = None
+    if wires.far is not None:
+        rows = lambda each: each[jnp.arange(wires.size)[:, None], wires.far]
+        far = reading(rows(wires.delays), column(rows(wires.weights) * wires.used), dt, later)
     if wires.receivers.size:
         near = reading(pairs(wires.delays), column(pairs(wires.weights)), dt, later)
     return Reads(far, near)
@@ -197,7 +211,7 @@ def input_of(wires: Wires, past: "Past", reads: Reads, steps: int, back: int = 0
     place, lanes = past.place - back, past.lanes
     total = jnp.zeros((steps, wires.size, lanes), past.samples.dtype)
     if reads.far is not None:
-        total = total + far_input(past.samples, lanes, place, reads.far, steps)
+        total = total + far_input(past.samples, lanes, place, reads.far, wires.far, steps)
     if reads.near is not None:
         total = total + near_input(past.samples, lanes, place, reads.near, wires.receivers, wires.senders, steps)
     return total

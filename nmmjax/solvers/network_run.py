@@ -81,9 +81,10 @@ def common_interval(ts: np.ndarray, periods: Mapping[str, float], step: float, j
 
 
 def pace_of(
-    timing: Timing, longest: float, dt0: float, delays: np.ndarray | None, sparse: bool = False
+    timing: Timing, longest: float, dt0: float, delays: np.ndarray | None, farthest: float = 0.0
 ) -> tuple[Pace, float]:
-    """How time is cut, and the step: at most `dt0`, below the least delay, sections of at most `longest`."""
+    """How time is cut, and the step: at most `dt0`, below the least of the `delays`, sections of at most `longest`. The
+    history reaches as far back as the longest delay, or the `farthest` of all lanes."""
     sections = max(int(np.ceil(timing.length / longest * (1 - 1e-9))), 1) if np.isfinite(longest) else 1
     section = timing.length / sections
     least = np.inf if delays is None else least_delay(delays)
@@ -95,9 +96,9 @@ def pace_of(
     dt = section / steps
     choices = [each for each in range(1, min(steps, _LONGEST_BLOCK) + 1) if steps % each == 0]
     choices += [steps * each for each in range(2, _LONGEST_BLOCK // steps + 1) if sections % each == 0]
-    blocks = blocks_of(delays, dt, choices, sparse)
-    finite = delays[np.isfinite(delays)]
-    length = int(np.ceil(finite.max() / dt)) + 6  # a midpoint and the two steps before the start look further back
+    blocks = blocks_of(delays, dt, choices)
+    farthest = max(farthest, float(delays[np.isfinite(delays)].max()))
+    length = int(np.ceil(farthest / dt)) + 6  # a midpoint and the two steps before the start look further back
     length += -length % blocks.near
     return Pace(timing.records, sections, steps, blocks.far, blocks.near, length), dt
 
@@ -366,12 +367,12 @@ def run_network(
         require("dt0", "a traced value", rule, is_concrete(primal(step)))
         timing = common_interval(known, periods, float(primal(step)), primal(jumps))
         longest = min([monitor_of(each).window for each in looks.values()], default=np.inf)
-        pace, dt = pace_of(timing, longest, float(primal(step)), delays, network.is_sparse)
+        pace, dt = pace_of(timing, longest, float(primal(step)), delays)
         watch, places = watch_of(looks, timing, True), timing.places(known)
         table = Table(timing.length * jnp.arange(pace.records, dtype=ts.dtype), jnp.full(pace.records, dt, ts.dtype), None)
         largest = f"{dt:.3g}"
         if delays is not None:
-            wires = wires_of(network, delays, Blocks(pace.block, pace.near, pace.length), dt, network.is_sparse)
+            wires = wires_of(network, delays, Blocks(pace.block, pace.near, pace.length), dt)
             problem = dataclasses.replace(problem, wires=wires)
             length = jnp.asarray(dt, ts.dtype)
             corners = isinstance(stepper, Processed)
