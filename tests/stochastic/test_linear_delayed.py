@@ -117,3 +117,20 @@ def test_fc_differentiates_with_delays():
     gains = jnp.array([-1.2, -1.0])
     many = jax.jit(jax.vmap(lambda gain: fc(gain, at[1], at[2])))(gains)
     np.testing.assert_allclose(many[1], values(*at), rtol=1e-7)
+
+
+@pytest.mark.slow
+def test_simulations_with_delays_have_these_covariances():
+    """Within four standard errors, from 40 parts of a run; at lag 3 as well."""
+    late = nmm.Network(network().node, network().weights, -1.0, delay=jnp.maximum(network().delay, 0.2))
+    found = nmm.linear_response(late, 1e-5, guess=GUESS)
+    noise, ts = nmm.WhiteNoise(jnp.full(3, 1e-5)), np.arange(0.0, 8000.0, 0.5)
+    run = nmm.simulate(late, found.state, ts, noise=noise, key=jax.random.key(0), dt0=0.05)
+    parts = np.asarray(run.ys.r)[160:].reshape(40, -1, 3)
+    apart = lambda lag: np.stack(
+        [(each[lag:] - each.mean(0)).T @ (each[: len(each) - lag] - each.mean(0)) for each in parts]
+    )
+    for lag, exact in ((0, found.cov()), (6, found.lagged([3.0])[0])):
+        seen = apart(lag) / (parts.shape[1] - lag)
+        error = seen.std(axis=0) / np.sqrt(40)
+        assert np.abs((seen.mean(axis=0) - np.asarray(exact)) / error).max() < 4
