@@ -39,9 +39,10 @@ def regions(recorded: Any, axes: Any = None, *, channel: str = "r", regions: Any
         image = axes.imshow(values.T, aspect="auto", extent=extent, cmap="viridis", interpolation="nearest")
         axes.figure.colorbar(image, ax=axes, label=word, shrink=0.9)
         _name(axes.yaxis, names)
-        axes.set_ylabel("region")
+        axes.set_ylabel(recorded.dim if isinstance(recorded, Monitored) and recorded.dim != "node" else "region")
         return axes
-    away = values - np.nanmedian(values, axis=0)
+    finite = [column[np.isfinite(column)] for column in values.T]
+    away = values - np.asarray([np.median(each) if each.size else 0.0 for each in finite])
     found = np.abs(away[np.isfinite(away)])
     spread = float(np.percentile(found, 95)) if found.size else 0.0  # transients may be larger by far
     spread = spread if spread > 0 else float(found.max(initial=0.0)) or 1.0
@@ -49,10 +50,9 @@ def regions(recorded: Any, axes: Any = None, *, channel: str = "r", regions: Any
         axes.plot(times, away[:, k] / (1.6 * spread) - k, color=BLUE, linewidth=0.9)
     axes.set_yticks(-np.arange(count), names, fontsize=8)
     axes.set_ylim(-count + 0.1, 0.9)
-    axes.set_xlim(times[0], times[-1])
-    size = _round(spread)
-    width = times[-1] - times[0]
-    at = times[-1] + 0.015 * width
+    size, width = _round(spread), float(times[-1] - times[0]) or 1.0
+    axes.set_xlim(times[0], times[0] + width)
+    at = times[0] + 1.015 * width
     axes.plot([at, at], np.array([0.0, size / (1.6 * spread)]) - 0.5, color="black", linewidth=2.0, clip_on=False)
     axes.text(at + 0.012 * width, -0.5, f"{size:g}", fontsize=8, va="bottom", clip_on=False)
     axes.set_ylabel(f"{word},\nfrom its median")

@@ -1,5 +1,6 @@
 """Pictures of brains: labels, and numbers read back from what is drawn."""
 
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ def test_regions_are_stacked_with_a_scale():
         np.testing.assert_allclose(line.get_xdata(), BOLD.ts / 1000)
         drawn = (line.get_ydata() + k) * named / length  # the bar turns what is drawn into numbers
         np.testing.assert_allclose(drawn, values[:, k] - np.median(values[:, k]), atol=1e-12)
+    lost = nmm.results.Monitored(BOLD.ts[:1], jnp.asarray([[np.nan, 1.0, 2.0]]), NAMES, 100.0)  # one sample, one node failed
+    assert len(nmm.plot.regions(lost).lines) == 4
     some = nmm.plot.regions(BOLD, regions=["IPS", 0])
     assert [each.get_text() for each in some.get_yticklabels()] == ["IPS", "V1"]
 
