@@ -17,7 +17,7 @@ from .._checks import as_count, as_float, as_key, require
 from .._memory import available_memory
 from .._parameter import dtype_of
 from .._types import Key, Values, float_dtype, is_concrete
-from .base import AbstractModel, refuse_spikes
+from .base import AbstractModel, refuse_delays, refuse_spikes
 from .mechanical import AbstractRiccati
 from .state import State, Variable
 
@@ -81,6 +81,7 @@ class QIFNetwork(AbstractModel):
         node: Any = getattr(model, "node", model)
         neurons = isinstance(node, AbstractRiccati)
         require("model", model, "be a population of such neurons, as `MPR(...)`, or a `Network` of them", neurons)
+        refuse_delays(model)
         require("own_spikes", own_spikes, "be True or False", isinstance(own_spikes, bool))
         if own_spikes:
             rule = "be False for networks, and for populations with a synapse or heterogeneous couplings"

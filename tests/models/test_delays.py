@@ -62,7 +62,13 @@ def test_wrong_speeds(speed):
 
 def test_functions_of_the_present_state_refuse_delays():
     network = nmm.Network(NODE, jnp.ones((3, 3)), delay=2.0)
+    y = network.state({"r": 0.1, "v": -1.0})
     with pytest.raises(ValueError, match=r"must be without delays here \(`network.undelayed\(\)`"):
-        nmm.find_fixed_point(network, {"r": 0.1, "v": -1.0})
+        nmm.total_energy(network, y)
     with pytest.raises(ValueError, match=r"must be without delays here \(`network.undelayed\(\)`"):
-        nmm.energy_landscape(network)
+        nmm.network_potential(network, y.r)
+
+
+def test_networks_of_neurons_have_no_delays_yet():
+    with pytest.raises(ValueError, match="Argument `model` must be without delays here"):
+        nmm.QIFNetwork(nmm.Network(NODE, jnp.ones((3, 3)), delay=2.0), 64)
