@@ -17,9 +17,11 @@ from .._types import Real, Values, Whole
 from ..models.base import AbstractModel
 from ..models.noise import NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
 from ..models.state import State
+from ..monitors.base import AbstractMonitor
 from ..recordings.connectivity import correlations
 from ..recordings.recording import Recording
 from ..stochastic.linear import linear_response
+from ..stochastic.recorded import recorded_connectivity
 from .target import AbstractTarget
 
 _LOSSES = ("difference", "correlation")
@@ -39,14 +41,15 @@ class FunctionalConnectivityTarget(AbstractTarget):
       order; without names on either side, the order counts
     - `loss`: `"difference"` (the default) or `"correlation"`, which leaves mean and spread of the FC free
     - `error`: standard error of the measured correlations, a number or (n, n); None (the default) if unknown
-    - `frequency`: None (the default) for correlations at the same moment of all that fluctuates; or the frequency, in cycles
-      per time, at which the real part of the coherency is compared. 0 is the FC of signals much slower than the network,
-      such as BOLD; there, delays no longer count
+    - `monitor`: what recorded the FC, such as `BOLD(TR=2000.0)`, by `stochastic.recorded_connectivity`; None (the default)
+      for correlations of the channel itself, at the same moment, of all that fluctuates
+    - `frequency`: in place of both, the frequency, in cycles per time, at which the real part of the coherency is compared;
+      0 for signals much slower than the network, where delays no longer count
     - `noise`: what moves the network, as in `linear_response`: an intensity D, one or (n,), `WhiteNoise` or
       `OrnsteinUhlenbeck`; None (the default) for equal intensities, on whose size FC does not depend; `"nodes"` to fit the
       intensity of every node relative to the first, `ln D[…]`
     - `guess`: a state near the fixed point; by default that which is reached from the nodes' lowest ones
-    - `channel`: whose correlations, `"r"` by default; `I`: constant input, in units of η
+    - `channel`: whose correlations, `"r"` by default, or the monitor's; `I`: constant input, in units of η
 
     Use it for resting-state recordings: an evaluation takes milliseconds for 90 nodes, its derivative by all parameters
     about twice that. Residuals are NaN if there is no such state or it is not stable, and such a start says so. The report
@@ -60,6 +63,7 @@ class FunctionalConnectivityTarget(AbstractTarget):
     noise: WhiteNoise | OrnsteinUhlenbeck | None
     guess: Any
     frequency: Any
+    monitor: AbstractMonitor | None
     current: Values
     labels: tuple[str, ...] = eqx.field(static=True)
     loss_name: str = eqx.field(static=True)
@@ -75,6 +79,7 @@ class FunctionalConnectivityTarget(AbstractTarget):
         labels: Any = None,
         loss: str = "difference",
         error: Any = None,
+        monitor: Any = None,
         frequency: Real | None = None,
         noise: NoiseLike | str | None = None,
         guess: Any = None,
@@ -99,6 +104,14 @@ class FunctionalConnectivityTarget(AbstractTarget):
         require("fc", measured[pairs][0], "vary from pair to pair for `loss` correlation", loss == "difference" or varied)
         self.known, self.loss_name = error is not None, loss
         self.frequency = None if frequency is None else as_number("frequency", frequency, "[0, inf)")
+        require(
+            "monitor",
+            monitor,
+            "be None, or a monitor such as `BOLD(TR=2000.0)`",
+            monitor is None or isinstance(monitor, AbstractMonitor),
+        )
+        require("frequency", frequency, "be None with a `monitor`", frequency is None or monitor is None)
+        self.monitor = monitor
         self.per_node = isinstance(noise, str)
         require("noise", noise, 'be "nodes", or noise as in `linear_response`', not self.per_node or noise == "nodes")
         law: Any = None if noise is None or self.per_node else as_noise(noise)
@@ -151,6 +164,8 @@ class FunctionalConnectivityTarget(AbstractTarget):
             log_D = self.unknowns(model) if unknowns is None else unknowns
             noise = jnp.exp(jnp.concatenate([jnp.zeros(1, log_D.dtype), log_D]))
         found = linear_response(model, noise, guess=self.guess, I=self.current)
+        if self.monitor is not None:
+            return recorded_connectivity(found, self.monitor).values
         if self.frequency is None:
             return found.fc(self.channel)
         S = jnp.real(found.cross_spectra(self.frequency[None], self.channel))[0]
