@@ -18,7 +18,8 @@ from ..models.base import AbstractModel
 from ..models.noise import NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
 from ..models.state import State
 from ..monitors.base import AbstractMonitor
-from ..recordings.connectivity import correlations
+from ..monitors.connectivity import functional_connectivity
+from ..monitors.results import Monitored
 from ..recordings.recording import Recording
 from ..stochastic.linear import linear_response
 from ..stochastic.recorded import recorded_connectivity
@@ -36,7 +37,8 @@ class FunctionalConnectivityTarget(AbstractTarget):
         loss = 1 − correlation of FC_ij and measured_ij, i < j      with `loss="correlation"`
 
     - `fc`: the measured correlations (n, n), NaN for pairs that weren't measured (the diagonal is not read), as an array, or
-      as a DataFrame or DataArray with the regions' names; or a `Recording` of time series, whose correlations are taken
+      as a DataFrame, a DataArray, or what `FunctionalConnectivity` gives, with the regions' names; or time series, a
+      `Recording` or `Monitored`, whose correlations are taken
     - `labels`: names of the regions of an array. Named regions are matched with the names of the network's nodes, in any
       order; without names on either side, the order counts
     - `loss`: `"difference"` (the default) or `"correlation"`, which leaves mean and spread of the FC free
@@ -221,9 +223,14 @@ def _standardised(x: Values, weights: Values) -> Values:
 
 def _measured(fc: Any, labels: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Correlations (n, n), NaN where unknown, and the names of the regions, () without names."""
-    if isinstance(fc, Recording):
-        numbered = tuple(f"R{k}" for k in range(1, len(fc.names) + 1))
-        found, own = correlations(fc), () if fc.names == numbered else fc.names
+    if isinstance(fc, Recording | Monitored):
+        found = np.asarray(functional_connectivity(fc).values)
+        names = tuple(str(each) for each in (fc.names if isinstance(fc, Recording) else fc.labels))
+        still = np.flatnonzero(np.isnan(np.diagonal(found)))
+        if still.size:
+            raise ValueError(f"Region `{names[still[0]]}` never changes: it has no correlation with others; leave it out.")
+        numbered = all(name in (str(k), f"R{k + 1}") for k, name in enumerate(names))
+        own = () if numbered else names
     else:
         own = _own_labels(fc)
         try:
