@@ -10,7 +10,6 @@ import numpy as np
 import optax
 
 from .._files import as_folder, as_new_file, beside, replace_text
-from .._optional import optional
 from .._parameter import parameter_table
 from ..fitting.fits import fit as run_fit
 from ..fitting.parametrization import attribute, parametrize
@@ -19,7 +18,17 @@ from ..fitting.trajectory import TrajectoryTarget, unpack
 from ..fitting.units import time_constants
 from ..models.base import AbstractModel
 from .configuration import Document
-from .objects import PICTURES, TERMS, build_model, build_stimulus, number_or_list, using_precision, write_netcdf
+from .objects import (
+    TERMS,
+    build_model,
+    build_stimulus,
+    number_or_list,
+    picture_of,
+    precision_of,
+    save_picture,
+    using_precision,
+    write_netcdf,
+)
 from .printing import console_for, print_json
 from .recorded_run import Recording, Table, check_units, read_recording
 
@@ -145,14 +154,8 @@ def read_job(document: Document, data: pathlib.Path | None) -> Job:
                 f"{document.file}: the recording must be given: nmmjax fit config.toml data.csv, or `data.file`."
             )
         data = beside(pathlib.Path(document.file).parent, document.text(("data", "file"), named["file"]), "data.file")
-    figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
-    if figure is not False:
-        is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
-        rule = f"be false or the name of a file that ends in {', '.join(PICTURES)}"
-        document.require(("figure",), rule, figure, is_picture)
-    precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
     store = document.text(("store",), values["store"]) if "store" in values else ""
-    return Job(document, data, precision, figure or "", store)
+    return Job(document, data, precision_of(document), picture_of(document), store)
 
 
 def _task(document: Document, data: pathlib.Path) -> Task:
@@ -281,10 +284,7 @@ def _about_target(document: Document, values: dict[str, Any]) -> dict[str, Any]:
 def _draw(fitted: Any, path: pathlib.Path) -> pathlib.Path:
     from .. import plot
 
-    figure = plot.fit(fitted)[0].figure
-    figure.savefig(path, dpi=150)
-    optional("matplotlib.pyplot", "plot").close(figure)
-    return path
+    return save_picture(plot.fit(fitted), path)
 
 
 def _write_best(fitted: Any, path: pathlib.Path) -> pathlib.Path:

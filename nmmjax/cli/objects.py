@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import math
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._files import replace_file
+from .._files import beside, replace_file
+from .._optional import optional
 from .._parameter import check, parameters
 from .._types import uses_float64
 from ..finite_size.shot_noise import ShotNoise
 from ..models import adaptation, circuits, cumulants, heterogeneity, mpr, network, noise, stimulus, synapses, terms
+from ..models.connectome import Connectome, load_connectome
 from .configuration import Document, Path
 
 _MODELS = {"MPR": mpr.MPR}
@@ -67,37 +70,93 @@ def using_precision(precision: str) -> Iterator[None]:
         jax.config.update("jax_enable_x64", before)
 
 
+def picture_of(document: Document) -> str:
+    """The name of the picture, that of the file by default; empty for none."""
+    figure = document.values.get("figure", f"{pathlib.Path(document.file).stem}.png")
+    if figure is False:
+        return ""
+    is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
+    rule = f"be false or the name of a file that ends in {', '.join(PICTURES)}"
+    document.require(("figure",), rule, figure, is_picture)
+    return figure
+
+
+def precision_of(document: Document) -> str:
+    """The precision in which a file asks to compute, float64 by default."""
+    return document.text(("precision",), document.values.get("precision", "float64"), ("float32", "float64"))
+
+
+def save_picture(axes: Any, path: pathlib.Path) -> pathlib.Path:
+    """Write the picture to which `axes` belong, and close it."""
+    figure = np.ravel(axes)[0].figure
+    figure.savefig(path, dpi=150)
+    optional("matplotlib.pyplot", "plot").close(figure)
+    return path
+
+
 def build_model(document: Document) -> Any:
-    """The model of the table [model], MPR by default, or with [network] a network of it: weights, gain, names, reversal,
-    and per_node values of its parameters."""
+    """The model of the table [model] (or [population]), MPR by default; with [network] a network of it: weights, gain,
+    names, reversal, delay, and per_node values of its parameters; with [connectome] one of its regions, and with speed
+    delays."""
     values = document.values
-    model = _model(document, ("model",), document.table(("model",), values.get("model", {})))
-    if "network" not in values:
+    given = "population" if "population" in values else "model"
+    model = _model(document, (given,), document.table((given,), values.get(given, {})))
+    connectome = build_connectome(document)
+    if "network" not in values and connectome is None:
         return model
     path = ("network",)
-    keys = ("weights", "gain", "per_node", "names", "reversal")
-    found = document.table(path, values["network"], keys, ("weights",))
-    rows = found["weights"]
-    document.require((*path, "weights"), "be a list of rows", rows, isinstance(rows, list) and rows)
-    weights = [document.numbers((*path, "weights", k), row) for k, row in enumerate(rows)]
-    square = all(len(row) == len(rows) for row in weights)
-    document.require((*path, "weights"), f"have {len(rows)} numbers in every row", rows, square)
+    keys = ("gain", "per_node", "names", "reversal", "delay", *(("weights",) if connectome is None else ("speed",)))
+    found = document.table(path, values.get("network", {}), keys, ("weights",) if connectome is None else ())
+    weights: Any = connectome
+    if connectome is None:
+        rows = found["weights"]
+        document.require((*path, "weights"), "be a list of rows", rows, isinstance(rows, list) and rows)
+        numbers = [document.numbers((*path, "weights", k), row) for k, row in enumerate(rows)]
+        square = all(len(row) == len(rows) for row in numbers)
+        document.require((*path, "weights"), f"have {len(rows)} numbers in every row", rows, square)
+        weights = np.asarray(numbers)
+    size = len(weights) if connectome is None else connectome.size
     nodes = document.table((*path, "per_node"), found.get("per_node", {}))
     for name, each in nodes.items():
         numbers = document.numbers((*path, "per_node", name), each)
-        document.require((*path, "per_node", name), f"have a number per node, {len(rows)}", each, len(numbers) == len(rows))
+        document.require((*path, "per_node", name), f"have a number per node, {size}", each, len(numbers) == size)
         with document.at((*path, "per_node", name)):
             model = network.per_node(model, **{name: np.asarray(numbers)})
+    options: dict[str, Any] = {}
+    for name in ("speed", "delay"):
+        if name in found:
+            options[name] = document.number((*path, name), found[name])
+    if "reversal" in found:
+        options["reversal"] = number_or_list(document, (*path, "reversal"), found["reversal"])
     gain = document.number((*path, "gain"), found.get("gain", 1.0))
-    given = found.get("reversal")
-    reversal = None if given is None else number_or_list(document, (*path, "reversal"), given)
     with document.at(path):
-        return network.Network(model, np.asarray(weights), gain, names=found.get("names"), reversal=reversal)
+        return network.Network(model, weights, gain, names=found.get("names"), **options)
+
+
+_LOADED = ("normalize", "unit", "receives", "missing", "weights", "lengths", "labels", "positions")
+_SCALED = ("symmetrize", "self_connections", "threshold", "density", "log")
+
+
+def build_connectome(document: Document) -> Connectome | None:
+    """The connectome of the table [connectome]: file, as `load_connectome` reads it, and what `Connectome.scaled` does; None
+    without one. The file lies beside the TOML file."""
+    if "connectome" not in document.values:
+        return None
+    path = ("connectome",)
+    values = document.table(path, document.values["connectome"], ("file", *_LOADED, *_SCALED), ("file",))
+    file = beside(pathlib.Path(document.file).parent, document.text((*path, "file"), values["file"]), "connectome.file")
+    load = {name: values[name] for name in _LOADED if name in values}
+    scale = {name: values[name] for name in _SCALED if name in values}
+    with document.at(path):
+        if not scale:
+            return load_connectome(file, **load)
+        normalize = load.pop("normalize", None)
+        return load_connectome(file, **load).scaled(normalize, **scale)
 
 
 def _model(document: Document, path: Path, values: Any) -> Any:
     document.table(path, values)
-    known = (*_MODELS, *_CLOSURES, *_CIRCUITS) if path == ("model",) else _MODELS
+    known = (*_MODELS, *_CLOSURES, *_CIRCUITS) if path in (("model",), ("population",)) else _MODELS
     name = document.text((*path, "name"), values.get("name", "MPR"), known)
     if name in _CIRCUITS:
         return _circuit(document, path, _CIRCUITS[name], values)
@@ -177,6 +236,28 @@ def build_start(document: Document, model: Any) -> Any:
 def number_or_list(document: Document, path: Path, value: object) -> Any:
     """A number, or an array of those in a list."""
     return np.asarray(document.numbers(path, value)) if isinstance(value, list) else document.number(path, value)
+
+
+def read_range(document: Document, path: Path, value: Any) -> np.ndarray:
+    """Numbers as a list, as `values`, or from `start` to `stop`."""
+    if isinstance(value, list):
+        return np.asarray(document.numbers(path, value))
+    document.table(path, value, ("values",) if "values" in value else ("start", "stop", "num", "scale"))
+    if "values" in value:
+        return np.asarray(document.numbers((*path, "values"), value["values"]))
+    document.table(path, value, needed=("start", "stop", "num"))
+    num = document.integer((*path, "num"), value["num"], 1)
+    scale = document.text((*path, "scale"), value.get("scale", "lin"), ("lin", "log"))
+    start, stop = (read_end(document, (*path, name), value[name], scale) for name in ("start", "stop"))
+    return np.linspace(start, stop, num) if scale == "lin" else np.geomspace(start, stop, num)
+
+
+def read_end(document: Document, path: Path, value: object, scale: str) -> float:
+    """A finite number, > 0 on a logarithmic `scale`."""
+    number = document.number(path, value)
+    document.require(path, "be finite", value, math.isfinite(number))
+    document.require(path, "be > 0 on a logarithmic scale", value, scale == "lin" or number > 0)
+    return number
 
 
 def build_stimulus(document: Document, path: Path, values: Any) -> Any:

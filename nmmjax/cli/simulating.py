@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from .._files import as_folder, as_new_file, beside, replace_text
-from .._optional import optional
 from .._parameter import as_number
 from .._results import RESULTS
 from ..finite_size.comparison import compare_with_neurons
@@ -22,10 +21,20 @@ from ..solvers.mobius import MobiusExtrapolation, MobiusSplitting
 from ..solvers.simulation import simulate as run_simulation
 from ..solvers.trajectory import Trajectory
 from .configuration import Document
-from .objects import PICTURES, build_model, build_noise, build_start, build_stimulus, using_precision, write_netcdf
+from .objects import (
+    build_model,
+    build_noise,
+    build_start,
+    build_stimulus,
+    picture_of,
+    precision_of,
+    save_picture,
+    using_precision,
+    write_netcdf,
+)
 from .printing import console_for, print_json
 
-_TABLES = ("model", "network", "y0", "stimulus", "noise")
+_TABLES = ("model", "connectome", "network", "y0", "stimulus", "noise")
 _KEYS = ("t0", "t1", "points", "neurons", "solver", "rtol", "atol", "dt0", "max_steps", "seed", "precision", "figure")
 _EXAMPLE = """\
 # One run: nmmjax simulate simulate.toml
@@ -67,7 +76,8 @@ def simulate(
     """Run the simulation that a TOML file describes; write its course as NetCDF and a picture.
 
     The file: t1 (and t0, points, neurons, solver, rtol, atol, dt0, max_steps, seed, precision, figure), then tables [model]
-    name, parameters and terms; [network] weights, gain, per_node, …; [y0] r, v; [stimulus] kind, parameters; [noise] kind,
+    name, parameters and terms; [connectome] file, normalize, …; [network] weights, gain, per_node, …; [y0] r, v;
+    [stimulus] kind, parameters; [noise] kind,
     …. With `neurons`, a network of as many spiking neurons runs beside the mean field, or alone if its noise has no exact
     mean field. If a run fails, what there is of it is written, and the exit code is 1.
 
@@ -97,9 +107,8 @@ def simulate(
         raise ValueError("The TOML file must be given: nmmjax simulate config.toml (or --example for one to begin with).")
     document = Document(config)
     values = document.table((), document.values, (*_KEYS, *_TABLES), ("t1", "y0"))
-    picture = _picture(document, values)
-    precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
-    with using_precision(precision):
+    picture = picture_of(document)
+    with using_precision(precision_of(document)):
         call = _call(document, values)
         out.mkdir(parents=True, exist_ok=True)
         figure = as_new_file(beside(out, picture, "figure"), "figure") if picture else None
@@ -124,16 +133,6 @@ def simulate(
 def _beside(path: pathlib.Path, run: Trajectory) -> pathlib.Path:
     """The file of a run: that of neurons says so."""
     return path if run.neurons is None else path.with_stem(f"{path.stem}_neurons")
-
-
-def _picture(document: Document, values: dict[str, Any]) -> str:
-    figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
-    if figure is False:
-        return ""
-    is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
-    rule = f"be false or the name of a file that ends in {', '.join(PICTURES)}"
-    document.require(("figure",), rule, figure, is_picture)
-    return figure
 
 
 def _call(document: Document, values: dict[str, Any]) -> dict[str, Any]:
@@ -214,7 +213,4 @@ def _draw(runs: list[Trajectory], path: pathlib.Path) -> pathlib.Path:
 
     run, mean_field = runs[-1], runs[0] if len(runs) > 1 else None
     axes = plot.trajectory(run) if run.neurons is None else plot.raster(run, mean_field=mean_field)
-    figure = np.ravel(axes)[0].figure
-    figure.savefig(path, dpi=150)
-    optional("matplotlib.pyplot", "plot").close(figure)
-    return path
+    return save_picture(axes, path)

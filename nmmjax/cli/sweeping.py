@@ -20,10 +20,21 @@ from ..mechanics.channels import Problem
 from ..solvers.mobius import MobiusSplitting
 from ..sweeps.sweeping import plan_of, run_plan
 from .configuration import Document, Path
-from .objects import PICTURES, build_model, build_start, build_stimulus, using_precision, write_netcdf
+from .objects import (
+    build_model,
+    build_start,
+    build_stimulus,
+    picture_of,
+    precision_of,
+    read_end,
+    read_range,
+    save_picture,
+    using_precision,
+    write_netcdf,
+)
 from .printing import console_for, print_json
 
-_TABLES = ("model", "network", "y0", "over", "sample", "observe", "stimulus")
+_TABLES = ("model", "connectome", "network", "y0", "over", "sample", "observe", "stimulus")
 _KEYS = ("t0", "t1", "solver", "rtol", "atol", "dt0", "noise", "seed", "precision", "store", "chunk", "figure", "show")
 
 
@@ -31,7 +42,8 @@ def sweep(config: pathlib.Path, /, *, out: pathlib.Path = pathlib.Path(), json: 
     """Run the parameter sweep that a TOML file describes; write a picture, and a NetCDF file unless it names a store.
 
     The file: t1 (and t0, solver, rtol, atol, dt0, noise, seed, precision, store, chunk, figure, show), then tables
-    [model] name, parameters and terms; [y0] r, v; [over.eta] start, stop, num, scale or values, or [sample] n, seed, and
+    [model] name, parameters and terms; [connectome] file, normalize, …; [network] gain, speed, …; [y0] r, v;
+    [over.eta] start, stop, num, scale or values, or [sample] n, seed, and
     [sample.bounds] eta = [low, high]; [observe.peak] kind, channel, …; [stimulus] kind, parameters.
 
     Parameters
@@ -89,20 +101,14 @@ def read_job(document: Document) -> Job:
     values = document.table((), document.values, (*_KEYS, *_TABLES), ("t1", "y0", "observe"))
     if "over" not in values and "sample" not in values:
         raise ValueError(f"{document.file}: table `over` or `sample` must be given.")
-    figure = values.get("figure", f"{pathlib.Path(document.file).stem}.png")
-    if figure is not False:
-        is_picture = isinstance(figure, str) and pathlib.PurePath(figure).suffix in PICTURES
-        document.require(
-            ("figure",), f"be false or the name of a file that ends in {', '.join(PICTURES)}", figure, is_picture
-        )
-    precision = document.text(("precision",), values.get("precision", "float64"), ("float32", "float64"))
+    figure, precision = picture_of(document), precision_of(document)
     show = document.text(("show",), values["show"]) if "show" in values else None
     return Job(
         document,
         precision,
         document.text(("store",), values["store"]) if "store" in values else "",
         document.integer(("chunk",), values["chunk"], 1) if "chunk" in values else None,
-        figure or "",
+        figure,
         show,
     )
 
@@ -191,7 +197,7 @@ def _observable(document: Document, path: Path, values: Any, problem: Problem) -
         if name == "channel":
             found[name] = document.text((*path, name), value)
         elif name == "ts":
-            found[name] = _range(document, (*path, name), value)
+            found[name] = read_range(document, (*path, name), value)
         elif name != "kind":
             found[name] = document.number((*path, name), value)
     with document.at((*path, "channel")):
@@ -203,7 +209,7 @@ def _observable(document: Document, path: Path, values: Any, problem: Problem) -
 def _over(document: Document, problem: Problem) -> dict[str, Any]:
     values = document.values
     over = {
-        name: _range(document, ("over", name), each)
+        name: read_range(document, ("over", name), each)
         for name, each in document.table(("over",), values.get("over", {})).items()
     }
     sampled = _sample(document, values["sample"]) if "sample" in values else {}
@@ -225,27 +231,6 @@ def _probe(problem: Problem, over: dict[str, Any], **settings: Any) -> None:
     """Have the engine check one thing at a time, so that a refusal has a line."""
     observe = {"any": observables.Final()}
     plan_of(problem.model, over=over, y0=problem.y0, t1=1.0, observe=observe, stimulus=problem.stimulus, **settings)
-
-
-def _range(document: Document, path: Path, value: Any) -> np.ndarray:
-    """Numbers as a list, as `values`, or from `start` to `stop`."""
-    if isinstance(value, list):
-        return np.asarray(document.numbers(path, value))
-    document.table(path, value, ("values",) if "values" in value else ("start", "stop", "num", "scale"))
-    if "values" in value:
-        return np.asarray(document.numbers((*path, "values"), value["values"]))
-    document.table(path, value, needed=("start", "stop", "num"))
-    num = document.integer((*path, "num"), value["num"], 1)
-    scale = document.text((*path, "scale"), value.get("scale", "lin"), ("lin", "log"))
-    start, stop = (_end(document, (*path, name), value[name], scale) for name in ("start", "stop"))
-    return np.linspace(start, stop, num) if scale == "lin" else np.geomspace(start, stop, num)
-
-
-def _end(document: Document, path: Path, value: object, scale: str) -> float:
-    number = document.number(path, value)
-    document.require(path, "be finite", value, math.isfinite(number))
-    document.require(path, "be > 0 on a logarithmic scale", value, scale == "lin" or number > 0)
-    return number
 
 
 def _sample(document: Document, values: Any) -> dict[str, np.ndarray]:
@@ -276,7 +261,7 @@ def _bounds(document: Document, path: Path, value: Any) -> tuple[float, float, s
     else:
         document.table(path, value, ("low", "high", "scale"), ("low", "high"))
         scale = document.text((*path, "scale"), value.get("scale", "lin"), ("lin", "log"))
-        low, high = (_end(document, (*path, name), value[name], scale) for name in ("low", "high"))
+        low, high = (read_end(document, (*path, name), value[name], scale) for name in ("low", "high"))
     document.require(path, "have low < high, both finite", value, -math.inf < low < high < math.inf)
     return low, high, scale
 
@@ -284,10 +269,7 @@ def _bounds(document: Document, path: Path, value: Any) -> tuple[float, float, s
 def _draw(data: object, show: str | None, path: pathlib.Path) -> pathlib.Path:
     from .. import plot
 
-    axes = plot.sweep(data, show)
-    axes.figure.savefig(path, dpi=150)
-    optional("matplotlib.pyplot", "plot").close(axes.figure)
-    return path
+    return save_picture(plot.sweep(data, show), path)
 
 
 def _ends(status: object, meanings: dict[int, str]) -> list[dict[str, Any]]:
