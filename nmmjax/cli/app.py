@@ -1,4 +1,4 @@
-"""`nmmjax reproduce | simulate | sweep | fit | landscape | models | explore | doctor` and `--completion` (extra `cli`)."""
+"""The `nmmjax` command (extra `cli`): reproduce, simulate, sweep, fit, brain, landscape, models, explore, doctor."""
 
 import sys
 from collections.abc import Callable
@@ -22,6 +22,7 @@ def main() -> None:
 
 def _app(cyclopts: Any) -> Any:
     from .. import __version__
+    from .brains import brain
     from .checkup import doctor
     from .exploring import explore
     from .fitting import fit
@@ -37,6 +38,7 @@ def _app(cyclopts: Any) -> Any:
     app.command(simulate)
     app.command(sweep)
     app.command(fit)
+    app.command(brain)
     app.command(landscape)
     app.command(models)
     app.command(explore)

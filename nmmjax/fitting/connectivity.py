@@ -246,8 +246,8 @@ def _measured(fc: Any, labels: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     require_each("fc", found, "be numbers, or NaN if unknown", ~np.isinf(found) | ~apart)
     require_each("fc", found, "lie between −1 and 1", ~known | (np.abs(np.where(known, found, 0)) <= 1 + _ROUNDED))
     both = known & known.T
-    off = float(np.max(np.abs(found - found.T)[both], initial=0.0))
-    require("fc", off, "be symmetric (largest |FC − FCᵀ|)", off <= _ROUNDED and bool(np.all(known == known.T)))
+    off = np.max(np.abs(found - found.T)[both], initial=0.0)
+    require("fc", off, "be symmetric (largest |FC − FCᵀ|)", bool(off <= _ROUNDED) and bool(np.all(known == known.T)))
     given = own if labels is None else tuple(str(each) for each in labels)
     distinct = len(given) in (0, n) and len(set(given)) == len(given)
     require("labels", given, f"be {n} distinct names, one per region", distinct)
