@@ -14,7 +14,7 @@ NOISE = 0.005
 
 def noise(session: Session) -> None:
     """White noise on v: steps per second, and the moments of r at coarse steps against fine ones."""
-    n, T = (12, 40.0) if session.quick else (90, 320.0)
+    n, T = (12, 40.0) if session.quick else (90, 640.0)
     start = {"rates": (0.95, 1.05), "D": NOISE}
     case = problem(n, **start)
     found = in_turns(session.workers, [(tool, (case, 32, T)) for tool in NOISY], session.quick)

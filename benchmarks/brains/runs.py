@@ -9,7 +9,7 @@ from .tools import DELAYED, PLAIN
 
 def compare(session: Session, section: str, what: str, tools: list[Tool], delayed: bool, goals: dict[str, Any]) -> None:
     """Steps per second, error against cost, orders and ratios at equal error of one run."""
-    n, T = (12, 40.0) if session.quick else (90, 320.0)
+    n, T = (12, 40.0) if session.quick else (90, 640.0)
     case = problem(n, delayed)
     reference, moved = exact(case, 128 if session.quick else 1024)
     speed_steps = 64
@@ -40,7 +40,7 @@ def compare(session: Session, section: str, what: str, tools: list[Tool], delaye
                     else {}
                 )
                 session.say(section, f"{what}: steps/s over {name}", said(ratio), **goal, **facts)
-    steps = [4, 8, 16, 32] if session.quick else [2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256]
+    steps = [4, 8, 16, 32] if session.quick else [2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128]
     rows = scan(session.workers, tools, case, reference, steps, T, session.quick)
     session.facts[f"{section}_scan"] = rows
     session.facts[f"{section}_reference"] = {"moved_last": moved, "nodes": n, "timed_to": T, "checked_to": CHECKED}
