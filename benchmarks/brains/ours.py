@@ -23,10 +23,10 @@ def network(p: Problem) -> nmm.Network:
 
 
 def simulate(p: Problem, steps: int, T: float, order: int = 4) -> Run:
-    """`simulate` with the splitting of this order and the step given; with noise, of its order 2."""
+    """`simulate` with the splitting of this order and the step given, with noise in its kicks."""
     model, ts = network(p), p.tau * SPACING * np.arange(round(T / SPACING) + 1)
     options: dict[str, Any] = {"dt0": p.tau * SPACING / steps}
-    options |= {"noise": p.D} if p.D else {"solver": nmm.MobiusSplitting(order)}
+    options |= {"solver": nmm.MobiusSplitting(order)} | ({"noise": p.D} if p.D else {})
     start = {"r": p.r / p.tau, "v": p.v}
 
     def run(seed: int = p.seed) -> Any:

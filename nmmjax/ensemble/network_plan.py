@@ -14,10 +14,9 @@ from ..mechanics.channels import Problem
 from ..models.noise import AbstractNoise
 from ..monitors.base import AbstractMonitor, AbstractStatistic
 from ..solvers.history import Blocks, known_delays, wires_of
-from ..solvers.mobius import MobiusSplitting
 from ..solvers.network_run import common_interval, pace_of
 from ..solvers.noisy import default_step, largest_input
-from ..solvers.steppers import stepper_for
+from ..solvers.steppers import check_splitting, stepper_for
 from .folding import Times
 from .looking import Held, Looked
 from .marching import Marching
@@ -74,9 +73,7 @@ def marching(
 ) -> tuple[Problem, Marching, str]:
     """(the base problem with its connections, the method, its name). Refuses solvers that take no equal steps."""
     noisy = isinstance(base.noise, AbstractNoise)
-    fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order in ((2,) if noisy else (2, 4)))
-    rule = "be None or `MobiusSplitting(2)` with noise" if noisy else "be None or a `MobiusSplitting` of order 2 or 4 here"
-    require("solver", solver, rule, fits)
+    order = check_splitting(base.model, base.noise if noisy else None, solver)
     looks = {name: each for name, each in observables.items() if isinstance(each, Looked)}
     periods = {name: each.monitor.period for name, each in looks.items()}
     cuts = np.unique([times.start, times.t0, times.t1, *times.cuts])
@@ -86,7 +83,7 @@ def marching(
     present = delays is None or bool(np.any(known_delays(base.model) == 0))
     shortest, farthest = (None, 0.0) if delays is None else (delays[0], float(np.max(delays[1][np.isfinite(delays[1])])))
     pace, dt = pace_of(timing, longest, dt0, shortest, farthest)
-    stepper = stepper_for(base.model, noisy, present, 4 if solver is None else solver.mobius_order)
+    stepper = stepper_for(base.model, noisy, present, order)
     if delays is not None:
         blocks = Blocks(pace.block, pace.near, pace.length)
         base = dataclasses.replace(base, wires=wires_of(base.model, delays[0], blocks, dt))

@@ -23,7 +23,6 @@ from ..mechanics.channels import Problem, node_values
 from ..models.state import State
 from ..numerics.counters import normals
 from .history import Past, input_of, readings
-from .noisy import kicks_from
 from .steppers import AbstractStepper, Now, Stretch
 
 # A step's kernels are so short that XLA must not split them over cores.
@@ -199,7 +198,7 @@ def _march(
                 noise, kicks = problem.noise, None
                 if noise is not None:
                     numbers = drawn(noise, problem.key, number, problem.nodes, z_dtype)
-                    kicks = kicks_from(problem.model, noise, dt, x, numbers)
+                    kicks = stepper.kicks(problem.model, noise, dt, x, numbers)
                 past: Any = known[:3] if timed else (jnp.zeros(problem.nodes, z_dtype),) * 3
                 z = stepper.advance(problem, made, stretch, time_of(k), z, past, kicks)
                 after = Now(known[2], slope_of(known[2:])) if timed else Now(*(jnp.zeros(problem.nodes, z_dtype),) * 2)
@@ -229,7 +228,11 @@ def _march(
                 return jax.lax.scan(step, ride, (ks, None))
             at, middles = inputs
             every = jnp.concatenate([ride.lately[2:0:-1], at], axis=0)  # from two steps before the start on
-            known = (every[2:-1], middles if stepper.middle else every[2:-1], every[3:], every[2:-1], every[1:-2])
+            if stepper.between:
+                middles = (every[:-3] - 5 * every[1:-2] + 15 * every[2:-1] + 5 * every[3:]) / 16
+            elif not stepper.middle:
+                middles = every[2:-1]
+            known = (every[2:-1], middles, every[3:], every[2:-1], every[1:-2])
             ride, out = jax.lax.scan(step, ride, (ks, known))
             ride = ride._replace(lately=every[:-4:-1])
             return ride, out

@@ -38,11 +38,12 @@ _CHECKPOINTS = 64
 
 class Kicks(eqx.Module):
     """Random input of one step: the increments of v before and after it, in the shape of v, and the noise's next x, in that
-    shape too, or (…, k, 2) for k resonators."""
+    shape too, or (…, k, 2) for k resonators; for splittings of order 4 also the increment in its middle."""
 
     before: Values
     after: Values
     x: Values
+    middle: Any = None
 
 
 def first_kick(model: Any, noise: AbstractNoise, key: Key, shape: tuple[int, ...], dtype: DTypeLike) -> Values:
@@ -75,6 +76,26 @@ def kicks_from(model: Any, noise: AbstractNoise, h: Values, x: Values, numbers: 
     assert isinstance(noise, WhiteNoise)
     amplitude = jnp.sqrt(noise.intensity * steps)
     return Kicks(amplitude * numbers[0], amplitude * numbers[1], x)
+
+
+def middle_kicks(model: Any, noise: AbstractNoise, h: Values, x: Values, numbers: Any) -> Kicks:
+    """Random input of one step of order 4, in its three kicks, of two standard normal `numbers` per node.
+
+    The shares 1/6, 2/3, 1/6 of Simpson's rule and a tilt (1, 0, −1)/√12 give the covariance of a linear system's increments,
+    ∫ e^(As) B Bᵀ e^(Aᵀs) ds over a step, up to h⁴ if flows between kicks were e^(Ah/2). Kicks displace v within a step; what
+    that leaves is of order 2, and some 70 times smaller than with the splitting of order 2.
+    """
+    steps = h / model.tau
+    if isinstance(noise, OrnsteinUhlenbeck):
+        decay = jnp.exp(-h / (2 * noise.correlation_time))
+        spread = jnp.sqrt(-noise.intensity * model.tau / noise.correlation_time * jnp.expm1(-h / noise.correlation_time))
+        middle = decay * x + spread * numbers[0]
+        later = decay * middle + spread * numbers[1]
+        return Kicks(steps / 6 * x, steps / 6 * later, later, 2 * steps / 3 * middle)
+    assert isinstance(noise, WhiteNoise)
+    amplitude = jnp.sqrt(2 * noise.intensity * steps)
+    level, tilt = amplitude * numbers[0], amplitude * numbers[1] / jnp.sqrt(jnp.asarray(12.0, x.dtype))
+    return Kicks(level / 6 + tilt, level / 6 - tilt, x, 2 / 3 * level)
 
 
 def resonant_kicks(model: Any, noise: Resonators, steps: Values, shape: tuple[int, ...]) -> Callable[[Any, Values], Kicks]:

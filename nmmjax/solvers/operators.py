@@ -137,6 +137,7 @@ def force_gradient(
     end: Callable[[Values], Values],
     turn: Callable[[Values, Values], Values],
     riccati: Any = None,
+    random: Any = 0.0,
 ) -> tuple[Values, Values, Values]:
     """One step of order 4, B(h/6) A(h/2) B̃(2h/3) A(h/2) B(h/6), of z = (position, v, f).
 
@@ -144,6 +145,7 @@ def force_gradient(
     Σ_j (∂f_i/∂R_j) R_j h push_j with push = h f. f at the end is returned, as the next step begins with it. With several
     modes, known to `riccati`, position and v are theirs, the others take the population's own position, and all get the
     same kick: B̃ needs no more than that this position doesn't change if v shifts, and is linear in positions and v.
+    `random` is added to v with B̃.
     """
     own = (lambda x, v: x) if riccati is None else (lambda x, v: riccati.total(x, v)[0])
     over = (lambda kick: kick) if riccati is None else riccati.over
@@ -151,7 +153,7 @@ def force_gradient(
     x, v = flow(x, v + over(h / 6 * f))
     R = own(x, v)
     push = h * middle(R)
-    v = v + over(2 / 3 * push) + over(h / 36 * (2 * turn(R, push) - push**2))
+    v = v + over(2 / 3 * push) + over(h / 36 * (2 * turn(R, push) - push**2)) + random
     x, v = flow(x, v)
     f = end(own(x, v))
     return x, v + over(h / 6 * f), f

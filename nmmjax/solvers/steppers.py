@@ -10,14 +10,17 @@ from typing import Any, ClassVar, NamedTuple
 import equinox as eqx
 import jax.numpy as jnp
 
+from .._checks import require
 from .._types import Values
 from ..mechanics.channels import Problem, just_inside
 from ..models.network import Network
+from ..models.noise import OrnsteinUhlenbeck, WhiteNoise
 from ..models.state import State
 from ..models.stimulus import input_at
 from ..numerics.loops import runge_kutta
 from ..numerics.roots import with_slope
-from .noisy import Kicks, noisy_step
+from .mobius import MobiusSplitting
+from .noisy import Kicks, kicks_from, middle_kicks, noisy_step
 from .operators import apply_map, force_gradient, real_map
 
 
@@ -37,10 +40,13 @@ class Stretch(NamedTuple):
 
 
 class AbstractStepper(eqx.Module):
-    """How a network is stepped: in `words`; `middle`: whether it asks for the past at midpoints."""
+    """How a network is stepped: in `words`; `middle`: whether it asks for the past at midpoints, `between`: whether those of
+    the cubic through four steps will do; `kicks`: how noise is put into a step."""
 
     words: ClassVar[str]
     middle: ClassVar[bool] = False
+    between: ClassVar[bool] = False
+    kicks: ClassVar[Any] = staticmethod(kicks_from)
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         """What all steps of a stretch share."""
@@ -131,11 +137,12 @@ class Processed(AbstractStepper):
         return _state(problem, *self._process(problem, made, x, self._kick(made, x, v, c, 0.5), c, slope, -1))
 
 
-class ForceGradient(AbstractStepper):
-    """Order 4 with two flows and three products with the weights per step: instantaneous coupling."""
+class AbstractForceGradient(AbstractStepper):
+    """Order 4 with two flows and three products with the weights per step."""
 
-    words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
-    middle: ClassVar[bool] = True
+    @abc.abstractmethod
+    def own(self, problem: Problem) -> Any:
+        """The model whose `drive` is the kick."""
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         riccati = problem.model.nodes().riccati()
@@ -143,7 +150,7 @@ class ForceGradient(AbstractStepper):
         return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h / 2), h
 
     def _force(self, problem: Problem, stretch: Stretch, t: Values, x: Values, past: Values) -> Values:
-        return instantaneous(problem.model).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
+        return self.own(problem).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
 
     def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
         x = jnp.pi * problem.model.tau * y.r
@@ -152,15 +159,41 @@ class ForceGradient(AbstractStepper):
     def advance(
         self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
     ) -> Any:
-        half, h = made
-        drive = instantaneous(problem.model).drive
+        (half, h), drive, (x, v, f) = made, self.own(problem).drive, z
         middle = lambda x: self._force(problem, stretch, t + stretch.dt / 2, x, past[1])
         end = lambda x: self._force(problem, stretch, t + stretch.dt, x, past[2])
         turn = lambda x, push: drive(x * h * push / jnp.pi)
-        return force_gradient(z, h, lambda x, v: apply_map(half, x, v), middle, end, turn)
+        flow = lambda x, v: apply_map(half, x, v)
+        if kicks is None:
+            return force_gradient(z, h, flow, middle, end, turn)
+        x, v, f = force_gradient((x, v + kicks.before, f), h, flow, middle, end, turn, random=kicks.middle)
+        return x, v + kicks.after, f
 
     def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
         return _state(problem, z[0], z[1])
+
+
+class ForceGradient(AbstractForceGradient):
+    """Order 4 for instantaneous coupling."""
+
+    words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
+    middle: ClassVar[bool] = True
+
+    def own(self, problem: Problem) -> Any:
+        return instantaneous(problem.model)
+
+
+class NoisyForceGradient(AbstractForceGradient):
+    """The same with noise in all three kicks: of weak order 2, with a far smaller error of moments than `Strang`. `present`:
+    whether some connections are without delay."""
+
+    words: ClassVar[str] = "force-gradient Möbius splitting with noise in its kicks"
+    between: ClassVar[bool] = True
+    kicks: ClassVar[Any] = staticmethod(middle_kicks)
+    present: bool = eqx.field(static=True, default=True)
+
+    def own(self, problem: Problem) -> Any:
+        return instantaneous(problem.model) if self.present else problem.model.nodes()
 
 
 class Strang(AbstractStepper):
@@ -244,12 +277,29 @@ class RungeKutta(AbstractStepper):
         return z
 
 
+def is_plain(model: Any) -> bool:
+    """Whether the nodes are stepped by a Möbius map and kicks alone."""
+    node: Any = model if model.size is None else model.node
+    riccati = node.riccati() if "riccati" in node.offers else None
+    return riccati is not None and riccati.plain and not node.slow_names
+
+
+def check_splitting(model: Any, noise: Any, solver: Any) -> int:
+    """The order of the splitting that is asked for; with noise 2 by default, and 4 for plain nodes under white or
+    Ornstein–Uhlenbeck noise."""
+    both = noise is None or (isinstance(noise, WhiteNoise | OrnsteinUhlenbeck) and is_plain(model))
+    kind = "a `MobiusSplitting` of order 2 or 4" if both else "`MobiusSplitting(2)`"
+    fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order in ((2, 4) if both else (2,)))
+    require("solver", solver, f"be None or {kind} {'here' if noise is None else 'with noise'}", fits)
+    return (4 if noise is None else 2) if solver is None else solver.mobius_order
+
+
 def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4) -> AbstractStepper:
     """The stepper of a network: `present` if some connections are without delay, `noisy` if there is noise; `order` 2 for
-    the splitting of order 2."""
-    node: Any = model.node
-    riccati = node.riccati() if "riccati" in node.offers else None
-    plain = riccati is not None and riccati.plain and not node.slow_names
+    the splitting of order 2, which nodes with slow terms always have under noise."""
+    plain = is_plain(model)
+    if noisy and plain and order == 4:
+        return NoisyForceGradient(present)
     if noisy or order == 2:
         return Strang() if plain else Nodewise()
     if plain:
