@@ -136,7 +136,7 @@ def test_jit_vmap_and_derivatives_agree(name):
     """Of every model's vector field, by the state and by a parameter."""
     found, y = case(name), start_of(name)
     model = found.model
-    field, x = flat(lambda y: model.vector_field(ZERO, y, 0.3), y)
+    field, x = flat(lambda y: slopes(model, y), y)
     expected = field(x)
     np.testing.assert_allclose(jax.jit(field)(x), expected, rtol=1e-12)
     many = jnp.stack([x, 1.01 * x])
@@ -147,10 +147,16 @@ def test_jit_vmap_and_derivatives_agree(name):
     np.testing.assert_allclose(forward, jnp.stack(steps, axis=1), rtol=1e-7, atol=1e-9)
 
     def at(value):
-        return flat(lambda y: with_value(model, found.over, value).vector_field(ZERO, y, 0.3), y)[0](x)
+        return flat(lambda y: slopes(with_value(model, found.over, value), y), y)[0](x)
 
     value = jnp.asarray(found.value(found.over))
     np.testing.assert_allclose(jax.jacfwd(at)(value), central_difference(at, value), rtol=1e-7, atol=1e-9)
+
+
+def slopes(model, y):
+    """dy/dt; with delays, from a past as it is now."""
+    past = {"past": model.coupling(model.sent(y))} if "delays" in model.offers else {}
+    return model.vector_field(ZERO, y, 0.3, **past)
 
 
 def with_value(model, name, value):
