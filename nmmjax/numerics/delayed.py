@@ -415,7 +415,10 @@ def _instantaneous(equations: Problem, line: float | None) -> Found:
     values: Any
     values, vectors = np.linalg.eig(-matrix)
     n, m = equations.b.shape
-    order = np.lexsort((-values.imag, -np.abs(values.imag), -np.round(values.real, 10)))
+    # Both of a pair are the same but for rounding: the one that turns forward comes first.
+    size = np.max(np.abs(values), initial=1e-300)
+    real, turn = np.round(values.real / size, 10), np.round(np.abs(values.imag) / size, 10)
+    order = np.lexsort((-values.imag, -turn, -real))
     values, vectors = values[order], vectors[:, order]
     keep = values.real > (-np.inf if line is None else line)
     sent = np.einsum("ia,aik->ki", equations.s, vectors.reshape(m, n, -1))[keep]

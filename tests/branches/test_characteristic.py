@@ -142,6 +142,7 @@ def test_many_delays():
     assert data.mode_real.dims == ("root", "node") and list(data.node.values) == list(brain.labels)
 
 
+@pytest.mark.slow
 def test_other_nodes():
     """FitzHugh–Nagumo oscillators, whose states have other names: uniform modes are those of the master stability."""
     ring = np.roll(np.eye(3), 1, axis=1)
@@ -154,6 +155,7 @@ def test_other_nodes():
     assert distance.min(axis=1).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_landscapes_know_of_delays():
     """Minima stay minima of Ψ, whatever the delays, but may oscillate; below the bound it is proved that they don't."""
     pair = nmm.mutual_inhibition()

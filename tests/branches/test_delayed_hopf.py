@@ -83,6 +83,7 @@ def discretised(network, u, points):
     return field, jnp.concatenate([u, jnp.full(n, u[0])])
 
 
+@pytest.mark.slow
 def test_criticality_is_that_of_the_discretised_flow():
     found = nmm.find_hopf(one_node(-2.39, 0.1, 3.0), "gain", NEAR)
     network, omega = one_node(found.parameter, 0.1, 3.0), float(found.omega)
@@ -96,6 +97,7 @@ def test_criticality_is_that_of_the_discretised_flow():
     assert theirs * (1 + 24 * share) == pytest.approx(float(found.lyapunov), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_branch_marks_hopf_points_of_delays():
     network = one_node(-1.0, 0.1, 3.0)
     branch = nmm.continue_branch(network, "gain", (-3.0, 1.0), {"r": 0.25, "v": -0.05})

@@ -101,6 +101,7 @@ def test_a_network_with_delays_that_oscillates_has_no_stationary_state():
     assert float(close.error) > 1e-5 and "not resolved" in str(close)
 
 
+@pytest.mark.slow
 def test_fc_differentiates_with_delays():
     def fc(gain, stretch, eta):
         model = nmm.Network(
