@@ -10,11 +10,11 @@ from .._files import as_folder
 from .bursting import amplitudes, cycles
 from .claim import Claim, broken, save, write_report
 from .conservation import damping, energies, orbits, scaling
-from .delays import delays
 from .finite_size import spectra
 from .fitting import recovery
 from .heterogeneities import tails
 from .landscapes import switching
+from .late import delays
 from .neurons import identical
 from .noise import barriers, boltzmann_law, recordings
 from .prediction import bistability, limit_cycles, peaks
