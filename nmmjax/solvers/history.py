@@ -74,7 +74,7 @@ def primal(x: Any) -> Any:
 
 
 def known_delays(network: Network) -> np.ndarray:
-    """The delays (n, n), infinite where there is no connection. Refuses those that `jax.jit` or `jax.vmap` hides."""
+    """The delays (n, n), infinite for pairs without a connection. Refuses those that `jax.jit` or `jax.vmap` hides."""
     delays, weights = primal(network.coupling.delays()), primal(network.weights)
     dense = weights.todense() if network.is_sparse else weights
     rule = "be known outside `jax.jit` and `jax.vmap`, since delays decide how steps are gathered"
@@ -186,7 +186,7 @@ def near_input(past: Values, lanes: int, place: Any, read: Read, receivers: Any,
 
 
 class Reads(NamedTuple):
-    """Where far and near pairs read, or None where there are no such pairs."""
+    """Where far and near pairs read, or None without such pairs."""
 
     far: Read | None
     near: Read | None
