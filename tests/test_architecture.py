@@ -17,7 +17,19 @@ import nmmjax
 
 ROOT = Path(nmmjax.__file__).parent
 LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower layers and from itself
-    {"_types", "_checks", "_files", "_identity", "_memory", "_nan", "_optional", "_parameter", "_progress", "_results"},
+    {
+        "_blas",
+        "_types",
+        "_checks",
+        "_files",
+        "_identity",
+        "_memory",
+        "_nan",
+        "_optional",
+        "_parameter",
+        "_progress",
+        "_results",
+    },
     {"numerics", "recordings"},
     {"models"},
     {"_labelled", "mechanics"},

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from equinox import Module, field
 
+from .._blas import with_one_thread
 from .._checks import require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -119,6 +120,7 @@ class CharacteristicRoots(Module, Shown):
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def characteristic_roots(
     network: Any, guess: StateLike | None = None, *, right_of: Real | None = None, I: Real = 0.0

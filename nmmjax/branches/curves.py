@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
@@ -108,6 +109,7 @@ class BifurcationCurve(eqx.Module, Shown):
 
 
 @nan_is_absent
+@with_one_thread
 def continue_fold(
     fold: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Real = 0.02, max_points: int = 400
 ) -> BifurcationCurve:
@@ -126,6 +128,7 @@ def continue_fold(
 
 
 @nan_is_absent
+@with_one_thread
 def continue_hopf(
     hopf: SpecialPoints, second: str, bounds: Any, second_bounds: Any, *, max_step: Real = 0.02, max_points: int = 400
 ) -> BifurcationCurve:

@@ -9,6 +9,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._labelled import state_columns
 from .._nan import nan_is_absent
@@ -172,6 +173,7 @@ class CycleBranch(eqx.Module, Shown):
 
 
 @nan_is_absent
+@with_one_thread
 def continue_cycle(
     start: SpecialPoints,
     bounds: Any,

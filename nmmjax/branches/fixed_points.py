@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import DTypeLike
 from jaxtyping import PyTree
 
+from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
@@ -45,6 +46,7 @@ class Options(NamedTuple):
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def continue_branch(
     model: AbstractModel | Callable[..., Any],

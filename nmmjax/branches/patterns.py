@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from .._blas import with_one_thread
 from .._checks import require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -143,6 +144,7 @@ def _number(value: Any) -> str:
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def master_stability(
     model: AbstractModel,

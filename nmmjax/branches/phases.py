@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._labelled import about_parameter, attributes_of, software, state_columns, xarray
 from .._nan import nan_is_absent, nan_unless
@@ -138,6 +139,7 @@ def _about_slope(model: Any, name: str) -> dict[str, str]:
 
 
 @nan_is_absent
+@with_one_thread
 def phase_response(cycles: CycleBranch, at: Real | None = None, *, which: int | None = None, node: Any = 0) -> PhaseResponse:
     """Phase response Z(φ) of a limit cycle, by its adjoint equation, with the period's derivative by every parameter:
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .._blas import with_one_thread
 from .._nan import nan_is_absent, nan_unless
 from ..models.base import AbstractModel, takes_model
 from .branch import LABELS, SpecialPoints
@@ -16,6 +17,7 @@ from .system import System, as_system
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def find_fold(
     model: AbstractModel | Callable[..., Any], parameter: str, guess: Any, parameters: Mapping[str, Any] | None = None
@@ -37,6 +39,7 @@ def find_fold(
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def find_hopf(
     model: AbstractModel | Callable[..., Any], parameter: str, guess: Any, parameters: Mapping[str, Any] | None = None

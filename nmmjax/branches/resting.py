@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import as_array, as_count, require, require_each
 from .._labelled import about_parameter, attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -141,6 +142,7 @@ class RestingStates(eqx.Module, Shown):
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def resting_states(
     network: Any,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import as_array, as_frequencies, require, require_each
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -167,6 +168,7 @@ def _number(value: Any) -> str:
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def power_spectrum(
     model: Any,

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 from scipy.special import ndtri
 
+from .._blas import with_one_thread
 from .._checks import as_count, as_key, require
 from .._files import as_new_file
 from .._identity import fresh, written
@@ -31,6 +32,7 @@ _POLISHES = ("levenberg-marquardt", "bfgs", None)
 
 
 @nan_is_absent
+@with_one_thread
 def fit(
     model: AbstractModel,
     *,

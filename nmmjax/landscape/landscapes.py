@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from .._blas import with_one_thread
 from .._checks import refuse_unknown, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import dtype_of, with_dtype
@@ -25,6 +26,7 @@ from .potential import sends_filtered_rates, state_at, with_input
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> PopulationLandscape | NetworkLandscape:
     """Resting states of a population or network, the passes between them, and their heights.
@@ -69,6 +71,7 @@ def energy_landscape(model: MPR | Network, I: Real = 0.0, **options: Any) -> Pop
 
 
 @nan_is_absent
+@with_one_thread
 def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> State:
     """The fixed point of a model near a guess, stable or not.
 

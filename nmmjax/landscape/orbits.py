@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import lineax as lx
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import as_array, as_count, require
 from .._nan import nan_is_absent, nan_unless
 from .._parameter import as_number
@@ -161,6 +162,7 @@ def predict_peaks(model: MPR, r0: Real, count: int, *, I: Real = 0.0) -> Values:
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def limit_cycle(model: MPR, *, I: Real = 0.0) -> Orbit:
     """The sustained oscillation that the energy balance D(E*) = 0 predicts: amplitude and period.

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from .._blas import with_one_thread
 from .._checks import as_array, as_frequencies, require, require_each
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -104,6 +105,7 @@ class LinearResponse(eqx.Module, Shown):
         return (found / (sigma[:, None] * sigma[None])).reshape(self.model.shape * 2)
 
     @nan_is_absent
+    @with_one_thread
     def lagged(self, lags: Any, channel: str = "r") -> Values:
         """⟨x_i(t + lag) x_j(t)⟩ of a `channel`, (l, n, n), or (l,) for a population, at the `lags` (l,), in time, of either
         sign."""
@@ -118,6 +120,7 @@ class LinearResponse(eqx.Module, Shown):
         return self._shaped(jnp.where(self._stable, found, jnp.nan))
 
     @nan_is_absent
+    @with_one_thread
     def cross_spectra(self, frequencies: Any, channel: str = "r") -> ComplexValues:
         """S(f) = ∫ ⟨x_i(t + s) x_j(t)⟩ e^(−2πifs) ds of a `channel`, (f, n, n) complex, two-sided, at `frequencies` (f,)
         in cycles per time; (f,), for a population."""
@@ -332,6 +335,7 @@ def _transfer(model: Any, y: State, rows: Values, A: Values, B: Values, f: Value
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def linear_response(
     model: Any, noise: NoiseLike | None = None, *, guess: StateLike | None = None, I: Real = 0.0

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import require
 from .._nan import nan_is_absent
 from .._types import Values
@@ -21,6 +22,7 @@ _PANELS = 6  # of 8 frequencies: variances to 3e-7, correlations to 2e-8 even ne
 
 
 @nan_is_absent
+@with_one_thread
 def recorded_connectivity(response: LinearResponse, monitor: AbstractMonitor) -> Measured:
     """Functional connectivity of what a monitor records of small fluctuations around a stable state, without a run.
 

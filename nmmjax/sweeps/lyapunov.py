@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
@@ -152,6 +153,7 @@ class LyapunovExponents(eqx.Module, Shown):
 
 
 @nan_is_absent
+@with_one_thread
 @takes_model
 def lyapunov_exponents(
     model: AbstractModel,
