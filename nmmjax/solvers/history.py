@@ -41,8 +41,8 @@ class Wires(eqx.Module):
     """Connections whose signals take time, as arrays.
 
     - `delays` (n, n), or (n, n, lanes): in the unit of τ; `weights` (n, n): W, without gain, 0 for pairs without delay
-    - `far` (n, m): senders whose signals each receiver sums in long blocks, and `used` (n, m): 1 where there is one, 0 where
-      a receiver has fewer; both None if there are none
+    - `far` (n, m): senders whose signals each receiver sums in long blocks, and `used` (n, m): 1 for a sender, 0 where
+      a receiver has fewer; both None without any
     - `receivers`, `senders` (e,): of the near pairs, sorted by receiver
     """
 
