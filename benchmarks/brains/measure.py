@@ -131,9 +131,16 @@ def scan(
     return rows
 
 
-def order(rows: list[dict[str, Any]], tool: str, below: float = 0.01, floor: float = 1e-10) -> float | None:
-    """The slope of ln error over ln dt, by regression over the settings with errors between `floor` and `below`."""
-    points = [(row["dt"], row["error"]) for row in rows if row["tool"] == tool and floor < row["error"] < below]
+def order(
+    rows: list[dict[str, Any]], tool: str, below: float = 0.01, floor: float = 1e-10, longest: float = np.inf
+) -> float | None:
+    """The slope of ln error over ln dt, by regression over the settings with errors between `floor` and `below` and steps
+    up to `longest`."""
+    points = [
+        (row["dt"], row["error"])
+        for row in rows
+        if row["tool"] == tool and floor < row["error"] < below and row["dt"] <= longest
+    ]
     if len(points) < 3:
         return None
     return float(np.polyfit(*np.log(np.array(points)).T, 1)[0])

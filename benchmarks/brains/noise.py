@@ -26,7 +26,7 @@ def noise(session: Session) -> None:
     for name, speed in speeds.items():
         facts = {"tool": name, "node_steps_per_second": speed, "microseconds_per_step": 1e6 * n / speed}
         session.say("noise", f"{what}: M node-steps/s, {name}", said(speed / 1e6), **facts, at_best=fastest[name])
-    others = [name for name in speeds if name != OURS]
+    others = [name for name in speeds if not name.startswith(OURS)]
     if OURS in speeds and others:
         best = max(others, key=lambda name: speeds[name])
         ratio = speeds[OURS] / speeds[best]
@@ -47,8 +47,9 @@ def _weak(session: Session, case: Any, what: str) -> None:
     for tool in NOISY:
         if tool.function == "tvb_numba":
             continue
-        asked = dataclasses.replace(tool, function="moments", options={})
-        more = () if tool.name == OURS else (tool.function, tool.options.get("per_stage", False))
+        ours = tool.name.startswith(OURS)
+        asked = dataclasses.replace(tool, function="moments", options=tool.options if ours else {})
+        more = () if ours else (tool.function, tool.options.get("per_stage", False))
         for steps in (4, 8) if session.quick else (2, 3, 4, 6, 8, 12, 16, 24):
             answer = session.workers.ask(asked, case, steps, T, seeds, after, *more)
             if answer is None:
@@ -65,7 +66,7 @@ def _weak(session: Session, case: Any, what: str) -> None:
     session.facts["weak_scan"] = rows
     for limit in (0.05, 0.02):
         costs = {name: seconds_at(rows, name, limit, "seconds") for name in dict.fromkeys(row["tool"] for row in rows)}
-        others = {name: each for name, each in costs.items() if name != OURS and each is not None}
+        others = {name: each for name, each in costs.items() if not name.startswith(OURS) and each is not None}
         if costs.get(OURS) is None or not others:
             continue
         best = min(others, key=lambda name: others[name])

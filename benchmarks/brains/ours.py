@@ -37,9 +37,9 @@ def simulate(p: Problem, steps: int, T: float, order: int = 4) -> Run:
     return run
 
 
-def moments(p: Problem, steps: int, T: float, seeds: int, after: float) -> Run:
+def moments(p: Problem, steps: int, T: float, seeds: int, after: float, order: int = 4) -> Run:
     """Mean and variance of r over nodes and times later than `after`, (seeds, 2)."""
-    run = simulate(p, steps, T)
+    run = simulate(p, steps, T, order)
     return lambda: of_moments(run, seeds, after)
 
 

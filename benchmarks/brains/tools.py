@@ -22,6 +22,7 @@ DELAYED = [
 ]
 NOISY = [
     Tool(OURS, "simulate", 2),
+    Tool(f"{OURS}, order 2", "simulate", 2, {"order": 2}),
     Tool("tvboptim Heun, coupling once a step", "tvboptim", 1),
     Tool("tvboptim Heun", "tvboptim", 2, {"per_stage": True}),
     Tool("vbjax Heun", "vbjax", 2),
