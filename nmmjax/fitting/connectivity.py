@@ -129,7 +129,7 @@ class FunctionalConnectivityTarget(AbstractTarget):
         return self.known
 
     @property
-    def starts(self) -> int:
+    def usual_starts(self) -> int:
         return 4  # a loss of few minima, and of many matrices
 
     def alone(self, model: AbstractModel) -> bool:

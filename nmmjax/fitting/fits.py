@@ -101,7 +101,7 @@ def fit(
     if polish == "levenberg-marquardt":
         rule = f'be "bfgs" or None for more than {_LARGEST_JACOBIAN} free numbers ({parameters.size})'
         require("polish", polish, rule, parameters.size <= _LARGEST_JACOBIAN)
-    starts = goal.starts if starts is None else starts
+    starts = goal.usual_starts if starts is None else starts
     x = _start_values(model, parameters, starts, priors, spread, key)
     z = np.asarray(inverses_of(parameters, jnp.asarray(x, parameters.scale.dtype)))
     method = Method(None if optimizer is None else fresh(optimizer), steps, patience, polish, max_steps)

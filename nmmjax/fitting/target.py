@@ -111,7 +111,7 @@ class AbstractTarget(eqx.Module):
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
     @property
-    def starts(self) -> int:
+    def usual_starts(self) -> int:
         """How many starts a fit takes by default."""
         return 16
 
@@ -222,8 +222,8 @@ class TargetSum(AbstractTarget):
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
     @property
-    def starts(self) -> int:
-        return min(part.starts for _, part in self.parts)
+    def usual_starts(self) -> int:
+        return min(part.usual_starts for _, part in self.parts)
 
     def alone(self, model: AbstractModel) -> bool:
         return any(part.alone(model) for _, part in self.parts)
