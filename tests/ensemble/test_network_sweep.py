@@ -253,7 +253,7 @@ REFUSED = {
     "bare": ({"over": {"eta": GAINS}}, r"`eta` must be one of the swept names"),
     "dimension": ({"over": {"gain": ("node", GAINS)}}, r"`gain` must use a dimension .* and not `node`"),
     "gradient": ({"gradient": "r"}, r"`r` must be equal at all nodes to differentiate by it"),
-    "noise": ({"noise": -0.1, "key": jax.random.key(0)}, r"a number ≥ 0"),
+    "noise": ({"noise": -0.1, "key": jax.random.key(0)}, r"`intensity` must be ≥ 0 and finite"),
 }
 
 
