@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from .._results import Shown
 from .._types import Values
 from ..mechanics.channels import Problem, check_channel, unit_of
 from ..monitors.base import AbstractMonitor, AbstractStatistic
@@ -15,7 +16,7 @@ from ..solvers.network_run import monitor_of
 from .observables import AbstractObservable, End
 
 
-class Held:
+class Held(Shown):
     """A module with arrays as a constant that can be hashed, for programs that are kept by what they are made of."""
 
     def __init__(self, module: Any):
