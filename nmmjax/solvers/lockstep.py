@@ -132,8 +132,8 @@ def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any)
     """Two standard normal numbers per node at step `number` under the `key` of two words, equal for all nodes if shared."""
     count = jnp.asarray(number, jnp.uint32)
     nodes = jnp.zeros((1,) * len(shape), jnp.uint32) if noise.shared else jnp.arange(shape[0], dtype=jnp.uint32)
-    pair = normals(key, count + jnp.zeros_like(nodes), nodes)
-    return tuple(jnp.broadcast_to(each, shape).astype(dtype) for each in pair)  # type: ignore[return-value]
+    first, second = normals(key, count + jnp.zeros_like(nodes), nodes)
+    return jnp.broadcast_to(first, shape).astype(dtype), jnp.broadcast_to(second, shape).astype(dtype)
 
 
 def _march(
