@@ -1,5 +1,6 @@
 """Shape aliases shared by every file. `Scalar` is one number as an array; `Values` is elementwise, any shape."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
@@ -38,3 +39,19 @@ def int_dtype() -> Any:
 def is_concrete(x: Any) -> bool:
     """True if `x` is a number that can be looked at now, False inside `jit`, `grad` or `vmap`."""
     return not isinstance(x, Tracer)
+
+
+def primal(x: Any) -> Any:
+    """The value without the tracers of derivatives around it."""
+    while not is_concrete(x) and getattr(x, "primal", None) is not None:
+        x = x.primal
+    return x
+
+
+def if_known(function: Callable[..., Any], *arguments: Any) -> Any:
+    """The function of these arguments, computed now if all of them are known: also inside `jax.jit`, whose own operations
+    on known arrays are delayed."""
+    if all(is_concrete(each) for each in jax.tree.leaves(arguments)):
+        with jax.ensure_compile_time_eval():
+            return function(*arguments)
+    return function(*arguments)

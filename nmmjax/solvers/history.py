@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from .._types import Values, is_concrete
+from .._types import Values, is_concrete, primal
 from ..models.network import Network
 
 # Receivers whose windows are copied at once: so many as fit into the second-level cache.
@@ -64,13 +64,6 @@ class Read(eqx.Module):
 
     ago: Any
     taps: Values
-
-
-def primal(x: Any) -> Any:
-    """The value without the tracers of derivatives around it."""
-    while not is_concrete(x) and getattr(x, "primal", None) is not None:
-        x = x.primal
-    return x
 
 
 def known_delays(network: Network) -> np.ndarray:

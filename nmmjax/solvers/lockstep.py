@@ -172,7 +172,7 @@ def _march(
     def record(ride: Any, now: Any) -> Any:
         y, ride = ride
         begin, dt, count, first = now
-        stretch = Stretch(begin, begin + dt * pace.per_record if count is None else begin + dt * count, dt)
+        stretch = Stretch(begin, begin + dt * pace.per_record if count is None else begin + dt * count.astype(dt.dtype), dt)
         made = over(lambda values: stepper.make(problem_of(values), stretch))(values)
         reads = [readings(wires, dt, later) for later in ((0.0, 0.5) if stepper.middle else (0.0,))] if timed else []
         time_of = lambda k: begin + k.astype(dt.dtype) * dt

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import require
-from .._types import Values, is_concrete
+from .._types import Values, if_known, is_concrete, primal
 from ..mechanics.channels import Problem, check_channel, node_values, unit_of
 from ..models.network import Network
 from ..models.state import State
@@ -24,7 +24,6 @@ from .history import (
     input_of,
     known_delays,
     least_delay,
-    primal,
     readings,
     wires_of,
 )
@@ -358,7 +357,7 @@ def run_network(
     carried = None if noise is None else x0
     history = lately = kinks = None
     if delays is None and not looks:
-        pace, table, places, watch = _by_interval(ts, jumps, step)
+        pace, table, places, watch = if_known(_by_interval, ts, jumps, step)
         largest = f"at most {_short(step)}"
     else:
         periods = {name: monitor_of(each).period for name, each in looks.items()}

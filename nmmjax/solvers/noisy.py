@@ -22,7 +22,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from .._checks import as_key, require
-from .._types import Key, Scalar, Values, is_concrete
+from .._types import Key, Scalar, Values, is_concrete, primal
 from ..models.base import AbstractModel, require_offer
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, Resonators, WhiteNoise
 from ..models.state import State
@@ -207,7 +207,7 @@ def schedule(ts: Values, jumps: Values, h: object) -> tuple[Values, Any, Any]:
         places = jnp.searchsorted(times, ts, side="left")
     else:
         times, places = ts, jnp.arange(ts.shape[0])
-    known, step = (_primal(each) for each in (times, h))
+    known, step = primal(times), primal(h)
     if is_concrete(known) and is_concrete(step):
         counts = np.asarray(_counts(np.asarray(known, float), float(step), float(jnp.finfo(ts.dtype).eps), np)).astype(int)
         return times, places, int(counts[0]) if np.all(counts == counts[0]) else counts
@@ -219,13 +219,6 @@ def _counts(times: object, step: Any, eps: float, xp: Any) -> Any:
     ratio = xp.diff(times) / step
     spare = xp.minimum(1e-9 * ratio + 2 * eps * xp.max(xp.abs(times)) / step, 0.05)
     return xp.maximum(xp.ceil(ratio - spare), xp.where(ratio > 0, 1.0, 0.0).astype(ratio.dtype))
-
-
-def _primal(x: Any) -> Any:
-    """The value without the tracers of derivatives around it."""
-    while not is_concrete(x) and getattr(x, "primal", None) is not None:
-        x = x.primal
-    return x
 
 
 class _Stretch(NamedTuple):

@@ -14,7 +14,7 @@ from .._checks import as_count, as_key, as_samples, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import RESULTS
-from .._types import Key, Mask, Real, Values, is_concrete
+from .._types import Key, Mask, Real, Values, if_known, is_concrete, primal
 from ..models.base import AbstractModel, as_model
 from ..models.noise import OrnsteinUhlenbeck, Resonators, as_noise
 from ..models.state import StateLike
@@ -75,7 +75,8 @@ def simulate(
       noise in its kicks (weak order 2, strong order 1, r > 0; networks of populations without slow terms also take
       `MobiusSplitting(4)`, whose moments are as exact at 5 times longer steps if noise is weak) and the largest step `dt0`,
       by default a 125th of the shortest interval between spikes to be expected; `run.fluctuation` is coloured noise's path.
-      Halve `dt0` to see what steps cost
+      Halve `dt0` to see what steps cost. Inside `jax.jit` and `jax.vmap` give it: where the default depends on values hidden
+      there, steps differ, and the path is another one of the same law
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
     - `stepsize_controller`: any diffrax controller; default PID with `rtol`, `atol` (see `default_tolerances`), or the fixed
       step `dt0` if the solver gives no error estimate. `dt0` is only the first step of an adaptive controller
@@ -106,8 +107,8 @@ def simulate(
     before = y0 if isinstance(y0, Trajectory) else None
     start = model.state(y0 if before is None else before.y_end)
     dtype = jnp.result_type(*(leaf.dtype for leaf in jax.tree.leaves(model) if eqx.is_inexact_array(leaf)))
-    clock = clock_of(ts, dtype)
-    as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) else leaf
+    clock = if_known(clock_of, ts, dtype)
+    as_dtype = lambda leaf: leaf.astype(dtype) if eqx.is_inexact_array(leaf) and leaf.dtype != dtype else leaf
     model, stimulus, start, noise = jax.tree.map(as_dtype, (model, stimulus, start, noise))
     if stimulus is not None:
         _check_stimulus(stimulus, model, clock)
@@ -115,7 +116,8 @@ def simulate(
     require("past", past, "be None for a model without delays", past is None or delayed)
     require("past", past, "be a function of time", past is None or callable(past))
     require("monitors", monitors, "be None for a network of neurons (use its mean field)", monitors is None or not spiking)
-    stepped = delayed or bool(monitors) or _takes_equal_steps(model, solver, dt0, noise is not None)
+    own = _takes_equal_steps(model, solver, dt0, noise is not None)
+    stepped = delayed or bool(monitors) or (own and _steps_known(ts, dt0, (model, start, noise), stimulus))
     if noise is not None or spiking or stepped:
         given = {"stepsize_controller": stepsize_controller, "rtol": rtol, "atol": atol, "event": event, "adjoint": adjoint}
         given |= {"max_steps": max_steps, "dense": dense or None}
@@ -125,7 +127,7 @@ def simulate(
         if spiking:
             require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
             run = _simulate_neurons(model, noise, key, start, before, clock, stimulus, dt0, progress)
-        elif stepped and (delayed or monitors or is_concrete(ts)):
+        elif stepped:
             known = np.asarray(as_samples(ts), float) if is_concrete(ts) else None
             given = (solver, dt0, {} if monitors is None else monitors, past, progress)
             run = _simulate_lockstep(model, noise, key, start, before, clock, known, stimulus, *given)
@@ -185,6 +187,18 @@ def _takes_equal_steps(model: Any, solver: Any, dt0: Any, noisy: bool) -> bool:
     return noisy or (fixed and "splitting" in model.offers and model.riccati().plain and not model.slow_names)
 
 
+def _steps_known(ts: Any, dt0: Any, given: Any, stimulus: Any) -> bool:
+    """Whether the number of steps of every interval can be known now: by times, jumps of the input, and `dt0` or all that it
+    is taken from. Inside `jax.jit`, what isn't its argument is known."""
+    needed = (ts, stimulus, given if dt0 is None else dt0)
+    return all(is_concrete(primal(each)) for each in jax.tree.leaves(needed))
+
+
+def _step_by_default(model: Any, noise: Any, y0: Any, stimulus: AbstractStimulus | None, ts: Values, order: int) -> Values:
+    step = default_step(model, noise, y0, largest_input(stimulus, ts))
+    return (step if noise is not None or order == 2 else _LONGER * step).astype(ts.dtype)
+
+
 def _simulate_lockstep(
     model: Any,
     noise: Any,
@@ -204,15 +218,14 @@ def _simulate_lockstep(
     if noise is None:
         require("key", type(key).__name__, "be given together with `noise`", key is None)
     noise, key, x0 = _noise_from(model, noise, key, y0, before)
-    shifted, ts = _since_start(stimulus, model, clock), clock.elapsed
+    shifted, ts = if_known(_since_start, stimulus, model, clock), clock.elapsed
     if dt0 is None:
-        expected = default_step(model, noise, y0, largest_input(shifted, ts))
-        step = (expected if noise is not None or order == 2 else _LONGER * expected).astype(ts.dtype)
+        step = if_known(_step_by_default, model, noise, y0, shifted, ts, order)
     else:
         number = as_number("dt0", dt0, "(0, inf)")
         step = dt0 if isinstance(dt0, (int, float)) else number.astype(ts.dtype)
     began = time.perf_counter()
-    jumps = np.zeros(0) if shifted is None else jump_times(shifted).astype(ts.dtype)
+    jumps = np.zeros(0) if shifted is None else if_known(jump_times, shifted)
     if past is None and before is not None:
         past = before.history
     start = 0.0 if known is None else float(known[0])

@@ -1,5 +1,7 @@
 """Networks in equal steps: delays, noise of each node, monitors; against closed forms, other methods and each other."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -77,6 +79,33 @@ def test_the_loop_of_networks_is_the_solver_of_diffrax():
             term, nmm.MobiusSplitting(order), 0.0, 1.0, 1 / 16, y0, stepsize_controller=diffrax.ConstantStepSize()
         ).ys
         assert jnp.allclose(own.ys.r[-1], theirs.r[-1], rtol=1e-10)
+
+
+PULSE = nmm.Pulse(1.0, 0.3, 0.7)
+TRACED: dict[str, dict[str, Any]] = {
+    "noise": {"noise": 0.05, "dt0": 1 / 16},
+    "noise, steps by default": {"noise": 0.05},
+    "noise and a jumping input": {"noise": 0.05, "dt0": 1 / 16, "stimulus": PULSE},
+    "no noise, uneven times": {"solver": nmm.MobiusSplitting(4), "dt0": 1 / 16},
+}
+
+
+@pytest.mark.parametrize("given", TRACED.values(), ids=list(TRACED))
+def test_runs_inside_jit_and_vmap_are_the_same(given):
+    """With `dt0` given, steps are known, and paths are the same inside; steps by default depend on values hidden there."""
+    key: dict[str, Any] = {"key": jax.random.key(1)} if "noise" in given else {}
+    run = lambda r: nmm.simulate(network(), {"r": r, "v": CORNER["v"]}, [0.0, 0.5, 1.2], **given, **key).ys.r
+    inside = jax.jit(run)(R0)
+    if "dt0" in given:
+        single = run(R0)
+        assert jnp.allclose(inside, single, rtol=1e-12)
+        assert jnp.allclose(jax.vmap(run)(jnp.stack([R0, 2 * R0]))[0], single, rtol=1e-12)
+    assert bool(jnp.all(jnp.isfinite(inside)))
+
+
+def test_a_traced_step_goes_through_diffrax():
+    run = lambda dt0: nmm.simulate(network(), CORNER, [0.0, 1.0], solver=nmm.MobiusSplitting(4), dt0=dt0).ys.r
+    assert jnp.allclose(jax.jit(run)(1 / 16), run(1 / 16), rtol=1e-12)
 
 
 @pytest.mark.slow
