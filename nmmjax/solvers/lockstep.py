@@ -46,6 +46,11 @@ class Pace:
         return self.sections * self.steps
 
     @property
+    def joined(self) -> int:
+        """Sections per block, if it holds several."""
+        return max(self.block // self.steps, 1)
+
+    @property
     def total(self) -> int:
         return self.records * self.per_record
 
@@ -136,15 +141,260 @@ def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any)
     return jnp.broadcast_to(first, shape).astype(dtype), jnp.broadcast_to(second, shape).astype(dtype)
 
 
+@dataclasses.dataclass(frozen=True)
+class _Loop:
+    """A program and what all its records share: the base problem and what lanes have of their own (`values`), their number
+    (None without an axis of lanes), connections with delays, and corners of the past."""
+
+    program: Lockstep
+    base: Problem
+    values: Any
+    lanes: int | None
+    wires: Any
+    kinks: Any
+
+    @property
+    def timed(self) -> bool:
+        """Whether there are delays."""
+        return self.wires is not None
+
+    def problem(self, values: Any) -> Problem:
+        return self.program.build(self.base, values)
+
+    def over(self, function: Callable[..., Any], shared: tuple[int, ...] = ()) -> Callable[..., Any]:
+        """The function over all lanes, the last axis of its arguments but of those with `shared` numbers."""
+        if self.lanes is None:
+            return function
+
+        def mapped(*given: Any) -> Any:
+            axes = tuple(None if k in shared else -1 for k in range(len(given)))
+            return jax.vmap(function, in_axes=axes, out_axes=-1, axis_size=self.lanes)(*given)
+
+        return mapped
+
+    def full(self, each: Values) -> Values:
+        """With the axis of lanes, which histories always have."""
+        return each[..., None] if self.lanes is None else each
+
+    def flat(self, each: Values) -> Values:
+        """Without the axis of lanes, if there are none."""
+        return each[..., 0] if self.lanes is None else each
+
+    def gained(self, c: Values) -> Values:
+        """The input from the past with the coupling's gain."""
+        return self.over(lambda values, c: self.problem(values).model.gain * c)(self.values, c)
+
+    def record(self, begin: Values, dt: Values, count: Any, first: Any) -> "_Record":
+        """The record that begins at a time with a step's number, of the pace's number of steps `dt`, or `count`."""
+        pace, stepper = self.program.pace, self.program.stepper
+        steps = pace.per_record if count is None else count.astype(dt.dtype)
+        stretch = Stretch(begin, begin + dt * steps, dt)
+        made = self.over(lambda values: stepper.make(self.problem(values), stretch))(self.values)
+        shifts = (0.0, 0.5) if stepper.middle else (0.0,)
+        reads = [readings(self.wires, dt, later) for later in shifts] if self.timed else []
+        return _Record(self, stretch, count, first, made, reads)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    """Equal steps between two kept states: what the stepper made for them, and how the past is read at their starts and
+    middles. `count`: how many of the pace's steps are taken, None for all; `first`: the first one's number in the run."""
+
+    loop: _Loop
+    stretch: Stretch
+    count: Any
+    first: Any
+    made: Any
+    reads: list[Any]
+
+    @property
+    def pace(self) -> Pace:
+        return self.loop.program.pace
+
+    @property
+    def watch(self) -> AbstractWatch:
+        return self.loop.program.watch
+
+    @property
+    def looks(self) -> bool:
+        """Whether the state after every step is asked for."""
+        return self.loop.timed or bool(self.watch.channels) or self.watch.steps
+
+    def time(self, k: Any) -> Values:
+        """The time before step k of the record."""
+        return self.stretch.start + k.astype(self.stretch.dt.dtype) * self.stretch.dt
+
+    def slope(self, c: Any) -> Values:
+        """The slope of the input from the past, by its values now, one and two steps ago."""
+        return (3 * c[0] - 4 * c[1] + c[2]) / (2 * self.stretch.dt)
+
+    def now(self, ride: Ride, like: Values) -> Now:
+        """The input from the past at the ride's time; zeros in the shape of `like` without delays."""
+        if self.loop.timed:
+            return Now(ride.lately[0], self.slope(ride.lately))
+        return Now(jnp.zeros_like(like), jnp.zeros_like(like))
+
+    def entered(self, y: State, ride: Ride) -> Ride:
+        """The ride in the stepper's variables at the record's first state."""
+
+        def enter(values: Any, made: Any, y: State, now: Now) -> Any:
+            stepper, problem = self.loop.program.stepper, self.loop.problem(values)
+            return stepper.enter(problem, made, self.stretch, self.stretch.start, y, now)
+
+        z = self.loop.over(enter)(self.loop.values, self.made, y, self.now(ride, y.values[0]))
+        return ride._replace(z=z)
+
+    def left(self, ride: Ride, k: Any, like: Values) -> State:
+        """The state before step k."""
+
+        def leave(values: Any, made: Any, z: Any, now: Now) -> State:
+            return self.loop.program.stepper.leave(self.loop.problem(values), made, self.stretch, self.time(k), z, now)
+
+        return self.loop.over(leave)(self.loop.values, self.made, ride.z, self.now(ride, like))
+
+    def channels(self, problem: Problem, k: Any, y: Any) -> Any:
+        return tuple(node_values(name, problem, self.time(k), y) for name in self.watch.channels)
+
+    def sent(self, problem: Problem, t: Values, y: State, c: Values) -> tuple[Values, Values]:
+        """What the nodes send, and its slope."""
+        flow = problem.model.vector_field(t, y, problem.current(t, y), past=c)
+        return jax.jvp(problem.model.sent, (y,), (flow,))
+
+    def step(self, ride: Ride, now: Any) -> tuple[Ride, Any]:
+        """One step. `now` is its number in the record and, with delays, the past at its start, middle and end and one and
+        two steps before its end. Gives what nodes send after it, and its slope, and the channels."""
+        k, known = now
+        over = self.loop.over(self._step, shared=(0, 5))
+        given = (self.loop.values, self.made, ride.z, ride.x, ride.number, ride.watched, known)
+        z, x, watched, out = over(k, *given)
+        moved = ride._replace(z=z, x=x, number=ride.number + 1, watched=watched)
+        if self.count is not None:
+            moved = jax.tree.map(lambda new, old: jnp.where(k < self.count, new, old), moved, ride)
+        return moved, out
+
+    def _step(self, k: Any, values: Any, made: Any, z: Any, x: Any, number: Any, watched: Any, known: Any) -> Any:
+        """`step` of one lane."""
+        timed, stretch, stepper = self.loop.timed, self.stretch, self.loop.program.stepper
+        problem, dtype = self.loop.problem(values), stretch.dt.dtype
+        noise, kicks, still = problem.noise, None, jnp.zeros(problem.nodes, dtype)
+        if noise is not None:
+            numbers = drawn(noise, problem.key, number, problem.nodes, dtype)
+            kicks = stepper.kicks(problem.model, noise, stretch.dt, x, numbers)
+        past: Any = known[:3] if timed else (still, still, still)
+        z = stepper.advance(problem, made, stretch, self.time(k), z, past, kicks)
+        x, t = x if kicks is None else kicks.x, self.time(k + 1)
+        if not self.looks:
+            return z, x, watched, (None, ())
+        after = Now(known[2], self.slope(known[2:])) if timed else Now(still, still)
+        y = stepper.leave(problem, made, stretch, t, z, after)
+        if self.watch.steps:
+            at = dataclasses.replace(problem, past=known[2]) if timed else problem
+            watched = self.watch.step(watched, at, stretch, t, y)
+        signals = self.sent(problem, t, y, known[2]) if timed else None
+        return z, x, watched, (signals, self.channels(problem, k + 1, y))
+
+    def steps(self, ride: Ride, k0: Any, count: int, inputs: Any) -> tuple[Ride, Any]:
+        """`count` steps from number k0, with the past at all samples (count + 1, …) and midpoints."""
+        ks = k0 + jnp.arange(count)
+        if not self.loop.timed:
+            return jax.lax.scan(self.step, ride, (ks, None))
+        at, middles = inputs
+        every = jnp.concatenate([ride.lately[2:0:-1], at], axis=0)  # from two steps before the start on
+        stepper = self.loop.program.stepper
+        if stepper.between:
+            middles = (every[:-3] - 5 * every[1:-2] + 15 * every[2:-1] + 5 * every[3:]) / 16
+        elif not stepper.middle:
+            middles = every[2:-1]
+        known = (every[2:-1], middles, every[3:], every[2:-1], every[1:-2])
+        ride, out = jax.lax.scan(self.step, ride, (ks, known))
+        return ride._replace(lately=every[:-4:-1]), out
+
+    def block(self, ride: Ride, k0: Any) -> tuple[Ride, Any]:
+        """A block of steps with the past known, written behind it; gives the channels after every step."""
+        loop, pace = self.loop, self.pace
+        if not loop.timed:
+            ride, (_, seen) = self.steps(ride, k0, pace.block, None)
+            return ride, seen
+        far = [input_of(loop.wires, ride.past, each._replace(near=None), pace.block) for each in self.reads]
+        if loop.kinks is not None:
+            at = jnp.minimum(self.first + k0, loop.kinks.shape[0] - pace.block)
+            far[0] = far[0] + loop.full(jax.lax.dynamic_slice_in_dim(loop.kinks, at, pace.block))
+        if pace.near == pace.block:
+            return self.part(ride, k0, jnp.zeros((), int), far)
+        ride, seen = jax.lax.scan(lambda ride, m: self.part(ride, k0, m, far), ride, jnp.arange(0, pace.block, pace.near))
+        return ride, jax.tree.map(lambda each: each.reshape((-1, *each.shape[2:])), seen)
+
+    def part(self, ride: Ride, k0: Any, m: Any, far: list[Values]) -> tuple[Ride, Any]:
+        """Steps from number m of the block that begins at k0, as long as those of near pairs have their past known."""
+        loop, near, rows = self.loop, self.pace.near, []
+        for long, each in zip(far, self.reads, strict=True):
+            close = input_of(loop.wires, ride.past, each._replace(far=None), near)
+            rows.append(loop.gained(loop.flat(jax.lax.dynamic_slice_in_dim(long, m, near) + close)))
+        at = jnp.concatenate([ride.lately[:1], rows[0]], axis=0)
+        ride, ((signals, slopes), seen) = self.steps(ride, k0 + m, near, (at, rows[-1]))
+        return ride._replace(past=ride.past.after(loop.full(signals), loop.full(slopes))), seen
+
+    def noticed(self, ride: Ride, means: Any, lasts: Any) -> Ride:
+        """Monitors after one section."""
+        look = lambda carry, means, lasts: self.watch.section(carry, means, lasts, self.stretch.dt * self.pace.steps)
+        return ride._replace(seen=self.loop.over(look)(ride.seen, means, lasts))
+
+    def seen(self, ride: Ride, k: Any, like: Values) -> Any:
+        """The channels before step k."""
+        if not self.watch.channels:
+            return ()
+        look = lambda values, y: self.channels(self.loop.problem(values), k, y)
+        return self.loop.over(look)(self.loop.values, self.left(ride, k, like))
+
+    def sections(self, ride: Ride, k0: Any, like: Values) -> Ride:
+        """The sections of one block from step k0 on."""
+        steps, firsts = self.pace.steps, self.seen(ride, k0, like)
+        ride, seen = self.block(ride, k0)
+        if not self.watch.channels:
+            return ride
+        for m in range(self.pace.joined):
+            some = jax.tree.map(lambda each, m=m: each[m * steps : (m + 1) * steps], seen)
+            trapezoid = lambda a, each: ((a + each[-1]) / 2 + jnp.sum(each[:-1], axis=0)) / steps
+            lasts = jax.tree.map(lambda each: each[-1], some)
+            ride = self.noticed(ride, jax.tree.map(trapezoid, firsts, some), lasts)
+            firsts = lasts
+        return ride
+
+    def section(self, ride: Ride, k0: Any, like: Values) -> Ride:
+        """One section from step k0 on, of several blocks."""
+        pace, firsts = self.pace, self.seen(ride, k0, like)
+
+        def more(carry: Any, m: Any) -> Any:
+            ride, total, _ = carry
+            ride, seen = self.block(ride, k0 + m)
+            total = jax.tree.map(lambda total, each: total + jnp.sum(each, axis=0), total, seen)
+            return (ride, total, jax.tree.map(lambda each: each[-1], seen)), None
+
+        (ride, total, lasts), _ = jax.lax.scan(more, (ride, firsts, firsts), jnp.arange(0, pace.steps, pace.block))
+        if not self.watch.channels:
+            return ride
+        # `total` holds the first and all later values; the trapezoidal rule halves the first and the last.
+        means = jax.tree.map(lambda t, a, b: (t - (a + b) / 2) / pace.steps, total, firsts, lasts)
+        return self.noticed(ride, means, lasts)
+
+    def run(self, ride: Ride, y: State) -> tuple[Ride, State, Any]:
+        """(ride, state at the end, what the watch keeps)."""
+        pace, like = self.pace, y.values[0]
+        onwards = self.sections if pace.block >= pace.steps else self.section
+        ride, groups = self.entered(y, ride), pace.sections // pace.joined
+        if groups == 1:
+            ride = onwards(ride, jnp.zeros((), int), like)
+        else:
+            starts = jnp.arange(groups) * (pace.joined * pace.steps)
+            ride, _ = jax.lax.scan(lambda ride, k0: (onwards(ride, k0, like), None), ride, starts)
+        y = self.left(ride, jnp.asarray(pace.per_record) if self.count is None else self.count, like)
+        number = self.first // pace.per_record
+        seen, kept = self.loop.over(lambda carry: self.watch.record(carry, number))(ride.seen)
+        return ride._replace(z=None, seen=seen), y, kept
+
+
 def _march(
-    program: Lockstep,
-    base: Problem,
-    values: Any,
-    wires: Any,
-    kinks: Any,
-    table: Table,
-    start: Start,
-    number: Any = 0,
+    program: Lockstep, base: Problem, values: Any, wires: Any, kinks: Any, table: Table, start: Start, number: Any = 0
 ) -> tuple[Ride, State, Any]:
     """(what is carried at the end, the last state, what is kept per record: states and what `watch.record` gives).
 
@@ -152,183 +402,25 @@ def _march(
     - `wires`: connections with delays; `kinks` (m, n, …): what corners of the past add to its input at the first m steps
     - `table`: the records; `start`: where the run begins; `number` of its first step, for random numbers
     """
-    pace, stepper, watch = program.pace, program.stepper, program.watch
-    wide = jnp.shape(start.y.values[0])[-1]
-    over = (lambda f: jax.vmap(f, in_axes=-1, out_axes=-1, axis_size=wide)) if program.lanes else (lambda f: f)
-    problem_of = lambda values: program.build(base, values)
-    timed = wires is not None
-    shape = jnp.shape(start.y.values[0])
-    still = jnp.zeros(shape, start.y.values[0].dtype)
-
-    def gained(values: Any, c: Values) -> Values:
-        return problem_of(values).model.gain * c
-
-    def sent(values: Any, t: Values, y: State, c: Values) -> tuple[Values, Values]:
-        """What the nodes send, and its slope."""
-        problem = problem_of(values)
-        flow = problem.model.vector_field(t, y, problem.current(t, y), past=c)
-        return jax.jvp(problem.model.sent, (y,), (flow,))
-
-    def record(ride: Any, now: Any) -> Any:
-        y, ride = ride
-        begin, dt, count, first = now
-        stretch = Stretch(begin, begin + dt * pace.per_record if count is None else begin + dt * count.astype(dt.dtype), dt)
-        made = over(lambda values: stepper.make(problem_of(values), stretch))(values)
-        reads = [readings(wires, dt, later) for later in ((0.0, 0.5) if stepper.middle else (0.0,))] if timed else []
-        time_of = lambda k: begin + k.astype(dt.dtype) * dt
-        slope_of = lambda c: (3 * c[0] - 4 * c[1] + c[2]) / (2 * dt)
-        lately_of = lambda ride: Now(ride.lately[0], slope_of(ride.lately)) if timed else Now(still, still)
-
-        def enter(values: Any, made: Any, y: State, now: Now) -> Any:
-            return stepper.enter(problem_of(values), made, stretch, begin, y, now)
-
-        def shown(values: Any, made: Any, k: Any, z: Any, now: Now) -> State:
-            return stepper.leave(problem_of(values), made, stretch, time_of(k), z, now)
-
-        def channels(values: Any, k: Any, y: Any) -> Any:
-            return tuple(node_values(name, problem_of(values), time_of(k), y) for name in watch.channels)
-
-        def step(ride: Ride, now: Any) -> tuple[Ride, Any]:
-            """One step; `now` is its number in the record and, with delays, the past at its start, middle and end and one
-            and two steps before its end."""
-            k, known = now
-
-            def one(values: Any, made: Any, z: Any, x: Any, number: Any, watched: Any, known: Any) -> Any:
-                problem = problem_of(values)
-                noise, kicks = problem.noise, None
-                if noise is not None:
-                    numbers = drawn(noise, problem.key, number, problem.nodes, z_dtype)
-                    kicks = stepper.kicks(problem.model, noise, dt, x, numbers)
-                past: Any = known[:3] if timed else (jnp.zeros(problem.nodes, z_dtype),) * 3
-                z = stepper.advance(problem, made, stretch, time_of(k), z, past, kicks)
-                after = Now(known[2], slope_of(known[2:])) if timed else Now(*(jnp.zeros(problem.nodes, z_dtype),) * 2)
-                y: Any = stepper.leave(problem, made, stretch, time_of(k + 1), z, after) if looks else None
-                if watch.steps:
-                    at = dataclasses.replace(problem, past=known[2]) if timed else problem
-                    watched = watch.step(watched, at, stretch, time_of(k + 1), y)
-                out = (sent(values, time_of(k + 1), y, known[2]) if timed else None, channels(values, k + 1, y))
-                return z, x if kicks is None else kicks.x, watched, out
-
-            z, x, watched, out = over_steps(one)(values, made, ride.z, ride.x, ride.number, ride.watched, known)
-            moved = ride._replace(z=z, x=x, number=ride.number + 1, watched=watched)
-            if count is not None:
-                moved = jax.tree.map(lambda new, old: jnp.where(k < count, new, old), moved, ride)
-            return moved, out
-
-        z_dtype = still.dtype
-        looks = timed or bool(watch.channels) or watch.steps
-        over_steps = (
-            (lambda f: jax.vmap(f, in_axes=(-1, -1, -1, -1, None, -1, -1), out_axes=-1)) if program.lanes else (lambda f: f)
-        )
-
-        def steps(ride: Ride, k0: Any, count_of: int, inputs: Any) -> tuple[Ride, Any]:
-            """`count_of` steps from number k0, with the past at all samples (count_of + 1, …) and midpoints."""
-            ks = k0 + jnp.arange(count_of)
-            if not timed:
-                return jax.lax.scan(step, ride, (ks, None))
-            at, middles = inputs
-            every = jnp.concatenate([ride.lately[2:0:-1], at], axis=0)  # from two steps before the start on
-            if stepper.between:
-                middles = (every[:-3] - 5 * every[1:-2] + 15 * every[2:-1] + 5 * every[3:]) / 16
-            elif not stepper.middle:
-                middles = every[2:-1]
-            known = (every[2:-1], middles, every[3:], every[2:-1], every[1:-2])
-            ride, out = jax.lax.scan(step, ride, (ks, known))
-            ride = ride._replace(lately=every[:-4:-1])
-            return ride, out
-
-        def block(ride: Ride, k0: Any) -> tuple[Ride, Any]:
-            """A block of steps with the past known, written behind it; gives the channels at every step."""
-            if not timed:
-                ride, (_, seen) = steps(ride, k0, pace.block, None)
-                return ride, seen
-            flat = (lambda each: each) if program.lanes else (lambda each: each[..., 0])
-            full = (lambda each: each) if program.lanes else (lambda each: each[..., None])
-            gain = over(gained)
-            far = [input_of(wires, ride.past, each._replace(near=None), pace.block) for each in reads]
-            if kinks is not None:
-                at = jnp.minimum(first + k0, kinks.shape[0] - pace.block)
-                far[0] = far[0] + full(jax.lax.dynamic_slice_in_dim(kinks, at, pace.block))
-
-            def part(ride: Ride, m: Any) -> tuple[Ride, Any]:
-                rows = []
-                for long, each in zip(far, reads, strict=True):
-                    close = input_of(wires, ride.past, each._replace(far=None), pace.near)
-                    rows.append(gain(values, flat(jax.lax.dynamic_slice_in_dim(long, m, pace.near) + close)))
-                at = jnp.concatenate([ride.lately[:1], rows[0]], axis=0)
-                ride, ((signals, slopes), seen) = steps(ride, k0 + m, pace.near, (at, rows[-1]))
-                return ride._replace(past=ride.past.after(full(signals), full(slopes))), seen
-
-            if pace.near == pace.block:
-                return part(ride, jnp.zeros((), int))
-            ride, seen = jax.lax.scan(part, ride, jnp.arange(0, pace.block, pace.near))
-            return ride, jax.tree.map(lambda each: each.reshape((-1, *each.shape[2:])), seen)
-
-        def noticed(ride: Ride, firsts: Any, seen: Any) -> Ride:
-            """Monitors after one section, from the channels at its start and after each of its steps, (steps, …)."""
-            if not watch.channels:
-                return ride
-            means = jax.tree.map(
-                lambda a, each: ((a + each[-1]) / 2 + jnp.sum(each[:-1], axis=0)) / pace.steps, firsts, seen
-            )
-            lasts = jax.tree.map(lambda each: each[-1], seen)
-            look = lambda carry, means, lasts: watch.section(carry, means, lasts, dt * pace.steps)
-            return ride._replace(seen=over(look)(ride.seen, means, lasts))
-
-        def now_seen(ride: Ride, k: Any) -> Any:
-            if not watch.channels:
-                return ()
-            look = lambda values, made, z, now: channels(values, k, shown(values, made, k, z, now))
-            return over(look)(values, made, ride.z, lately_of(ride))
-
-        joined = max(pace.block // pace.steps, 1)  # sections per block
-
-        def group(ride: Ride, g: Any) -> tuple[Ride, None]:
-            """Sections of one block, or the blocks of one section."""
-            firsts, k0 = now_seen(ride, g * joined * pace.steps), g * joined * pace.steps
-            if pace.block >= pace.steps:
-                ride, seen = block(ride, k0)
-                for m in range(joined):
-                    some = jax.tree.map(lambda each, m=m: each[m * pace.steps : (m + 1) * pace.steps], seen)
-                    ride = noticed(ride, firsts, some)
-                    firsts = jax.tree.map(lambda each: each[-1], some)
-                return ride, None
-
-            def more(carry: Any, m: Any) -> Any:
-                ride, total, _ = carry
-                ride, seen = block(ride, k0 + m)
-                total = jax.tree.map(lambda total, each: total + jnp.sum(each, axis=0), total, seen)
-                return (ride, total, jax.tree.map(lambda each: each[-1], seen)), None
-
-            (ride, total, last), _ = jax.lax.scan(more, (ride, firsts, firsts), jnp.arange(0, pace.steps, pace.block))
-            if watch.channels:
-                # `total` holds the first and all later values; the trapezoidal rule halves the first and the last.
-                means = jax.tree.map(lambda t, a, b: (t - (a + b) / 2) / pace.steps, total, firsts, last)
-                look = lambda carry, means, lasts: watch.section(carry, means, lasts, dt * pace.steps)
-                ride = ride._replace(seen=over(look)(ride.seen, means, last))
-            return ride, None
-
-        ride = ride._replace(z=over(enter)(values, made, y, lately_of(ride)))
-        groups = pace.sections // joined
-        if groups == 1:
-            ride, _ = group(ride, jnp.zeros((), int))
-        else:
-            ride, _ = jax.lax.scan(group, ride, jnp.arange(groups))
-        k = jnp.asarray(pace.per_record) if count is None else count
-        y = over(lambda values, made, z, now: shown(values, made, k, z, now))(values, made, ride.z, lately_of(ride))
-        seen, extra = over(lambda carry: watch.record(carry, first // pace.per_record))(ride.seen)
-        meter = program.meter.step(ride.meter, (k.astype(dt.dtype) * dt + begin - table.starts[0]) / whole)
-        ride = ride._replace(z=None, seen=seen, meter=meter)
-        return (y, ride), (y if program.keeps else None, extra, ride.x if program.keeps else None)
-
+    pace, meter = program.pace, program.meter
+    lanes = jnp.shape(start.y.values[0])[-1] if program.lanes else None
+    loop = _Loop(program, base, values, lanes, wires, kinks)
     whole = table.starts[-1] - table.starts[0] + table.dts[-1] * pace.per_record
-    ride = Ride(
-        None, start.lately, start.past, start.x, jnp.asarray(number, int), start.seen, start.watched, program.meter.init()
-    )
+
+    def onwards(carry: Any, now: Any) -> Any:
+        y, ride = carry
+        record = loop.record(*now)
+        ride, y, kept = record.run(ride, y)
+        share = (record.stretch.stop - table.starts[0]) / whole
+        ride = ride._replace(meter=meter.step(ride.meter, share))
+        return (y, ride), (y if program.keeps else None, kept, ride.x if program.keeps else None)
+
+    lately = (start.lately, start.past, start.x)
+    ride = Ride(None, *lately, jnp.asarray(number, int), start.seen, start.watched, meter.init())
     firsts = jnp.arange(pace.records) * pace.per_record
-    remat = jax.checkpoint(record)
-    (y, ride), kept = jax.lax.scan(remat, (start.y, ride), (table.starts, table.dts, table.counts, firsts))
-    program.meter.close(ride.meter)
+    times = (table.starts, table.dts, table.counts, firsts)
+    (y, ride), kept = jax.lax.scan(jax.checkpoint(onwards), (start.y, ride), times)
+    meter.close(ride.meter)
     return ride, y, kept
 
 
