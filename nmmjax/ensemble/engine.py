@@ -21,10 +21,11 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ..mechanics.channels import Problem
+from ..numerics.loops import CPU_OPTIONS
 from .cost import stiffness
 from .folding import Times, bounds
 from .kernel import best_call
-from .task import CPU_OPTIONS, Task, compiled
+from .task import Task, compiled
 
 # Bytes of one real array of a block: with state and coefficients, a dozen of them, a step stays in the first-level cache.
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024

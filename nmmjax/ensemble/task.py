@@ -9,12 +9,10 @@ import jax
 from jaxtyping import PyTree
 
 from ..mechanics.channels import Problem
+from ..numerics.loops import CPU_OPTIONS
 from .folding import AbstractMethod, Times, fold
 from .gradient import with_derivatives
 from .observables import AbstractObservable
-
-# Blocks already keep every core busy: XLA must not split a block's kernels over cores once more (3.5 times slower).
-CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 
 @dataclasses.dataclass(frozen=True)

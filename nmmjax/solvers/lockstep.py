@@ -22,11 +22,9 @@ from .._types import Values, is_concrete
 from ..mechanics.channels import Problem, node_values
 from ..models.state import State
 from ..numerics.counters import normals
+from ..numerics.loops import CPU_OPTIONS
 from .history import Past, input_of, readings
 from .steppers import AbstractStepper, Now, Stretch
-
-# A step's kernels are so short that XLA must not split them over cores.
-CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
 
 @dataclasses.dataclass(frozen=True)

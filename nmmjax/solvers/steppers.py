@@ -137,17 +137,20 @@ class Processed(AbstractStepper):
         return _state(problem, *self._process(problem, made, x, self._kick(made, x, v, c, 0.5), c, slope, -1))
 
 
-class AbstractForceGradient(AbstractStepper):
-    """Order 4 with two flows and three products with the weights per step."""
+class AbstractKicked(AbstractStepper):
+    """Exact flows of all nodes between kicks by the coupling, with variables x = π τ r, v and the force f. `share`: of the
+    step, of one flow."""
 
-    @abc.abstractmethod
+    share: ClassVar[float] = 1.0
+
     def own(self, problem: Problem) -> Any:
         """The model whose `drive` is the kick."""
+        return instantaneous(problem.model)
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         riccati = problem.model.nodes().riccati()
         h = stretch.dt / problem.model.tau
-        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h / 2), h
+        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, self.share * h), h
 
     def _force(self, problem: Problem, stretch: Stretch, t: Values, x: Values, past: Values) -> Values:
         return self.own(problem).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
@@ -155,6 +158,15 @@ class AbstractForceGradient(AbstractStepper):
     def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
         x = jnp.pi * problem.model.tau * y.r
         return x, y.v, self._force(problem, stretch, t, x, now.past)
+
+    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
+        return _state(problem, z[0], z[1])
+
+
+class AbstractForceGradient(AbstractKicked):
+    """Order 4 with two flows and three products with the weights per step."""
+
+    share: ClassVar[float] = 0.5
 
     def advance(
         self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
@@ -169,18 +181,12 @@ class AbstractForceGradient(AbstractStepper):
         x, v, f = force_gradient((x, v + kicks.before, f), h, flow, middle, end, turn, random=kicks.middle)
         return x, v + kicks.after, f
 
-    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
-        return _state(problem, z[0], z[1])
-
 
 class ForceGradient(AbstractForceGradient):
     """Order 4 for instantaneous coupling."""
 
     words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
     middle: ClassVar[bool] = True
-
-    def own(self, problem: Problem) -> Any:
-        return instantaneous(problem.model)
 
 
 class NoisyForceGradient(AbstractForceGradient):
@@ -196,23 +202,11 @@ class NoisyForceGradient(AbstractForceGradient):
         return instantaneous(problem.model) if self.present else problem.model.nodes()
 
 
-class Strang(AbstractStepper):
+class Strang(AbstractKicked):
     """Order 2, weak order 2 with noise: half the kick and half the noise before the exact flow, half behind it. One product
     with the weights per step."""
 
     words: ClassVar[str] = "Möbius splitting, order 2"
-
-    def make(self, problem: Problem, stretch: Stretch) -> Any:
-        riccati = problem.model.nodes().riccati()
-        h = stretch.dt / problem.model.tau
-        return real_map(riccati.eta + _middle(problem, stretch), riccati.Delta, h), h
-
-    def _force(self, problem: Problem, stretch: Stretch, t: Values, x: Values, past: Values) -> Values:
-        return instantaneous(problem.model).drive(x / jnp.pi) + past + _rest(problem, stretch, t)
-
-    def enter(self, problem: Problem, made: Any, stretch: Stretch, t: Values, y: State, now: Now) -> Any:
-        x = jnp.pi * problem.model.tau * y.r
-        return x, y.v, self._force(problem, stretch, t, x, now.past)
 
     def advance(
         self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
@@ -223,9 +217,6 @@ class Strang(AbstractStepper):
         f = self._force(problem, stretch, t + stretch.dt, x, past[2])
         v = v + h / 2 * f
         return x, v if kicks is None else v + kicks.after, f
-
-    def leave(self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, now: Now) -> State:
-        return _state(problem, z[0], z[1])
 
 
 class Nodewise(AbstractStepper):
