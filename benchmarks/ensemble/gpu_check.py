@@ -57,7 +57,7 @@ def measure(lanes: int, dtype: str, repeats: int) -> list[dict[str, Any]]:
     from nmmjax.ensemble.kernel import BACKENDS, kernel_call, plain_call
 
     task, args = prepare(lanes, dtype)
-    plain = plain_call(task, "gpu")
+    plain = plain_call(task)
     oracle = plain(*args)
     ways = {"xla": plain} | {name: kernel_call(task, BLOCK, name) for name in BACKENDS}
     rows = []

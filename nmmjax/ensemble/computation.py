@@ -12,13 +12,14 @@ import numpy as np
 from ..mechanics.channels import node_sizes
 from ..models.state import State
 from .convergence import converge, predicted_rates
-from .engine import Shape, pool_of, prepared, run
+from .engine import Shape, pool_of, prepared, run, way_of
 from .gradient import derivative_name
 from .observables import Final, LastFinite, Samples
 from .plan import Build, Plan
 from .runge_kutta import Adaptive
 from .task import Task
 
+BACKEND = ".backend"  # name of what lanes were computed by, beside their results
 Report = Callable[[int], None] | None
 Solved = tuple[dict[str, np.ndarray], np.ndarray]
 
@@ -30,7 +31,8 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     - `lanes` (m,): numbers of the lanes, in C order over `plan.dims`
     - `report(n)`: a function that hears of every n lanes done; None by default
 
-    Returns a dictionary of arrays. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    Returns a dictionary of arrays, and under ".backend" what computed them: "xla", or "mosaic" or "triton" if fused kernels
+    on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
     `status` and its time in `failure_time`.
     """
     values = plan.values(lanes)
@@ -136,7 +138,7 @@ class _Lanes:
             if name not in own:
                 each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
             found[name] = each.astype(variable.dtype)
-        return found
+        return found | {BACKEND: np.asarray(way_of(self.task, self.shape))}
 
     def _everywhere(self, holds: Mapping[str, np.ndarray]) -> np.ndarray:
         """Per lane, whether something holds for all these variables, and at all nodes of a network."""

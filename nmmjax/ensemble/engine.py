@@ -101,15 +101,22 @@ class _Choice:
 
     def __init__(self, task: Task, block: int):
         self._task, self._block, self._call, self._lock = task, block, None, threading.Lock()
+        self.way = ""
 
     def __call__(self, *arguments: Any) -> Any:
         with self._lock:
             if self._call is None:
-                self._call, _ = best_call(self._task, self._block, arguments)
+                self._call, self.way = best_call(self._task, self._block, arguments)
         return self._call(*arguments)
 
 
 _choice = functools.lru_cache(maxsize=16)(_Choice)
+
+
+def way_of(task: Any, shape: Shape) -> str:
+    """What `run` has run a task by: "mosaic" or "triton" if by fused kernels, else "xla"."""
+    fused = shape.devices[0].platform != "cpu" and task.fusible
+    return _choice(task, shape.block).way or "xla" if fused else "xla"
 
 
 def run(

@@ -46,6 +46,20 @@ def with_derivatives(lane: Lane, names: tuple[str, ...], reverse: bool) -> Lane:
     return extended
 
 
+def along(lane: Lane, names: tuple[str, ...], values: Mapping[str, Any], direction: Mapping[str, Any]) -> Any:
+    """((results, rest), slopes) of `lane` at `values`: the slopes of its results along `direction`, a number for each of the
+    values called `names`. One tangent has the shapes of the results: nothing gets a further axis."""
+    others = {name: each for name, each in values.items() if name not in names}
+    chosen = {name: values[name] for name in names}
+
+    def of_chosen(chosen) -> Any:
+        results, rest = lane(others | chosen)
+        return results, (results, rest)
+
+    _, slopes, both = jax.jvp(of_chosen, (chosen,), ({name: direction[name] for name in names},), has_aux=True)
+    return both, slopes
+
+
 def counted_loop(steps: Any, body: Callable[[Any, Any], Any], carry: PyTree, reverse: bool) -> Any:
     """`body(i, carry)` for i = 0 … steps − 1; with `reverse` in a form that reverse mode can run backwards."""
     if not reverse:

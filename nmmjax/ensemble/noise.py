@@ -79,9 +79,10 @@ class NoisyStretch:
         noise = problem.noise
         assert noise is not None and problem.key is not None
         amplitude = jnp.sqrt(noise * h)
+        key = problem.key[0], problem.key[1]  # outside the loop: a kernel has no slices
 
         def advance(i: Values, z: Moved) -> Moved:
-            before, after = (each.astype(z.x.dtype) for each in normals_of_step(problem.key, first, i, self.pairs))
+            before, after = (each.astype(z.x.dtype) for each in normals_of_step(key, first, i, self.pairs))
             return step(i, z, amplitude * before, amplitude * after)
 
         return Stretch(enter, advance, leave)

@@ -8,6 +8,8 @@ exact as the solver.
 
 import abc
 import dataclasses
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -484,7 +486,7 @@ class LastFinite(AbstractObservable):
         return point.t
 
     def update(self, state: PyTree, point: Point) -> Any:
-        finite = jnp.stack([jnp.isfinite(each) for each in jax.tree.leaves(point.y)]).all()
+        finite = functools.reduce(operator.and_, (jnp.isfinite(each).all() for each in jax.tree.leaves(point.y)))
         return jnp.where(finite, point.t, state)
 
     def finish(self, state: PyTree, end: End) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from ..mechanics.channels import Problem
 from ..numerics.loops import CPU_OPTIONS
 from .folding import AbstractMethod, Times, fold
-from .gradient import with_derivatives
+from .gradient import along, with_derivatives
 from .observables import AbstractObservable
 
 
@@ -34,17 +34,27 @@ class Task:
         """Results of the lanes of a block, as the method runs them: each by itself, or all together."""
         return self.method.block(self, base, values, steps)
 
-    def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
-        """Results of one lane, with its final state and progress under names that no observable has."""
+    def _plain(self, base: PyTree, steps: Any) -> Callable[[Mapping[str, Any]], tuple[dict[str, Any], Any]]:
+        """values ↦ (results, final state and progress) of one lane."""
 
         def plain(values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
             problem = self.build(base, values)
             results, y, progress = fold(problem, self.method, dict(self.observables), self.times, steps)
             return results, {".y": y, ".progress": progress}
 
+        return plain
+
+    def lane(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
+        """Results of one lane, with its final state and progress under names that no observable has."""
+        plain = self._plain(base, steps)
         differentiated = with_derivatives(plain, self.gradient, self.method.reverse) if self.gradient else plain
         results, rest = differentiated(values)
         return results | rest
+
+    def slope(self, base: PyTree, values: Mapping[str, Any], steps: Any, direction: Mapping[str, Any]) -> Any:
+        """Results as of `lane` without derivatives, and their slopes along a `direction` of the values in `gradient`."""
+        (results, rest), slopes = along(self._plain(base, steps), self.gradient, values, direction)
+        return results | rest, slopes
 
 
 def _compile(task: Any, group: int, platform: str) -> Any:

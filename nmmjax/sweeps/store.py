@@ -28,6 +28,7 @@ from .._files import as_path, lock
 from .._identity import refuse_other_call
 from .._labelled import xarray
 from .._optional import optional
+from ..ensemble.computation import BACKEND
 from ..ensemble.plan import PlanLike
 
 FORMAT = 2
@@ -104,6 +105,16 @@ def fill_value(dtype: str) -> Any:
     return float("nan") if np.dtype(dtype).kind == "f" else -1
 
 
+def backends_in(values: dict[str, np.ndarray]) -> set[str]:
+    """What a block was computed by, if whoever computed it says so."""
+    return {str(values[BACKEND])} if BACKEND in values else set()
+
+
+def named(backends: set[str]) -> dict[str, str]:
+    """The attribute of a result that names what it was computed by."""
+    return {"backend": ", ".join(sorted(backends))} if backends else {}
+
+
 def open_store(
     path: str | os.PathLike[str], plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]
 ) -> "SweepStore":
@@ -131,6 +142,7 @@ class SweepStore:
         self.path = path
         self.blocks = Blocks(tuple(plan.dims.values()), shape)
         self.finished: set[tuple[int, ...]] = set()
+        self._backends: set[str] = set()
         self._lock = lock
         self._variables = plan.variables
         group = optional("zarr", "data").open_group(str(path), mode="r+")
@@ -168,17 +180,20 @@ class SweepStore:
                 if self._file(name, index).exists():
                     _flush(self._file(name, index))
             checksums = {name: self._checksum(name, index) for name in self._variables}
-            _write_atomically(self._record(index), json.dumps({"sha256": checksums}))
+            _write_atomically(
+                self._record(index), json.dumps({"sha256": checksums, "backends": sorted(backends_in(values))})
+            )
         except OSError as error:
             done = f"{len(self.finished)} of {len(self.blocks)} chunks are finished and kept"
             message = f"The store {str(self.path)!r} could not be written: {_reason(error)}; {done}, the same call resumes."
             raise _failed(message, error) from error
         self.finished.add(index)
+        self._backends |= backends_in(values)
 
     def dataset(self, load: bool) -> Any:
         """The store as an `xarray.Dataset`, in memory or read on demand."""
         opened = xarray().open_zarr(str(self.path), chunks=None, consolidated=True)
-        opened = opened[list(self._variables)]  # in the plan's order
+        opened = opened[list(self._variables)].assign_attrs(named(self._backends))  # in the plan's order
         return opened.load() if load else opened
 
     def _record(self, index: tuple[int, ...]) -> pathlib.Path:
@@ -198,8 +213,9 @@ class SweepStore:
         if not record.exists():
             return "missing"
         try:
-            checksums = json.loads(record.read_text())["sha256"]
-            intact = all(self._checksum(name, index) == checksums[name] for name in self._variables)
+            known = json.loads(record.read_text())
+            intact = all(self._checksum(name, index) == known["sha256"][name] for name in self._variables)
+            self._backends |= set(known.get("backends", [])) if intact else set()
         except (OSError, ValueError, KeyError, TypeError):
             intact = False
         return "finished" if intact else "damaged"

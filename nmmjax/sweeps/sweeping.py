@@ -30,7 +30,7 @@ from ..models.base import AbstractModel
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus
 from .cluster import Cluster
-from .store import Blocks, SweepStore, block_shape, fill_value, open_store, plain
+from .store import Blocks, SweepStore, backends_in, block_shape, fill_value, named, open_store, plain
 
 _LARGEST = 65_536  # lanes in one chunk
 _CHUNKS = 32  # chunks of a stored sweep, if they don't get too small, so that a crash costs little
@@ -94,10 +94,11 @@ def sweep(
     - `cluster`: a `dask.distributed.Client` that computes the chunks; this process writes the store
     - `progress`: whether to show lanes done, lanes/s and time left, and at the end how the unsuccessful lanes ended
 
-    Uses all local devices. Returns the dataset; its `status` says how every lane ended, and a failed lane does not affect
-    the others. Raises `ValueError` in one sentence for wrong arguments, a store of another call and results that don't fit
-    the memory; `OSError` if the store can't be written (finished chunks are kept), and `BlockingIOError` if another process
-    writes to it.
+    Uses all local devices. Returns the dataset; its `status` says how every lane ended, a failed lane does not affect the
+    others, and its attribute `backend` names what ran: "xla", or on a GPU "mosaic" or "triton" if a fused kernel did.
+    Raises `ValueError` in one sentence for wrong arguments, a store of another call and results that don't fit the memory;
+    `OSError` if the store can't be written (finished chunks are kept), and `BlockingIOError` if another process writes to
+    it.
     """
     plan = plan_of(
         model,
@@ -270,7 +271,7 @@ class _Memory:
             needed = f"{size / 2**30:.3g} GiB, but {free / 2**30:.3g} GiB of memory are free"
             raise ValueError(f"Argument `store` must be given for a result of {needed}.")
         self.blocks = Blocks(tuple(plan.dims.values()), shape)
-        self._plan, self._attributes = plan, attributes
+        self._plan, self._attributes, self._backends = plan, attributes, set()
         sizes = self.blocks.sizes
         self._values = {
             name: np.full((*sizes, *each.shape), fill_value(each.dtype), each.dtype) for name, each in plan.variables.items()
@@ -283,6 +284,7 @@ class _Memory:
         region, extent = self.blocks.region(index), self.blocks.extent(index)
         for name, variable in self._plan.variables.items():
             self._values[name][region] = np.asarray(values[name]).reshape(extent + tuple(variable.shape))
+        self._backends |= backends_in(values)
 
     def dataset(self, load: bool) -> Any:
         plan = self._plan
@@ -292,5 +294,5 @@ class _Memory:
                 for name, each in plan.variables.items()
             },
             coords={name: (dims, np.asarray(values), plain(attrs)) for name, (dims, values, attrs) in plan.coords.items()},
-            attrs=plain(self._attributes),
+            attrs=plain(self._attributes) | named(self._backends),
         )

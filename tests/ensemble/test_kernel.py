@@ -10,6 +10,7 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu
 
 from nmmjax import MPR, Pulse, Sampled
+from nmmjax.ensemble import kernel
 from nmmjax.ensemble.folding import Times, Uniform
 from nmmjax.ensemble.kernel import _agree, best_call, kernel_call
 from nmmjax.ensemble.observables import Final, Mean, Peak, Period, Samples, SpikeCount
@@ -154,9 +155,8 @@ def test_best_call_falls_back_with_reasons():
     assert how == "xla" and "\n" not in str(caught[0].message)
     ours, theirs = call(*args), compiled(task, 2, "cpu")(*args)
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
-    # The block with most steps has the same ones; the other one takes as many.
-    np.testing.assert_allclose(ours["last_r"][1], theirs["last_r"][1], rtol=1e-10)
-    assert np.all(np.asarray(ours[".progress"].steps) == np.asarray(theirs[".progress"].steps)[1])
+    check_equal(ours, theirs, "float64")
+    np.testing.assert_array_equal(ours[".progress"].steps, theirs[".progress"].steps)
 
 
 def test_wrong_kernels_are_found():
@@ -165,6 +165,22 @@ def test_wrong_kernels_are_found():
     assert _agree(right, right)
     assert not _agree(right | {"mean": right["mean"] * 1.1}, right)
     assert not _agree(right | {"mean": right["mean"] * jnp.nan}, right)
+
+
+def test_comparison_takes_few_steps(monkeypatch):
+    """Long runs are compared with fewer steps, of the block that has the fewest."""
+    task, (base, values, steps) = arguments("fixed Runge-Kutta", 2, 8, "float64")
+    taken, right = [], compiled(task, 2, "cpu")
+    wrong = lambda base, values, steps: jax.tree.map(lambda each: each + 1, right(base, values, steps))
+
+    def call(base, values, steps):
+        taken.append(np.asarray(steps[1]).sum(axis=(1, 2)).tolist())
+        return right(base, values, steps)
+
+    assert kernel._confirmed(call, task, (base, values, steps), "cpu")
+    monkeypatch.setattr(kernel, "_COMPARED", 90)
+    assert kernel._confirmed(call, task, (base, values, steps), "cpu") and taken == [[180, 240], [90, 120]]
+    assert not kernel._confirmed(wrong, task, (base, values, steps), "cpu")
 
 
 def test_recorded_input_is_refused_not_wrong():

@@ -99,6 +99,23 @@ def test_the_chunks_of_a_store_stay(tmp_path):
     run_plan(FakePlan(), store=tmp_path / "s.zarr", progress=False)
 
 
+def test_what_computed_is_told_also_when_a_store_is_read_again(tmp_path):
+    """In a sweep that two processes share, by the names of both."""
+    ran = ["xla", "mosaic"]
+
+    def compute(plan, lanes, report):
+        return plan.compute(lanes, report) | {".backend": np.asarray(ran[0 if ran[1:] else -1])}
+
+    options = {"chunk": 10, "progress": False}
+    assert sweeping.run_plan(FakePlan(), compute=compute, **options).attrs["backend"] == "xla"
+    with pytest.raises(ArithmeticError):
+        sweeping.run_plan(FakePlan(breaks=34), compute=compute, store=tmp_path / "s.zarr", **options)
+    ran.pop(0)
+    whole = sweeping.run_plan(FakePlan(), compute=compute, store=tmp_path / "s.zarr", **options)
+    assert whole.attrs["backend"] == "mosaic, xla"
+    xr.testing.assert_identical(sweeping.run_plan(FakePlan(), compute=compute, store=tmp_path / "s.zarr", **options), whole)
+
+
 def test_summary_counts_how_lanes_ended(capsys, monkeypatch):
     assert summarize(np.zeros((2, 3)), {}) == ""
     plan = FakePlan(failing=7)
