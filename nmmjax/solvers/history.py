@@ -3,8 +3,8 @@
 The input of node i from the past is c_i(t) = Σ_j W_ij s_j(t − D_ij). Sent signals s and their slopes are kept at equal
 steps; in between stands the cubic through both, so that delays aren't rounded to steps and the order 4 of a solver holds.
 As long as t − D_ij lies in the past, c is known for many steps at once: windows of the history, one per pair, are
-contiguous, and a small matrix product per receiver sums them. Pairs whose delay is longer than a block of steps are *far*,
-and are summed once a block; the few others are *near*, and are summed one by one in shorter blocks.
+contiguous, and are summed sender by sender, of all receivers together. Pairs whose delay is longer than a block of steps are
+*far*, and are summed once a block; the few others are *near*, and are summed in shorter blocks.
 
 All arrays have the lanes as their last axis.
 """
@@ -22,10 +22,10 @@ from .._checks import require
 from .._types import Values, is_concrete, primal
 from ..models.network import Network
 
-# Receivers whose windows are copied at once: so many as fit into the second-level cache.
-_TOGETHER, _TOGETHER_BYTES = 12, 2**19
-# Nanoseconds on one core, measured: of a pair's step and block, of a near pair's step and block, of a step besides.
-_PAIR, _PAIR_BLOCK, _NEAR, _NEAR_BLOCK, _STEP = 0.35, 7.0, 3.0, 8.0, 500.0
+# Senders of every receiver that one pass over the sums adds.
+_TOGETHER = 2
+# Nanoseconds on one core, measured: of a pair's step and block, of a step besides.
+_PAIR, _PAIR_BLOCK, _STEP = 0.2, 5.0, 500.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,21 +37,25 @@ class Blocks:
     length: int
 
 
+class Senders(NamedTuple):
+    """Whom each receiver hears, in columns: `nodes` (m, n), the k-th sender of every receiver, and `used` (m, n): 1 for a
+    sender, 0 where a receiver has fewer."""
+
+    nodes: Any
+    used: Any
+
+
 class Wires(eqx.Module):
     """Connections whose signals take time, as arrays.
 
     - `delays` (n, n), or (n, n, lanes): in the unit of τ; `weights` (n, n): W, without gain, 0 for pairs without delay
-    - `far` (n, m): senders whose signals each receiver sums in long blocks, and `used` (n, m): 1 for a sender, 0 where
-      a receiver has fewer; both None without any
-    - `receivers`, `senders` (e,): of the near pairs, sorted by receiver
+    - `far`, `near`: senders whose signals are summed in long blocks and in short ones, or None without any
     """
 
     delays: Values
     weights: Values
-    far: Any
-    used: Any
-    receivers: Any
-    senders: Any
+    far: Senders | None
+    near: Senders | None
 
     @property
     def size(self) -> int:
@@ -59,9 +63,10 @@ class Wires(eqx.Module):
 
 
 class Read(eqx.Module):
-    """Where each pair reads: `ago` (…): whole samples before the present; `taps` (4, …): factors of the signal there and at
-    the next sample, and of the slopes at both, weights included."""
+    """Where pairs read, in columns: `nodes` (m, n): senders; `ago` (m, n, …): whole samples before the present; `taps`
+    (m, 4, n, …): factors of the signal there and at the next sample, and of the slopes at both, weights included."""
 
+    nodes: Any
     ago: Any
     taps: Values
 
@@ -84,15 +89,16 @@ def least_delay(delays: np.ndarray) -> float:
 
 def blocks_of(delays: np.ndarray, dt: float, choices: list[int]) -> Blocks:
     """The blocks of steps of `dt` that cost least, of these lengths, for the shortest delays of any lane."""
-    some = delays[np.isfinite(delays) & (delays > 0)]
-    ago = np.ceil(some / dt - 1e-9).astype(int)
-    most = max(int(ago.min()) - 1, 1)
+    timed = np.isfinite(delays) & (delays > 0)
+    ago = np.where(timed, np.ceil(np.where(timed, delays, 0) / dt - 1e-9), 0)
+    most, n = max(int(ago[timed].min()) - 1, 1), delays.shape[0]
     near = {far: max(each for each in range(1, min(far, most) + 1) if far % each == 0) for far in choices}
+    columns = lambda hit: n * int(hit.sum(axis=1).max(initial=0))
 
     def cost(far: int) -> float:
-        close = np.sum(ago <= far)
-        pairs = (some.size - close) * (_PAIR + _PAIR_BLOCK / far)
-        return pairs + close * (_NEAR + _NEAR_BLOCK / near[far]) + _STEP * (1 + 1 / near[far])
+        close = timed & (ago <= far)
+        pairs = columns(timed & ~close) * (_PAIR + _PAIR_BLOCK / far)
+        return pairs + columns(close) * (_PAIR + _PAIR_BLOCK / near[far]) + _STEP * (1 + 1 / near[far])
 
     far = min(choices, key=cost)
     return Blocks(far, near[far], 0)
@@ -103,79 +109,37 @@ def wires_of(network: Network, delays: np.ndarray, blocks: Blocks, dt: float) ->
     timed = np.isfinite(delays) & (delays > 0)
     ago = np.where(timed, np.ceil(np.where(timed, delays, 0) / dt - 1e-9), 0)
     near = timed & (ago <= blocks.far)
-    receivers, senders = np.nonzero(near)
-    far, used = _rows(timed & ~near)
     W = network.weights.todense() if network.is_sparse else network.weights
     W = jnp.where(jnp.asarray(timed), W, 0)
     given = network.coupling.delays()
     assert given is not None
-    whole = lambda each: jnp.asarray(each, jnp.int32)
-    some = used.shape[1] > 0
-    kept = (whole(far), jnp.asarray(used, W.dtype)) if some else (None, None)
-    return Wires(given, W, *kept, whole(receivers), whole(senders))
+    return Wires(given, W, _columns(timed & ~near, W.dtype), _columns(near, W.dtype))
 
 
-def _rows(hit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers of the columns that are hit in each row, (n, m), and where there is one, (n, m)."""
+def _columns(hit: np.ndarray, dtype: Any) -> Senders | None:
+    """The senders that are hit in each row, as many columns as are summed at once at a time; None without any."""
     most = int(hit.sum(axis=1).max(initial=0))
+    if most == 0:
+        return None
     order = np.argsort(~hit, axis=1, kind="stable")[:, :most]
-    return order, np.take_along_axis(hit, order, axis=1)
+    used = np.take_along_axis(hit, order, axis=1)
+    spare = ((0, 0), (0, -most % _TOGETHER))
+    order, used = np.pad(order, spare, mode="edge"), np.pad(used, spare)
+    return Senders(jnp.asarray(order.T, jnp.int32), jnp.asarray(used.T, dtype))
 
 
-def reading(delays: Values, weights: Values, dt: Values, later: float = 0.0) -> Read:
-    """Where signals with these `delays` are read at the times of the steps, or `later` steps of `dt` before them."""
-    back = delays / dt + later
+def _read(wires: Wires, senders: Senders | None, dt: Values, later: float) -> Read | None:
+    """Where signals of these senders are read at the times of the steps, or `later` steps of `dt` before them."""
+    if senders is None:
+        return None
+    receivers = jnp.arange(wires.size)[None, :]
+    delays, weights = (each[receivers, senders.nodes] for each in (wires.delays, wires.weights))
+    back, weights = delays / dt + later, weights * senders.used
     whole = jnp.ceil(jax.lax.stop_gradient(back) - 1e-9)
     s = whole - back
     taps = [(1 + 2 * s) * (1 - s) ** 2, s**2 * (3 - 2 * s), dt * s * (1 - s) ** 2, dt * s**2 * (s - 1)]
-    return Read(whole.astype(jnp.int32), jnp.stack([each * weights for each in taps]))
-
-
-def _combined(rows: Any, steps: int, lanes: int) -> Values:
-    """(…, steps, lanes) from four rows (…, 2 (steps + 1) lanes), in which signals and slopes alternate along the windows."""
-    now = lambda row, which: row.reshape(*row.shape[:-1], steps + 1, 2, lanes)[..., :-1, which, :]
-    nxt = lambda row, which: row.reshape(*row.shape[:-1], steps + 1, 2, lanes)[..., 1:, which, :]
-    return now(rows[0], 0) + nxt(rows[1], 0) + now(rows[2], 1) + nxt(rows[3], 1)
-
-
-def _windows(past: Values, lanes: int, place: Any, ago: Any, senders: Any, steps: int) -> Values:
-    """What pairs read at the next `steps` samples, and one before: (pairs, 2 (steps + 1) lanes)."""
-    cut = lambda j, k: jax.lax.dynamic_slice(past, (j, 2 * lanes * (place - k)), (1, 2 * lanes * (steps + 1)))[0]
-    return jax.vmap(cut)(senders, ago)
-
-
-def far_input(past: Values, lanes: int, place: Any, read: Read, senders: Any, steps: int) -> Values:
-    """Σ_j over far pairs at the next `steps` samples, (steps, n, lanes). `past` (n, 2 samples · lanes) has its newest sample
-    just before `place`; `senders` and `read` are of shape (n, m), or (n, m, lanes) if delays differ between lanes."""
-    n = past.shape[0]
-    if read.ago.ndim == 3:
-        one = lambda past, ago, taps: far_input(past, 1, place, Read(ago, taps), senders, steps)[..., 0]
-        return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
-    fitting = int(np.clip(_TOGETHER_BYTES // (past.itemsize * senders.shape[1] * 2 * (steps + 1) * lanes), 1, _TOGETHER))
-    group = max(each for each in range(1, fitting + 1) if n % each == 0)
-    m = senders.shape[1]
-
-    def some(now: Any) -> Values:
-        senders, ago, taps = now  # (group, m), (group, m), (group, 4, m)
-        windows = jax.vmap(lambda senders, ago: _windows(past, lanes, place, ago, senders, steps))(senders, ago)
-        return _combined(jnp.moveaxis(jnp.einsum("gtj,gjb->gtb", taps, windows), 1, 0), steps, lanes)
-
-    taps = jnp.moveaxis(read.taps, 0, 1).reshape(n // group, group, 4, m)
-    grouped = lambda each: each.reshape(n // group, group, m)
-    found = jax.lax.map(some, (grouped(senders), grouped(read.ago), taps))
-    return jnp.moveaxis(found.reshape(n, steps, lanes), 1, 0)
-
-
-def near_input(past: Values, lanes: int, place: Any, read: Read, receivers: Any, senders: Any, steps: int) -> Values:
-    """The same of the near pairs, with `read` of shape (pairs,) or (pairs, lanes)."""
-    n = past.shape[0]
-    if read.ago.ndim == 2:
-        one = lambda past, ago, taps: near_input(past, 1, place, Read(ago, taps), receivers, senders, steps)[..., 0]
-        return jax.vmap(one, in_axes=-1, out_axes=-1)(past.reshape(n, -1, lanes), read.ago, read.taps)
-    windows = _windows(past, lanes, place, read.ago, senders, steps)
-    each = _combined(read.taps[..., None] * windows[None], steps, lanes)
-    found = jax.ops.segment_sum(each, receivers, n, indices_are_sorted=True)
-    return jnp.moveaxis(found, 1, 0)
+    weights = weights[..., None] if s.ndim == 3 else weights
+    return Read(senders.nodes, whole.astype(jnp.int32), jnp.stack([each * weights for each in taps], axis=1))
 
 
 class Reads(NamedTuple):
@@ -187,70 +151,100 @@ class Reads(NamedTuple):
 
 def readings(wires: Wires, dt: Values, later: float = 0.0) -> Reads:
     """Where all pairs read at the times of steps of `dt`, or `later` steps before them."""
-    column = (lambda each: each[..., None]) if wires.delays.ndim == 3 else (lambda each: each)
-    pairs = lambda each: each[wires.receivers, wires.senders]
-    far = near = None
-    if wires.far is not None:
-        rows = lambda each: each[jnp.arange(wires.size)[:, None], wires.far]
-        far = reading(rows(wires.delays), column(rows(wires.weights) * wires.used), dt, later)
-    if wires.receivers.size:
-        near = reading(pairs(wires.delays), column(pairs(wires.weights)), dt, later)
-    return Reads(far, near)
-
-
-def input_of(wires: Wires, past: "Past", reads: Reads, steps: int, back: int = 0) -> Values:
-    """Σ_j W_ij s_j(t − D_ij) of all pairs at the `steps` samples that follow the newest but `back`, (steps, n, lanes),
-    without gain."""
-    place, lanes = past.place - back, past.lanes
-    total = jnp.zeros((steps, wires.size, lanes), past.samples.dtype)
-    if reads.far is not None:
-        total = total + far_input(past.samples, lanes, place, reads.far, wires.far, steps)
-    if reads.near is not None:
-        total = total + near_input(past.samples, lanes, place, reads.near, wires.receivers, wires.senders, steps)
-    return total
+    return Reads(_read(wires, wires.far, dt, later), _read(wires, wires.near, dt, later))
 
 
 class Past(eqx.Module):
-    """The history while a run goes on: `samples` (n, 2 · 2 · length · lanes), every one of them kept twice so that the last
-    `length` always lie side by side; `newest`, how many the first copy holds before it begins anew."""
+    """The history while a run goes on: `samples` (n, 2, (length + spare) · lanes), signals and slopes of the last `length`
+    steps, over and over from the start, whose first `spare` are kept once more behind the end, so that windows of up to
+    `spare` + 1 samples lie side by side; `place`: where the next sample is put."""
 
     samples: Values
-    newest: Any
+    place: Any
     length: int = eqx.field(static=True)
     lanes: int = eqx.field(static=True)
 
     @property
-    def place(self) -> Any:
-        return self.newest + self.length
+    def spare(self) -> int:
+        return self.samples.shape[-1] // self.lanes - self.length
 
     def after(self, sent: Values, slopes: Values) -> "Past":
         """With further samples (steps, n, lanes), as many as divide the length."""
-        both, width = _side_by_side(sent, slopes), 2 * self.lanes
-        at = jnp.where(self.newest == self.length, 0, self.newest)
+        both, at = _side_by_side(sent, slopes), self.place
+        again = jnp.where(at < self.spare, at + self.length, at)
         zero = jnp.zeros_like(at)
-        samples = jax.lax.dynamic_update_slice(self.samples, both, (zero, width * at))
-        samples = jax.lax.dynamic_update_slice(samples, both, (zero, width * (at + self.length)))
-        return Past(samples, at + sent.shape[0], self.length, self.lanes)
+        samples = jax.lax.dynamic_update_slice(self.samples, both, (zero, zero, self.lanes * at))
+        samples = jax.lax.dynamic_update_slice(samples, both, (zero, zero, self.lanes * again))
+        later = at + sent.shape[0]
+        return Past(samples, jnp.where(later == self.length, 0, later), self.length, self.lanes)
 
     def in_order(self) -> Values:
         """The samples in the order of time, (n, length, 2, lanes)."""
-        n, width = self.samples.shape[0], 2 * self.lanes
-        zero = jnp.zeros_like(self.newest)
-        cut = jax.lax.dynamic_slice(self.samples, (zero, width * self.newest), (n, width * self.length))
-        return cut.reshape(n, self.length, 2, self.lanes)
+        n = self.samples.shape[0]
+        ring = self.samples[..., : self.length * self.lanes].reshape(n, 2, self.length, self.lanes)
+        return jnp.moveaxis(jnp.roll(ring, -self.place, axis=2), 1, 2)
+
+    def summed(self, read: Read, steps: int, back: int = 0) -> Values:
+        """Σ_j over the senders at the `steps` samples that follow the newest but `back`, (steps, n, lanes)."""
+        if read.ago.ndim == 3:  # delays differ between lanes
+
+            def one(samples: Values, ago: Values, taps: Values) -> Values:
+                past = Past(samples, self.place, self.length, 1)
+                return past.summed(Read(read.nodes, ago, taps), steps, back)[..., 0]
+
+            n = self.samples.shape[0]
+            apart = self.samples.reshape(n, 2, -1, self.lanes)
+            return jax.vmap(one, in_axes=-1, out_axes=-1)(apart, read.ago, read.taps)
+        n, lanes, place = self.samples.shape[0], self.lanes, self.place - back
+        numbers = jax.lax.GatherDimensionNumbers((1, 2), (0,), (0, 2))
+
+        def some(total: Values, now: Any) -> tuple[Values, None]:
+            """With a few senders of every receiver: XLA makes one loop over receivers and steps of it, and copies no
+            window."""
+            nodes, ago, taps = now
+            start = place - ago
+            start = lanes * jnp.where(start < 0, start + self.length, start)
+            for node, at, (a, b, c, d) in zip(nodes, start, taps[..., None], strict=True):
+                window = jax.lax.gather(
+                    self.samples,
+                    jnp.stack([node, at], axis=1),
+                    numbers,
+                    (1, 2, lanes * (steps + 1)),
+                    mode=jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS,
+                )
+                signal, slope = window[:, 0], window[:, 1]
+                total = total + a * signal[:, :-lanes] + b * signal[:, lanes:]
+                total = total + c * slope[:, :-lanes] + d * slope[:, lanes:]
+            return total, None
+
+        gathered = lambda each: each.reshape(-1, _TOGETHER, *each.shape[1:])
+        columns = jax.tree.map(gathered, (read.nodes, read.ago, read.taps))
+        total = jnp.zeros((n, lanes * steps), self.samples.dtype)
+        total, _ = jax.lax.scan(jax.checkpoint(some, prevent_cse=False), total, columns)
+        return jnp.moveaxis(total.reshape(n, steps, lanes), 1, 0)
+
+
+def input_of(past: Past, reads: Reads, steps: int, back: int = 0) -> Values:
+    """Σ_j W_ij s_j(t − D_ij) of all pairs at the `steps` samples that follow the newest but `back`, (steps, n, lanes),
+    without gain."""
+    total = jnp.zeros((steps, past.samples.shape[0], past.lanes), past.samples.dtype)
+    for read in reads:
+        if read is not None:
+            total = total + past.summed(read, steps, back)
+    return total
 
 
 def _side_by_side(sent: Values, slopes: Values) -> Values:
-    """(n, 2 steps · lanes) from signals and slopes (steps, n, lanes)."""
-    both = jnp.moveaxis(jnp.stack([sent, slopes], axis=1), 2, 0)
-    return both.reshape(both.shape[0], -1)
+    """(n, 2, steps · lanes) from signals and slopes (steps, n, lanes)."""
+    both = jnp.moveaxis(jnp.stack([sent, slopes]), 2, 0)
+    return both.reshape(both.shape[0], 2, -1)
 
 
-def begun(sent: Values, slopes: Values) -> Past:
-    """The history whose samples (length, n, lanes) are known, the newest last."""
-    both, length = _side_by_side(sent, slopes), sent.shape[0]
-    twice = jnp.concatenate([both, both], axis=1)
-    return Past(twice, jnp.asarray(length, jnp.int32), length, sent.shape[-1])
+def begun(sent: Values, slopes: Values, spare: int) -> Past:
+    """The history whose samples (length, n, lanes) are known, the newest last; windows have up to `spare` + 1 samples."""
+    both, length, lanes = _side_by_side(sent, slopes), sent.shape[0], sent.shape[-1]
+    samples = jnp.concatenate([both, both[..., : spare * lanes]], axis=-1)
+    return Past(samples, jnp.zeros((), jnp.int32), length, lanes)
 
 
 class History(eqx.Module):

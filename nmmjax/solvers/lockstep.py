@@ -142,13 +142,15 @@ def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any)
 @dataclasses.dataclass(frozen=True)
 class _Loop:
     """A program and what all its records share: the base problem and what lanes have of their own (`values`), their number
-    (None without an axis of lanes), connections with delays, and corners of the past."""
+    (None without an axis of lanes), connections with delays, how the past is read at starts and middles of steps, and
+    corners of the past."""
 
     program: Lockstep
     base: Problem
     values: Any
     lanes: int | None
     wires: Any
+    reads: list[Any]
     kinks: Any
 
     @property
@@ -188,22 +190,19 @@ class _Loop:
         steps = pace.per_record if count is None else count.astype(dt.dtype)
         stretch = Stretch(begin, begin + dt * steps, dt)
         made = self.over(lambda values: stepper.make(self.problem(values), stretch))(self.values)
-        shifts = (0.0, 0.5) if stepper.middle else (0.0,)
-        reads = [readings(self.wires, dt, later) for later in shifts] if self.timed else []
-        return _Record(self, stretch, count, first, made, reads)
+        return _Record(self, stretch, count, first, made)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Record:
-    """Equal steps between two kept states: what the stepper made for them, and how the past is read at their starts and
-    middles. `count`: how many of the pace's steps are taken, None for all; `first`: the first one's number in the run."""
+    """Equal steps between two kept states: what the stepper made for them. `count`: how many of the pace's steps are taken,
+    None for all; `first`: the first one's number in the run."""
 
     loop: _Loop
     stretch: Stretch
     count: Any
     first: Any
     made: Any
-    reads: list[Any]
 
     @property
     def pace(self) -> Pace:
@@ -313,7 +312,7 @@ class _Record:
         if not loop.timed:
             ride, (_, seen) = self.steps(ride, k0, pace.block, None)
             return ride, seen
-        far = [input_of(loop.wires, ride.past, each._replace(near=None), pace.block) for each in self.reads]
+        far = [input_of(ride.past, each._replace(near=None), pace.block) for each in loop.reads]
         if loop.kinks is not None:
             at = jnp.minimum(self.first + k0, loop.kinks.shape[0] - pace.block)
             far[0] = far[0] + loop.full(jax.lax.dynamic_slice_in_dim(loop.kinks, at, pace.block))
@@ -325,8 +324,8 @@ class _Record:
     def part(self, ride: Ride, k0: Any, m: Any, far: list[Values]) -> tuple[Ride, Any]:
         """Steps from number m of the block that begins at k0, as long as those of near pairs have their past known."""
         loop, near, rows = self.loop, self.pace.near, []
-        for long, each in zip(far, self.reads, strict=True):
-            close = input_of(loop.wires, ride.past, each._replace(far=None), near)
+        for long, each in zip(far, loop.reads, strict=True):
+            close = input_of(ride.past, each._replace(far=None), near)
             rows.append(loop.gained(loop.flat(jax.lax.dynamic_slice_in_dim(long, m, near) + close)))
         at = jnp.concatenate([ride.lately[:1], rows[0]], axis=0)
         ride, ((signals, slopes), seen) = self.steps(ride, k0 + m, near, (at, rows[-1]))
@@ -402,7 +401,9 @@ def _march(
     """
     pace, meter = program.pace, program.meter
     lanes = jnp.shape(start.y.values[0])[-1] if program.lanes else None
-    loop = _Loop(program, base, values, lanes, wires, kinks)
+    shifts = (0.0, 0.5) if program.stepper.middle else (0.0,)
+    reads = [] if wires is None else [readings(wires, table.dts[0], later) for later in shifts]  # then all steps are equal
+    loop = _Loop(program, base, values, lanes, wires, reads, kinks)
     whole = table.starts[-1] - table.starts[0] + table.dts[-1] * pace.per_record
 
     def onwards(carry: Any, now: Any) -> Any:

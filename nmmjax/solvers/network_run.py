@@ -158,8 +158,9 @@ def begin(
         return past_samples(problem.model, past, problem.y0, start, pace.length, dt, dt.dtype)
 
     signals, slopes = over(before_start)(values)
-    before = begun(full(signals), full(slopes))
-    lately = flat(input_of(wires, before, readings(wires, dt), 3, back=3)[::-1])
+    spare = min(max(pace.block, -(-3 // pace.near) * pace.near), pace.length)  # 3 steps are read below
+    before = begun(full(signals), full(slopes), spare)
+    lately = flat(input_of(before, readings(wires, dt), 3, back=3)[::-1])
     lately = over(lambda values, c: build(base, values).model.gain * c)(values, lately)
 
     def onwards(values: Any, c: Values) -> Any:
@@ -170,7 +171,7 @@ def begin(
         return jax.jvp(network.sent, (y0,), (flow,))
 
     sent, slope = over(onwards)(values, lately[0])
-    after = begun(full(signals.at[-1].set(sent)), full(slopes.at[-1].set(slope)))
+    after = begun(full(signals.at[-1].set(sent)), full(slopes.at[-1].set(slope)), spare)
     jump, length = slope - slopes[-1], pace.length + pace.block + 2
     if wires.delays.ndim == 3:
         table = jax.vmap(lambda D, jump: corner_input(wires.weights, D, jump, dt, length, corners), -1, -1)(
