@@ -188,7 +188,7 @@ class Past(eqx.Module):
         """Σ_j over the senders at the `steps` samples that follow the newest but `back`, (steps, n, lanes)."""
         if read.ago.ndim == 3:  # delays differ between lanes
 
-            def one(samples: Values, ago: Values, taps: Values) -> Values:
+            def one(samples: Values, ago: Any, taps: Values) -> Values:
                 past = Past(samples, self.place, self.length, 1)
                 return past.summed(Read(read.nodes, ago, taps), steps, back)[..., 0]
 
