@@ -61,6 +61,13 @@ def _floor(x: Any) -> Any:
     return jnp.where(jnp.abs(x) < 2.0**22, jnp.where(whole > x, whole - 1, whole), x)
 
 
+def _bits(x: Any, dtype: Any) -> Any:
+    """The bits of x as another type. Mosaic's own leaves integers with or without sign as they were."""
+    if np.issubdtype(x.dtype, np.integer) and np.issubdtype(dtype, np.integer):
+        return x.astype(dtype)
+    return jax.lax.bitcast_convert_type(x, dtype)
+
+
 def _some(x: Any, axes: Any = None) -> Any:
     return jnp.max(jnp.where(x, 1.0, 0.0).astype(jnp.float32), axis=axes) > 0
 
@@ -80,6 +87,7 @@ _IN_MOSAIC: _Rules = {
     **_IN_TRITON,
     "sqrt": lambda params, x: _root(x),
     "floor": lambda params, x: _floor(x),
+    "bitcast_convert_type": lambda params, x: _bits(x, params["new_dtype"]),
     "pow": lambda params, x, y: jnp.exp(y.astype(x.dtype) * jnp.log(x)),
 }
 

@@ -4,6 +4,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import mosaic_gpu
 
 import nmmjax as nmm
 from nmmjax.ensemble.folding import Times, Uniform
@@ -126,6 +128,20 @@ class Compiled:
         return len(re.findall(r'custom_call_target="(?:mosaic_gpu|__gpu\$xla\.gpu\.triton)', self.hlo))
 
 
+_numbers = itertools.count()
+
+
+def _named(kernel):
+    """`mosaic_gpu.kernel` with a new name for every kernel: those that it knows by their text it doesn't write out again."""
+
+    def named(body, **options):
+        numbered = lambda *refs: body(*refs)
+        numbered.__name__ = f"kernel_{next(_numbers)}"
+        return kernel(numbered, **options)
+
+    return named
+
+
 def compile_for(device, call, arguments, backend):
     """`call`, a jitted function of `arguments`, compiled for `device`."""
     here = jax.sharding.SingleDeviceSharding(device)
@@ -137,6 +153,7 @@ def compile_for(device, call, arguments, backend):
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {"TO": f"{folder}/mosaic", "PTX": "1", "PTXAS": "1"}.items():
                 patch.setenv(f"MOSAIC_GPU_DUMP_{name}", value)
+            patch.setattr(mosaic_gpu, "kernel", _named(mosaic_gpu.kernel))
             done = call.trace(*shaped).lower(lowering_platforms=("cuda",)).compile(compiler_options=options)
         made = sorted(pathlib.Path(folder, "mosaic" if backend == "mosaic" else "xla").rglob("*.ptx"), key=os.path.getmtime)
         made = [path for path in made if ".entry" in path.read_text()]  # else a module of constants
