@@ -31,8 +31,8 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     - `lanes` (m,): numbers of the lanes, in C order over `plan.dims`
     - `report(n)`: a function that hears of every n lanes done; None by default
 
-    Returns a dictionary of arrays, and under ".backend" what computed them: "xla", or "mosaic" or "triton" if fused kernels
-    on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    Returns a dictionary of arrays; that under ".backend" (m,) says what computed each lane: "xla", or "mosaic" or "triton" if
+    a fused kernel did on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
     `status` and its time in `failure_time`.
     """
     values = plan.values(lanes)
@@ -138,7 +138,7 @@ class _Lanes:
             if name not in own:
                 each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
             found[name] = each.astype(variable.dtype)
-        return found | {BACKEND: np.asarray(way_of(self.task, self.shape))}
+        return found | {BACKEND: np.broadcast_to(np.asarray(way_of(self.task, self.shape)), self.size)}
 
     def _everywhere(self, holds: Mapping[str, np.ndarray]) -> np.ndarray:
         """Per lane, whether something holds for all these variables, and at all nodes of a network."""

@@ -107,7 +107,7 @@ def fill_value(dtype: str) -> Any:
 
 def backends_in(values: dict[str, np.ndarray]) -> set[str]:
     """What a block was computed by, if whoever computed it says so."""
-    return {str(values[BACKEND])} if BACKEND in values else set()
+    return set(np.unique(values[BACKEND]).tolist()) if BACKEND in values else set()
 
 
 def named(backends: set[str]) -> dict[str, str]:

@@ -104,7 +104,7 @@ def test_what_computed_is_told_also_when_a_store_is_read_again(tmp_path):
     ran = ["xla", "mosaic"]
 
     def compute(plan, lanes, report):
-        return plan.compute(lanes, report) | {".backend": np.asarray(ran[0 if ran[1:] else -1])}
+        return plan.compute(lanes, report) | {".backend": np.full(lanes.size, ran[0 if ran[1:] else -1])}
 
     options = {"chunk": 10, "progress": False}
     assert sweeping.run_plan(FakePlan(), compute=compute, **options).attrs["backend"] == "xla"
