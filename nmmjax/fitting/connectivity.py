@@ -21,12 +21,13 @@ from ..monitors.base import AbstractMonitor
 from ..monitors.connectivity import functional_connectivity
 from ..monitors.results import Monitored
 from ..recordings.recording import Recording
-from ..stochastic.linear import linear_response
+from ..stochastic.linear import response
 from ..stochastic.recorded import recorded_connectivity
 from .target import AbstractTarget
 
 _LOSSES = ("difference", "correlation")
 _ROUNDED = 1e-4  # of measured correlations, as files keep them
+_RESOLVED = 1e-6  # of correlations with delays, in fits
 
 
 class FunctionalConnectivityTarget(AbstractTarget):
@@ -135,6 +136,12 @@ class FunctionalConnectivityTarget(AbstractTarget):
     def alone(self, model: AbstractModel) -> bool:
         return True  # matrices are inverted
 
+    def wide(self, model: AbstractModel) -> bool:
+        return True
+
+    def rounding(self, model: AbstractModel) -> float:
+        return _RESOLVED if "delays" in model.offers and self.monitor is None and self.frequency is None else 0.0
+
     def check(self, model: Any) -> None:
         rule = "be a network for `FunctionalConnectivityTarget`"
         require("model", model, rule, isinstance(model, AbstractModel) and model.size is not None)
@@ -163,13 +170,18 @@ class FunctionalConnectivityTarget(AbstractTarget):
     def unknowns(self, model: Any) -> Values:
         return jnp.zeros(model.size - 1 if self.per_node else 0, model.gain.dtype)
 
-    def connectivity(self, model: Any, unknowns: Values | None = None) -> Values:
-        """The FC (n, n) of `model`, with `unknowns` as `unknown_names` orders them; NaN without a stable state."""
+    @property
+    def refinable(self) -> bool:
+        return self.monitor is None and self.frequency is None
+
+    def connectivity(self, model: Any, unknowns: Values | None = None, refine: Whole | None = None) -> Values:
+        """The FC (n, n) of `model`, with `unknowns` as `unknown_names` orders them; NaN without a stable state. With delays
+        to 1e-7; or by `refine` times the few frequencies with which a fit begins, to about 1e-6 far from instabilities."""
         noise: Any = self.noise
         if self.per_node:
             log_D = self.unknowns(model) if unknowns is None else unknowns
             noise = jnp.exp(jnp.concatenate([jnp.zeros(1, log_D.dtype), log_D]))
-        found = linear_response(model, noise, guess=self.guess, I=self.current)
+        found = response(model, noise, self.guess, self.current, refine)
         if self.monitor is not None:
             return recorded_connectivity(found, self.monitor).values
         if self.frequency is None:
@@ -184,15 +196,15 @@ class FunctionalConnectivityTarget(AbstractTarget):
         wanted, weights = (np.asarray(each)[np.ix_(order, order)] for each in (self.wanted, self.weights))
         return np.where(weights > 0, wanted, np.where(np.eye(order.size, dtype=bool), 1.0, np.nan))
 
-    def _pairs(self, model: Any, unknowns: Values | None) -> tuple[Values, Values, Values]:
+    def _pairs(self, model: Any, unknowns: Values | None, refine: Whole | None = None) -> tuple[Values, Values, Values]:
         """FC of the model, the measured one, and weights, of all pairs of nodes."""
         order, dtype = self.order(model), model.gain.dtype
         above = np.triu_indices(order.size, 1)
         wanted, weights = (each[order[above[0]], order[above[1]]].astype(dtype) for each in (self.wanted, self.weights))
-        return self.connectivity(model, unknowns)[above], wanted, weights
+        return self.connectivity(model, unknowns, refine)[above], wanted, weights
 
     def residuals(self, model: Any, unknowns: Values | None = None, refine: Whole = 1) -> Values:
-        found, wanted, weights = self._pairs(model, unknowns)
+        found, wanted, weights = self._pairs(model, unknowns, None if isinstance(refine, int) else refine)
         if self.loss_name == "difference":
             return (found - wanted) * weights
         return _standardised(found, weights) - _standardised(wanted, weights)
@@ -206,11 +218,12 @@ class FunctionalConnectivityTarget(AbstractTarget):
         return jnp.sum(_standardised(found, weights) * _standardised(wanted, weights))
 
     def remarks(self, model: Any, unknowns: Values | None = None) -> tuple[str, ...]:
-        found, wanted, weights = (np.asarray(each) for each in self._pairs(model, unknowns))
+        pairs = self._pairs(model, unknowns)
+        found, wanted, weights = (np.asarray(each) for each in pairs)
         if not np.isfinite(found).all():
             return ("Functional connectivity: none, as there is no stable state of rest.",)
         off = float(np.sqrt(np.mean((found - wanted)[weights > 0] ** 2)))
-        alike = float(self.correlation(model, unknowns))
+        alike = float(jnp.sum(_standardised(pairs[0], pairs[2]) * _standardised(pairs[1], pairs[2])))
         return (
             f"Functional connectivity: correlation {alike:.4f} with the measured one over {self.pairs} pairs, root mean "
             f"squared difference {off:.3g}.",

@@ -31,6 +31,7 @@ _EARLY, _FINAL = (1e-3, 1e-4), (1e-10, 1e-13)  # tolerances of steps and gains: 
 _DAMPING = (1e-2, 1e-4, 1e-10)  # λ at first: of the first stage, of those that follow, of refinements
 _EARLY_ITERATIONS = 60  # of early stages, at most
 _STRAGGLERS, _PATIENCE = 0.1, 24  # the share of starts that isn't waited for; in the last stage, only for so many iterations
+_FEW = 4  # starts of which one isn't waited for either
 _REFINEMENTS = (4, 16, 64)
 _GAIN = 4.0**5  # by which the error falls at least from one refinement to the next
 _MET, _SAME = 1e-2, 1e-6  # differences below which starts go on as one: between stages, and at the end
@@ -81,7 +82,7 @@ class Search:
     def run(self, goal: AbstractTarget) -> None:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
         stages = self.stages(goal)
-        self._threads = 1 if goal.alone(self.model) else _threads()
+        self._threads, self._wide = 1 if goal.alone(self.model) else _threads(), goal.wide(self.model)
         with engine.pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
             try:
@@ -200,7 +201,7 @@ class Search:
     def _shape(self) -> engine.Shape:
         """Blocks of starts: their runs fill vectors, and no start waits for too many others."""
         devices = tuple(jax.local_devices())
-        largest = 8 if devices[0].platform == "cpu" else 256
+        largest = 1 if self._wide else 8 if devices[0].platform == "cpu" else 256
         block = int(np.clip(-(-self.z.shape[0] // self._threads), 1, largest))
         return engine.Shape(block, 1, self._threads, devices[:1] if self._threads == 1 else devices)
 
@@ -277,7 +278,9 @@ class Search:
         chosen = self._active if only is None else only
         state = LevenbergMarquardt.begin(np.concatenate([self.z, self.unknowns], axis=1), problem, hold)
         state["damping"][:] = _DAMPING[0] if stage == 0 else _DAMPING[1] if refine == 1 else _DAMPING[2]
-        state["xtol"][:], state["ftol"][:] = (max(each, self._rounding) for each in settled)
+        state["xtol"][:], state["ftol"][:] = (
+            max(each, self._rounding, problem.target.rounding(self.model)) for each in settled
+        )
         phase = f"{stage}:gauss-newton:{refine}:{hold}"
         state, taken = self.memory.restore(phase, state)
         self._live = problem.target, state, "z"
@@ -287,7 +290,7 @@ class Search:
             self._run(task, base, state, running, refine, stage)
             taken += _LM_CALL
             running = chosen[state["code"][chosen] == RUNNING]
-            if np.isin(self.leader, running).sum() <= _STRAGGLERS * self.leader.size:
+            if np.isin(self.leader, running).sum() <= max(_STRAGGLERS * self.leader.size, self.leader.size >= _FEW):
                 late += _LM_CALL if settled is _FINAL else most
             if late >= _PATIENCE:
                 running, taken = running[:0], most

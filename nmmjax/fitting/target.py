@@ -110,6 +110,10 @@ class AbstractTarget(eqx.Module):
         """
         raise ValueError("Argument `target` must have residuals in blocks for this, but this one has none.")
 
+    def rounding(self, model: AbstractModel) -> float:
+        """Relative differences that mean nothing, as residuals of `model` are no more accurate: fits end there. Mostly 0."""
+        return 0.0
+
     @property
     def usual_starts(self) -> int:
         """How many starts a fit takes by default."""
@@ -118,6 +122,10 @@ class AbstractTarget(eqx.Module):
     def alone(self, model: AbstractModel) -> bool:
         """Whether, of `model`, starts must be computed one block after the other: calls of LAPACK that run at once may wait
         for each other for ever."""
+        return False
+
+    def wide(self, model: AbstractModel) -> bool:
+        """Whether one start of `model` fills vectors by itself, by large matrices: starts side by side gain nothing."""
         return False
 
     def __add__(self, other: object) -> "TargetSum":
@@ -225,8 +233,14 @@ class TargetSum(AbstractTarget):
     def usual_starts(self) -> int:
         return min(part.usual_starts for _, part in self.parts)
 
+    def rounding(self, model: AbstractModel) -> float:
+        return min(part.rounding(model) for _, part in self.parts)
+
     def alone(self, model: AbstractModel) -> bool:
         return any(part.alone(model) for _, part in self.parts)
+
+    def wide(self, model: AbstractModel) -> bool:
+        return any(part.wide(model) for _, part in self.parts)
 
 
 class LossTarget(AbstractTarget):

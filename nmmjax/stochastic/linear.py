@@ -361,6 +361,11 @@ def linear_response(
     neurons), models without an exactly solvable part, and networks of conductances without a `guess`. Source: docs/theory.md
     §E; Gardiner, Stochastic Methods, §4.4.6.
     """
+    return response(model, noise, guess, I, None)
+
+
+def response(model: Any, noise: NoiseLike | None, guess: StateLike | None, I: Real, refine: Any) -> LinearResponse:
+    """`linear_response`, for delays by `refine` times the frequencies with which it begins, not until nothing changes."""
     refuse_spikes(model)
     given: Any = model
     require_offer(given.undelayed() if isinstance(given, AbstractModel) else given, "splitting", also=", for noise")
@@ -377,7 +382,7 @@ def linear_response(
     law, current = with_dtype(law, dtype), as_number("I", I).astype(dtype)
     y, choice = stable_state(model.tilted(current), guess, highest=False)
     late = _late(model.tilted(current), y) if "delays" in model.offers else None
-    A, B, P, joint, error, points = _around(model.tilted(current), law, y, late)
+    A, B, P, joint, error, points = _around(model.tilted(current), law, y, late, refine)
     found, m = jnp.isfinite(jnp.sum(y.values[0])), ravel_pytree(y)[0].size
     stable = jnp.isfinite(jnp.sum(joint))
     code = RESULTS.where(stable, RESULTS.successful, RESULTS.unstable_state)  # pyright: ignore[reportArgumentType]
@@ -411,7 +416,7 @@ def _late(model: Any, y: State) -> Delayed:
 
 
 @eqx.filter_jit
-def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State, late: Delayed | None) -> Any:
+def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State, late: Delayed | None, refine: Any) -> Any:
     """(A, B, P, joint, error, points) of a `LinearResponse` at the fixed point `y`."""
     n, zero = y.values[0].size, jnp.zeros_like(y.values[0])
     now = model.undelayed()
@@ -427,5 +432,5 @@ def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State, late: D
         A = jnp.block([[A, B], [jnp.zeros_like(B.T), -rate * eye]])
         B = jnp.concatenate([jnp.zeros_like(B), rate * eye])
     if late is not None:
-        return A, B, P, *covariance(fluctuating(late, P, coloured))
+        return A, B, P, *covariance(fluctuating(late, P, coloured), refine)
     return A, B, P, solve_lyapunov(A, B @ P @ B.T), jnp.zeros((), A.dtype), None

@@ -9,6 +9,7 @@ from scipy.linalg import expm, solve_continuous_lyapunov
 
 import nmmjax as nmm
 from nmmjax.numerics.delayed import generator
+from nmmjax.stochastic.linear import response
 
 GUESS = {"r": 0.25, "v": -0.2}
 
@@ -63,6 +64,14 @@ def test_covariances_are_those_of_the_discretised_flow(name):
     late = np.stack([rows @ expm(A * s) @ whole @ rows.T for s in lags])
     np.testing.assert_allclose(found.lagged(lags), late, atol=3e-7 * np.abs(late).max())
     np.testing.assert_allclose(found.lagged(-lags), np.swapaxes(late, 1, 2), atol=3e-7 * np.abs(late).max())
+
+
+def test_frequencies_as_many_as_told():
+    exact = nmm.linear_response(network(), 0.01, guess=GUESS)
+    few, more = (response(network(), 0.01, GUESS, 0.0, each) for each in (1, 4))
+    assert int(few.points) < int(more.points) and float(few.error) > 10 * float(more.error)
+    np.testing.assert_allclose(few.fc(), exact.fc(), atol=1e-2)
+    np.testing.assert_allclose(more.fc(), exact.fc(), atol=1e-6)
 
 
 def test_without_delay_it_is_the_response_of_the_present():
