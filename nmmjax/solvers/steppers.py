@@ -143,9 +143,9 @@ class AbstractKicked(AbstractStepper):
 
     share: ClassVar[float] = 1.0
 
+    @abc.abstractmethod
     def own(self, problem: Problem) -> Any:
         """The model whose `drive` is the kick."""
-        return instantaneous(problem.model)
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         riccati = problem.model.nodes().riccati()
@@ -188,6 +188,9 @@ class ForceGradient(AbstractForceGradient):
     words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
     middle: ClassVar[bool] = True
 
+    def own(self, problem: Problem) -> Any:
+        return instantaneous(problem.model)
+
 
 class NoisyForceGradient(AbstractForceGradient):
     """The same with noise in all three kicks: of weak order 2, with a far smaller error of moments than `Strang`. `present`:
@@ -207,6 +210,9 @@ class Strang(AbstractKicked):
     with the weights per step."""
 
     words: ClassVar[str] = "Möbius splitting, order 2"
+
+    def own(self, problem: Problem) -> Any:
+        return instantaneous(problem.model)
 
     def advance(
         self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
