@@ -184,4 +184,4 @@ def _first(problem: Problem, dtype: Any) -> Values:
     if not isinstance(noise, OrnsteinUhlenbeck):
         return jnp.zeros(shape, dtype)
     spread = jnp.sqrt(noise.intensity * problem.model.tau / noise.correlation_time)
-    return jnp.broadcast_to(spread, shape) * drawn(noise, problem.key, _FIRST, shape, dtype)[0]
+    return jnp.broadcast_to(spread, shape) * drawn(noise, problem.key, _FIRST, shape)[0].astype(dtype)

@@ -45,9 +45,9 @@ def marches(base: Problem, observables: Mapping[str, AbstractObservable]) -> boo
     return noisy or base.model.coupling.delayed or any(isinstance(each, Looked) for each in observables.values())
 
 
-def expected_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
+def expected_step(base: Problem, dims: Any, swept: Any, times: Times, order: int = 2) -> float:
     """The least of the steps that up to 1024 of the lanes ask for: a 125th of the shortest interval between spikes to be
-    expected."""
+    expected, with noise and `order` 4 a 25th."""
     total = int(np.prod(list(dims.values())))
     some = np.linspace(0, total - 1, min(total, 1024)).astype(int)
     index = dict(zip(dims, np.unravel_index(some, tuple(dims.values())), strict=True))
@@ -58,14 +58,16 @@ def expected_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
         problem = build(base, values)
         looks = jnp.asarray([times.start, times.t1], float_dtype())
         noise = problem.noise if isinstance(problem.noise, AbstractNoise) else None
-        return default_step(problem.model, noise, problem.y0, largest_input(problem.stimulus, looks))
+        return default_step(problem.model, noise, problem.y0, largest_input(problem.stimulus, looks), order)
 
     return float(jnp.min(jax.vmap(expected)(values)))
 
 
-def march_step(base: Problem, dims: Any, swept: Any, times: Times) -> float:
-    """The longest step by default: a 50th of the shortest interval between spikes to be expected in any lane."""
-    return _LONGER * expected_step(base, dims, swept, times)
+def march_step(base: Problem, dims: Any, swept: Any, times: Times, solver: Any) -> float:
+    """The longest step by default: a 50th of the shortest interval between spikes to be expected in any lane, a 10th with
+    noise and the splitting of order 4."""
+    noise = base.noise if isinstance(base.noise, AbstractNoise) else None
+    return _LONGER * expected_step(base, dims, swept, times, check_splitting(base.model, noise, solver))
 
 
 def marching(

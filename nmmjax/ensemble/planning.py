@@ -105,7 +105,7 @@ def plan_sweep(
         _check_seen(network, observables)
         step = as_neuron_step(network, expected_step(base, dims, swept, times), step)
     elif marches(base, observables):
-        step = march_step(base, dims, swept, times) if step is None else step
+        step = march_step(base, dims, swept, times, solver) if step is None else step
     elif noise is not None and step is None:
         step = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.

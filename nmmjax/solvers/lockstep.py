@@ -26,6 +26,8 @@ from ..numerics.loops import CPU_OPTIONS
 from .history import Past, input_of, readings
 from .steppers import AbstractStepper, Now, Stretch
 
+_DRAWN = 64  # steps whose random numbers are drawn at once
+
 
 @dataclasses.dataclass(frozen=True)
 class Pace:
@@ -131,12 +133,13 @@ class Start(NamedTuple):
     watched: Any
 
 
-def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...], dtype: Any) -> tuple[Any, Any]:
-    """Two standard normal numbers per node at step `number` under the `key` of two words, equal for all nodes if shared."""
+def drawn(noise: Any, key: Any, number: Any, shape: tuple[int, ...]) -> tuple[Any, Any]:
+    """Two standard normal numbers per node at step `number` under the `key` of two words, equal for all nodes if shared, in
+    single precision."""
     count = jnp.asarray(number, jnp.uint32)
     nodes = jnp.zeros((1,) * len(shape), jnp.uint32) if noise.shared else jnp.arange(shape[0], dtype=jnp.uint32)
     first, second = normals(key, count + jnp.zeros_like(nodes), nodes)
-    return jnp.broadcast_to(first, shape).astype(dtype), jnp.broadcast_to(second, shape).astype(dtype)
+    return jnp.broadcast_to(first, shape), jnp.broadcast_to(second, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -258,24 +261,24 @@ class _Record:
         return jax.jvp(problem.model.sent, (y,), (flow,))
 
     def step(self, ride: Ride, now: Any) -> tuple[Ride, Any]:
-        """One step. `now` is its number in the record and, with delays, the past at its start, middle and end and one and
-        two steps before its end. Gives what nodes send after it, and its slope, and the channels."""
-        k, known = now
-        over = self.loop.over(self._step, shared=(0, 5))
-        given = (self.loop.values, self.made, ride.z, ride.x, ride.number, ride.watched, known)
+        """One step. `now` is its number in the record, random numbers, and, with delays, the past at its start, middle and
+        end and one and two steps before its end. Gives what nodes send after it, and its slope, and the channels."""
+        k, numbers, known = now
+        over = self.loop.over(self._step, shared=(0,))
+        given = (self.loop.values, self.made, ride.z, ride.x, numbers, ride.watched, known)
         z, x, watched, out = over(k, *given)
         moved = ride._replace(z=z, x=x, number=ride.number + 1, watched=watched)
         if self.count is not None:
             moved = jax.tree.map(lambda new, old: jnp.where(k < self.count, new, old), moved, ride)
         return moved, out
 
-    def _step(self, k: Any, values: Any, made: Any, z: Any, x: Any, number: Any, watched: Any, known: Any) -> Any:
+    def _step(self, k: Any, values: Any, made: Any, z: Any, x: Any, numbers: Any, watched: Any, known: Any) -> Any:
         """`step` of one lane."""
         timed, stretch, stepper = self.loop.timed, self.stretch, self.loop.program.stepper
         problem, dtype = self.loop.problem(values), stretch.dt.dtype
         noise, kicks, still = problem.noise, None, jnp.zeros(problem.nodes, dtype)
         if noise is not None:
-            numbers = drawn(noise, problem.key, number, problem.nodes, dtype)
+            numbers = jax.tree.map(lambda each: each.astype(dtype), numbers)
             kicks = stepper.kicks(problem.model, noise, stretch.dt, x, numbers)
         past: Any = known[:3] if timed else (still, still, still)
         z = stepper.advance(problem, made, stretch, self.time(k), z, past, kicks)
@@ -294,7 +297,7 @@ class _Record:
         """`count` steps from number k0, with the past at all samples (count + 1, …) and midpoints."""
         ks = k0 + jnp.arange(count)
         if not self.loop.timed:
-            return jax.lax.scan(self.step, ride, (ks, None))
+            return self.scanned(ride, ks, None)
         at, middles = inputs
         every = jnp.concatenate([ride.lately[2:0:-1], at], axis=0)  # from two steps before the start on
         stepper = self.loop.program.stepper
@@ -303,8 +306,31 @@ class _Record:
         elif not stepper.middle:
             middles = every[2:-1]
         known = (every[2:-1], middles, every[3:], every[2:-1], every[1:-2])
-        ride, out = jax.lax.scan(self.step, ride, (ks, known))
+        ride, out = self.scanned(ride, ks, known)
         return ride._replace(lately=every[:-4:-1]), out
+
+    def scanned(self, ride: Ride, ks: Any, known: Any) -> tuple[Ride, Any]:
+        """Steps number `ks`, with the past. Random numbers are drawn for some steps at once: in a step, XLA would draw them
+        anew wherever they are used."""
+        count = ks.shape[0]
+        some = max(each for each in range(1, min(count, _DRAWN) + 1) if count % each == 0)
+        if self.loop.base.noise is None or some == count:
+            return jax.lax.scan(self.step, ride, (ks, self.numbers(ride, count), known))
+        cut = lambda each: each.reshape(-1, some, *each.shape[1:])
+        part = lambda ride, now: jax.lax.scan(self.step, ride, (now[0], self.numbers(ride, some), now[1]))
+        ride, out = jax.lax.scan(part, ride, jax.tree.map(cut, (ks, known)))
+        return ride, jax.tree.map(lambda each: each.reshape(-1, *each.shape[2:]), out)
+
+    def numbers(self, ride: Ride, count: int) -> Any:
+        """Two normal numbers per node at each of the next steps, (count, n, …) each; None without noise."""
+        if self.loop.base.noise is None:
+            return None
+
+        def lane(values: Any, number: Any) -> Any:
+            problem = self.loop.problem(values)
+            return jax.vmap(lambda k: drawn(problem.noise, problem.key, number + k, problem.nodes))(jnp.arange(count))
+
+        return self.loop.over(lane, shared=(1,))(self.loop.values, ride.number)
 
     def block(self, ride: Ride, k0: Any) -> tuple[Ride, Any]:
         """A block of steps with the past known, written behind it; gives the channels after every step."""

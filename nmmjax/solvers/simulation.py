@@ -72,9 +72,9 @@ def simulate(
     - `stimulus`: input current I(t); its jumps are stepped onto exactly (but not by `diffrax.StepTo`, whose steps are given)
     - `noise`, `key`: random input, a number D for common white noise, dv = … + √(2D) dW in time t/τ, or `WhiteNoise`,
       `OrnsteinUhlenbeck`, `CauchyNoise`, `ShotNoise`; with the random key. The solver is then `MobiusSplitting(2)` with the
-      noise in its kicks (weak order 2, strong order 1, r > 0; networks of populations without slow terms also take
-      `MobiusSplitting(4)`, whose moments are as exact at 5 times longer steps if noise is weak) and the largest step `dt0`,
-      by default a 125th of the shortest interval between spikes to be expected; `run.fluctuation` is coloured noise's path.
+      noise in its kicks (weak order 2, strong order 1, r > 0), and for networks of populations without slow terms
+      `MobiusSplitting(4)`, whose moments are as exact at 5 times longer steps; the largest step is `dt0`, by default a
+      125th (25th) of the shortest interval between spikes to be expected; `run.fluctuation` is coloured noise's path.
       Halve `dt0` to see what steps cost. Inside `jax.jit` and `jax.vmap` give it: where the default depends on values hidden
       there, steps differ, and the path is another one of the same law
     - `solver`: any diffrax ODE solver, or ours; default `diffrax.Tsit5()`
@@ -195,7 +195,7 @@ def _steps_known(ts: Any, dt0: Any, given: Any, stimulus: Any) -> bool:
 
 
 def _step_by_default(model: Any, noise: Any, y0: Any, stimulus: AbstractStimulus | None, ts: Values, order: int) -> Values:
-    step = default_step(model, noise, y0, largest_input(stimulus, ts))
+    step = default_step(model, noise, y0, largest_input(stimulus, ts), order)
     return (step if noise is not None or order == 2 else _LONGER * step).astype(ts.dtype)
 
 

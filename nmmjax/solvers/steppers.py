@@ -139,13 +139,14 @@ class Processed(AbstractStepper):
 
 class AbstractKicked(AbstractStepper):
     """Exact flows of all nodes between kicks by the coupling, with variables x = π τ r, v and the force f. `share`: of the
-    step, of one flow."""
+    step, of one flow; `present`: whether some connections are without delay."""
 
     share: ClassVar[float] = 1.0
+    present: eqx.AbstractVar[bool]
 
-    @abc.abstractmethod
     def own(self, problem: Problem) -> Any:
         """The model whose `drive` is the kick."""
+        return instantaneous(problem.model) if self.present else problem.model.nodes()
 
     def make(self, problem: Problem, stretch: Stretch) -> Any:
         riccati = problem.model.nodes().riccati()
@@ -187,22 +188,16 @@ class ForceGradient(AbstractForceGradient):
 
     words: ClassVar[str] = "force-gradient Möbius splitting, order 4"
     middle: ClassVar[bool] = True
-
-    def own(self, problem: Problem) -> Any:
-        return instantaneous(problem.model)
+    present: bool = eqx.field(static=True, default=True)
 
 
 class NoisyForceGradient(AbstractForceGradient):
-    """The same with noise in all three kicks: of weak order 2, with a far smaller error of moments than `Strang`. `present`:
-    whether some connections are without delay."""
+    """The same with noise in all three kicks: of weak order 2, with a far smaller error of moments than `Strang`."""
 
     words: ClassVar[str] = "force-gradient Möbius splitting with noise in its kicks"
     between: ClassVar[bool] = True
     kicks: ClassVar[Any] = staticmethod(middle_kicks)
     present: bool = eqx.field(static=True, default=True)
-
-    def own(self, problem: Problem) -> Any:
-        return instantaneous(problem.model) if self.present else problem.model.nodes()
 
 
 class Strang(AbstractKicked):
@@ -210,9 +205,7 @@ class Strang(AbstractKicked):
     with the weights per step."""
 
     words: ClassVar[str] = "Möbius splitting, order 2"
-
-    def own(self, problem: Problem) -> Any:
-        return instantaneous(problem.model)
+    present: bool = eqx.field(static=True, default=True)
 
     def advance(
         self, problem: Problem, made: Any, stretch: Stretch, t: Values, z: Any, past: tuple[Any, Any, Any], kicks: Any
@@ -282,13 +275,15 @@ def is_plain(model: Any) -> bool:
 
 
 def check_splitting(model: Any, noise: Any, solver: Any) -> int:
-    """The order of the splitting that is asked for; with noise 2 by default, and 4 for plain nodes under white or
-    Ornstein–Uhlenbeck noise."""
+    """The order of the splitting that is asked for; by default 4, but with noise 2 for single populations, for nodes with
+    slow terms, and for other noise than white and Ornstein–Uhlenbeck noise."""
     both = noise is None or (isinstance(noise, WhiteNoise | OrnsteinUhlenbeck) and is_plain(model))
     kind = "a `MobiusSplitting` of order 2 or 4" if both else "`MobiusSplitting(2)`"
     fits = solver is None or (isinstance(solver, MobiusSplitting) and solver.mobius_order in ((2, 4) if both else (2,)))
     require("solver", solver, f"be None or {kind} {'here' if noise is None else 'with noise'}", fits)
-    return (4 if noise is None else 2) if solver is None else solver.mobius_order
+    if solver is not None:
+        return solver.mobius_order
+    return 4 if noise is None or (both and model.size is not None) else 2
 
 
 def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4) -> AbstractStepper:
@@ -298,7 +293,7 @@ def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4) -> A
     if noisy and plain and order == 4:
         return NoisyForceGradient(present)
     if noisy or order == 2:
-        return Strang() if plain else Nodewise()
+        return Strang(present) if plain else Nodewise()
     if plain:
         return ForceGradient() if present else Processed()
     return RungeKutta()

@@ -72,7 +72,7 @@ def test_noisy_lanes_have_paths_of_their_own_whatever_the_chunks(tmp_path):
     whole = swept(model, over, {"last": nmm.Final("r")}, **given)
     pieces = swept(model, over, {"last": nmm.Final("r")}, **given, chunk=2, store=tmp_path / "store")
     assert np.array_equal(whole["last"], pieces["last"])
-    quiet = nmm.simulate(nmm.Network(NODE, CONNECTOME, gain=3.0), Y0, [0.0, 4.0], dt0=1 / 16, solver=nmm.MobiusSplitting(2))
+    quiet = nmm.simulate(nmm.Network(NODE, CONNECTOME, gain=3.0), Y0, [0.0, 4.0], dt0=1 / 16, solver=nmm.MobiusSplitting(4))
     assert np.allclose(whole["last"].sel(gain=3.0, noise=0.0), quiet.ys.r[-1], rtol=1e-9)
     assert not np.allclose(whole["last"].sel(noise=0.0), whole["last"].sel(noise=1e-2), rtol=1e-3)
 

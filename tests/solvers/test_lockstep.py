@@ -166,9 +166,7 @@ def test_noise_of_nodes_has_the_covariance_of_linear_response(noise):
     node = nmm.MPR(eta=-2.0, J=2.0, Delta=1.0)
     model = nmm.Network(node, jnp.array([[0.0, 3.0], [2.0, 0.0]]))
     expected = nmm.linear_response(model, noise=noise)
-    run = nmm.simulate(
-        model, expected.state, jnp.linspace(0.0, 8000.0, 16001), noise=noise, key=jax.random.key(1), dt0=1 / 16
-    )
+    run = nmm.simulate(model, expected.state, jnp.linspace(0.0, 2e5, 200_001), noise=noise, key=jax.random.key(1), dt0=1 / 4)
     found = np.cov(np.asarray(run.ys.r[200:]).T)
     assert np.allclose(found, expected.cov("r"), rtol=0.06)
 
