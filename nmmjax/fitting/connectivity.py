@@ -27,7 +27,7 @@ from .target import AbstractTarget
 
 _LOSSES = ("difference", "correlation")
 _ROUNDED = 1e-4  # of measured correlations, as files keep them
-_RESOLVED = 1e-6  # of correlations with delays, in fits
+_RESOLVED = 1e-5  # of losses with delays: gains below it are a hundredth of what a few thousand pairs can tell
 
 
 class FunctionalConnectivityTarget(AbstractTarget):

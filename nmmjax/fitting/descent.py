@@ -261,7 +261,8 @@ class LevenbergMarquardt:
         z, damping = state["z"], state["damping"]
         normal = Normal(*(state[name] for name in Normal._fields))
         step, promised = normal.held(state["hold"]).step(damping)
-        step = step * jnp.minimum(1, self.longest / jnp.max(jnp.abs(step)))
+        share = jnp.minimum(1, self.longest / jnp.max(jnp.abs(step)))
+        step, promised = share * step, share * (2 - share) * promised
         step = jnp.where(jnp.all(jnp.isfinite(step)), step, 0)
         new = problem.normal(z + step, refine)
         finite, fresh = new.finite, jnp.isinf(normal.loss)
