@@ -31,8 +31,8 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     - `lanes` (m,): numbers of the lanes, in C order over `plan.dims`
     - `report(n)`: a function that hears of every n lanes done; None by default
 
-    Returns a dictionary of arrays; that under ".backend" (m,) says what computed each lane: "xla", or "mosaic" or "triton" if
-    a fused kernel did on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    Returns a dictionary of arrays; that under ".backend" (m,) says what computed each lane: "xla", or "mosaic" or "triton"
+    if a fused kernel did on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
     `status` and its time in `failure_time`.
     """
     values = plan.values(lanes)

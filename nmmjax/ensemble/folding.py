@@ -85,8 +85,8 @@ class AbstractMethod(eqx.Module):
         """State, observables' accumulators and progress at `stop`."""
 
     @abc.abstractmethod
-    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
-        """(t, y, δ) ↦ the state at t + δ for δ within one step."""
+    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any] | None:
+        """(t, y, δ) ↦ the state at t + δ for δ within one step; None if nothing is known between steps."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -75,8 +75,8 @@ class Marching(AbstractMethod):
     reverse: bool = eqx.field(static=True, default=False)
     fusible: ClassVar[bool] = False
 
-    def flow(self, problem: Problem) -> Any:
-        return lambda t, y, delta: y
+    def flow(self, problem: Problem) -> None:
+        return None
 
     def run(self, problem, y, start, stop, steps, observe, progress) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         raise AssertionError("lanes of networks march in blocks")

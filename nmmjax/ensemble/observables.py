@@ -49,7 +49,7 @@ class End:
     t1: Values
     y: Any
     step: Values
-    flow: Callable[[Values, Any, Values], Any]
+    flow: Callable[[Values, Any, Values], Any] | None  # None if nothing is known between steps: noise, delays
     samples: Any = None
     sample_times: Any = None
 
@@ -335,10 +335,12 @@ class Trough(AbstractExtremum):
 
 def time_of(event: Callable[[Values, Any], Values], t: Values, y: State, start: Values, end: End) -> Values:
     """δ, near `start`, at which `event(t, y)` vanishes along the flow from (t, y), by Newton's method within one step."""
-    problem = end.problem
+    problem, flow_from = end.problem, end.flow
+    if flow_from is None:
+        return start
 
     def move(delta: Values) -> Values:
-        there = end.flow(t, y, delta)
+        there = flow_from(t, y, delta)
         flow = problem.flow(t + delta, there)
         step = ratio(*jax.jvp(event, (t + delta, there), (jnp.ones_like(t), flow)))
         return jnp.where(jnp.isfinite(step), step, jnp.zeros_like(step))
@@ -351,14 +353,16 @@ def time_of(event: Callable[[Values, Any], Values], t: Values, y: State, start: 
 
 def _turning_point(channel: str, t: Values, y: State, ago: Values | None, end: End) -> tuple[Values, Any]:
     """Time and state near (t, y), or near `ago` before it, at which the channel's rate vanishes."""
-    problem = end.problem
+    problem, start = end.problem, jnp.zeros_like(t) if ago is None else -ago
+    if end.flow is None:
+        return t + start, y
 
     def slope(t: Values, y) -> Values:
         """The rate of 1/f for positive channels: through a spike it is nearly linear in time, unlike that of f."""
         rate = channel_rate(channel, problem, t, y)
         return rate / channel_value(channel, problem, t, y) ** 2 if parsed(channel)[0] in problem.model.positive else rate
 
-    delta = time_of(slope, t, y, jnp.zeros_like(t) if ago is None else -ago, end)
+    delta = time_of(slope, t, y, start, end)
     there = end.flow(t, y, delta)
     # If steps differ, the longest may be too long for the flow from here: then nothing turns where it leads.
     turns = jnp.abs(channel_rate(channel, problem, t + delta, there)) <= jnp.abs(channel_rate(channel, problem, t, y))

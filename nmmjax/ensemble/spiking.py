@@ -1,6 +1,5 @@
 """Lanes of networks of spiking neurons: exact steps of all neurons, observed through the mean-field state that they show."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -50,8 +49,8 @@ class Spiking(AbstractMethod):
         shown = state(neurons, y)
         return shown.replace(r=y.rates[0]) if self.law == "Gaussian" else shown
 
-    def flow(self, problem: Problem) -> Callable[[Values, Any, Values], Any]:
-        return lambda t, y, delta: y
+    def flow(self, problem: Problem) -> None:
+        return None
 
     def run(
         self, problem: Problem, y: Any, start: Values, stop: Values, steps: Any, observe: Watch, progress: Progress

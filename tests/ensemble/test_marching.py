@@ -26,6 +26,7 @@ def swept(model, over, observe, t1=4.0, dt0=1 / 16, **given):
 def test_lanes_with_delays_are_runs():
     monitors = {"bold": nmm.BOLD(TR=2.0, seconds=0.1, window=0.5), "fc": nmm.FunctionalConnectivity(nmm.Subsample(0.5))}
     observe = {"last": nmm.Final(), "mean": nmm.Mean("r"), "some": nmm.Samples([1.0, 3.0], "v"), **monitors}
+    observe |= {"peak": nmm.Peak("r"), "trough": nmm.Trough("v"), "period": nmm.Period("r"), "spikes": nmm.SpikeCount()}
     data = swept(delayed(), {"gain": GAINS}, observe)
     for gain, lane in zip(GAINS, data.transpose("gain", ...).gain, strict=True):
         run = nmm.simulate(delayed(gain), Y0, jnp.linspace(0.0, 4.0, 9), dt0=1 / 16, monitors=monitors)
@@ -37,6 +38,7 @@ def test_lanes_with_delays_are_runs():
         assert np.allclose(at.fc, run.monitors["fc"].values, rtol=1e-7)
     fine = nmm.simulate(delayed(3.0), Y0, jnp.linspace(0.0, 4.0, 65), dt0=1 / 16).ys.r
     assert np.allclose(data["mean"][-1], np.mean((fine[1:] + fine[:-1]) / 2), rtol=1e-9)
+    assert np.allclose(data.peak[-1], fine.max(), rtol=1e-9)  # of steps: between them the past is not known
     assert data.fc.dims == ("gain", "node", "other_node") and data.bold.dims == ("gain", "bold_time", "node")
     assert (data.status == 0).all()
 
