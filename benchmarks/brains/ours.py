@@ -58,7 +58,7 @@ def simulated_fc(p: Problem, steps: int, T: float, runs: int, after: float) -> R
 def lanes(p: Problem, steps: int, T: float, gains: Any, noises: Any, period: float) -> Run:
     """Functional connectivities (gains × noises, n, n) of BOLD by `sweep`; `period` is the repetition time."""
     over = {"gain": np.asarray(gains), "noise": np.asarray(noises)}
-    observe = {"fc": nmm.FunctionalConnectivity(nmm.BOLDKernel(TR=period))}
+    observe = {"fc": nmm.FunctionalConnectivity(nmm.BOLDKernel(TR=period), skip=0.0)}
     options = {"over": over, "y0": {"r": p.r / p.tau, "v": p.v}, "t1": p.tau * T, "dt0": p.tau * SPACING / steps}
     model, key = network(p), jax.random.key(p.seed)
 
@@ -81,7 +81,7 @@ def gradient(p: Problem, steps: int, T: float, period: float, derivative: bool) 
     upper = np.triu_indices(p.size, 1)
     lengths = nmm.Connectome(p.W, p.tau * p.delays)
     ts = np.array([0.0, p.tau * T])
-    monitors = {"fc": nmm.FunctionalConnectivity(nmm.BOLDKernel(TR=period))}
+    monitors = {"fc": nmm.FunctionalConnectivity(nmm.BOLDKernel(TR=period), skip=0.0)}
     key, start = jax.random.key(p.seed), {"r": p.r / p.tau, "v": p.v}
 
     def loss(q: tuple[Any, Any, Any]) -> Any:

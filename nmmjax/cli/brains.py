@@ -175,15 +175,16 @@ def _job(document: Document) -> _Job:
     values = document.table((), document.values, (*_KEYS, *_TABLES), ("connectome", "recording", "over"))
     method = document.text(("method",), values.get("method", "linear"), _METHODS)
     score = document.text(("score",), values.get("score", "correlation"), _SCORES)
-    network, connectome = build_model(document), build_connectome(document)
+    table = document.table(("over",), values["over"])
+    document.require(("over",), "name at least one parameter, such as gain", table, table)
+    over = {name: read_range(document, ("over", name), each) for name, each in table.items()}
+    network = build_model(document, **{name: float(over[name][0]) for name in ("speed", "delay") if name in over})
+    connectome = build_connectome(document)
     monitor = _bold(document)
     measured, source = _recorded(document)
     with document.at(("recording",)):
         target = FunctionalConnectivityTarget(measured, monitor=monitor)
         target.order(network)
-    table = document.table(("over",), values["over"])
-    document.require(("over",), "name at least one parameter, such as gain", table, table)
-    over = {name: read_range(document, ("over", name), each) for name, each in table.items()}
     runs = ("t0", "t1", "dt0", "seed", "store", "chunk", "y0")
     if method == "linear":
         for name in runs:
@@ -282,7 +283,9 @@ def _linear(job: _Job) -> _Found:
             noise=("noise", job.over["noise"], {"units": "1", "long_name": "intensity D of the noise"})
         )
     weakest = 0.05 / relative[best]
-    verdict = f"Linear in the noise to a few percent up to D = {weakest**2:.3g} there, where σ_r/r reaches 0.05."
+    verdict = (
+        f"It holds there to a few percent for noise up to D = {weakest**2:.3g}, where rates vary by 5 % (σ_r/r = 0.05)."
+    )
     return _result(job, data, names, points, fc, best, scores, verdict)
 
 
@@ -394,7 +397,7 @@ def _blocks(job: _Job, found: _Found, figure: pathlib.Path | None) -> list[Block
     }[job.method]
     what = "of the rates" if job.monitor is None else f"of {job.monitor!r}"
     blocks: list[Block] = [
-        ("title", f"Functional connectivity of {pathlib.Path(job.document.file).stem}"),
+        ("title", f"Functional connectivity of {pathlib.Path(job.document.file).stem}, beside a recording's"),
         (
             "text",
             f"At {point} the model's functional connectivity, correlations {what}, has the correlation "
@@ -424,7 +427,7 @@ def _blocks(job: _Job, found: _Found, figure: pathlib.Path | None) -> list[Block
     ranges = [f"{name}: {each.size} values from {each.min():.5g} to {each.max():.5g}" for name, each in job.over.items()]
     blocks += [
         ("heading", "What went in"),
-        ("list", [describe(job.network), f"Recording: {job.source}", *ranges, *lines]),
+        ("list", [describe(job.network), f"Recording: {job.source.removeprefix('Recording: ')}", *ranges, *lines]),
     ]
     return blocks
 

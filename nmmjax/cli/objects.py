@@ -94,10 +94,10 @@ def save_picture(axes: Any, path: pathlib.Path) -> pathlib.Path:
     return path
 
 
-def build_model(document: Document) -> Any:
+def build_model(document: Document, **varied: float) -> Any:
     """The model of the table [model] (or [population]), MPR by default; with [network] a network of it: weights, gain,
     names, reversal, delay, and per_node values of its parameters; with [connectome] one of its regions, and with speed
-    delays."""
+    delays. `varied` are a speed or delay that [network] may leave out."""
     values = document.values
     given = "population" if "population" in values else "model"
     model = _model(document, (given,), document.table((given,), values.get(given, {})))
@@ -122,7 +122,7 @@ def build_model(document: Document) -> Any:
         document.require((*path, "per_node", name), f"have a number per node, {size}", each, len(numbers) == size)
         with document.at((*path, "per_node", name)):
             model = network.per_node(model, **{name: np.asarray(numbers)})
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(varied)
     for name in ("speed", "delay"):
         if name in found:
             options[name] = document.number((*path, name), found[name])

@@ -105,7 +105,10 @@ def plan_sweep(
         _check_seen(network, observables)
         step = as_neuron_step(network, expected_step(base, dims, swept, times), step)
     elif marches(base, observables):
-        step = march_step(base, dims, swept, times, solver) if step is None else step
+        if step is None:
+            step, least = march_step(base, dims, swept, times, solver), times.t1 / _MOST_STEPS
+            rule = f"leave steps of at least {least:.3g} to all lanes (2³⁰ to `t1`), which go in equal steps: give `dt0`"
+            require("over", step, rule, step >= least)
     elif noise is not None and step is None:
         step = 0.01 * float(np.min(base.model.time_constant)) if "potential" in base.model.offers else 0.01
     # An adaptive method must see what is counted: ringing that has almost died out.

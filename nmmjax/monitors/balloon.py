@@ -12,7 +12,7 @@ from .._checks import as_array, require
 from .._parameter import check_parameters, declared, parameter, parameters, with_dtype
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..numerics.loops import runge_kutta
-from .base import AbstractMonitor, as_channel, as_times
+from .base import TRANSIENT, AbstractMonitor, as_channel, as_times
 from .oscillator import course, halves, oscillate
 
 _NAMES = ("A", "B", "tau_o", "alpha", "E0", "k1", "k2", "k3", "V0")
@@ -46,7 +46,7 @@ class BOLD(AbstractMonitor):
     - `seconds`: the model's unit of time in seconds; 1e-3 by default, for τ in ms
     - `start`: "rest" (default), x = 0 before the run, as other programs do, so that nothing hangs on a single first value;
       or "steady", the steady state of that value, without a transient if the run begins at rest. The transient of the
-      former lasts 10 to 20 s: `skip=` of statistics leaves it out
+      former lasts 10 to 20 s, and weak fluctuations show it for longer: statistics leave out 30 s (`skip=`)
     - `window`: longest time over which the channel is averaged before a step; 10 ms by default. Within it the input is the
       parabola of its mean and ends: of order 4 if it is smooth, and of order 2 if not
 
@@ -117,6 +117,10 @@ class BOLD(AbstractMonitor):
     @property
     def time_unit(self) -> float:
         return self.seconds
+
+    @property
+    def transient(self) -> float:
+        return TRANSIENT / self.seconds if self.start == "rest" else 0.0
 
     @property
     def long_name(self) -> str:

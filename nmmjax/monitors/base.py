@@ -29,6 +29,7 @@ from .._types import ComplexValues, Real, Values, is_concrete
 from ..recordings.recording import Recording
 from .results import Measured, Monitored
 
+TRANSIENT = 30.0  # s, after which BOLD from rest has lost e⁻⁹ or more of where it started, and weak noise shows
 _WINDOW = 0.01  # s, over which inputs of BOLD are averaged: see `BOLD`
 _TIME = "be a finite time > 0, in the model's unit of time"
 
@@ -97,6 +98,12 @@ class AbstractMonitor(eqx.Module, Shown):
     def time_unit(self) -> float | None:
         """The model's unit of time in seconds, if the monitor knows it, for axes of pictures; None by default."""
         return None
+
+    @property
+    def transient(self) -> float:
+        """For how long, in the model's unit of time, what is recorded shows where the monitor started: what statistics leave
+        out by default. 0 by default."""
+        return 0.0
 
     def transfer(self, frequencies: Any, at: Any = 0.0) -> ComplexValues:
         """ŷ/ĉ, the linear response of what is recorded to a small oscillation of the channel around the value(s) `at`, (f,)
@@ -184,8 +191,10 @@ def as_monitor(value: Any) -> AbstractMonitor:
     return value
 
 
-def as_skip(value: Any) -> float:
-    """A time ≥ 0 to leave out."""
+def as_skip(value: Any, monitor: AbstractMonitor | None = None) -> float:
+    """A time ≥ 0 to leave out; None is the transient of the `monitor`."""
+    if value is None and monitor is not None:
+        return monitor.transient
     return as_float("skip", value, "be a finite time ≥ 0, in the model's unit of time", lambda time: time >= 0)
 
 
@@ -193,7 +202,7 @@ class AbstractStatistic(eqx.Module, Shown):
     """A statistic of what a `monitor` records, folded sample by sample.
 
     - `monitor`: an `AbstractMonitor`
-    - `skip`: time at the start, in the model's unit of time, whose samples are left out
+    - `skip`: time at the start, in the model's unit of time, whose samples are left out; None is the monitor's transient
     """
 
     monitor: eqx.AbstractVar[AbstractMonitor]
@@ -209,6 +218,8 @@ class AbstractStatistic(eqx.Module, Shown):
         """How many of the `samples` are used; refuses a run too short for the statistic in one sentence."""
         used = samples - self.skipped
         rule = f"leave at least {self.least} of {samples} samples to `{type(self).__name__}`"
+        if self.skip == self.monitor.transient > 0:
+            rule += f" (by default it is the transient of the monitor, {self.skip:g}: run longer, or say how much)"
         require("skip", max(used, 0), rule, used >= self.least)
         return used
 

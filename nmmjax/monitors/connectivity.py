@@ -25,16 +25,20 @@ class FunctionalConnectivity(AbstractStatistic):
     Means and co-moments are updated sample by sample (Welford): float32 suffices, and m² numbers are all that is kept.
 
     - `monitor`: what is recorded, such as `BOLD(TR=2000.0)`
-    - `skip`: time at the start, in the model's unit of time, whose samples are left out; 0 by default. The transient of BOLD
-      lasts 10 to 20 s
+    - `skip`: time at the start, in the model's unit of time, whose samples are left out; by default the monitor's transient,
+      30 s of BOLD that starts at rest, in which all regions rise together and correlations are near 1
 
     A series that does not change has no correlations: NaN. Raises `ValueError` for fewer than 3 samples after `skip`.
     Source: Chan, Golub & LeVeque, Am. Stat. 37:242 (1983), for the update.
     """
 
     monitor: AbstractMonitor = eqx.field(converter=as_monitor)
-    skip: float = eqx.field(static=True, default=0.0, converter=as_skip)
+    skip: float = eqx.field(static=True)
     kind: ClassVar[str] = "functional connectivity"
+
+    def __init__(self, monitor: Any, skip: float | None = None):
+        self.monitor = as_monitor(monitor)
+        self.skip = as_skip(skip, self.monitor)
 
     @property
     def least(self) -> int:

@@ -10,7 +10,7 @@ from jaxtyping import PyTree
 from .._checks import as_array, require
 from .._parameter import check_parameters, declared, parameter, with_dtype
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
-from .base import AbstractMonitor, as_channel, as_times
+from .base import TRANSIENT, AbstractMonitor, as_channel, as_times
 from .oscillator import course, oscillate
 
 
@@ -84,6 +84,10 @@ class BOLDKernel(AbstractMonitor):
     @property
     def time_unit(self) -> float:
         return self.seconds
+
+    @property
+    def transient(self) -> float:
+        return TRANSIENT / self.seconds if self.start == "rest" else 0.0
 
     @property
     def long_name(self) -> str:

@@ -20,7 +20,7 @@ class Metastability(AbstractStatistic):
         R(t) = |Σ_j e^{iθ_j(t)}|/m,   θ_j the phase of the analytic signal of series j (its Hilbert transform)
 
     - `monitor`: what is recorded, such as `TemporalAverage(1.0)`
-    - `skip`: time at the start whose samples are left out; 0 by default
+    - `skip`: time at the start whose samples are left out; by default the monitor's transient, 30 s of BOLD
     - `band`: (low, high) frequencies in cycles per unit of time that are kept; all above 0 by default. Phases mean something
       for signals of one rhythm only
 
@@ -35,8 +35,9 @@ class Metastability(AbstractStatistic):
     band: tuple[float, float] | None = eqx.field(static=True)
     kind: ClassVar[str] = "synchrony"
 
-    def __init__(self, monitor: Any, skip: float = 0.0, band: Any = None):
-        self.monitor, self.skip = as_monitor(monitor), as_skip(skip)
+    def __init__(self, monitor: Any, skip: float | None = None, band: Any = None):
+        self.monitor = as_monitor(monitor)
+        self.skip = as_skip(skip, self.monitor)
         if band is not None:
             top = 1 / (2 * self.monitor.period)
             try:

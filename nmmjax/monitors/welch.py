@@ -26,7 +26,7 @@ class Spectrum(AbstractStatistic):
     - `segment`: length of a segment, in the model's unit of time, rounded to whole samples, at least 4: frequencies are
       1/segment apart
     - `overlap`: share of a segment that the next one has, 0 ≤ `overlap` < 1; 0.5 by default
-    - `skip`: time at the start whose samples are left out; 0 by default
+    - `skip`: time at the start whose samples are left out; by default the monitor's transient, 30 s of BOLD
     - `sided`: "two" (default) or "one"
     - `taper`: w, "hann" (default) or "none"
 
@@ -48,7 +48,7 @@ class Spectrum(AbstractStatistic):
         monitor: Any,
         segment: float,
         overlap: float = 0.5,
-        skip: float = 0.0,
+        skip: float | None = None,
         sided: str = "two",
         taper: str = "hann",
     ):
@@ -59,7 +59,7 @@ class Spectrum(AbstractStatistic):
         self.overlap = as_float("overlap", overlap, "be a share ≥ 0 and < 1", lambda share: 0 <= share < 1)
         require("sided", sided, 'be "two" or "one"', sided in ("two", "one"))
         require("taper", taper, 'be "hann" or "none"', taper in ("hann", "none"))
-        self.skip, self.sided, self.taper = as_skip(skip), sided, taper
+        self.skip, self.sided, self.taper = as_skip(skip, self.monitor), sided, taper
 
     @property
     def least(self) -> int:

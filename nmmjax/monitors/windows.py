@@ -25,7 +25,7 @@ class DynamicFC(AbstractStatistic):
     - `width`: length of a window, in the model's unit of time; as a whole number of samples, at least 3, to which it is
       rounded. Typical are 30 to 60 s
     - `step`: time from window to window, rounded likewise, at least one sample; a third of `width` by default
-    - `skip`: time at the start whose samples are left out; 0 by default
+    - `skip`: time at the start whose samples are left out; by default the monitor's transient, 30 s of BOLD
     - `output`: "matrix" (default), or "variance": one number, that of FCD_ab over pairs of windows that share no sample,
       large if the network visits different states
 
@@ -41,13 +41,15 @@ class DynamicFC(AbstractStatistic):
     output: str = eqx.field(static=True)
     kind: ClassVar[str] = "dynamic functional connectivity"
 
-    def __init__(self, monitor: Any, width: float, step: float | None = None, skip: float = 0.0, output: str = "matrix"):
+    def __init__(
+        self, monitor: Any, width: float, step: float | None = None, skip: float | None = None, output: str = "matrix"
+    ):
         self.monitor = as_monitor(monitor)
         period = self.monitor.period
         least = lambda count: lambda time: round(time / period) >= count
         self.width = as_float("width", width, _TIME.format(3), least(3))
         self.step = max(self.width / 3, period) if step is None else as_float("step", step, _TIME.format(1), least(1))
-        self.skip, self.output = as_skip(skip), output
+        self.skip, self.output = as_skip(skip, self.monitor), output
         require("output", output, 'be "matrix" or "variance"', output in ("matrix", "variance"))
 
     @property

@@ -43,7 +43,7 @@ def recorded_connectivity(response: LinearResponse, monitor: AbstractMonitor) ->
     unit = monitor.time_unit
     rule = "have a transfer function and know the unit of time, as `BOLD` and `BOLDKernel` do"
     require("monitor", type(monitor).__name__, rule, unit is not None)
-    statistic = FunctionalConnectivity(monitor)
+    statistic = FunctionalConnectivity(monitor, skip=0.0)
     return statistic.result(correlations(_covariance(response, monitor)), monitor.labels(response.model), 0)
 
 

@@ -34,7 +34,7 @@ noise = [0.001, 0.01]
 SIMULATED = CONFIG.replace(
     'score = "difference"', 'score = "difference"\nmethod = "simulate"\nt1 = 4000.0\nseed = 0\nstore = "runs"'
 )
-SIMULATED += "\n[bold]\nTR = 200.0\n"
+SIMULATED += "\n[bold]\nTR = 200.0\nseconds = 0.01\n"
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +130,7 @@ BAD = [
     ('score = "difference"', 'method = "simulate"', "key `t1` must be given"),
     ("[population]", "[bold]\nTR = -1.0\n[population]", "brain.toml, line 6: Argument `TR` must be a finite time > 0"),
     ("[population]", "[network]\nspeed = 3.0\n[population]", "brain.toml, line 6: Argument `speed` must"),
+    ("gain = {", "speed = [1.0, 2.0]\ngain = {", "brain.toml: Argument `speed` must be None unless the weights are a"),
 ]
 
 

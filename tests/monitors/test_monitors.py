@@ -459,3 +459,16 @@ def test_it_refuses_in_one_sentence(name, unchecked):
     with pytest.raises(ValueError, match=sentence) as error:
         wrong()
     assert "\n" not in str(error.value) and str(error.value).endswith(".")
+
+
+def test_statistics_leave_out_the_transient_of_bold():
+    """Of 60 s from rest correlations are near 1 with the transient, in which all regions rise together."""
+    rates = 0.01 + 1e-3 * np.random.default_rng(0).normal(size=(6001, 2))
+    bold = nmm.BOLD(TR=1000.0).of(rates, 10.0)
+    whole = nmm.FunctionalConnectivity(nmm.BOLD(TR=1000.0), skip=0.0).of(bold)
+    assert whole.values[0, 1] > 0.95 and abs(nmm.FunctionalConnectivity(nmm.BOLD(TR=1000.0)).of(bold).values[0, 1]) < 0.6
+    assert nmm.FunctionalConnectivity(nmm.BOLD(TR=1000.0, start="steady")).skip == 0
+    with pytest.raises(
+        ValueError, match=r"by default it is the transient of the monitor, 30000: run longer, or say how much"
+    ):
+        nmm.FunctionalConnectivity(nmm.BOLD(TR=1000.0)).of(bold.values[:20])

@@ -66,7 +66,7 @@ def test_connectivity_beside_that_of_a_recording():
 
 
 def test_dynamics_and_spectra():
-    fcd = nmm.DynamicFC(nmm.BOLD(TR=100.0), width=1000.0, step=300.0).of(BOLD)
+    fcd = nmm.DynamicFC(nmm.BOLD(TR=100.0), width=1000.0, step=300.0, skip=0.0).of(BOLD)
     axes = nmm.plot.dynamic_connectivity(fcd)
     np.testing.assert_allclose(axes.images[0].get_array(), fcd.values)
     assert axes.get_xlabel() == "centre of window (s)"
