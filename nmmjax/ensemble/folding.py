@@ -122,9 +122,8 @@ class AbstractUniform(AbstractMethod):
 
         def point(t: Values, y, weight: Values, edge: int) -> Point:
             since = dt if edge == 0 else jnp.zeros_like(dt)
-            return Point(
-                problem, just_inside(t, start, stop), y, dt, weight, edge if self.smooth else 0, since, pairs=self.pairs
-            )
+            t = t if problem.stimulus is None else just_inside(t, start, stop)
+            return Point(problem, t, y, dt, weight, edge if self.smooth else 0, since, pairs=self.pairs)
 
         shown = lambda y: self.shown(problem, y)
         states = observe.update(observe.states, point(start, shown(y), dt / 2, -1))

@@ -56,9 +56,10 @@ def _root(x: Any) -> Any:
 
 
 def _floor(x: Any) -> Any:
-    """⌊x⌋; numbers beyond 2²² and NaN are left as they are."""
-    whole = x.astype(jnp.int32).astype(x.dtype)
-    return jnp.where(jnp.abs(x) < 2.0**22, jnp.where(whole > x, whole - 1, whole), x)
+    """⌊x⌋, by additions that round to a whole number; numbers so large that they are whole are left as they are."""
+    half = 2.0 ** (jnp.finfo(x.dtype).nmant - 1)
+    whole = (x + 3 * half) - 3 * half
+    return jnp.where(jnp.abs(x) < half, jnp.where(whole > x, whole - 1, whole), x)
 
 
 def _bits(x: Any, dtype: Any) -> Any:

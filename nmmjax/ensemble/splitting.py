@@ -93,8 +93,10 @@ def pieces_of(problem: Problem, start: Values, stop: Values, steps: Values, shar
         value, slope = with_slope(lambda t: input_at(stimulus, t), just_inside(t, start, stop))
         return value - middle, slope * tau
 
+    rate = 1 / (jnp.pi * tau)  # of x = 1, before the loop
+
     def state(x: Values, v: Values) -> Any:
-        return type(problem.y0)(r=x / (jnp.pi * tau), v=v)
+        return type(problem.y0)(r=x * rate, v=v)
 
     return Pieces(tau, dt, h, flow, drive, force, rest, state)
 
@@ -109,19 +111,21 @@ def splitting_stretch(
     _, J = jax.jvp(model.drive, (zero,), (zero + 1,))
     tau, dt, h, flow, _, _, rest, state = pieces_of(problem, start, stop, steps, shared)
     k = J / jnp.pi
-    linear, gradient = h * k, h**3 / 12 * k**2
+    linear, gradient, share = h * k, h**3 / 12 * k**2, h**2 / 12
 
-    def kick(t: Values, x: Values, y: Values, share: float) -> Values:
-        y = y + share * x * (linear + gradient * x)
+    def kick(t: Values, x: Values, y: Values, part: float) -> Values:
+        y = y + part * x * (linear + gradient * x)
         if problem.stimulus is None:
             return y
         c, _ = rest(t)
         # h f + (h³/24)(4 R f J − 2 f²) at f = J R + c
-        return y + share * (h * c - h**3 / 12 * c**2)
+        return y + part * (h * c - h**3 / 12 * c**2)
 
     def process(t: Values, x: Values, y: Values, sign: int) -> tuple[Values, Values]:
-        s = sign * h**2 / 12
-        c, slope = (zero, zero) if problem.stimulus is None else rest(t)
+        s = sign * share
+        if problem.stimulus is None:
+            return x / (1 + 2 * k * s * x), y + s * k * riccati.Delta
+        c, slope = rest(t)
         x = x * (1 - c * s) / (1 + c * s + 2 * k * s * x)
         return x, (y * (1 - c * s) + s * (k * riccati.Delta + slope)) / (1 + c * s)
 

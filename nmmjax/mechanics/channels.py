@@ -95,7 +95,8 @@ def _everywhere(name: str, problem: Problem, t: Values, y: State) -> Values:
     if name == "kinetic_energy":
         return kinetic_energy(problem.model, y)
     if name in _ENERGIES and "potential" in problem.model.offers:
-        return _ENERGIES[name](problem.model, y, problem.current(t, y))
+        given = () if problem.stimulus is None else (problem.current(t, y),)
+        return _ENERGIES[name](problem.model, y, *given)
     if name in MODULI and "riccati" in problem.model.offers:
         return _modulus(name, jnp.pi * problem.model.tau * y.r, y.v)
     return problem.model.channels(y, problem.current(t, y))[name][0]

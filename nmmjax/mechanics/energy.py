@@ -48,7 +48,7 @@ def kinetic_energy(model: AbstractMechanical | Network, y: StateLike) -> Values:
     docs/theory.md §4.
     """
     fast, y = _landscape(model, y)
-    return fast.position(y)[1] ** 2 / 2
+    return fast.kinetic_energy(y)
 
 
 @takes_model
@@ -65,8 +65,8 @@ def potential_energy(model: AbstractMechanical | Network, y: StateLike, I: Real 
     docs/theory.md §4.
     """
     fast, y = _landscape(model, y)
-    q = fast.position(y)[0]
-    return fast.potential(q) + jnp.asarray(I, q.dtype) * q**2 / 2
+    none = isinstance(I, float) and I == 0.0
+    return fast.potential_energy(y, None if none else jnp.asarray(I, jax.tree.leaves(y)[0].dtype))
 
 
 @takes_model
@@ -169,8 +169,7 @@ def slow_power(model: AbstractMechanical | Network, y: StateLike) -> dict[str, V
 
     def landscape(each: State) -> Values:
         fast = model.alone(each) if is_network(model) else model.frozen(each)
-        q, qdot = fast.position(each)  # a synapse's conductance moves q̇, too
-        return qdot**2 / 2 + fast.potential(q)
+        return fast.kinetic_energy(each) + fast.potential_energy(each)  # a synapse's conductance moves q̇, too
 
     zero = jnp.zeros_like(jax.tree.leaves(y)[0])
     slopes, flow = _elementwise_grad(landscape, y), model.vector_field(zero, y, zero)

@@ -44,8 +44,8 @@ class Course(NamedTuple):
 
 class Swing(NamedTuple):
     """Progress of a channel towards its next spike: `extreme`, the highest value since it rose far enough for a spike, or
-    else the lowest since the last one; the number of spikes so far, plus a half while it has risen far enough for the next;
-    and `course` at the last point if steps may be long, else None."""
+    else the lowest since the last one; `seen`, the number of spikes so far, or −½ less it while it has risen far enough for
+    the next; and `course` at the last point if steps may be long, else None."""
 
     extreme: Values
     seen: Values
@@ -53,11 +53,11 @@ class Swing(NamedTuple):
 
     @property
     def number(self) -> Values:
-        return jnp.floor(self.seen)
+        return jnp.abs(self.seen) - jnp.where(self.risen, 0.5, 0.0).astype(self.seen.dtype)
 
     @property
     def risen(self) -> Mask:
-        return self.seen > self.number
+        return self.seen < 0
 
 
 class Turn(NamedTuple):
@@ -95,7 +95,7 @@ def follow(
     falls = bottom * ratio < high if by_ratio else bottom + prominence < high
     rises = top > low * ratio if by_ratio else top > low + prominence
     spikes = number + 1 if threshold == -math.inf else jnp.where(high >= threshold, number + 1, number)
-    count = jnp.where(risen, jnp.where(falls, spikes, swing.seen), jnp.where(rises, number + 0.5, number))
+    count = jnp.where(risen, jnp.where(falls, spikes, swing.seen), jnp.where(rises, -0.5 - number, number))
     upper, lower = jnp.where(falls, bottom, jnp.maximum(high, value)), jnp.where(rises, top, jnp.minimum(low, value))
     tops = jnp.where(risen, top > swing.extreme, rises)
     turn = Turn(

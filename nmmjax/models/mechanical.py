@@ -41,6 +41,15 @@ class AbstractMechanical(AbstractModel):
     def at(self, q: Values, qdot: Values) -> State:
         """The state with position `q` and velocity `qdot`, the derivative by t/τ, without slow variables."""
 
+    def kinetic_energy(self, y: State) -> Values:
+        """½ q̇² at the state `y`, dimensionless; elementwise."""
+        return self.position(y)[1] ** 2 / 2
+
+    def potential_energy(self, y: State, I: Values | None = None) -> Values:
+        """U(q) + ½ I q² at the state `y`, U(q) without an input `I`, dimensionless; elementwise."""
+        q = self.position(y)[0]
+        return self.potential(q) if I is None else self.potential(q) + I * q**2 / 2
+
     @property
     def time_constant(self) -> Values:
         """τ, the unit of time in which the mechanical equation holds; 1 by default."""

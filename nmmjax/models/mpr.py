@@ -253,16 +253,37 @@ class MPR(AbstractRiccati):
             dv = dv + fast.leak.g * (fast.leak.E - v)
         return State(r=dR / self.tau**2, v=dv / self.tau, **self.slow_rates(y))
 
-    def vector_potential(self, q: Values) -> Values:
-        """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q); here and below g is `rate_loss`."""
-        A = self.Delta / (4 * jnp.pi) * q**3
+    def _drag(self, R: Values, w: Values) -> Values:
+        """A/q as a function of `R` and `w` = 1/R = q²/2: Δ/(2πR) − ½(g + k R), so that q̇ = −(v + A/q) q; g is `rate_loss`
+        here and below, together with that of a leak."""
+        drag = self.Delta / (2 * jnp.pi) * w
         if self.rate_loss is not None:
-            A = A - self.rate_loss * q / 2
+            drag = drag - self.rate_loss / 2
         if self.conductance is not None:
-            A = A - self.conductance.k / q
+            drag = drag - self.conductance.k / 2 * R
         if self.leak is not None:
-            A = A - self.leak.g * q / 2
-        return A
+            drag = drag - self.leak.g / 2
+        return drag
+
+    def _landscape(self, R: Values, w: Values, eta: Values) -> Values:
+        """U as a function of `R` and `w` = 1/R, with η + I in place of η: no roots and one logarithm.
+
+        U = (η + I + g²/4)/R + (π² + k²/4) R − (J + k E_s) ln R − Δg/(4πR²) + Δ²/(12π²R³)
+        """
+        slope, bend = self.Delta**2 / (12 * jnp.pi**2) * w, jnp.pi**2 * R
+        drive = self.J
+        if self.rate_loss is not None:
+            slope, eta = slope - self.Delta * self.rate_loss / (4 * jnp.pi), eta + self.rate_loss**2 / 4
+        if self.conductance is not None:
+            k = self.conductance.k
+            bend, drive = bend + k**2 / 4 * R, drive + k * self.effective_reversal
+        if self.leak is not None:
+            eta = eta + self.leak_current
+        return w * (eta + w * slope) + bend - drive * jnp.log(R)
+
+    def vector_potential(self, q: Values) -> Values:
+        """A(q) = (Δ/4π) q³ − (g/2) q − k/q, so that q̇ = p − A(q), g being `rate_loss`."""
+        return q * self._drag(2 / q**2, q**2 / 2)
 
     def position(self, y: State) -> tuple[Values, Values]:
         """(q, q̇) with q = √(2/(τ r)) and q̇ = −v q − A(q)."""
@@ -278,16 +299,16 @@ class MPR(AbstractRiccati):
 
         U = ½(η + g²/4) q² + (4π² + k²)/(2q²) + 2(J + k E_s) ln(q/√2) − (Δg/16π) q⁴ + (Δ²/96π²) q⁶
         """
-        U = self.eta * q**2 / 2 + 2 * jnp.pi**2 / q**2 + 2 * self.J * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
-        U = U + self.Delta**2 * q**6 / (96 * jnp.pi**2)
-        if self.rate_loss is not None:
-            U = U + self.rate_loss**2 * q**2 / 8 - self.Delta * self.rate_loss * q**4 / (16 * jnp.pi)
-        if self.conductance is not None:
-            k = self.conductance.k
-            U = U + k**2 / (2 * q**2) + 2 * k * self.effective_reversal * jnp.log(q / jnp.sqrt(jnp.asarray(2.0, q.dtype)))
-        if self.leak is not None:
-            U = U + self.leak_current * q**2 / 2
-        return U
+        return self._landscape(2 / q**2, q**2 / 2, self.eta)
+
+    def kinetic_energy(self, y: State) -> Values:
+        R = self.tau * y.r
+        w = 1 / R
+        return w * (y.v + self._drag(R, w)) ** 2
+
+    def potential_energy(self, y: State, I: Values | None = None) -> Values:
+        R = self.tau * y.r
+        return self._landscape(R, 1 / R, self.eta if I is None else self.eta + I)
 
     @property
     def leak_current(self) -> Values:

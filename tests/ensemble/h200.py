@@ -4,6 +4,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import pathlib
@@ -134,6 +135,7 @@ _numbers = itertools.count()
 def _named(kernel):
     """`mosaic_gpu.kernel` with a new name for every kernel: those that it knows by their text it doesn't write out again."""
 
+    @functools.wraps(kernel)  # its signature is asked for
     def named(body, **options):
         numbered = lambda *refs: body(*refs)
         numbered.__name__ = f"kernel_{next(_numbers)}"
