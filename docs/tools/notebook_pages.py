@@ -67,7 +67,7 @@ def pages():
     found = {f"learn/{path.stem}.md": converted(path)[0] for path in files()}
     rows = [f"| {question(path)[1]} | [{question(path)[0]}]({path.stem}.md) |" for path in files()]
     about = (
-        "# Learn\n\nEleven notebooks, each about one question. The pages show their committed outputs; the files lie in "
+        "# Learn\n\nTwelve notebooks, each about one question. The pages show their committed outputs; the files lie in "
         "`notebooks/` and run in minutes, or in seconds with `NMMJAX_QUICK=1`.\n\n| question | notebook |\n|---|---|\n"
     )
     found["learn/index.md"] = about + "\n".join(rows) + "\n"

@@ -46,7 +46,7 @@ _KEYS = ("method", "score", "t0", "t1", "dt0", "seed", "store", "chunk", "precis
 _RECORDING = ("file", "fc", "regions", "key", "dt", "names", "time", "index", "header")
 _BOLD = ("TR", "constants", "scale", "channel", "seconds")
 _METHODS, _SCORES = ("linear", "simulate"), ("correlation", "difference")
-_SHOWN, _FLAT = 5, 0.02
+_SHOWN, _FLAT, _IDLE, _LINES = 5, 0.02, 1e-3, 6
 _EXAMPLE = """\
 # Which gain makes this brain's functional connectivity like the recording's: nmmjax brain brain.toml
 score = "difference"           # what is best: least difference, or highest "correlation" (the default)
@@ -356,20 +356,29 @@ def _result(
 def _draw(job: _Job, found: _Found) -> Any:
     """The map or curve of the correlation, and both connectivities."""
     from .. import plot
+    from ..plot.common import parameter_label
 
     pyplot: Any = optional("matplotlib.pyplot", "plot")
     figure, axes = pyplot.subplots(1, 3, figsize=(13.5, 4.2), layout="constrained")
     values = found.data[job.score]
     label = {"correlation": "correlation with", "difference": "difference from"}[job.score] + " the recording"
-    names = [str(each) for each in values.dims]
-    if len(names) == 1:
-        axes[0].plot(values[names[0]], values, "o-", color="#1f77b4", ms=3)
+    names = sorted((str(each) for each in values.dims), key=lambda name: -job.over[name].size)
+    few = len(names) == 2 and job.over[names[1]].size <= _LINES
+    shown = lambda name: "noise intensity D (dimensionless)" if name == "noise" else parameter_label(job.network, name)
+    if len(names) == 1 or few:
+        for each in job.over[names[1]] if few else [None]:
+            row = values if each is None else values.sel({names[1]: each})
+            legend = None if each is None else f"{names[1]} = {each:.4g}"
+            axes[0].plot(values[names[0]], row, "o-", ms=3, label=legend)
         axes[0].axvline(found.best[names[0]], color="0.6", linewidth=0.8)
-        axes[0].set(xlabel=names[0], ylabel=label)
+        axes[0].set(xlabel=shown(names[0]), ylabel=label)
+        if few:
+            axes[0].legend(frameon=False, fontsize=8)
     elif len(names) == 2:
+        values = values.transpose(*names)
         image = axes[0].pcolormesh(values[names[1]], values[names[0]], values.values, shading="nearest", cmap="viridis")
         axes[0].plot(found.best[names[1]], found.best[names[0]], "o", color="white", mec="black")
-        axes[0].set(xlabel=names[1], ylabel=names[0])
+        axes[0].set(xlabel=shown(names[1]), ylabel=shown(names[0]))
         for name, axis in ((names[1], "x"), (names[0], "y")):
             grid = job.over[name]
             if grid.size > 2 and grid.min() > 0 and np.allclose(np.diff(np.log(grid)), np.log(grid[1] / grid[0])):
@@ -378,12 +387,7 @@ def _draw(job: _Job, found: _Found) -> Any:
     else:
         axes[0].set_axis_off()
         axes[0].text(0.5, 0.5, f"{len(names)} dimensions: see the NetCDF file", ha="center", transform=axes[0].transAxes)
-    plot.functional_connectivity(found.fc, job.target.measured(job.network), axes=axes[1:])
-    labels = [str(each) for each in job.network.labels]
-    for each in axes[1:]:
-        if len(each.get_xticks()) == len(labels):
-            each.set_xticks(range(len(labels)), labels)
-            each.set_yticks(range(len(labels)), labels)
+    plot.functional_connectivity(found.data["fc"], found.data["recorded"], axes=axes[1:])
     return axes
 
 
@@ -402,7 +406,7 @@ def _blocks(job: _Job, found: _Found, figure: pathlib.Path | None) -> list[Block
             "text",
             f"At {point} the model's functional connectivity, correlations {what}, has the correlation "
             f"**{found.correlation:.3f}** with that of the recording over {job.target.pairs} pairs of regions, and differs "
-            f"by {found.difference:.3g} (root mean square).",
+            f"by {found.difference:.3g} (root mean square). {_ranges(job, found)}",
         ),
     ]
     if figure is not None:
@@ -411,8 +415,15 @@ def _blocks(job: _Job, found: _Found, figure: pathlib.Path | None) -> list[Block
         )
     header = [*found.best, "correlation", "difference"]
     rows = [[*(f"{each:.5g}" for each in at.values()), f"{a:.4f}", f"{b:.4f}"] for at, a, b in found.points]
+    idle = _idle(job, found)
     notes = [
-        f"{name} is best at the end of what was tried, {found.best[name]:.5g}: try beyond it." for name in _ends(job, found)
+        f"{name} is best at the end of what was tried, {found.best[name]:.5g}: try beyond it."
+        for name in _ends(job, found)
+        if name not in idle
+    ]
+    notes += [
+        f"{name} hardly matters there: over all of its values the {job.score} changes by {by:.2g}."
+        for name, by in idle.items()
     ]
     spread = float(np.ptp(found.data["correlation"].values[np.isfinite(found.data["correlation"].values)]))
     if spread < _FLAT and job.score == "correlation":
@@ -423,13 +434,43 @@ def _blocks(job: _Job, found: _Found, figure: pathlib.Path | None) -> list[Block
     blocks += [("heading", "Best points"), ("table", header, rows)]
     blocks += [("list", notes)] if notes else []
     blocks += [("heading", "How it was computed"), ("text", how), ("text", found.verdict)]
-    lines = [" ".join(each.split()) for each in str(job.connectome).splitlines()]
     ranges = [f"{name}: {each.size} values from {each.min():.5g} to {each.max():.5g}" for name, each in job.over.items()]
     blocks += [
         ("heading", "What went in"),
-        ("list", [describe(job.network), f"Recording: {job.source.removeprefix('Recording: ')}", *ranges, *lines]),
+        (
+            "list",
+            [
+                describe(job.network),
+                f"Recording: {job.source.removeprefix('Recording: ')}",
+                *ranges,
+                *_told(str(job.connectome)),
+            ],
+        ),
     ]
     return blocks
+
+
+def _ranges(job: _Job, found: _Found) -> str:
+    """How large the correlations of recording and model are."""
+    pairs = np.triu_indices(job.network.size, 1)
+    said = []
+    for whose, fc in (("the recording's", job.target.measured(job.network)), ("the model's", found.fc)):
+        each = fc[pairs][np.isfinite(fc[pairs])]
+        said.append(f"{whose} correlations lie between {each.min():.3f} and {each.max():.3f}, {each.mean():.3f} in the mean")
+    return f"{said[0][0].upper()}{said[0][1:]}; {said[1]}."
+
+
+def _told(words: str) -> list[str]:
+    """The lines of a print-out, as "what: …", those that go on joined to the line before."""
+    first, *rest = words.splitlines()
+    lines = [first]
+    for each in rest:
+        what, _, more = each.strip().partition("  ")
+        if each.startswith("   "):
+            lines[-1] += f"; {each.strip()}"
+        else:
+            lines.append(f"{what}: {more.strip()}" if more else what)
+    return lines
 
 
 def _ends(job: _Job, found: _Found) -> list[str]:
@@ -439,6 +480,15 @@ def _ends(job: _Job, found: _Found) -> list[str]:
         for name, x in found.best.items()
         if job.over[name].size > 2 and x in (job.over[name].min(), job.over[name].max())
     ]
+
+
+def _idle(job: _Job, found: _Found) -> dict[str, float]:
+    """The parameters over which the score hardly changes from the best point, and by how much it does."""
+    changes = {}
+    for name in found.best:
+        others = {other: x for other, x in found.best.items() if other != name}
+        changes[name] = float(np.ptp(found.data[job.score].sel(others).values))
+    return {name: by for name, by in changes.items() if by < _IDLE and job.over[name].size > 1}
 
 
 def _write_example(out: pathlib.Path) -> list[pathlib.Path]:

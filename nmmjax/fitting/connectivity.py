@@ -133,6 +133,13 @@ class FunctionalConnectivityTarget(AbstractTarget):
     def usual_starts(self) -> int:
         return 4  # a loss of few minima, and of many matrices
 
+    @property
+    def variation(self) -> float:
+        if self.loss_name == "correlation":
+            return self.pairs**-0.5
+        seen = np.triu(np.asarray(self.weights), 1) > 0
+        return float(np.std(np.asarray(self.wanted * self.weights)[seen]))
+
     def alone(self, model: AbstractModel) -> bool:
         return True  # matrices are inverted
 

@@ -118,7 +118,7 @@ def _level(fitted: Any) -> list[str]:
         ]
     else:
         spread = math.sqrt(estimated_variance(fitted))
-        reached = spread <= _PART
+        reached = spread <= _PART * target.variation
         lines = [f"Loss {loss:.4g}: the noise is estimated from it, {spread:.4g} in the unit of the residuals."]
     if reached is False or not best_ended:
         lines.append(_missed(fitted, loss, reached))

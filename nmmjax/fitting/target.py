@@ -119,6 +119,11 @@ class AbstractTarget(eqx.Module):
         """How many starts a fit takes by default."""
         return 16
 
+    @property
+    def variation(self) -> float:
+        """How much the data themselves vary, in the unit of residuals."""
+        return 1.0
+
     def alone(self, model: AbstractModel) -> bool:
         """Whether, of `model`, starts must be computed one block after the other: calls of LAPACK that run at once may wait
         for each other for ever."""
@@ -232,6 +237,10 @@ class TargetSum(AbstractTarget):
     @property
     def usual_starts(self) -> int:
         return min(part.usual_starts for _, part in self.parts)
+
+    @property
+    def variation(self) -> float:
+        return min(float(weight) ** 0.5 * part.variation for weight, part in self.parts)
 
     def rounding(self, model: AbstractModel) -> float:
         return min(part.rounding(model) for _, part in self.parts)

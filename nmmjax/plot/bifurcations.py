@@ -6,14 +6,12 @@ import jax
 import numpy as np
 
 from .._checks import require
-from .._parameter import parameter_table
 from ..branches.branch import LABELS, Branch, SpecialPoints
 from ..branches.curves import BifurcationCurve
 from ..branches.cycles import CycleBranch
-from ..models.base import AbstractModel
 from ..models.state import State
 from ..plot.common import Axes
-from .common import BLUE, GREEN, ORANGE, finish, pyplot
+from .common import BLUE, GREEN, ORANGE, finish, parameter_label, pyplot
 
 _MARKERS = {"LP": "o", "HB": "s", "BP": "D", "CP": "^", "BT": "v", "GH": "P", "LPC": "o", "PD": "*", "NS": "X"}
 
@@ -48,7 +46,7 @@ def bifurcation(branch: Branch, *cycles: CycleBranch, variable: str | None = Non
             _draw(axes, np.asarray(each.parameter), rows, np.asarray(each.unstable), ORANGE, names)
         _mark_cycles(axes, each, name)
     _mark(axes, branch.special, lambda points: state_rows(points.state, name))
-    axes.set_xlabel(_label(branch.system.model, branch.system.names[0]))
+    axes.set_xlabel(parameter_label(branch.system.model, branch.system.names[0]))
     axes.set_ylabel(label)
     return _legend(finish(axes))
 
@@ -80,8 +78,8 @@ def bifurcation_curves(*curves: BifurcationCurve, axes: Any = None) -> Any:
     for curve in curves:
         _mark(axes, curve.special, lambda points: np.asarray(points.parameters)[:, 1:])
     first, second = curves[0].system.names
-    axes.set_xlabel(_label(curves[0].system.model, first))
-    axes.set_ylabel(_label(curves[0].system.model, second))
+    axes.set_xlabel(parameter_label(curves[0].system.model, first))
+    axes.set_ylabel(parameter_label(curves[0].system.model, second))
     return _legend(finish(axes))
 
 
@@ -144,17 +142,6 @@ def _mark_cycles(axes: Any, cycles: CycleBranch, name: str) -> None:
         value = float(np.max(state_rows(special.cycle.state, name, 2)[k]))
         axes.plot(x, value, _MARKERS[label], color=ORANGE, markersize=5.5, zorder=5)
         axes.annotate(label, (x, value), textcoords="offset points", xytext=(6, 5), fontsize=8)
-
-
-def _label(model: Any, name: str) -> str:
-    """Meaning, symbol and unit of a parameter, where it is declared."""
-    own, _, node = name.partition("[")
-    if not isinstance(model, AbstractModel) or own not in parameter_table(model):
-        return name
-    declaration = parameter_table(model)[own][0]
-    unit = "dimensionless" if declaration.unit == "1" else declaration.unit
-    where = f" of node {node.removesuffix(']')}" if node else ""
-    return f"{declaration.doc.split(';')[0]} {declaration.symbol}{where} ({unit})"
 
 
 def _legend(axes: Axes) -> Any:

@@ -63,7 +63,7 @@ def functional_connectivity(result: Any, recorded: Any = None, axes: Any = None)
     """The correlation matrix of a run, and beside it that of a recording, with the correlation between the two.
 
     - `result`: a `Measured` of `FunctionalConnectivity`, or what it can be computed of: a `Monitored`, a `Recording`, or a
-      matrix (m, m) of correlations
+      matrix (m, m) of correlations, named if it is a labelled array of xarray
     - `recorded`: the same of a recording, or None
     - `axes`: matplotlib axes to draw on, one or, with `recorded`, two; new ones by default
 
@@ -186,7 +186,8 @@ def _matrix(argument: str, given: Any) -> tuple[np.ndarray, Any]:
     square = values.shape[0] == values.shape[1] and bool(np.all(np.abs(values[np.isfinite(values)]) <= 1 + 1e-6))
     rule = "be functional connectivity, a `Monitored`, a `Recording`, or a matrix (m, m) of correlations"
     require(argument, given if np.ndim(given) else type(given).__name__, rule, square)
-    return values, range(len(values))
+    coords = getattr(given, "coords", None)  # an xarray table has its regions' names
+    return values, range(len(values)) if coords is None else [str(each) for each in coords[given.dims[0]].values]
 
 
 def _name(axis: Any, names: Any, rotation: float = 0.0) -> None:

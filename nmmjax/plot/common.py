@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._parameter import parameter_table
 from ..mechanics.scaling import RescaledTime
 from ..models.base import AbstractModel
 from ..solvers.trajectory import Trajectory
@@ -69,6 +70,17 @@ def variable_label(model: AbstractModel, name: str) -> str:
     """Meaning, symbol and unit of a variable, as an axis says them."""
     declared = model.variables[name]
     return f"{declared.doc} {declared.symbol or name}\n({unit_in_words(declared.unit)})"
+
+
+def parameter_label(model: Any, name: str) -> str:
+    """Meaning, symbol and unit of a parameter, where it is declared."""
+    own, _, node = name.partition("[")
+    if not isinstance(model, AbstractModel) or own not in parameter_table(model):
+        return name
+    declaration = parameter_table(model)[own][0]
+    unit = "dimensionless" if declaration.unit == "1" else declaration.unit
+    where = f" of node {node.removesuffix(']')}" if node else ""
+    return f"{declaration.doc.split(';')[0]} {declaration.symbol}{where} ({unit})"
 
 
 def unit_in_words(unit: str) -> str:
