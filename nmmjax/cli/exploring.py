@@ -16,8 +16,8 @@ def explore(model: str = "", /, *, out: str = "", browser: bool = True) -> None:
     Parameters
     ----------
     model
-        A preset (bistable, bursting, inhibition, hamiltonian, gap, ing, izhikevich, ping, gaussian, noisy), or a TOML
-        file with a table `model`, and `network`, `y0` if the run is to start there; all presets by default.
+        A preset (bistable, bursting, inhibition, hamiltonian, gap, ing, izhikevich, ping, regions, gaussian, noisy), or
+        a TOML file with a table `model`, and `network`, `y0` if the run is to start there; all presets by default.
     out
         The page's file; by default a temporary one, without `--browser` explorer.html.
     browser

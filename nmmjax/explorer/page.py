@@ -57,8 +57,8 @@ def explore(
     and nothing slow, a Runge–Kutta method of order 4 otherwise. Use it to get to know a model, and in talks.
 
     - `model`: any model with at most 6 variables, all nodes counted, made of elementwise operations and small matrix
-      products; or one of the names bistable, bursting, inhibition, hamiltonian, gap, ing, izhikevich, ping, gaussian,
-      noisy; None for a page with all
+      products; or one of the names bistable, bursting, inhibition, hamiltonian, gap, ing, izhikevich, ping, regions,
+      gaussian, noisy; None for a page with all
     - `y0`: the state at which it starts, a mapping of variables to numbers (of networks to numbers or arrays `(n,)`)
     - `title`: the model's name on the page; by default that of its class
 

@@ -9,7 +9,7 @@ from ..models.circuits import ing, izhikevich, ping
 from ..models.cumulants import PseudoCumulants
 from ..models.heterogeneity import GaussianLike
 from ..models.mpr import MPR
-from ..models.network import mutual_inhibition
+from ..models.network import Network, mutual_inhibition, per_node
 from ..models.terms import GapJunction
 
 
@@ -82,6 +82,15 @@ PRESETS: dict[str, Preset] = {
         ping,
         {"r": [0.02, 0.02], "v": [-1.0, -1.0]},
         "Dumont & Gutkin, PLoS Comput. Biol. 15:e1007019 (2019)",
+    ),
+    "regions": Preset(
+        "Activity spreads over regions of a brain",
+        "Three bistable regions in a chain: an active one lifts its neighbours over their barriers; with less gain G it fails.",
+        lambda: Network(
+            per_node(MPR(eta=-5.0, J=15.0, Delta=1.0), eta=[-5.0] * 3), [[0, 1, 0], [1, 0, 1], [0, 1, 0]], gain=2.0
+        ),
+        {"r": [1.2, 0.08, 0.08], "v": [-0.4, -1.96, -1.96]},
+        "after Gerster et al., Front. Syst. Neurosci. 15:675272 (2021)",
     ),
     "gaussian": Preset(
         "Excitabilities with light tails",
