@@ -85,7 +85,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "regions": Preset(
         "Activity spreads over regions of a brain",
-        "Three bistable regions in a chain: an active one lifts its neighbours over their barriers; with less gain G it fails.",
+        "Three bistable regions in a chain: an active one lifts others over their barriers; with less gain G it fails.",
         lambda: Network(
             per_node(MPR(eta=-5.0, J=15.0, Delta=1.0), eta=[-5.0] * 3), [[0, 1, 0], [1, 0, 1], [0, 1, 0]], gain=2.0
         ),
