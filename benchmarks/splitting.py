@@ -1,8 +1,8 @@
 """Work–precision of one run: the Möbius solvers against diffrax's Tsit5, Dopri8 and Kvaerno5 through `simulate`.
 
 (η, J, Δ) = (1, 10, 0.01), spiking, T = 20, with and without a pulse; error of the final state relative to its size,
-against order 8 at 1e-13. Fixed steps for MobiusSplitting, adaptive for the rest; time without compilation. Everything runs
-through the same diffrax loop, so seconds include its overhead per step; steps are given beside them.
+against order 8 at 1e-13. Fixed steps for MobiusSplitting, in our own loop, adaptive ones for the rest, in diffrax's, whose
+overhead per step their seconds include; time without compilation, steps beside it.
 """
 
 import diffrax
@@ -51,7 +51,7 @@ def main() -> None:
             rows.append(
                 {
                     "stimulus": name,
-                    "solver": found.method.split(",")[0],
+                    "solver": str(solver) if "dt0" in setting else found.method.split(",")[0],
                     "setting": next(iter(setting.values())),
                     "error": float(np.linalg.norm(state - end) / np.linalg.norm(end)),
                     "steps": int(found.stats["num_steps"]),

@@ -352,7 +352,7 @@ def run_network(
         network, delays = network.undelayed(), None
         problem = dataclasses.replace(problem, model=network)
     present = delays is None or bool(np.any(delays == 0))
-    stepper = stepper_for(network, noise is not None, present, order)
+    stepper = stepper_for(network, noise is not None, present, order, alone=alike)
     if x0 is None and noise is not None and key is not None:
         x0 = first_kick(network, noise, jax.random.fold_in(key, len(ts)), network.shape, ts.dtype)
     carried = None if noise is None else x0

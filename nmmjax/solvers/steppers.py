@@ -286,10 +286,12 @@ def check_splitting(model: Any, noise: Any, solver: Any) -> int:
     return 4 if noise is None or (both and model.size is not None) else 2
 
 
-def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4) -> AbstractStepper:
+def stepper_for(model: Network, noisy: bool, present: bool, order: int = 4, alone: bool = False) -> AbstractStepper:
     """The stepper of a network: `present` if some connections are without delay, `noisy` if there is noise; `order` 2 for
-    the splitting of order 2, which nodes with slow terms always have under noise."""
+    the splitting of order 2, which nodes with slow terms always have under noise; `alone` for one population."""
     plain = is_plain(model)
+    if alone and plain and not noisy:
+        return Strang(False) if order == 2 else ForceGradient(False)
     if noisy and plain and order == 4:
         return NoisyForceGradient(present)
     if noisy or order == 2:

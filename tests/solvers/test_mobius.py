@@ -120,7 +120,8 @@ def test_exact_under_a_pulse(solver):
     for i, current in enumerate((0.0, amplitude, amplitude, 0.0)):
         R, v = riccati_flow(eta + current, Delta, (ts[i + 1] - ts[i]) / tau, R, v)
         np.testing.assert_allclose([run.ys.r[i + 1], run.ys.v[i + 1]], [R / tau, v], rtol=1e-12, atol=1e-12)
-    assert int(run.stats["num_steps"]) == 3
+    # Our own loop also ends a step at every saved time; diffrax interpolates.
+    assert int(run.stats["num_steps"]) == (3 if controller else 4)
 
 
 def flow_and_jacobian(eta, Delta, h, r, v):
