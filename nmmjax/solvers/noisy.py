@@ -217,7 +217,9 @@ def schedule(ts: Values, jumps: Values, h: object) -> tuple[Values, Any, Any]:
         times, places = ts, jnp.arange(ts.shape[0])
     known, step = primal(times), primal(h)
     if is_concrete(known) and is_concrete(step):
-        counts = np.asarray(_counts(np.asarray(known, float), float(step), float(jnp.finfo(ts.dtype).eps), np)).astype(int)
+        counts = np.asarray(_counts(np.asarray(known, float), float(step), float(jnp.finfo(ts.dtype).eps), np))
+        require("dt0", float(step), "leave at most 2³⁰ steps between two times", bool(np.max(counts) <= 2**30))
+        counts = counts.astype(int)
         return times, places, int(counts[0]) if np.all(counts == counts[0]) else counts
     return times, places, _counts(known, step, float(jnp.finfo(ts.dtype).eps), jnp).astype(int)
 
