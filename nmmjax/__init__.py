@@ -7,6 +7,7 @@ from . import mechanics as mechanics
 from . import plot as plot
 from . import results as results
 from . import stochastic as stochastic
+from ._compilation_cache import use_compilation_cache as use_compilation_cache
 from ._optional import __version__ as __version__
 from .branches.characteristic import characteristic_roots as characteristic_roots
 from .branches.curves import continue_fold as continue_fold

@@ -1,5 +1,6 @@
 """Packages of the extras, imported where they are used, and the versions that determine results."""
 
+import functools
 import importlib
 import importlib.metadata
 import pathlib
@@ -34,5 +35,10 @@ def optional(module: str, extra: str) -> Any:
 
 def versions() -> dict[str, str]:
     """Versions of nmmjax and of the packages that determine its numbers."""
-    others = {name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")}
-    return {"nmmjax": __version__, **others}
+    return {"nmmjax": __version__, **_others()}
+
+
+@functools.cache
+def _others() -> dict[str, str]:
+    """Read from files once: every result asks for them."""
+    return {name: importlib.metadata.version(name) for name in ("jax", "diffrax", "equinox", "numpy")}

@@ -17,6 +17,7 @@ from .._parameter import as_number
 from .._results import RESULTS, Shown
 from .._types import Real, Scalar, Values, is_concrete
 from ..numerics.arclength import AbstractCurve, Limits, Walk, first_tangent, locate, walk_both_ways
+from ..numerics.compiling import jitted
 from .branch import LABELS, SpecialPoints, message
 from .labels import SIDES, require_single, special_dataset
 from .special import (
@@ -167,7 +168,7 @@ def _continue_curve(
     return _follow(kind, system, u, p, both, as_number("max_step", max_step, "(0, 1]"), points)
 
 
-@eqx.filter_jit
+@jitted
 def _follow(kind: str, system: System, u: Values, p: Values, bounds: Values, max_step: Scalar, points: int) -> Any:
     system, u, p, bounds = jax.lax.stop_gradient((system, u, p, bounds))
     curve = SpecialCurve(system, kind)

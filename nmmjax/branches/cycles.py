@@ -17,6 +17,7 @@ from .._parameter import as_number
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..numerics.arclength import GO_ON, AbstractCurve, Limits, Walk, locate, walk
+from ..numerics.compiling import jitted
 from .branch import LABELS, Cycle, SpecialPoints, message, where_chosen
 from .collocation import (
     better_mesh,
@@ -219,7 +220,7 @@ def continue_cycle(
     return _continue(start, bounds, as_number("max_step", max_step, "(0, 1]"), longest, sizes)
 
 
-@eqx.filter_jit
+@jitted
 def _continue(start: SpecialPoints, bounds: Values, max_step: Scalar, max_period: Any, sizes: Any) -> CycleBranch:
     intervals, degree, points = sizes
     fixed, bounds = jax.lax.stop_gradient((start, bounds))

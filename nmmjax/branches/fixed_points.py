@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -21,6 +20,7 @@ from ..equilibria.steady import find_equilibria
 from ..models.base import AbstractModel, takes_model
 from ..models.mpr import MPR
 from ..numerics.arclength import AbstractCurve, Limits, first_tangent, on_plane, walk_both_ways
+from ..numerics.compiling import jitted
 from .branch import Branch
 from .events import MAX_EVENTS, eigenvalues_at, find_events, no_events, special_points, unstable_of
 from .system import System, as_bounds, as_system
@@ -99,7 +99,7 @@ def continue_branch(
     return _continue(system, bounds, max_step, guess is None, options)
 
 
-@eqx.filter_jit
+@jitted
 def _continue(system: System, bounds: Values, max_step: Values, from_rest: bool, options: Options) -> Branch:
     still, bounds = jax.lax.stop_gradient((system, bounds))
     seeds = _seeds(still, bounds, from_rest)

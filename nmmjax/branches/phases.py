@@ -16,6 +16,7 @@ from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.base import AbstractModel
 from ..numerics.arclength import GO_ON, iterate, settle
+from ..numerics.compiling import jitted
 from .branch import LABELS, message, where_chosen
 from .collocation import (
     at_nodes,
@@ -190,7 +191,7 @@ def _index(system: System, node: Any) -> int:
     return first
 
 
-@eqx.filter_jit
+@jitted
 def _respond(cycles: CycleBranch, at: Scalar, which: Any, index: int) -> tuple[PhaseResponse, Any]:
     system, degree = cycles.system, cycles.degree
     values, mesh, period, degenerate, count = _nearby(jax.lax.stop_gradient(cycles), jax.lax.stop_gradient(at), which)

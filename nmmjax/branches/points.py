@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import equinox as eqx
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from .._blas import with_one_thread
 from .._nan import nan_is_absent, nan_unless
 from ..models.base import AbstractModel, takes_model
+from ..numerics.compiling import jitted
 from .branch import LABELS, SpecialPoints
 from .events import frequency_and_lyapunov
 from .special import solve_special
@@ -62,7 +62,7 @@ def find_hopf(
     return _find("HB", as_system(model, parameter, guess, parameters))
 
 
-@eqx.filter_jit
+@jitted
 def _find(label: str, system: System) -> SpecialPoints:
     start, p = ravel_pytree(system.like)[0], system.value()[None]
     u, p, kappa = solve_special(label, system, start, p)

@@ -26,6 +26,7 @@ from ..landscape.tree import disconnectivity
 from ..models.base import AbstractModel, require_network, takes_model
 from ..models.network import Network
 from ..numerics.arclength import root
+from ..numerics.compiling import jitted
 from .system import check_name, with_value
 
 _NEAR = 0.35  # largest change of ln R from one value to the next that is one state's
@@ -275,7 +276,7 @@ def _no_passes(network: Network) -> tuple[np.ndarray, np.ndarray]:
     return np.zeros((0, network.size)), np.zeros((0, 2), int)
 
 
-@eqx.filter_jit
+@jitted
 def _follow(network: Network, values: Values, x: Values, *, name: str, scaling: Values | None) -> tuple[Values, Mask]:
     def one(value: Values, x: Values) -> tuple[Values, Mask]:
         here = with_value(network, name, value)
@@ -286,7 +287,7 @@ def _follow(network: Network, values: Values, x: Values, *, name: str, scaling: 
     return jax.vmap(one)(values, x)
 
 
-@eqx.filter_jit
+@jitted
 def _folds(network: Network, values: Values, x: Values, *, name: str, scaling: Values | None) -> tuple[Values, Values, Mask]:
     """Folds near states x (m, n) at `values` (m,): the parameter, x, and whether Newton's method converged."""
     n = x.shape[1]

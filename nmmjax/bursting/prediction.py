@@ -25,6 +25,7 @@ from ..mechanics.spike import PROMINENCE
 from ..models.base import as_states, takes_model
 from ..models.mpr import MPR
 from ..models.state import State, StateLike
+from ..numerics.compiling import jitted
 from ..numerics.loops import choose
 from ..numerics.roots import newton, ratio
 from .cycle import burst_map, first_onset
@@ -247,7 +248,7 @@ def _dataset(bursts: Any, columns: dict[str, Any], cycle: BurstCycle, attributes
     return xarray().Dataset(data, coords=bursts.coords, attrs={**attributes, **notes})
 
 
-@eqx.filter_jit
+@jitted
 def _beside(model: MPR, current: Scalar, peak: State, trough: State, onset: State) -> dict[str, Values]:
     """Predictions (i) and (ii) for all bursts; arrays (bursts, spikes)."""
     land, count = Moving(model, current), peak.r.shape[1]
@@ -360,7 +361,7 @@ def _spikes_of(land: Moving, turns: Turn) -> PredictedSpikes:
     )
 
 
-@eqx.filter_jit
+@jitted
 def _peak(model: MPR, y: State, current: Scalar) -> PredictedSpikes:
     land = Moving(model, current)
     s = {name: getattr(y, name) for name in model.slow_names}
@@ -372,7 +373,7 @@ def _peak(model: MPR, y: State, current: Scalar) -> PredictedSpikes:
     return eqx.tree_at(lambda each: (each.trough,), found, (nan_unless(slowly, y.r)[None],))
 
 
-@eqx.filter_jit
+@jitted
 def _spikes(model: MPR, y: State, current: Scalar, count: int) -> PredictedSpikes:
     land = Moving(model, current)
     q, zero = _position(model, y), jnp.zeros_like(y.r)
@@ -381,7 +382,7 @@ def _spikes(model: MPR, y: State, current: Scalar, count: int) -> PredictedSpike
     return _spikes_of(land, follow_turns(land, first, count, CAREFUL))
 
 
-@eqx.filter_jit
+@jitted
 def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
     land, tau = Moving(model, current), model.tau
 

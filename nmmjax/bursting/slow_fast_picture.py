@@ -23,6 +23,7 @@ from ..equilibria.steady import GRID, Equilibria, find_equilibria, where_finite
 from ..models.adaptation import SynapticDepression
 from ..models.base import takes_model
 from ..models.mpr import MPR
+from ..numerics.compiling import jitted
 from ..numerics.roots import solve_between, solve_on_grid
 from .frozen import Fast, alone, fold_positions, require_burster
 
@@ -226,7 +227,7 @@ def _as_span(span: Any) -> Values:
     return jnp.stack([as_array(low), as_array(high)])
 
 
-@eqx.filter_jit
+@jitted
 def _levels(picture: SlowFast, slow: Values) -> Levels:
     fast = picture.fast
     low, high = jnp.log(fast.model.tau * picture.fold_r)
@@ -249,7 +250,7 @@ def _levels(picture: SlowFast, slow: Values) -> Levels:
     return Levels(r[0], r[1], r[2], depth[1] - depth[0], depth[1] - depth[2])
 
 
-@eqx.filter_jit
+@jitted
 def _critical(fast: Fast) -> tuple[Values, Values, Values]:
     """ln R of folds, of changes of kind and of Hopf points."""
     grid = jnp.asarray(GRID, fast.current.dtype)
@@ -261,7 +262,7 @@ def _critical(fast: Fast) -> tuple[Values, Values, Values]:
     return folds, changes, jnp.where(determinant > 0, hopf, jnp.nan)
 
 
-@eqx.filter_jit
+@jitted
 def _picture(fast: Fast, edges: Values | None, points: int) -> SlowFast:
     tau = fast.model.tau
     folds, changes, hopf = _critical(fast)

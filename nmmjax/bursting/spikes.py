@@ -25,6 +25,7 @@ from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.compiling import jitted
 from ..numerics.roots import newton_between
 from ..solvers.simulation import default_tolerances, jump_times
 from ..solvers.trajectory import Trajectory
@@ -192,7 +193,7 @@ def _flow_before(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: St
     return model.vector_field(t, y, input_at(stimulus, t))
 
 
-@eqx.filter_jit
+@jitted
 def _march(
     model: MPR, stimulus: AbstractStimulus | None, steps: int, t0: Values, t1: Values, y0: State
 ) -> tuple[Values, State]:
@@ -279,12 +280,12 @@ def _onto_jumps(t: np.ndarray, jumps: np.ndarray) -> np.ndarray:
     return np.where((near > t) & (near - t <= 4 * np.spacing(np.abs(near))), near, t)
 
 
-@eqx.filter_jit
+@jitted
 def _above(sought: _Sought, y: State) -> Mask:
     return jax.vmap(lambda y: sought(y) > 0)(y)
 
 
-@eqx.filter_jit
+@jitted
 def _refine(
     sought: _Sought, model: MPR, stimulus: AbstractStimulus | None, t0: Values, t1: Values, y0: State
 ) -> tuple[Values, State]:
@@ -333,7 +334,7 @@ def _on_padded(function: Callable[[Any], Any], columns: object) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:n], function(padded))
 
 
-@eqx.filter_jit
+@jitted
 def _energies(model: MPR, stimulus: AbstractStimulus | None, t: Values, y: State) -> Values:
     return jax.vmap(lambda t, y: total_energy(model, y, input_at(stimulus, t)))(t, y)
 

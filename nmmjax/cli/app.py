@@ -1,8 +1,9 @@
 """The `nmmjax` command (extra `cli`): reproduce, simulate, sweep, fit, brain, landscape, models, explore, doctor."""
 
+import contextlib
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 
 def main() -> None:
@@ -10,14 +11,36 @@ def main() -> None:
     from .._optional import optional
 
     try:
-        app = _app(optional("cyclopts", "cli"))
-        app(sys.argv[1:])
+        _launcher(optional("cyclopts", "cli"))(sys.argv[1:])
     except KeyboardInterrupt as stop:
         print(f"\n{stop or 'Interrupted.'}", file=sys.stderr)
         sys.exit(130)
     except (ValueError, ModuleNotFoundError, OSError) as error:
         print(f"nmmjax: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _launcher(cyclopts: Any) -> Any:
+    """The command with the options that all its commands share."""
+    from .._compilation_cache import cached_compilation
+
+    app = _app(cyclopts)
+
+    @app.meta.default
+    def launch(
+        *tokens: Annotated[str, cyclopts.Parameter(show=False, allow_leading_hyphen=True)], cache: bool = True
+    ) -> None:
+        """Run a command.
+
+        Parameters
+        ----------
+        cache
+            Keep compiled programs in a folder of yours, which `nmmjax doctor` names, so that the next command starts sooner.
+        """
+        with cached_compilation() if cache else contextlib.nullcontext():
+            app(tokens)
+
+    return app.meta
 
 
 def _app(cyclopts: Any) -> Any:

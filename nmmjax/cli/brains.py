@@ -5,7 +5,6 @@ import os
 import pathlib
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ from ..landscape.landscapes import stable_state
 from ..models.connectome import load_connectome
 from ..monitors.balloon import BOLD
 from ..monitors.connectivity import FunctionalConnectivity
+from ..numerics.compiling import jitted
 from ..recordings.loading import load_recording
 from ..stochastic.linear import linear_response
 from ..sweeps.sweeping import plan_of, run_plan, summarize
@@ -258,7 +258,7 @@ def _linear(job: _Job) -> _Found:
     parameters = parametrize(job.network, tuple(names))
     target = job.target
 
-    @eqx.filter_jit
+    @jitted
     def one(x: Values) -> Any:
         network = parameters.apply(job.network, x)
         response = linear_response(network)

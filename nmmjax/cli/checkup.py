@@ -1,5 +1,6 @@
 """`nmmjax doctor`: devices, precision, versions, and a self-check against closed forms."""
 
+import pathlib
 import platform
 import sys
 import time
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._compilation_cache import folder_in_use, size_of
 from .._optional import optional, versions
 from ..landscape.orbits import orbit
 from ..mechanics.energy import hamiltonian
@@ -49,6 +51,7 @@ def doctor(*, json: bool = False) -> None:
     console = console_for(json)
     python, extras, precision = platform.python_version(), _extras(), str(jnp.zeros(()).dtype)
     devices = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
+    kept = folder_in_use()
     table = optional("rich.table", "cli").Table(show_header=False)
     for name, version in {"python": python, **versions()}.items():
         table.add_row(name, version)
@@ -57,6 +60,7 @@ def doctor(*, json: bool = False) -> None:
     for device in devices:
         table.add_row("device", device)
     table.add_row("default precision", f"{precision} (JAX_ENABLE_X64=1 gives float64)")
+    table.add_row("compiled programs", _kept(kept))
     console.print(table)
     began = time.perf_counter()
     checks = [
@@ -70,9 +74,15 @@ def doctor(*, json: bool = False) -> None:
         console.print(f"  {'ok  ' if each['ok'] else 'FAIL'} {line}", highlight=False)
     if json:
         about = {"python": python, "versions": versions(), "extras": extras, "devices": devices, "precision": precision}
+        about["compilation_cache"] = None if kept is None else {"folder": str(kept), "bytes": size_of(kept)}
         print_json({**about, "self_check": checks, "seconds": seconds})
     if not all(each["ok"] for each in checks):
         sys.exit(1)
+
+
+def _kept(folder: pathlib.Path | None) -> str:
+    """Where compiled programs are kept, and how many bytes of them."""
+    return "are not kept" if folder is None else f"{size_of(folder) / 2**20:.3g} MiB in {folder}"
 
 
 def _extras() -> dict[str, str]:

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..mechanics.channels import node_sizes
 from ..models.state import State
+from ..numerics.threads import pool_of
 from .convergence import converge, predicted_rates
-from .engine import Shape, pool_of, prepared, run, way_of
+from .engine import Shape, prepared, run, way_of
 from .gradient import derivative_name
 from .observables import Final, LastFinite, Samples
 from .plan import Build, Plan

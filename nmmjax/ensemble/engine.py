@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import os
 import pathlib
 import threading
 from collections.abc import Callable, Mapping
@@ -21,7 +20,8 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ..mechanics.channels import Problem
-from ..numerics.loops import CPU_OPTIONS
+from ..numerics.compiling import CPU_OPTIONS
+from ..numerics.threads import cores
 from .cost import stiffness
 from .folding import Times, bounds
 from .kernel import best_call
@@ -70,11 +70,6 @@ class Shape:
         return Shape(block, group, threads, devices)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @functools.cache
 def _block_bytes() -> int:
     """Bytes of a block, by the size of the first-level data cache if Linux tells it."""
@@ -83,17 +78,6 @@ def _block_bytes() -> int:
         if int(size.removesuffix("K")) * 1024 >= _LARGER_CACHE:
             return _LARGER_BLOCK_BYTES
     return _BLOCK_BYTES
-
-
-def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    """Threads that compute in this thread's precision, also if `jax.enable_x64` set it, which only this thread sees."""
-    double = jnp.zeros(()).dtype == jnp.float64
-
-    def inherit() -> None:
-        jax.enable_x64(double).__enter__()
-        jax.debug_nans(False).__enter__()  # see `nan_is_absent`, which is of the thread that asks
-
-    return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
 
 
 class _Choice:

@@ -22,9 +22,10 @@ from jaxtyping import PyTree
 from .._types import Values
 from ..mechanics.channels import Problem, just_inside
 from ..models.state import State
+from ..numerics.threads import pool_of
 from .computation import Report, classes_of, steps_of
 from .convergence import predicted_rates
-from .engine import Shape, pool_of, prepared, run
+from .engine import Shape, prepared, run
 from .folding import AbstractMethod, Progress, Times, Uniform, bounds, each_lane
 from .plan import Build, Plan
 from .runge_kutta import Adaptive, is_positive, norm

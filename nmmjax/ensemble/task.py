@@ -9,7 +9,7 @@ import jax
 from jaxtyping import PyTree
 
 from ..mechanics.channels import Problem
-from ..numerics.loops import CPU_OPTIONS
+from ..numerics.compiling import CPU_OPTIONS
 from .folding import AbstractMethod, Times, fold
 from .gradient import along, with_derivatives
 from .observables import AbstractObservable

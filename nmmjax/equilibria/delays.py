@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +9,14 @@ from jax.flatten_util import ravel_pytree
 
 from .._types import ComplexValues
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.delayed import Delayed, generator
 from .stability import jacobian
 
 _SIZES = (600, 400)  # unknowns of the generator up to which points of the past are many, and enough, where it is compiled
 
 
-@eqx.filter_jit
+@jitted
 def linearized_with_delays(network: Any, y: State, I: Any = 0.0) -> Delayed:
     """The equations of small deviations from a resting state `y` of a network under the constant input `I`, () or (n,)."""
     nodes, sent = network.nodes(), network.undelayed().sent(y)

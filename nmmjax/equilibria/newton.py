@@ -7,7 +7,6 @@ from states that are not close: it first follows the flow to where it comes to r
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +15,7 @@ from jax.flatten_util import ravel_pytree
 from .._types import Values
 from ..models.base import AbstractModel
 from ..models.state import State
+from ..numerics.compiling import jitted
 from .stability import flat_field, jacobian
 
 _STEPS = 60  # of Newton's method, from a start at which nothing comes to rest
@@ -38,7 +38,7 @@ def fixed_point(model: AbstractModel, y: State, steps: int = 20) -> tuple[State,
     return back(best[1]), best[2], best[0]
 
 
-@eqx.filter_jit
+@jitted
 def linearized(model: AbstractModel, y: State) -> tuple[Values, Values]:
     """dy/dt at a state, flat, and its Jacobian."""
     return flat_field(model, y)(ravel_pytree(y)[0]), jacobian(model, y)

@@ -16,6 +16,7 @@ from .._types import ComplexValues, Mask, Real, Scalar, Values
 from ..models.base import require_one
 from ..models.mpr import MPR
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.roots import solve_on_grid, with_slope
 from .brackets import fixed_rates
 from .stability import jacobian, smooth_eigenvalues
@@ -39,7 +40,7 @@ class Equilibria(eqx.Module):
     stable: Mask
 
 
-@eqx.filter_jit
+@jitted
 def find_equilibria(model: MPR, I: Real = 0.0) -> Equilibria:
     """All equilibria of a population with its slow variables, by rate, with eigenvalues and stability.
 

@@ -16,6 +16,7 @@ from .._types import ComplexValues, Scalar, Values
 from ..equilibria.stability import jacobian
 from ..models.base import AbstractModel, require_offer
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.linear import resolvent
 from .bare import Drives
 
@@ -101,7 +102,7 @@ class Loop(eqx.Module):
         response = resolvent(self.A, self.b, f)[:, self.rows]
         return jnp.eye(self.b.shape[1], dtype=response.dtype)[None] + response
 
-    @eqx.filter_jit
+    @jitted
     def spectra(self, f: Values) -> tuple[Values, Values]:
         """(coupled, bare), (m, n) each: S_i = Σ_j |T_ij|² S_j, since populations fire independently but for the coupling."""
         bare, T = self.bare(f), self.transfer(f)

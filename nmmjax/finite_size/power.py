@@ -19,6 +19,7 @@ from ..landscape.landscapes import stable_state
 from ..models.base import AbstractModel, takes_model
 from ..models.noise import CauchyNoise, WhiteNoise
 from ..models.state import State, StateLike
+from ..numerics.compiling import jitted
 from ..numerics.quadrature import panels
 from .fluctuations import Loop, loop_at, require_spikes
 
@@ -243,7 +244,7 @@ def power_spectrum(
     )
 
 
-@eqx.filter_jit
+@jitted
 def around(model: Any, spread: Any, y: State, Gamma: Any, size: Values) -> tuple[Loop, ComplexValues, Any, Values]:
     """The loop at the fixed point, eigenvalues there whether it is stable, and the highest of the neurons' frequencies."""
     loop = loop_at(model, spread, y, None if Gamma is None else Gamma.astype(y.r.dtype), size.astype(y.r.dtype))

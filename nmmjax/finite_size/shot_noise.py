@@ -15,6 +15,7 @@ from ..landscape.landscapes import find_fixed_point
 from ..models.base import require_offer
 from ..models.noise import AbstractNoise, AbstractSpikeNoise, CauchyNoise, Resonators
 from ..models.state import State
+from ..numerics.compiling import jitted
 from .bare import Drives
 from .fluctuations import Loop, require_spikes
 from .power import around, as_size
@@ -129,7 +130,7 @@ class ShotNoise(AbstractSpikeNoise):
         return [_fitted(loop, k, [float(each[k]) for each in chain]) for k in range(loop.tau.size)]
 
 
-@eqx.filter_jit
+@jitted
 def _fixed_point(model: Any, guess: State) -> State:
     return find_fixed_point(model, guess)
 
@@ -143,7 +144,7 @@ def _fitted(loop: Loop, node: int, chain: list[float]) -> Filter:
     return filter_of(spectrum, float(drives.rate), own, passed)
 
 
-@eqx.filter_jit
+@jitted
 def _spectrum(drives: Drives, f: Values) -> Values:
     return drives.spectrum(f)
 

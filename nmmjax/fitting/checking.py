@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,6 +14,7 @@ from .._parameter import dtype_of, with_dtype
 from .._results import Shown
 from .._types import Values
 from ..models.base import AbstractModel, as_model
+from ..numerics.compiling import jitted
 from .modes import REFUSALS
 from .parametrization import Parametrization, parametrize
 from .target import AbstractTarget, TargetSum, as_target
@@ -155,7 +155,7 @@ def check_gradient(
 def _differentiate(value: Any, start: Values, mode: Any) -> tuple[np.ndarray | None, str | None]:
     """The gradient by one mode, or why there is none."""
     try:
-        return np.asarray(eqx.filter_jit(mode(value))(start), float), None
+        return np.asarray(jitted(mode(value))(start), float), None
     except REFUSALS as error:
         # Whether the loss itself can be computed is not a question of modes: then its own error is the one to see.
         jax.eval_shape(value, start)

@@ -9,7 +9,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +18,10 @@ from scipy.special import ndtri
 from .._types import Values
 from ..ensemble import engine
 from ..models.base import AbstractModel
+from ..numerics.compiling import jitted
 from ..numerics.linear import covariance
 from ..numerics.quadrature import even_points
+from ..numerics.threads import cores, pool_of
 from .descent import CONVERGED, NON_FINITE, RUNNING, STOPPED, Gradient, LevenbergMarquardt, Problem, Structure
 from .memory import Memory
 from .parametrization import Parametrization
@@ -83,7 +84,7 @@ class Search:
         """Descend to `goal`; after Ctrl-C, what was reached until then is kept."""
         stages = self.stages(goal)
         self._threads, self._wide = 1 if goal.alone(self.model) else _threads(), goal.wide(self.model)
-        with engine.pool_of(self._threads) as self._pool:
+        with pool_of(self._threads) as self._pool:
             ahead = self._compile_ahead(stages)
             try:
                 parts = stages[0]
@@ -217,7 +218,7 @@ class Search:
 
     def _compile_ahead(self, stages: Any) -> concurrent.futures.ThreadPoolExecutor:
         """Compile the stages side by side, by starts that have ended: they compute nothing."""
-        ahead = engine.pool_of(self._threads)
+        ahead = pool_of(self._threads)
 
         def compile_one(target: AbstractTarget) -> None:
             problem = Problem(self.model, target, self.parameters, self.prior)
@@ -396,40 +397,40 @@ class Search:
         return found
 
 
-@eqx.filter_jit
+@jitted
 def _unknowns_of(model: AbstractModel, target: AbstractTarget, parameters: Parametrization, z: Values) -> Values:
     return jax.vmap(lambda z: target.unknowns(parameters.model(model, z)))(z)
 
 
-@eqx.filter_jit
+@jitted
 def _following_of(
     model: AbstractModel, target: Any, after: Any, parameters: Parametrization, z: Values, unknowns: Values
 ) -> Values:
     return jax.vmap(lambda z, own: target.following(parameters.model(model, z), own, after))(z, unknowns)
 
 
-@eqx.filter_jit
+@jitted
 def _losses_of(problem: Problem, z: Values) -> Values:
     return jax.vmap(problem.loss)(z)
 
 
-@eqx.filter_jit
+@jitted
 def values_of(parameters: Parametrization, z: Values) -> Values:
     """Parameters of all starts."""
     return jax.vmap(parameters.values)(z)
 
 
-@eqx.filter_jit
+@jitted
 def inverses_of(parameters: Parametrization, x: Values) -> Values:
     """z of all starts."""
     return jax.vmap(parameters.inverse)(x)
 
 
-@eqx.filter_jit
+@jitted
 def slopes_of(parameters: Parametrization, z: Values) -> Values:
     """dx/dz of all starts."""
     return jax.vmap(parameters.slope)(z)
 
 
 def _threads() -> int:
-    return max(len(jax.local_devices()), engine.cores())
+    return max(len(jax.local_devices()), cores())

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +12,7 @@ from scipy.special import ndtri, stdtrit
 from .._checks import require
 from .._results import Shown
 from .._types import Values, Whole
+from ..numerics.compiling import jitted
 from ..numerics.linear import scaled_inverse
 from .descent import Normal, Problem
 from .modes import REFUSALS
@@ -158,7 +158,7 @@ def curvature(problem: Problem, z: Values, refine: Any) -> np.ndarray:
     return whole
 
 
-@eqx.filter_jit
+@jitted
 def _normal(problem: Problem, z: Values, refine: Whole) -> Normal:
     return problem.normal(z, refine)
 
@@ -174,12 +174,12 @@ def _hessian(problem: Problem, z: Values, refine: int) -> Values:
         return (rows + rows.T) / 2
 
 
-@eqx.filter_jit
+@jitted
 def _hessian_by_forward(problem: Problem, z: Values, refine: int) -> Values:
     return jax.jacfwd(lambda z: problem.gradient(z, refine)[1])(z)
 
 
-@eqx.filter_jit
+@jitted
 def _gradients(problem: Problem, z: Values) -> Values:
     return jax.vmap(lambda z: problem.gradient(z)[1])(z)
 

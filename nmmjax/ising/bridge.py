@@ -34,6 +34,7 @@ from ..models.base import require_network, require_one, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, per_node
 from ..models.noise import white_intensity
+from ..numerics.compiling import jitted
 from ..stochastic.boltzmann_law import boltzmann
 from .model import IsingModel
 from .walsh import LARGEST
@@ -129,7 +130,7 @@ def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Networ
     _, W = unpack(jnp.concatenate([nodes.eta, weight]))
     eta = nodes.eta + (2 * h - states.log_odds) / slope - W @ (states.high + states.low) / 2
     z = jnp.concatenate([eta, weight])
-    step = eqx.filter_jit(lambda z, threshold: (mismatch(z, threshold), jax.jacfwd(mismatch)(z, threshold)))
+    step = jitted(lambda z, threshold: (mismatch(z, threshold), jax.jacfwd(mismatch)(z, threshold)))
     network, worst = Network(population, jnp.zeros((size, size), dtype)), float("inf")
     for _ in range(_ROUNDS):
         error, slopes = step(z, threshold)
@@ -149,7 +150,7 @@ def network_from_ising(model: IsingModel, population: MPR, noise: Any) -> Networ
     return network
 
 
-@eqx.filter_jit
+@jitted
 def _effective(nodes: MPR, D: Values, weights: Values, threshold: Values) -> tuple[Values, Values, TwoStates]:
     """(h, J, states) of nodes with per-node parameters, weights G W without diagonal, and thresholds R (n,)."""
     rates = jax.vmap(_rates_beside)
@@ -188,7 +189,7 @@ def _off_diagonal(network: Network) -> Values:
     return W - jnp.diag(jnp.diagonal(W))
 
 
-@eqx.filter_jit
+@jitted
 def _resting(nodes: MPR, current: Values) -> Values:
     """Rates r (n, 3) of the low state, the pass and the high state; NaN if absent."""
     return jax.vmap(lambda node, current: population_landscape(node, current).state.r)(nodes, current)

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._types import Values, float_dtype
 from ..numerics.ascent import ascend
+from ..numerics.compiling import jitted
 from .walsh import exponents, statistics
 
 CONVERGED, DIVERGING, UNFINISHED = 0, 1, 2
@@ -104,7 +105,7 @@ def solve_many(means: np.ndarray, samples: np.ndarray, penalty: float, size: int
     return eqx.tree_at(lambda each: each.status, whole, np.where(missing, DIVERGING, whole.status))
 
 
-@eqx.filter_jit
+@jitted
 def _solve_lanes(means: Values, samples: Values, penalty: Values, size: int) -> Solution:
     return jax.vmap(lambda mean, count: solve_exact(mean, count, penalty, size))(means, samples)
 
@@ -114,7 +115,7 @@ def solve_one(mean: Values, samples: Values, penalty: Values, size: int) -> Solu
     return _solve(mean, samples, penalty, size)
 
 
-_solve = eqx.filter_jit(solve_exact)
+_solve = jitted(solve_exact)
 
 
 def data_means(spins: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from .._checks import as_array, as_count, as_key, require
 from .._results import Shown
 from .._types import Key, Values, is_concrete
+from ..numerics.compiling import jitted
 from ..recordings.recording import Binarized, region_names
 from .landscape import IsingLandscape, survey
 from .sampling import gibbs
@@ -306,6 +307,6 @@ def share(part: float, whole: float) -> float | None:
     return float(part / whole) if whole > 1e-12 else None
 
 
-@eqx.filter_jit
+@jitted
 def _exponents(theta: Values, size: int) -> Values:
     return exponents(theta, size)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +9,7 @@ from jax.typing import DTypeLike
 
 from .._types import Values
 from ..numerics.ascent import ascend
+from ..numerics.compiling import jitted
 from .exact import CONVERGED, DIVERGING, UNFINISHED
 from .walsh import pack, unpack
 
@@ -40,7 +40,7 @@ def solve_pseudo(spins: np.ndarray, penalty: float, dtype: DTypeLike) -> tuple[V
     return theta, errors, int(steps), CONVERGED if exact else UNFINISHED
 
 
-@eqx.filter_jit
+@jitted
 def _solve(s: Values, penalty: Values) -> Any:
     samples, size = s.shape
     products = s.T @ s / samples

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Key, Values
+from ..numerics.compiling import jitted
 from .walsh import pack, unpack
 
 
-@eqx.filter_jit
+@jitted
 def gibbs(h: Values, J: Values, spins: Values, key: Key, sweeps: int) -> Values:
     """Spins (chains, N) of ±1 after `sweeps` sweeps of Gibbs sampling, all chains at once.
 
@@ -31,7 +31,7 @@ def gibbs(h: Values, J: Values, spins: Values, key: Key, sweeps: int) -> Values:
     return jax.lax.scan(sweep, spins, jax.random.split(key, sweeps))[0]
 
 
-@eqx.filter_jit
+@jitted
 def climb(mean: Values, start: Values, key: Key, size: int, chains: int, steps: int, penalty: Values) -> tuple[Any, Any]:
     """Boltzmann learning with persistent chains: θ averaged over the last half of `steps`, and the remaining gradient.
 

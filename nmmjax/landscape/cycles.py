@@ -20,6 +20,7 @@ from .._results import Shown
 from .._types import ComplexValues, Key, Scalar, Values
 from ..models.network import Network
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.loops import runge_kutta
 from ..numerics.roots import newton, ratio
 from .descent import in_pieces
@@ -201,7 +202,7 @@ def _solve(network: Network, z: Values, t1: Scalar, saveat: Any, rtol: float, ad
     )
 
 
-@eqx.filter_jit
+@jitted
 def _stretch(network: Network, z: Values) -> tuple[Values, Values]:
     """Ends (k, size of z) of runs of one stretch, and their course (k, samples): a mixture of all ln r."""
     weights = jnp.cos(jnp.arange(network.size, dtype=z.dtype)) + 2  # unequal, so that nodes in turn don't cancel
@@ -269,7 +270,7 @@ def _add(network: Network, cycles: list[dict[str, Any]], z: np.ndarray, guess: f
     return True
 
 
-@eqx.filter_jit
+@jitted
 def _shoot(network: Network, z: Values, period: Scalar) -> tuple[Values, Scalar, Scalar, ComplexValues]:
     """The cycle near z with about this period: a state, the period, the mismatch left, and the multipliers."""
 
@@ -303,12 +304,12 @@ def _shoot(network: Network, z: Values, period: Scalar) -> tuple[Values, Scalar,
     return unknown[:-1], unknown[-1], error, jnp.linalg.eigvals(monodromy)
 
 
-@eqx.filter_jit
+@jitted
 def _course(network: Network, z: Values, ts: Values) -> Values:
     return _solve(network, z, ts[-1], diffrax.SaveAt(ts=ts), 1e-11, diffrax.DirectAdjoint()).ys
 
 
-@eqx.filter_jit
+@jitted
 def _extremes(network: Network, z: Values, period: Scalar) -> tuple[Values, Values, Values]:
     """Peaks and troughs (n,) of the rates along a cycle, refined by Newton's method to where ṙ = 0, and the state z at
     the highest peak."""

@@ -6,7 +6,6 @@ All functions take x = ln R of shape (k, n). Memory is bounded by cutting the st
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,9 +13,11 @@ import optimistix as optx
 
 from .._types import Mask, Values
 from ..models.network import Network
+from ..numerics.compiling import jitted
 from .potential import force, hessian, psi
 
 _PIECE, _ENTRIES = 64, 2**22  # starts at once: all wait for the slowest of a piece; entries of their (n, n) matrices
+_MOST_STEPS = 2000  # of BFGS
 _NEWTON_STEPS = 12
 _FIRST_STEP = 0.3  # in ln R
 
@@ -35,10 +36,13 @@ def in_pieces(function: Callable[..., Any], network: Network, *arrays: Any, **sh
     return jax.tree.map(lambda *each: np.concatenate(each), *parts)
 
 
-@eqx.filter_jit
+@jitted
 def descend(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask]:
     """Minima of Ψ downhill of the starts x (k, n), by BFGS and then Newton's method; whether each is one, to rounding."""
-    solver = optx.BFGS(rtol=1e-5, atol=1e-7)
+    # In float32 rounding soon hides which way is down; Newton's method ends what has come near.
+    double = jnp.finfo(x.dtype).bits == 64
+    solver = optx.BFGS(rtol=1e-5, atol=1e-7) if double else optx.BFGS(rtol=1e-4, atol=1e-5)
+    most = _MOST_STEPS if double else min(_MOST_STEPS, 100 + 10 * network.size)
 
     def one(start: Values) -> tuple[Values, Mask]:
         # Scaled so that the first step, which goes straight downhill, is short: a long one leaves the valley it starts in.
@@ -46,7 +50,7 @@ def descend(network: Network, x: Values, scaling: Values | None = None) -> tuple
         slope = jnp.max(jnp.abs(slope if scaling is None else scaling * slope))
         scale = _FIRST_STEP / jnp.where(slope > 0, slope, 1)
         found = optx.minimise(
-            lambda x, scale: scale * psi(network, x, scaling), solver, start, scale, max_steps=2000, throw=False
+            lambda x, scale: scale * psi(network, x, scaling), solver, start, scale, max_steps=most, throw=False
         )
         return polish(network, found.value)
 
@@ -84,13 +88,13 @@ def polish(network: Network, x: Values) -> tuple[Values, Mask]:
     return x, jnp.isfinite(last) & (last < jnp.sqrt(steps))
 
 
-@eqx.filter_jit
+@jitted
 def heights(network: Network, x: Values, scaling: Values | None = None) -> Values:
     """Ψ at x (k, n), shape (k,)."""
     return jax.vmap(lambda x: psi(network, x, scaling))(x)
 
 
-@eqx.filter_jit
+@jitted
 def settle(network: Network, x: Values) -> tuple[Values, Mask]:
     """Fixed points near the starts x (k, n), stable or not, by Powell's dogleg and then Newton's method."""
     solver = optx.Dogleg(rtol=1e-6, atol=1e-8)

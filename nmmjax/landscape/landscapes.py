@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
@@ -19,6 +18,7 @@ from ..models.base import AbstractModel, as_model, require_offer, takes_model
 from ..models.mpr import MPR
 from ..models.network import Network, is_network
 from ..models.state import State, StateLike
+from ..numerics.compiling import jitted
 from .descent import polish
 from .network import NetworkLandscape, network_landscape
 from .population import PopulationLandscape, population_landscape
@@ -97,13 +97,13 @@ def find_fixed_point(model: AbstractModel, guess: StateLike, I: Real = 0.0) -> S
     return _fixed_point(model, y, jnp.asarray(I, jax.tree.leaves(y)[0].dtype))
 
 
-@eqx.filter_jit
+@jitted
 def _polished(network: Any, y: State) -> State:
     x, fine = polish(network, jnp.log(network.nodes().tau * y.r))
     return state_at(network, nan_unless(fine, x))
 
 
-@eqx.filter_jit
+@jitted
 def _fixed_point(model: Any, y: State, I: Values) -> State:
     start, back = ravel_pytree(y)
     frozen, held = jax.lax.stop_gradient((model, I))

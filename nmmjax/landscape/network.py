@@ -17,6 +17,7 @@ from ..equilibria.delays import linearized_with_delays
 from ..equilibria.points import FixedPoints
 from ..models.network import Network
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.delayed import leading
 from .certificates import delay_margins, margin, proved_stable, synapse_margins
 from .cycles import LimitCycles, find_cycles
@@ -261,12 +262,12 @@ def _no_states(network: Network) -> State:
     return State(**dict.fromkeys(network.variables, jnp.zeros((0, network.size), network.gain.dtype)))
 
 
-@eqx.filter_jit
+@jitted
 def _all_states(network: Network, x: Values) -> State:
     return jax.vmap(lambda x: state_at(network, x))(x)
 
 
-@eqx.filter_jit
+@jitted
 def _all_eigenvalues(network: Network, x: Values) -> Any:
     return jax.vmap(lambda x: eigenvalues_at(network, x))(x)
 

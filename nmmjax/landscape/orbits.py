@@ -28,6 +28,7 @@ from ..mechanics.energy import potential_energy
 from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.quadrature import midpoints
 from ..numerics.roots import bisect, solve_near, with_slope
 
@@ -284,7 +285,7 @@ def _cycle(level: _Level, energy: Scalar, lower: Scalar, upper: Scalar) -> _Cycl
     return _Cycle(x, jnp.sqrt((energy - level.value(x)) / ends), ends, np.pi / n)
 
 
-@eqx.filter_jit
+@jitted
 def _loss_at(model: MPR, delay: Scalar, energy: Scalar, near: Scalar, current: Scalar) -> Scalar:
     level = _Level(model, current, delay)
     return _loss(level, _well(level, near), energy)
@@ -295,7 +296,7 @@ def _loss(level: _Level, well: Scalar, energy: Scalar) -> Scalar:
     return cycle.path_integral(level.damping(cycle.x))
 
 
-@eqx.filter_jit
+@jitted
 def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values, Scalar]:
     """The predicted peaks, and the rate of the stable state below them."""
     level = _Level(model, current)
@@ -331,7 +332,7 @@ def _peaks(model: MPR, r0: Scalar, count: int, current: Scalar) -> tuple[Values,
     return jnp.exp(jnp.concatenate([x0[None], peaks])) / model.tau, jnp.exp(well) / model.tau
 
 
-@eqx.filter_jit
+@jitted
 def _orbit(model: MPR, energy: Scalar, near: Scalar, current: Scalar) -> Orbit:
     level = _Level(model, current)
     return _orbit_at(level, _well(level, near), energy)
@@ -399,7 +400,7 @@ def fit_ellipse(x: Values, y: Values) -> Ellipse:
     )
 
 
-@eqx.filter_jit
+@jitted
 def _limit_cycle(model: MPR, delay: Scalar, current: Scalar) -> Orbit:
     level = _Level(model, current, delay)
     well = _well(level, jnp.asarray(jnp.inf, current.dtype))

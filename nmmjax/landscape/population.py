@@ -15,6 +15,7 @@ from ..equilibria.stability import planar_eigenvalues, planar_jacobian
 from ..mechanics.energy import damping, potential_energy
 from ..models.mpr import MPR
 from ..models.state import State
+from ..numerics.compiling import jitted
 
 
 class PopulationLandscape(eqx.Module, Shown):
@@ -103,7 +104,7 @@ def population_landscape(model: MPR, I: Real = 0.0) -> PopulationLandscape:
     return _landscape(model, as_number("I", I).astype(model.eta.dtype))
 
 
-@eqx.filter_jit  # one compilation in place of a hundred small ones
+@jitted  # one compilation in place of a hundred small ones
 def _landscape(model: MPR, current: Scalar) -> PopulationLandscape:
     tilted = model.tilted(current)
     R, folds = fixed_rates(tilted)

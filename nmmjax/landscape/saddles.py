@@ -2,13 +2,13 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .._types import Mask, Values
 from ..models.network import Network
+from ..numerics.compiling import jitted
 from .descent import descend, heights, in_pieces, polish
 from .potential import force, hessian
 from .search import Catalogue, roots_within
@@ -20,7 +20,7 @@ _CLIMB_WORK = 5e7  # cubed nodes times starts that may follow eigenvectors, at 6
 _MANY = 24  # minima beyond which not every pair is looked at
 
 
-@eqx.filter_jit
+@jitted
 def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask, Values]:
     """Index-1 saddles near the starts (k, n), whether each is one, and its downhill direction, in x = ln R.
 
@@ -48,7 +48,7 @@ def climb(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
     return jax.vmap(one)(x)
 
 
-@eqx.filter_jit
+@jitted
 def slide(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask]:
     """Minima of Ψ in the valleys in which the starts x (k, n) lie, and whether each is one: downhill in short steps, each
     along every mode of the Hessian, so that none jumps out of a shallow minimum as `descend` may."""
@@ -72,7 +72,7 @@ def slide(network: Network, x: Values, scaling: Values | None = None) -> tuple[V
     return jax.vmap(one)(x)
 
 
-@eqx.filter_jit
+@jitted
 def close_in(network: Network, x: Values, scaling: Values | None = None) -> tuple[Values, Mask, Values]:
     """The same as `climb` by Newton's method only, for starts that are near enough; many times cheaper."""
     return jax.vmap(lambda x: _saddle_at(network, x, scaling))(x)

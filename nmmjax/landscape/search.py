@@ -17,6 +17,7 @@ from .._types import Values
 from ..equilibria.brackets import cusp_rate, fixed_rates
 from ..models.mpr import MPR
 from ..models.network import Network
+from ..numerics.compiling import jitted
 from ..numerics.quadrature import even_points
 from .descent import in_pieces
 
@@ -26,7 +27,7 @@ _ROUND = 512
 _SPREAD, _RELAXATIONS = 256, 4
 
 
-@eqx.filter_jit
+@jitted
 def box(network: Network) -> tuple[Values, Values]:
     """ln R of the corners of a box that contains every fixed point, (n,) each: lowest and highest rates.
 
@@ -64,7 +65,7 @@ def _extreme(nodes: MPR, current: Values, choose: Callable[..., Values], otherwi
     return jnp.where(none, otherwise, choose(jnp.where(none[:, None], 1, roots), axis=1))
 
 
-@eqx.filter_jit
+@jitted
 def roots_within(network: Network, x: Values) -> tuple[Values, Values]:
     """ln R of every node's own fixed points while the others are held at x (k, n): (k, n, 3); and of cusp rates (k, n)."""
     nodes = network.nodes()

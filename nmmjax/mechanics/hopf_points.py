@@ -22,6 +22,7 @@ from .._parameter import as_number
 from .._results import Shown
 from .._types import ComplexValues, Real, Scalar, Values, is_concrete
 from ..models.synapses import AbstractSynapse
+from ..numerics.compiling import jitted
 from ..numerics.roots import solve_on_grid
 
 # ln of ω over that of small oscillations without coupling, √(a² + 4π² R²)/τ.
@@ -161,7 +162,7 @@ def _zeros(point: _Point, count: int) -> tuple[Values, Values, Values]:
     return omega, real, imag
 
 
-@eqx.filter_jit
+@jitted
 def _single(point: _Point, count: int) -> HopfCoupling:
     omega, J, _ = _zeros(point, count)
     R, zero = point.R, jnp.zeros_like(omega)
@@ -171,7 +172,7 @@ def _single(point: _Point, count: int) -> HopfCoupling:
     return HopfCoupling(J, omega, eta)
 
 
-@eqx.filter_jit
+@jitted
 def _pair(point: _Point, count: int) -> HopfCoupling:
     omega, _, cross = _zeros(point, count)
     return HopfCoupling(jnp.abs(cross), omega, None)

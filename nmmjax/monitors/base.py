@@ -26,6 +26,7 @@ from jaxtyping import PyTree
 from .._checks import as_array, as_float, require, require_each
 from .._results import Shown
 from .._types import ComplexValues, Real, Values, is_concrete
+from ..numerics.compiling import jitted
 from ..recordings.recording import Recording
 from .results import Measured, Monitored
 
@@ -156,7 +157,7 @@ class AbstractMonitor(eqx.Module, Shown):
         return self.result(ts, samples, names, unit)
 
 
-@eqx.filter_jit
+@jitted
 def _record(monitor: AbstractMonitor, x: Values, dt: Values, counts: tuple[int, int, int, int], bins: bool) -> Values:
     """Samples (count, m) of a series: periods of `windows` windows of `several` steps, or of 1/`parts` of a step."""
     count, windows, several, parts = counts
@@ -290,7 +291,7 @@ class AbstractStatistic(eqx.Module, Shown):
         return self.result(_fold(self, values), names, values.shape[0], unit)
 
 
-@eqx.filter_jit
+@jitted
 def _fold(statistic: AbstractStatistic, x: Values) -> Values:
     state = statistic.begin(x.shape[1], x.shape[0], x.dtype)
     body = lambda state, seen: (statistic.update(state, seen[0], seen[1]), None)

@@ -10,10 +10,6 @@ from jaxtyping import PyTree
 
 from .._types import Mask, Values
 
-# Of programs whose steps are short, and whose blocks already keep every core busy: vectors as wide as the machine's, and no
-# kernel split over cores (3.5 times slower).
-CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
-
 
 def counted(count: Any, body: Callable[[Any, Any], Any], carry: PyTree, checkpoints: int) -> Any:
     """`body(k, carry)` for k = 0 … `count` − 1, a number not known beforehand, with derivatives by reverse mode.

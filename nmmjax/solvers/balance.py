@@ -17,6 +17,7 @@ from ..mechanics.network_powers import network_energy, network_power, synaptic_s
 from ..models.base import require_offer
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.compiling import jitted
 from .simulation import default_tolerances, jump_times
 from .trajectory import Trajectory
 
@@ -164,7 +165,7 @@ def energy_balance(run: Trajectory) -> EnergyBalance:
     return eqx.tree_at(lambda each: (each.ts, each.network.ts), balance, (run.ts, run.ts))
 
 
-@eqx.filter_jit
+@jitted
 def _balance(model: Any, stimulus: AbstractStimulus | None, ts: Values, ys: State) -> EnergyBalance:
     dtype = ts.dtype
     rtol, atol = (1e-12, 1e-14) if jnp.finfo(dtype).bits == 64 else default_tolerances(dtype)

@@ -15,6 +15,7 @@ from .._types import Values, is_concrete
 from ..mechanics.spike import PROMINENCE
 from ..models.base import require_network
 from ..models.stimulus import input_at
+from ..numerics.compiling import jitted
 from .trajectory import Trajectory
 
 
@@ -124,7 +125,7 @@ def circulation(run: Trajectory, *, nodes: tuple[Any, Any] = (0, 1)) -> Circulat
     )
 
 
-@eqx.filter_jit
+@jitted
 def _course(network: Any, stimulus: Any, ts: Values, ys: Any) -> Any:
     """R, dR/dt, d²R/dt², what is sent and its derivative at every saved time, (n, nodes)."""
 

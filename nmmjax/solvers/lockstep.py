@@ -10,7 +10,6 @@ else runs along the lanes. What differs between lanes is `values`, by the names 
 
 import abc
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,11 +17,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from .._types import Values, is_concrete
+from .._types import Values
 from ..mechanics.channels import Problem, node_values
 from ..models.state import State
+from ..numerics.compiling import CPU_OPTIONS, jitted
 from ..numerics.counters import normals
-from ..numerics.loops import CPU_OPTIONS
 from .history import Past, input_of, readings
 from .steppers import AbstractStepper, Now, Stretch
 
@@ -449,14 +448,5 @@ def _march(
     return ride, y, kept
 
 
-@functools.cache
-def _compiled(options: bool) -> Any:
-    compiled: Any = eqx.filter_jit
-    return compiled(_march, compiler_options=CPU_OPTIONS if options else None)
-
-
-def march(*arguments: Any) -> tuple[Ride, State, Any]:
-    """`_march`, compiled: on a CPU with vectors as wide as the machine's and no kernel split over cores, unless it becomes a
-    part of another program."""
-    alone = all(is_concrete(each) for each in jax.tree.leaves(arguments) if eqx.is_array(each))
-    return _compiled(alone and jax.default_backend() == "cpu")(*arguments)
+# On a CPU with vectors as wide as the machine's and no kernel split over cores, unless it becomes a part of another program.
+march = jitted(_march, CPU_OPTIONS)

@@ -15,6 +15,7 @@ from ..mechanics.channels import Problem, check_channel, node_values, unit_of
 from ..models.network import Network
 from ..models.state import State
 from ..monitors.base import AbstractMonitor, AbstractStatistic
+from ..numerics.compiling import jitted
 from .history import (
     Blocks,
     History,
@@ -132,7 +133,7 @@ def past_samples(
     return jax.vmap(lambda t: jax.jvp(sent_at, (t,), (jnp.ones_like(t),)))(times)
 
 
-@eqx.filter_jit
+@jitted
 def begin(
     build: Callable[..., Problem],
     base: Problem,

@@ -27,6 +27,7 @@ from ..models.base import AbstractModel, require_offer
 from ..models.noise import AbstractNoise, OrnsteinUhlenbeck, Resonators, WhiteNoise
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.compiling import jitted
 from ..numerics.loops import counted
 from .adjoint import adjoint_for
 from .operators import Moving, strang_step
@@ -280,7 +281,7 @@ def solve_noisy(
     return every if ends is None else jax.tree.map(lambda leaf: leaf[np.append(0, ends + 1)], every)
 
 
-@eqx.filter_jit
+@jitted
 def _solve_noisy(
     model: AbstractModel,
     noise: AbstractNoise,

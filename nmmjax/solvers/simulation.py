@@ -19,6 +19,7 @@ from ..models.base import AbstractModel, as_model
 from ..models.noise import OrnsteinUhlenbeck, Resonators, as_noise
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
+from ..numerics.compiling import jitted
 from .adjoint import adjoint_for
 from .clock import Clock, clock_of
 from .events import earliest, on_clock
@@ -366,7 +367,7 @@ def _in_fixed_steps(
     )
 
 
-@eqx.filter_jit
+@jitted
 def _finite_outcome(saved: Any) -> Any:
     return _outcome(
         RESULTS.successful, saved, jnp.ones(saved.r.shape[:1], bool), jax.tree.map(lambda leaf: leaf[-1], saved), ()
@@ -398,7 +399,7 @@ def _within(span: Any, ts: Values, t_end: Values, saved: Any, end: object, resul
     return saved, end, RESULTS.where(known(t_end), result, RESULTS.input_out_of_range)
 
 
-@eqx.filter_jit
+@jitted
 def _solve(
     term: PopulationTerm,
     y0: StateLike,

@@ -15,6 +15,7 @@ from ..models.noise import CauchyNoise, GaussianNoise, WhiteNoise
 from ..models.qif_network import QIFNetwork, cauchy
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
+from ..numerics.compiling import jitted
 from .noisy import default_step
 from .qif_step import Moving, Neurons, Propagator, affine, propagator, read, received
 
@@ -148,7 +149,7 @@ class Intervals(NamedTuple):
     uniform: bool
 
 
-@eqx.filter_jit
+@jitted
 def run_neurons(
     model: Any,
     placed: Placed,

@@ -20,6 +20,7 @@ from ..models.base import require_one, takes_model
 from ..models.mpr import MPR
 from ..models.noise import NoiseLike, white_intensity
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..numerics.quadrature import gauss_hermite, nodes_between
 from ..numerics.roots import newton_between
 from .density import boltzmann_log_density
@@ -279,7 +280,7 @@ def check_lawful(population: Any) -> None:
         require("Delta", population.Delta, rule, bool(np.all(np.asarray(population.Delta) > 0)))
 
 
-@eqx.filter_jit
+@jitted
 def _law(population: MPR, D: Scalar, current: Scalar) -> Boltzmann:
     tilted = population.tilted(current)
     starts, stops = density_panels(tilted, D)
@@ -292,13 +293,13 @@ def _law(population: MPR, D: Scalar, current: Scalar) -> Boltzmann:
     return Boltzmann(population, current, D, highest + jnp.log(total), x, mass / total, starts, stops)
 
 
-@eqx.filter_jit
+@jitted
 def _summary(law: Boltzmann) -> tuple[Any, ...]:
     low, two = _share_below_pass(law)
     return law.temperature, law.mean_rate, law.fluctuation, law.mean_energy, law.free_energy, low, two
 
 
-@eqx.filter_jit
+@jitted
 def _share_below_pass(law: Boltzmann) -> tuple[Scalar, Any]:
     """The probability of rates below the pass, and whether there is one."""
     R, _ = fixed_rates(law._tilted)
@@ -307,7 +308,7 @@ def _share_below_pass(law: Boltzmann) -> tuple[Scalar, Any]:
     return jnp.where(exists, below, jnp.where(jnp.isfinite(R[0]), 1, 0)), exists
 
 
-@eqx.filter_jit
+@jitted
 def _quantile(law: Boltzmann, p: Values) -> Values:
     """Within the panel that holds p, by Newton's method between shrinking bounds; the last step carries derivatives."""
     before = law._before()

@@ -18,6 +18,7 @@ from ..models.mpr import MPR
 from ..models.network import is_network
 from ..models.noise import NoiseLike, white_intensity
 from ..models.state import State
+from ..numerics.compiling import jitted
 from .hierarchy import exchange_rates
 from .kramers import kramers_rate, loss_at_pass, turnover_factor
 from .network_rates import NetworkEscape, network_escape
@@ -128,7 +129,7 @@ def population_escape(
     return found
 
 
-@eqx.filter_jit
+@jitted
 def _escape(model: MPR, D: Scalar, r: Scalar, current: Scalar, method: str, points: int, orders: int) -> EscapeRate:
     landscape = population_landscape(model, current)
     tilted = model.tilted(current)

@@ -27,6 +27,7 @@ from ..landscape.landscapes import stable_state
 from ..models.base import AbstractModel, refuse_spikes, require_offer, takes_model
 from ..models.noise import NoiseLike, OrnsteinUhlenbeck, WhiteNoise, as_noise
 from ..models.state import State, StateLike
+from ..numerics.compiling import jitted
 from ..numerics.delayed import Delayed
 from ..numerics.linear import resolvent, solve_lyapunov
 from .linear_delayed import Fluctuating, covariance, fluctuating, lagged
@@ -288,7 +289,7 @@ class LinearResponse(eqx.Module, Shown):
         return found[..., 0, 0] if self.model.size is None else found
 
 
-@eqx.filter_jit
+@jitted
 def _lagged(A: Values, joint: Values, rows: Values, lags: Values) -> Values:
     def one(lag: Values) -> Values:
         found = rows @ (jax.scipy.linalg.expm(A * jnp.abs(lag)) @ (joint @ rows.T))
@@ -297,7 +298,7 @@ def _lagged(A: Values, joint: Values, rows: Values, lags: Values) -> Values:
     return jax.lax.map(one, lags)
 
 
-@eqx.filter_jit
+@jitted
 def _spectra(T: ComplexValues, P: Values, f: Values, correlation_time: Scalar | None) -> ComplexValues:
     found = T @ P.astype(T.dtype)[None] @ jnp.conj(T.mT)
     if correlation_time is None:
@@ -305,7 +306,7 @@ def _spectra(T: ComplexValues, P: Values, f: Values, correlation_time: Scalar | 
     return found / (1 + (2 * jnp.pi * f * correlation_time) ** 2)[:, None, None].astype(T.dtype)
 
 
-@eqx.filter_jit
+@jitted
 def _transfer(model: Any, y: State, rows: Values, A: Values, B: Values, f: Values) -> ComplexValues:
     """T (f, n, n): the response of a channel to inputs at the frequencies f (f,).
 
@@ -410,12 +411,12 @@ def _leading(linear: Delayed) -> ComplexValues:
     return leading_roots(linear)
 
 
-@eqx.filter_jit
+@jitted
 def _late(model: Any, y: State) -> Delayed:
     return linearized_with_delays(model, y)
 
 
-@eqx.filter_jit
+@jitted
 def _around(model: Any, noise: WhiteNoise | OrnsteinUhlenbeck, y: State, late: Delayed | None, refine: Any) -> Any:
     """(A, B, P, joint, error, points) of a `LinearResponse` at the fixed point `y`."""
     n, zero = y.values[0].size, jnp.zeros_like(y.values[0])

@@ -20,6 +20,7 @@ import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from .._types import ComplexValues, Scalar, Values
+from ..numerics.compiling import jitted
 from ..numerics.delayed import Delayed
 from ..numerics.linear import characteristic, solve_lyapunov
 from ..numerics.loops import scan_while
@@ -247,7 +248,7 @@ def covariance(system: Fluctuating, refine: Any = None) -> tuple[Values, Scalar,
     return jnp.where(jnp.abs(unstable) < settled, (X + X.T) / 2, jnp.nan), error, count
 
 
-@eqx.filter_jit
+@jitted
 def lagged(system: Fluctuating, rows: Values, lags: Values, count: Any) -> Values:
     """⟨y(t + s) yᵀ(t)⟩ of y = `rows` x, (l, n, n), at `lags` s, from `count` frequencies, or 2048."""
     A, B = system.beside()

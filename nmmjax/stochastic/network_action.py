@@ -15,7 +15,6 @@ Source: Freidlin & Wentzell (1984); Maier & Stein, SIAM J. Appl. Math. 57:752 (1
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from .._types import Scalar, Values
 from ..models.network import Network
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..solvers.simulation import simulate
 
 _ITERATIONS = 200
@@ -91,7 +91,7 @@ def inputs_along(network: Network, x: Values, h: Scalar) -> tuple[Values, Values
     return jax.vmap(node)(x, first, second)
 
 
-@eqx.filter_jit
+@jitted
 def _gauss_newton(network: Network, D: Values, x: Values, h: Scalar, inner: Values, damping: Scalar) -> Any:
     """A damped step of the inner points: (new inner points, action before, action after)."""
     tau = network.nodes().tau
@@ -141,7 +141,7 @@ def hessian_at(network: Network, a: Values, z: Values) -> Values:
     return jnp.linalg.inv((P + P.T) / 2)
 
 
-@eqx.filter_jit
+@jitted
 def log_prefactor(network: Network, D: Values, x: Values, h: Scalar) -> tuple[Scalar, Scalar]:
     """(ln of λ₊/2π √(det W₀/|det W_b|) K_b/K₀, ln K_b/K₀), per unit of time."""
     tau = network.nodes().tau

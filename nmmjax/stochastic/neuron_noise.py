@@ -18,6 +18,7 @@ from ..models.mpr import MPR
 from ..models.noise import GaussianNoise
 from ..models.state import State
 from ..numerics.airy import noisy_rate, noisy_root
+from ..numerics.compiling import jitted
 from ..numerics.roots import solve_on_grid, with_slope
 
 _GRID = np.linspace(-16.0, 16.0, 2001)  # asinh of the current, in units of its spread: cells of 1.6 %
@@ -114,7 +115,7 @@ def stationary_rates(model: MPR, noise: GaussianNoise, I: Any = 0.0) -> Stationa
     return StationaryRates(*parts, found.intensity)
 
 
-@eqx.filter_jit
+@jitted
 def _found(model: MPR, D: Scalar, current: Scalar) -> StationaryRates:
     tilted = model.tilted(current)
     spread = model.Delta + jnp.cbrt(D) ** 2 + jnp.where(model.Delta + D > 0, jnp.zeros_like(D), jnp.ones_like(D))

@@ -22,6 +22,7 @@ from ..models.network import Network
 from ..models.noise import WhiteNoise, as_noise
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant
+from ..numerics.compiling import jitted
 from ..solvers.noisy import Kicks, check_noise, default_step, first_kick, kicks_of, noisy_step
 from .survival import ExponentialFit, exponential_fit, kaplan_meier
 
@@ -208,7 +209,7 @@ def _settling(model: AbstractModel, y0: State, current: Scalar) -> Scalar:
     return jnp.asarray(3 / -slowest if slowest < 0 else 0.0, y0.r.dtype)
 
 
-@eqx.filter_jit
+@jitted
 def _passages(
     model: Any,
     noise: Any,

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from .._types import Values
 from ..monitors.base import AbstractMonitor
 from ..monitors.connectivity import FunctionalConnectivity, correlations
 from ..monitors.results import Measured
+from ..numerics.compiling import jitted
 from ..numerics.quadrature import panels
 from .linear import LinearResponse
 
@@ -47,7 +47,7 @@ def recorded_connectivity(response: LinearResponse, monitor: AbstractMonitor) ->
     return statistic.result(correlations(_covariance(response, monitor)), monitor.labels(response.model), 0)
 
 
-@eqx.filter_jit
+@jitted
 def _covariance(response: LinearResponse, monitor: AbstractMonitor) -> Values:
     """C of what is recorded: Gauss–Legendre rules in asinh f, dense where the filter or the slowest mode begins to fall."""
     dtype, unit = response.A.dtype, monitor.time_unit or 1.0

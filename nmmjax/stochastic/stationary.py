@@ -17,6 +17,7 @@ from ..models.mpr import MPR
 from ..models.noise import NoiseLike, WhiteNoise, white_intensity
 from ..models.state import State
 from ..models.stimulus import Constant
+from ..numerics.compiling import jitted
 from ..solvers.noisy import default_step
 from ..solvers.simulation import simulate
 from .boltzmann_law import check_lawful
@@ -122,7 +123,7 @@ def stationary_density(
     return SampledDensity(population, D, states, array(edges), array(shares.mean(axis=0)), array(error), step)
 
 
-@eqx.filter_jit
+@jitted
 def _simulate(model: MPR, D: Scalar, current: Scalar, start: State, keys: Any, ts: Values, step: float) -> State:
     def lane(y0: State, key) -> State:
         ys = simulate(model, y0, ts, stimulus=Constant(current), noise=D, key=key, dt0=step).ys

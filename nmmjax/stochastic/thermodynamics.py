@@ -31,6 +31,7 @@ from ..models.mpr import MPR
 from ..models.noise import NoiseLike, WhiteNoise, white_intensity
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
+from ..numerics.compiling import jitted
 from ..solvers.clock import clock_of
 from ..solvers.noisy import default_step, kicks_of, largest_input, noisy_step
 from .boltzmann_law import boltzmann, check_lawful
@@ -183,7 +184,7 @@ def _number(stimulus: AbstractStimulus, t: Scalar) -> Scalar:
     return current
 
 
-@eqx.filter_jit
+@jitted
 def _driven(
     population: MPR,
     stimulus: AbstractStimulus | None,

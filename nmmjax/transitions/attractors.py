@@ -25,6 +25,7 @@ from ..equilibria.newton import fixed_point, linearized
 from ..equilibria.stability import flat_field
 from ..models.base import AbstractModel
 from ..models.state import State
+from ..numerics.compiling import jitted
 
 _MOVED = 1e-2  # how far Newton's method may move a given state, relative to r and to 1 + |v|: that of rounded numbers
 
@@ -126,7 +127,7 @@ def _trap(name: str, model: AbstractModel, y: State) -> tuple[np.ndarray, float]
     return S / min(radius / (1 if model.degree == 2 else 2), 1e6), float(alpha)
 
 
-@eqx.filter_jit
+@jitted
 def _curvature(model: AbstractModel, y: State, S: Values, inverse: Values) -> Scalar:
     """Frobenius norm of the second derivative of the vector field in z = S (y − y*), one direction at a time."""
     x = ravel_pytree(y)[0]

@@ -16,6 +16,7 @@ from .._results import Shown
 from .._types import Real, Values
 from ..models.base import AbstractModel, as_model, takes_model
 from ..models.state import State
+from ..numerics.compiling import jitted
 from ..solvers.simulation import simulate
 from .attractors import Attractors, find_attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, settled
@@ -184,7 +185,7 @@ def _grid(model: Any, base: State, axes: tuple[Any, Any], values: tuple[Values, 
     return grid
 
 
-@eqx.filter_jit
+@jitted
 def _labels(model: AbstractModel, grid: State, known: Attractors | None, accuracy: Accuracy) -> Any:
     """Label and last state of every lane."""
     return jax.vmap(lambda y: settled(model, y, known, accuracy))(grid)
@@ -211,7 +212,7 @@ def _find_cycles(model: AbstractModel, ends: State, labels: np.ndarray, count: i
     return tuple((extremes[lane, 1, 0], extremes[lane, 1, 1]) for lane in cycles)
 
 
-@eqx.filter_jit
+@jitted
 def _extremes(model: AbstractModel, ends: State, window: Any, name: str) -> Values:
     """Lowest and highest values of a variable in two windows after the given states, shape (lanes, 2, 2, …)."""
 

@@ -13,6 +13,7 @@ from ..equilibria.stability import flat_field
 from ..models.base import AbstractModel
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus
+from ..numerics.compiling import jitted
 from ..solvers.simulation import simulate
 from .attractors import Attractors
 from .outcomes import Accuracy, driven
@@ -65,7 +66,7 @@ def find_edge(
     return Edge(saddle, time, distance, as_dtype(eigenvalue), as_dtype(vectors[:, k]), as_dtype(inverse), found)
 
 
-@eqx.filter_jit
+@jitted
 def _slowest(
     model: AbstractModel,
     y0: State,

@@ -27,6 +27,7 @@ from ..models.base import AbstractModel, takes_model
 from ..models.network import Targeted
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Sampled
+from ..numerics.compiling import jitted
 from ..solvers.simulation import simulate
 from .attractors import Attractors
 from .durations import minimal_charge
@@ -137,7 +138,7 @@ def _descend(waveform: "_Waveform", values: Any, steps: int, tol: float) -> tupl
     values = waveform.at_threshold(values)
     assert values is not None
     direction = optax.scale_by_lbfgs(memory_size=10)
-    advance, state = eqx.filter_jit(direction.update), direction.init(waveform.task.array(values))
+    advance, state = jitted(direction.update), direction.init(waveform.task.array(values))
     history, code = [waveform.energy(values)], RESULTS.successful
     for _ in range(steps):
         gradient = waveform.gradient(values)
@@ -215,7 +216,7 @@ def steps_of(values: Values, length: Scalar, gains: Values | None, after: Any = 
     return stimulus if gains is None else Targeted(stimulus, gains)
 
 
-@eqx.filter_jit
+@jitted
 def _scaled_labels(
     model: AbstractModel,
     y0: State,
@@ -231,7 +232,7 @@ def _scaled_labels(
     return jax.vmap(lane)(x[0])[None]
 
 
-@eqx.filter_jit
+@jitted
 def _normal(
     model: AbstractModel, y0: State, values: Values, gains: Any, length: Scalar, edge: Edge, accuracy: Accuracy
 ) -> Values:

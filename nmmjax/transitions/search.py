@@ -20,6 +20,7 @@ from ..models.base import AbstractModel
 from ..models.network import Targeted
 from ..models.state import State
 from ..models.stimulus import Constant
+from ..numerics.compiling import jitted
 from .attractors import Attractors
 from .outcomes import FAILED, UNDECIDED, Accuracy, outcome
 
@@ -51,7 +52,7 @@ class Brackets(eqx.Module):
     decided: np.ndarray
 
 
-@eqx.filter_jit
+@jitted
 def labels_of(model: AbstractModel, y0: State, rows: Rows, x: Values, attractors: Attractors, accuracy: Accuracy) -> Any:
     """Attractor reached at strengths `x`, shape `(K, M)`."""
 

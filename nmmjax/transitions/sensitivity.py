@@ -26,6 +26,7 @@ from ..models.base import AbstractModel, takes_model
 from ..models.network import Targeted
 from ..models.state import State
 from ..models.stimulus import Constant, Pulse
+from ..numerics.compiling import jitted
 from .attractors import Attractors, find_attractors
 from .edges import Edge, find_edge
 from .outcomes import Accuracy, accuracy_for, driven
@@ -115,7 +116,7 @@ def _refined(pulse: SwitchingPulse, attractors: Attractors, accuracy: Accuracy) 
     return task.array(middle * (1 + margin) * high if found.found[0] else high)
 
 
-@eqx.filter_jit
+@jitted
 def _slopes(
     model: AbstractModel,
     amplitude: Scalar,

@@ -1,0 +1,86 @@
+"""Compiled programs kept on disk: found by the next process, nobody else's, never too many, and only if asked for."""
+
+import os
+import stat
+import subprocess
+import sys
+
+import jax
+import pytest
+
+import nmmjax as nmm
+from nmmjax import _compilation_cache as cache
+
+# A program compiled in a process of its own; prints how many were read from the cache and how many were not.
+PROGRAM = """
+import jax, sys
+import nmmjax as nmm
+assert jax.config.jax_compilation_cache_dir is None  # nothing at import
+counts = {"hits": 0, "misses": 0}
+def heard(event, **_):
+    name = event.rpartition("cache_")[2]
+    counts[name] = counts.get(name, 0) + 1
+jax.monitoring.register_event_listener(heard)
+folder = nmm.use_compilation_cache(*sys.argv[1:])
+jax.jit(lambda x: jax.numpy.sin(x) ** 3)(2.0)
+print(counts["hits"], counts["misses"], folder)
+"""
+
+
+def process(home, *arguments):
+    environment = os.environ | {"XDG_CACHE_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_ENABLE_COMPILATION_CACHE": "1"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    hits, misses, folder = done.stdout.split()
+    return int(hits), int(misses), folder
+
+
+def test_the_next_process_reads_what_the_first_compiled(tmp_path):
+    folder = tmp_path / "programs"
+    hits, misses, told = process(tmp_path, str(folder))
+    assert hits == 0 and misses > 0 and told == str(folder)
+    assert cache.size_of(folder) > 0
+    hits, misses, _ = process(tmp_path, str(folder))
+    assert hits > 0 and misses == 0
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="other folders")
+def test_by_default_a_folder_of_the_user_alone(tmp_path):
+    _, _, told = process(tmp_path)
+    assert told.startswith(str(tmp_path / "nmmjax" / "compiled-"))
+    assert stat.S_IMODE(os.stat(told).st_mode) & 0o077 == 0
+
+
+def test_it_ends_with_the_command(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    before = jax.config.jax_compilation_cache_dir
+    with cache.cached_compilation():
+        assert jax.config.jax_compilation_cache_dir == str(cache.default_folder())
+    assert jax.config.jax_compilation_cache_dir == before
+
+
+def test_a_home_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
+    def refused(folder=None):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(cache, "use_compilation_cache", refused)
+    with cache.cached_compilation():
+        pass
+
+
+def test_programs_used_longest_ago_are_deleted(tmp_path):
+    for k in range(4):
+        file = tmp_path / f"program{k}-cache"
+        file.write_bytes(b"0" * 100)
+        os.utime(file, (1000 + k, 1000 + k))
+    (tmp_path / "mine.txt").write_text("kept")
+    cache._discard(tmp_path, 250)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["mine.txt", "program2-cache", "program3-cache"]
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"^Argument `folder` must be a folder"):
+        nmm.use_compilation_cache(tmp_path / "file")
