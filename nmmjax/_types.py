@@ -23,12 +23,12 @@ Key: TypeAlias = Array  # a random key, as `jax.random.key` makes it
 
 def float_dtype() -> Any:
     """The default float dtype: float64 if the user enabled x64, else float32."""
-    return jnp.zeros(()).dtype
+    return jax.dtypes.canonicalize_dtype(float)
 
 
 def uses_float64() -> bool:
     """Whether the user enabled x64."""
-    return jax.dtypes.canonicalize_dtype(float) == jnp.float64
+    return float_dtype() == jnp.float64
 
 
 def int_dtype() -> Any:

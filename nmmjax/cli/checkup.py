@@ -6,11 +6,11 @@ import sys
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._compilation_cache import folder_in_use, size_of
 from .._optional import optional, versions
+from .._types import float_dtype, uses_float64
 from ..landscape.orbits import orbit
 from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
@@ -21,7 +21,7 @@ from .printing import console_for, print_json
 
 def self_check() -> list[tuple[str, float, float]]:
     """(what, error, largest error allowed) against closed forms, in the precision that is set."""
-    double = jnp.zeros(()).dtype == jnp.float64
+    double = uses_float64()
     rounding = 1e-12 if double else 2e-5
     # J = 0: every orbit is an ellipse of period π/√η, H = (v² + η)/r + π² r.
     eta, H = 2.0, 12.0
@@ -49,7 +49,7 @@ def doctor(*, json: bool = False) -> None:
         Print one JSON object.
     """
     console = console_for(json)
-    python, extras, precision = platform.python_version(), _extras(), str(jnp.zeros(()).dtype)
+    python, extras, precision = platform.python_version(), _extras(), str(float_dtype())
     devices = [f"{device.platform}: {device.device_kind}" for device in jax.devices()]
     kept = folder_in_use()
     table = optional("rich.table", "cli").Table(show_header=False)

@@ -60,7 +60,8 @@ class _Lanes:
         resolve = (self.adaptive or looks) if "riccati" in plan.base.model.offers and not self.given else None
         prepare = prepared(build, plan.times, resolve)
         parts = _parts(values, shape.threads)
-        done = pool.map(lambda part: jax.tree.map(np.asarray, prepare(plan.base, part)), parts)
+        of_part = lambda part: jax.tree.map(np.asarray, prepare(plan.base, part))
+        done = pool.map(of_part, parts) if len(parts) > 1 else [of_part(parts[0])]  # threads take time to start
         self.lengths, stiffness = jax.tree.map(lambda *each: np.concatenate(each), *done)
         self.stiffness = stiffness.astype(np.float64)
         stretches = sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(self.lengths))

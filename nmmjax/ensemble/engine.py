@@ -116,7 +116,7 @@ def run(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Results of all lanes as numpy arrays in their given order, and the steps they took per stretch (n, stretches).
 
-    `task` is a `Task`, or anything with its `block`, `lane` and `fusible` that can be hashed;
+    `task` is a `Task`, or anything with its `block`, `lane`, `fusible` and `options` that can be hashed;
     `pool` has `shape.threads` threads. `values` maps swept names to arrays (n,); `steps` is a pytree of arrays (n, …) of
     numbers of steps (a block takes its largest); `cost` (n,) decides which lanes share a block: like ones, and with
     `apart` only equal ones.

@@ -22,6 +22,7 @@ from jaxtyping import PyTree
 from .._types import Values
 from ..mechanics.channels import Problem, just_inside
 from ..models.state import State
+from ..numerics.compiling import CPU_OPTIONS
 from ..numerics.threads import pool_of
 from .computation import Report, classes_of, steps_of
 from .convergence import predicted_rates
@@ -187,6 +188,7 @@ class TangentTask:
     times: Times
     count: int
     fusible: ClassVar[bool] = False
+    options: ClassVar[dict[str, Any]] = CPU_OPTIONS
 
     def block(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Growth rates of the lanes of a block."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 from jaxtyping import PyTree
@@ -24,6 +24,7 @@ class Task:
     observables: tuple[tuple[str, AbstractObservable], ...]
     times: Times
     gradient: tuple[str, ...] = ()
+    options: ClassVar[dict[str, Any]] = CPU_OPTIONS  # of the compiler, on a CPU
 
     @property
     def fusible(self) -> bool:
@@ -70,7 +71,7 @@ def _compile(task: Any, group: int, platform: str) -> Any:
             return jax.tree.map(lambda each: each[None], one((base, *first)))
         return jax.lax.map(lambda args: one((base, *args)), (values, steps))
 
-    return jax.jit(call, compiler_options=CPU_OPTIONS if platform == "cpu" else None)
+    return jax.jit(call, compiler_options=task.options if platform == "cpu" else None)
 
 
 compiled = functools.lru_cache(maxsize=16)(_compile)

@@ -23,6 +23,7 @@ from jaxtyping import PyTree
 from .._types import Scalar, Values, Whole, int_dtype
 from ..ensemble.folding import each_lane
 from ..models.base import AbstractModel
+from ..numerics.compiling import CPU_OPTIONS, SOON_OPTIONS
 from ..numerics.linear import solve_positive
 from .modes import FORWARD_LIMIT, value_and_slope
 from .parametrization import Parametrization
@@ -215,6 +216,7 @@ class LevenbergMarquardt:
     structure: Structure
     count: int
     fusible = False
+    options = CPU_OPTIONS | SOON_OPTIONS
 
     longest = 2.0  # the largest entry of a step: beyond, the transforms are far from linear
 
@@ -288,6 +290,7 @@ class Gradient:
     patience: int
     ftol: float = 1e-9
     fusible = False
+    options = CPU_OPTIONS | SOON_OPTIONS
 
     @staticmethod
     def begin(z: np.ndarray, states: list[Any]) -> dict[str, np.ndarray]:

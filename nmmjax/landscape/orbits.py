@@ -14,7 +14,6 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import lineax as lx
 import numpy as np
 
 from .._blas import with_one_thread
@@ -377,9 +376,8 @@ def fit_ellipse(x: Values, y: Values) -> Ellipse:
     u, w = (x - middle_x) / scale, (y - middle_y) / scale
     # u² + w² + a(u² − w²) + b u w + c u + d w + e = 0: the trace is fixed, so a circle is a = b = 0 and no ellipse is lost.
     matrix = jnp.stack([u**2 - w**2, u * w, u, w, jnp.ones_like(u)], axis=1)
-    solver = lx.QR()
-    fit = lx.linear_solve(lx.MatrixLinearOperator(matrix), -(u**2 + w**2), solver, throw=False).value
-    a, b, c, d, e = fit
+    Q, upper = jnp.linalg.qr(matrix)
+    a, b, c, d, e = jax.scipy.linalg.solve_triangular(upper, -(u**2 + w**2) @ Q)
     quadratic = jnp.stack([jnp.stack([1 + a, b / 2]), jnp.stack([b / 2, 1 - a])])
     det = 1 - a**2 - b**2 / 4
     center = jnp.stack([-(c * (1 - a) - d * b / 2), -(d * (1 + a) - c * b / 2)]) / (2 * det)

@@ -13,9 +13,10 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .._checks import refuse_unknown, require
-from .._types import Key, Values
+from .._types import Key, Values, float_dtype
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from .energy import hamiltonian, kinetic_energy, potential_energy, total_energy
@@ -62,7 +63,7 @@ _ENERGIES: dict[str, Callable[..., Values]] = {
 
 def channel_units(problem: Problem) -> dict[str, str]:
     """Names of the channels that a problem has, with their units."""
-    model, zero = problem.model, jnp.zeros(())
+    model, zero = problem.model, np.zeros((), float_dtype())
     units = {name: each.unit for name, each in model.variables.items()} | {"input": "1"}
     if "potential" in model.offers:
         units |= dict.fromkeys(ENERGIES[:3], "1")

@@ -4,7 +4,8 @@ import concurrent.futures
 import os
 
 import jax
-import jax.numpy as jnp
+
+from .._types import uses_float64
 
 
 def cores() -> int:
@@ -14,7 +15,7 @@ def cores() -> int:
 
 def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     """Threads that compute in this thread's precision, also if `jax.enable_x64` set it, which only this thread sees."""
-    double = jnp.zeros(()).dtype == jnp.float64
+    double = uses_float64()
 
     def inherit() -> None:
         jax.enable_x64(double).__enter__()

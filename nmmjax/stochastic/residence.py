@@ -10,7 +10,7 @@ from .._checks import as_array, require
 from .._nan import nan_is_absent
 from .._parameter import as_number
 from .._results import Shown
-from .._types import Values
+from .._types import Values, float_dtype
 from ..landscape.population import population_landscape
 from ..models.base import AbstractModel
 from ..solvers.trajectory import rates_of
@@ -157,5 +157,5 @@ def _visits(times: np.ndarray, labels: np.ndarray, names: tuple[str, ...]) -> Re
     begins, ends = np.concatenate([times[first : first + 1], moments]), np.concatenate([moments, times[-1:]])
     complete = np.arange(states.size) < states.size - 1
     fits = tuple(exponential_fit((ends - begins)[states == k], complete[states == k]) for k in range(len(names)))
-    number = lambda value: jnp.asarray(value, jnp.zeros(()).dtype)
+    number = lambda value: jnp.asarray(value, float_dtype())
     return ResidenceTimes(number(begins), number(ends), jnp.asarray(states), fits, names)

@@ -11,7 +11,7 @@ from scipy.special import gammaincinv
 from .._checks import require
 from .._nan import nan_is_absent
 from .._results import Shown
-from .._types import Scalar, Values
+from .._types import Scalar, Values, float_dtype
 
 
 class ExponentialFit(eqx.Module, Shown):
@@ -52,7 +52,7 @@ def exponential_fit(times: Any, happened: Any, since: Any = 0.0) -> ExponentialF
     events, exposure = int(np.sum(seen & late)), float(np.sum(t[late] - begin))
     rate = events / exposure if exposure > 0 else math.nan
     interval = np.array([gammaincinv(events, 0.025) if events else 0.0, gammaincinv(events + 1, 0.975)])
-    number = lambda value: jnp.asarray(value, jnp.zeros(()).dtype)
+    number = lambda value: jnp.asarray(value, float_dtype())
     return ExponentialFit(
         rate=number(rate),
         standard_error=number(rate / math.sqrt(events) if events else math.inf),

@@ -172,11 +172,12 @@ def summarize(status: object, meanings: Mapping[int, str]) -> str:
 
 def dataset_attributes(plan: PlanLike, device: str) -> dict[str, Any]:
     """Attributes of a result that say where its numbers come from."""
+    config = plan.config
     return {
-        "model": plan.config["model"]["kind"],
-        "config": json.dumps(plan.config, sort_keys=True, ensure_ascii=False),
+        "model": config["model"]["kind"],
+        "config": json.dumps(config, sort_keys=True, ensure_ascii=False),
         "dtype": plan.dtype,
-        "seed": "none" if plan.config.get("seed") is None else plan.config["seed"],
+        "seed": "none" if config.get("seed") is None else config["seed"],
         "device": device,
         **software(),
     }
