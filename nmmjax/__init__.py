@@ -7,7 +7,6 @@ from . import mechanics as mechanics
 from . import plot as plot
 from . import results as results
 from . import stochastic as stochastic
-from ._compilation_cache import use_compilation_cache as use_compilation_cache
 from ._optional import __version__ as __version__
 from .branches.characteristic import characteristic_roots as characteristic_roots
 from .branches.curves import continue_fold as continue_fold
@@ -125,6 +124,7 @@ from .monitors.samplers import Subsample as Subsample
 from .monitors.samplers import TemporalAverage as TemporalAverage
 from .monitors.welch import Spectrum as Spectrum
 from .monitors.windows import DynamicFC as DynamicFC
+from .numerics.kept_programs import use_compilation_cache as use_compilation_cache
 from .recordings.example_data import example_recording as example_recording
 from .recordings.loading import load_recording as load_recording
 from .recordings.recording import binarize as binarize

@@ -4,6 +4,7 @@ import os
 
 # Eigenvalues of small matrices are ten times slower where several threads share them, and the tests' own processes do.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JAX_ENABLE_COMPILATION_CACHE", "0")  # commands keep nothing in the home of whoever tests
 
 import jax
 import jaxtyping

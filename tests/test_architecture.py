@@ -29,7 +29,6 @@ LAYERS = [  # folders, and files of nmmjax/ itself: each imports from lower laye
         "_parameter",
         "_progress",
         "_results",
-        "_compilation_cache",
     },
     {"numerics", "recordings"},
     {"models"},

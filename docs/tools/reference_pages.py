@@ -20,6 +20,7 @@ TITLES = {  # folder of the package: title of its page and what it is for, in th
     "fitting": ("Fits", "Parameters from data: targets, searches, errors, posteriors."),
     "stochastic": ("Noise", "Stationary laws, escape, inference; more in [stochastic](stochastic.md)."),
     "recordings": ("Recordings", "Measured signals, read and binarised."),
+    "numerics": ("Compilation", "First calls compile; what they compile can be kept for the next process."),
     "ising": ("Ising models", "Pairwise models of binarised recordings; more in [ising](ising.md)."),
 }
 NAMESPACES = {

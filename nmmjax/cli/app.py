@@ -22,7 +22,7 @@ def main() -> None:
 
 def _launcher(cyclopts: Any) -> Any:
     """The command with the options that all its commands share."""
-    from .._compilation_cache import cached_compilation
+    from ..numerics.kept_programs import cached_compilation
 
     app = _app(cyclopts)
 

@@ -8,12 +8,12 @@ import time
 import jax
 import numpy as np
 
-from .._compilation_cache import folder_in_use, size_of
 from .._optional import optional, versions
 from .._types import float_dtype, uses_float64
 from ..landscape.orbits import orbit
 from ..mechanics.energy import hamiltonian
 from ..models.mpr import MPR
+from ..numerics.kept_programs import folder_in_use, size_of
 from ..solvers.mobius import MobiusSplitting
 from ..solvers.simulation import simulate
 from .printing import console_for, print_json

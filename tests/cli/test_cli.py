@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -54,6 +55,20 @@ def test_models_as_json(capsys, monkeypatch):
     assert found["ExponentialSynapse"]["optional"] == ["strength", "reversal"]
     assert found["MPR"]["source"] == nmm.MPR.source
     assert ";  ".join(found["MPR"]["equations"]) == nmm.MPR.equations
+
+
+@pytest.mark.parametrize("given, kept", [((), True), (("--no-cache",), False)])
+def test_programs_are_kept_unless_told_otherwise(tmp_path, capsys, monkeypatch, given, kept):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    monkeypatch.setattr(checkup, "self_check", lambda: [("a period", 0.0, 1e-6)])
+    jax.config.update("jax_enable_compilation_cache", True)
+    try:
+        told = printed(capsys, monkeypatch, *given, "doctor", "--json")["compilation_cache"]
+    finally:
+        jax.config.update("jax_enable_compilation_cache", False)
+    assert (told is not None) == kept and not (kept and told["bytes"])
+    assert jax.config.jax_compilation_cache_dir is None
 
 
 def test_models_as_markdown(capsys):

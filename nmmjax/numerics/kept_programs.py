@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from ._files import as_folder
+from .._files import as_folder
 
 # Beyond this size the programs that were read longest ago are deleted, when the cache is next asked for.
 _MOST_BYTES = 2**30

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import nmmjax as nmm
-from nmmjax import _compilation_cache as cache
+from nmmjax.numerics import kept_programs as cache
 
 # A program compiled in a process of its own; prints how many were read from the cache and how many were not.
 PROGRAM = """
