@@ -27,7 +27,8 @@ from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.compiling import jitted
 from ..numerics.roots import newton_between
-from ..solvers.simulation import default_tolerances, jump_times
+from ..solvers.clock import jump_times
+from ..solvers.diffrax_run import default_tolerances
 from ..solvers.trajectory import Trajectory
 
 _SOLVER = diffrax.Dopri8(scan_kind="lax")

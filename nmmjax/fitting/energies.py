@@ -20,7 +20,7 @@ from ..models.base import AbstractModel, require_one
 from ..models.mpr import MPR
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, Constant, check_range, input_at
-from ..solvers.simulation import jump_times
+from ..solvers.clock import jump_times
 from .target import AbstractTarget, as_near, deviations, require_population
 
 _RUN_TOLERANCES = {64: (1e-10, 1e-12), 32: (1e-5, 1e-6)}

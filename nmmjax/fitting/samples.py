@@ -10,7 +10,7 @@ from jax.typing import DTypeLike
 from .._checks import as_array, as_samples, require
 from .._types import is_concrete
 from ..models.stimulus import AbstractStimulus
-from ..solvers.simulation import jump_times
+from ..solvers.clock import jump_times
 
 TURNS, SHORTEST = 2.0, 6  # of a segment: spikes; intervals, at least
 

@@ -18,7 +18,8 @@ from ..models.base import require_offer
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus, input_at
 from ..numerics.compiling import jitted
-from .simulation import default_tolerances, jump_times
+from .clock import jump_times
+from .diffrax_run import default_tolerances
 from .trajectory import Trajectory
 
 

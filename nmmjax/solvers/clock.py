@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from .._checks import as_array, as_samples, require
 from .._types import Values, is_concrete
+from ..models.stimulus import AbstractStimulus
 
 _ROUNDED = 0.01  # of the shortest interval: what rounding to the run's dtype may move a reported time
 
@@ -68,3 +69,13 @@ def clock_of(ts: object, dtype: DTypeLike) -> Clock:
         return Clock(jnp.asarray(rounded), jnp.asarray(rounded), None)
     start = jnp.asarray([rounded[0], exact[0] - float(rounded[0])], dtype)
     return Clock(exact if blurred else jnp.asarray(rounded), jnp.asarray(elapsed), start)
+
+
+def jump_times(stimulus: AbstractStimulus) -> Values:
+    """The stimulus's jumps, sorted, those closer than rounding merged (a solver can't step between them)."""
+    jumps = jnp.sort(stimulus.jumps())
+    if jumps.shape[0] < 2:
+        return jumps
+    gap = 16 * jnp.finfo(jumps.dtype).eps * jnp.maximum(jnp.abs(jumps[1:]), 1)
+    merged = jnp.where(jumps[1:] - jumps[:-1] <= gap, jumps[:-1], jumps[1:])
+    return jnp.concatenate([jumps[:1], merged])

@@ -12,7 +12,7 @@ from .._types import Scalar
 from ..models.base import AbstractModel
 from ..models.state import State
 from ..models.stimulus import AbstractStimulus
-from ..solvers.simulation import jump_times
+from ..solvers.clock import jump_times
 from ..solvers.term import PopulationTerm
 from .attractors import Attractors
 

@@ -8,7 +8,7 @@ from helpers import MODELS, central_difference
 from scipy.interpolate import CubicHermiteSpline
 
 from nmmjax import MPR, Constant, MobiusSplitting, Pulse, PulseTrain, Ramp, Sampled, Sinusoid, simulate
-from nmmjax.solvers.simulation import jump_times
+from nmmjax.solvers.clock import jump_times
 
 SAMPLES = np.array([0.0, 0.5, 1.25, 2.0, 4.0]), np.array([1.0, -1.0, 0.5, 2.0, 0.0])
 
