@@ -205,7 +205,7 @@ def main(options: argparse.Namespace) -> None:
     if "shell" in options.only:
         for name, command in SHELL.items():
             with tempfile.TemporaryDirectory() as kept:
-                seconds = [shell([*command], None), shell(command, kept), shell(command, kept)]
+                seconds = [shell([*command, "--no-cache"], None), shell(command, kept), shell(command, kept)]
             commands.append(
                 {"command": name, **dict(zip(("cold", "filling_the_cache", "next_process"), seconds, strict=True))}
             )

@@ -525,7 +525,7 @@ CALLS = {
 }
 
 WITHOUT_MODEL = words(  # public functions that take no model, and nothing made of one
-    """example_recording load_recording load_connectome random_connectome binarize ising.sliding_windows
+    """use_compilation_cache example_recording load_recording load_connectome random_connectome binarize ising.sliding_windows
     fit_ising ising.fit_ising_many
     ising.bootstrap_ising ising.shuffle_test ising.cross_validate_ising ising.select_regions ising.load_ising
     ising.save_ising fit_stationary stochastic.jarzynski stochastic.potential_from_samples stochastic.neuron_rate
