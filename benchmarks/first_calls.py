@@ -109,7 +109,7 @@ SLOW = {  # whose own work is long: brains for a minute of simulated time
         noisy = {"noise": 0.01, "key": jax.random.key(0), "monitors": {"mean": nmm.TemporalAverage(100.0)}}
         course = nmm.simulate(brain, y0=start, ts=ts, **noisy)
         linear = nmm.linear_response(brain)
-        target = nmm.FunctionalConnectivityTarget(linear.correlation)
+        target = nmm.FunctionalConnectivityTarget(linear.fc())
         fitted = nmm.fit(brain, free=("gain", "speed"), target=target, starts=4)
     """,
 }

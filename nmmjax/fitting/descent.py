@@ -215,10 +215,15 @@ class LevenbergMarquardt:
 
     structure: Structure
     count: int
+    wide: bool = False  # whether a loss is so much work that a program which runs fast is worth its compilation
     fusible = False
-    options = CPU_OPTIONS | SOON_OPTIONS
 
     longest = 2.0  # the largest entry of a step: beyond, the transforms are far from linear
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the compiler, on a CPU."""
+        return CPU_OPTIONS if self.wide else CPU_OPTIONS | SOON_OPTIONS
 
     @staticmethod
     def begin(z: np.ndarray, problem: Problem, hold: bool = False) -> dict[str, np.ndarray]:
@@ -288,9 +293,14 @@ class Gradient:
     optimizer: optax.GradientTransformationExtraArgs
     states: Structure  # of the optimiser's state
     patience: int
+    wide: bool = False
     ftol: float = 1e-9
     fusible = False
-    options = CPU_OPTIONS | SOON_OPTIONS
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the compiler, on a CPU."""
+        return CPU_OPTIONS if self.wide else CPU_OPTIONS | SOON_OPTIONS
 
     @staticmethod
     def begin(z: np.ndarray, states: list[Any]) -> dict[str, np.ndarray]:

@@ -227,7 +227,7 @@ class Search:
             width = self.z.shape[1] + len(target.unknown_names(self.model))
             state = LevenbergMarquardt.begin(np.zeros((shape.block, width), self.z.dtype), problem)
             state["code"][:] = CONVERGED
-            task, none = LevenbergMarquardt(structure, _LM_CALL), np.zeros(shape.block)
+            task, none = LevenbergMarquardt(structure, _LM_CALL, self._wide), np.zeros(shape.block)
             engine.run(task, shape, self._pool, base, state, np.ones(shape.block, np.int32), none)
 
         if self.method.is_gauss_newton and len(stages) > 1:
@@ -275,7 +275,7 @@ class Search:
     ) -> None:
         """Levenberg–Marquardt; `only` the chosen starts move, and with `hold` only the parameters."""
         base, structure = Structure.of(problem)
-        task = LevenbergMarquardt(structure, _LM_CALL)
+        task = LevenbergMarquardt(structure, _LM_CALL, self._wide)
         chosen = self._active if only is None else only
         state = LevenbergMarquardt.begin(np.concatenate([self.z, self.unknowns], axis=1), problem, hold)
         state["damping"][:] = _DAMPING[0] if stage == 0 else _DAMPING[1] if refine == 1 else _DAMPING[2]
@@ -312,7 +312,7 @@ class Search:
         _, layout = Structure.of(optimizer.init(jnp.asarray(z[0])))
         arrays, _ = Structure.of(jax.vmap(optimizer.init)(jnp.asarray(z)))
         call = min(_GRADIENT_CALL, steps)
-        task = Gradient(structure, call, optimizer, layout, self.method.patience)
+        task = Gradient(structure, call, optimizer, layout, self.method.patience, self._wide)
         state = Gradient.begin(z, arrays)
         phase = f"{stage}:{name}"
         state, taken = self.memory.restore(phase, state)
