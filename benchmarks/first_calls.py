@@ -1,4 +1,4 @@
-"""How long every statement takes when it is met first: those of the README and of ten further sessions.
+"""How long every statement takes when it is met first: those of the README and of further sessions.
 
 Each block runs in a fresh process, statement by statement, three times: without anything kept, with an empty
 `use_compilation_cache`, and in a next process that finds it filled. Imports are a statement like any other.
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 
 if not __package__:  # by its path
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
@@ -160,10 +161,8 @@ def statements(before: str, counted: str, cache: str | None) -> list[tuple[str, 
 
 
 def shell(options: list[str], folder: str | None) -> float:
-    """Seconds of a command in a fresh process; `folder` keeps its compiled programs, None none."""
-    import time
-
-    environment = os.environ | {"MPLBACKEND": "Agg"} | ({"JAX_COMPILATION_CACHE_DIR": folder} if folder else {})
+    """Seconds of a command in a fresh process; `folder` is its folder of caches (on Linux)."""
+    environment = os.environ | {"MPLBACKEND": "Agg"} | ({"XDG_CACHE_HOME": folder} if folder else {})
     began = time.perf_counter()
     subprocess.run([sys.executable, *options], check=True, env=environment, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began
@@ -182,9 +181,8 @@ def measured(blocks: dict[str, tuple[str, str]]) -> list[dict]:
     return rows
 
 
-def table(rows: list[dict], blocks: list[str]) -> list[dict]:
-    """The sums and the worst of some blocks, and every statement of half a second and more."""
-    some = [row for row in rows if row["block"] in blocks and row["cold"] is not None]
+def table(some: list[dict]) -> list[dict]:
+    """The sum of these statements and the worst of them."""
     found = []
     for key, what in (("cold", "cold"), ("next_process", "in a next process with the cache")):
         worst = max(some, key=lambda row: row[key])
@@ -213,7 +211,7 @@ def main(options: argparse.Namespace) -> None:
         if row["cold"] >= 0.5:
             text = " ".join(row["statement"].split())
             print(f"{row['cold']:6.2f} {row['next_process']:6.2f}  {row['block']}: {text[:100]}")
-    summary = table(rows, list(dict.fromkeys(row["block"] for row in rows))) if rows else []
+    summary = table(rows) if rows else []
     write("first_calls", options, summary, dtype="float32", statements=rows, commands=commands)
 
 

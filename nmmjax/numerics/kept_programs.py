@@ -28,29 +28,32 @@ def use_compilation_cache(folder: str | os.PathLike[str] | None = None) -> pathl
     When to use it: at the top of a script or notebook that is run again and again. Its first calls then read what an earlier
     process compiled. Nothing is kept unless this is called; the `nmmjax` command does so by itself (`--no-cache` doesn't).
 
-    - `folder`: where; by default the one that JAX has been told (`JAX_COMPILATION_CACHE_DIR`), else one of yours below the
-      folder of caches of your system (`~/.cache/nmmjax`), with a name of its own for this kind of processor, as programs of
-      one need not run on another. Only you must be able to write there: what lies in it is executed
+    - `folder`: where; by default one of yours below the folder of caches of your system (`~/.cache/nmmjax`), with a name of
+      its own for this kind of processor, as programs of one need not run on another. Only you must be able to write there:
+      what lies in it is executed
 
     Returns the folder. Sets JAX's own persistent cache, for all that is compiled in this process, by any library; its
-    entries depend on the versions of JAX and on the devices, so nothing stale is read. Programs read longest ago are
-    deleted once there are more than 1 GiB of them.
+    entries depend on the versions of JAX and on the devices, so nothing stale is read. In the default folder the programs
+    used longest ago are deleted once there are more than 1 GiB of them; in a `folder` of your own nothing is.
 
     Raises `ValueError` if `folder` is a file or can't be a folder, `OSError` if it can't be written.
     """
-    chosen = _told() or default_folder() if folder is None else as_folder(folder, "folder")
+    chosen = default_folder() if folder is None else as_folder(folder, "folder")
     chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _discard(chosen, _MOST_BYTES)
+    if folder is None:
+        _discard(chosen, _MOST_BYTES)
     _set(_SETTINGS | {"jax_compilation_cache_dir": str(chosen)})
     return chosen
 
 
 @contextlib.contextmanager
 def cached_compilation() -> Iterator[None]:
-    """With the cache of `use_compilation_cache()` where it can be had, and as before afterwards."""
+    """With the cache of `use_compilation_cache()` where it can be had, and as before afterwards. A cache of JAX's own that
+    the user has set up (`JAX_COMPILATION_CACHE_DIR`) stays as it is."""
     before = {name: _setting(name) for name in _SETTINGS}
-    with contextlib.suppress(OSError):  # a home that can't be written only costs time
-        use_compilation_cache()
+    if not _setting("jax_compilation_cache_dir"):
+        with contextlib.suppress(OSError, RuntimeError):  # without a home that can be written it only takes longer
+            use_compilation_cache()
     try:
         yield
     finally:
@@ -70,7 +73,8 @@ def default_folder() -> pathlib.Path:
 
 def folder_in_use() -> pathlib.Path | None:
     """Where compiled programs are kept now; None if nowhere."""
-    return _told() if _setting("jax_enable_compilation_cache") else None
+    told = _setting("jax_compilation_cache_dir") if _setting("jax_enable_compilation_cache") else None
+    return pathlib.Path(told) if told else None
 
 
 def size_of(folder: pathlib.Path) -> int:
@@ -80,11 +84,6 @@ def size_of(folder: pathlib.Path) -> int:
 
 def _setting(name: str) -> Any:
     return getattr(jax.config, name)
-
-
-def _told() -> pathlib.Path | None:
-    told = _setting("jax_compilation_cache_dir")
-    return pathlib.Path(told) if told else None
 
 
 def _set(settings: dict[str, Any]) -> None:

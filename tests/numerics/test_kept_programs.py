@@ -62,12 +62,34 @@ def test_it_ends_with_the_command(tmp_path, monkeypatch):
 
 
 def test_a_home_that_cannot_be_written_is_no_error(tmp_path, monkeypatch):
-    def refused(folder=None):
-        raise PermissionError("read-only")
-
-    monkeypatch.setattr(cache, "use_compilation_cache", refused)
+    (tmp_path / "home").write_text("a file, below which there are no folders")
+    monkeypatch.setattr(cache, "default_folder", lambda: tmp_path / "home" / "nmmjax")
     with cache.cached_compilation():
-        pass
+        assert jax.config.jax_compilation_cache_dir is None and float(jax.jit(jax.numpy.sin)(0.0)) == 0.0
+    with pytest.raises(OSError):
+        nmm.use_compilation_cache()
+
+
+def test_what_the_user_told_jax_stays(tmp_path):
+    """Its folder, even if no path of this machine, and all that lies in it."""
+    settings = {"jax_compilation_cache_dir": "gs://bucket/programs", "jax_persistent_cache_min_compile_time_secs": 2.0}
+    before = {name: getattr(jax.config, name) for name in settings}
+    try:
+        for name, value in settings.items():
+            jax.config.update(name, value)
+        with cache.cached_compilation():
+            assert {name: getattr(jax.config, name) for name in settings} == settings
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def test_nothing_is_deleted_in_a_folder_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "program-cache").write_bytes(b"0" * 100)
+    monkeypatch.setattr(cache, "_MOST_BYTES", 10)
+    monkeypatch.setattr(cache, "_set", lambda settings: None)
+    nmm.use_compilation_cache(tmp_path)
+    assert (tmp_path / "program-cache").exists()
 
 
 def test_programs_used_longest_ago_are_deleted(tmp_path):
