@@ -4,6 +4,7 @@ sentence that names the argument, the rule and the value.
 A number is `_parameter.as_number`, a model `models.base.as_model`, a state `models.base.as_state`, a path `_files.as_path`.
 """
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,8 +115,17 @@ def as_samples(value: Any) -> Any:
     return np.ma.filled(value if value.dtype.kind == "f" else value.astype(float), np.nan)
 
 
+def plain(value: object) -> float | None:
+    """A Python number as the default dtype rounds it, without making an array; None for anything else."""
+    if isinstance(value, float) or (type(value) is int and abs(value) < 2**53):
+        return float(np.asarray(value, float_dtype()))
+    return None
+
+
 def as_float(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
     """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
+    if (known := plain(value)) is not None and math.isfinite(known) and holds(known):
+        return known
     with jax.ensure_compile_time_eval():  # a number stays known inside `jit`
         number = as_array(value)
     is_number = isinstance(number, jax.Array) and number.ndim == 0 and is_concrete(number)

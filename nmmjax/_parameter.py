@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ._checks import as_array, refuse_unknown, require, require_each
+from ._checks import as_array, plain, refuse_unknown, require, require_each
 from ._types import float_dtype, is_concrete
 
 _Class = TypeVar("_Class", bound=type)
@@ -126,6 +126,14 @@ def as_number(name: str, value: object, bounds: str = "(-inf, inf)") -> Any:
     number = as_array(value)
     check(Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), number)
     return number
+
+
+def as_plain_number(name: str, value: object, bounds: str = "(-inf, inf)") -> float:
+    """A number as of `as_number`, but a Python float: of one that is a Python number already no array is made."""
+    declaration, known = Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), plain(value)
+    if known is not None and declaration.allows(np.asarray(known)):
+        return known
+    return float(as_number(name, value, bounds))
 
 
 def declared(cls: _Class) -> _Class:

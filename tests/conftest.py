@@ -14,6 +14,8 @@ from jaxtyping import install_import_hook
 flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2"]
 if jax.__version_info__[:2] == (0, 10):  # unknown flags end the process, and this one was tried with 0.10
     flags.append("--xla_cpu_use_fusion_emitters=false")  # compiles in two thirds of the time, which is most of a test's
+    if "NMMJAX_TEST_OPTIMISED" not in os.environ:
+        flags.append("--xla_backend_optimization_level=0")  # and so does this; see `test_last_bits.py`
 os.environ["XLA_FLAGS"] = " ".join(flags)
 os.environ["MPLBACKEND"] = "Agg"
 

@@ -11,7 +11,7 @@ from .._blas import with_one_thread
 from .._checks import require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
-from .._parameter import as_number, describe
+from .._parameter import as_number, as_plain_number, describe
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Scalar, Values
 from ..equilibria.delays import linearized_with_delays
@@ -150,7 +150,7 @@ def characteristic_roots(
         "network", given if isinstance(given, AbstractModel) else type(given).__name__, "be a `Network`", is_network(given)
     )
     require("network", "conductances", "couple its nodes by currents, not by conductances", network.reversal is None)
-    line = None if right_of is None else float(as_number("right_of", right_of))
+    line = None if right_of is None else as_plain_number("right_of", right_of)
     current = as_number("I", I).astype(network.gain.dtype)
     if guess is None:
         y, choice = stable_state(network.tilted(current), None, highest=False)

@@ -40,7 +40,8 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     tangents = 0 if plan.method.reverse else len(plan.gradient)
     nodes = int(np.prod(plan.base.nodes))
     delayed = plan.base.wires is not None
-    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes, plan.neurons, delayed)
+    steady = not isinstance(plan.method, Adaptive)
+    shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes, plan.neurons, delayed, steady)
     with pool_of(shape.threads) as pool:
         return _Lanes(plan, Build(tuple(values)), values, shape, pool).results(report)
 

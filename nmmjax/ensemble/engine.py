@@ -23,12 +23,18 @@ from ..mechanics.channels import Problem
 from ..numerics.compiling import CPU_OPTIONS
 from ..numerics.threads import cores
 from .cost import stiffness
+from .cutting import cut, cut_apart
 from .folding import Times, bounds
 from .kernel import best_call
 from .task import Task, compiled
 
 # Bytes of one real array of a block: with state and coefficients, a dozen of them, a step stays in the first-level cache.
 _BLOCK_BYTES, _LARGER_BLOCK_BYTES, _LARGER_CACHE = 2048, 4096, 48 * 1024
+# So many lanes or fewer go in blocks of one vector, and so many or more in wide ones and, where that pays, in those of one
+# vector: a second program to compile.
+_FEW_LANES, _MANY_LANES = 512, 4096
+_VECTOR_BYTES = 64
+_LITTLE = 1e-3  # seconds of work for which no thread is woken
 # Lanes of a network share every reading of its weights: fewer in a block, and the products cost twice as much.
 _NETWORK_BLOCK = 32
 # With delays the windows of the past that are summed must fit into the second-level cache.
@@ -40,19 +46,29 @@ _GPU_BLOCK = 128
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """How lanes are cut: `block` lanes per loop, `group` blocks per call, `threads` calls at once over `devices`."""
+    """How lanes are cut: `block` lanes per loop, `group` blocks per call, `threads` calls at once over `devices`; `narrow`
+    lanes per loop of those that need by far the most steps, 0 for none; `steady` if numbers of steps are known and all."""
 
     block: int
     group: int
     threads: int
     devices: tuple[Any, ...]
+    narrow: int = 0
+    steady: bool = False
 
     @staticmethod
     def choose(
-        lanes: int, dtype: DTypeLike, tangents: int = 0, nodes: int = 1, neurons: int = 0, delayed: bool = False
+        lanes: int,
+        dtype: DTypeLike,
+        tangents: int = 0,
+        nodes: int = 1,
+        neurons: int = 0,
+        delayed: bool = False,
+        steady: bool = False,
     ) -> "Shape":
         """Shape for so many lanes of so many nodes; `tangents` beside each state fill the first cache as well. Lanes of
-        `neurons` share blocks only while these are few, and those that are `delayed` have a past to read."""
+        `neurons` share blocks only while these are few, and those that are `delayed` have a past to read. In `steady` lanes
+        the numbers of steps are known beforehand."""
         devices = tuple(jax.local_devices())
         if neurons:
             most = _FEW_NEURONS if devices[0].platform == "cpu" else _MANY_NEURONS
@@ -64,10 +80,12 @@ class Shape:
         threads = max(len(devices), cores())
         least = 8 if nodes == 1 else _DELAYED_BLOCK if delayed else _NETWORK_BLOCK
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
-        block = min(fitting, max(8, -(-lanes // threads)))
+        steady &= nodes == 1 and not delayed
+        vector = _VECTOR_BYTES // np.dtype(dtype).itemsize if steady else 0
+        block = min(vector if vector and lanes <= _FEW_LANES else fitting, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
         group = 2 ** int(np.log2(np.clip(blocks / (2 * threads), 1, 16)))
-        return Shape(block, group, threads, devices)
+        return Shape(block, group, threads, devices, vector if lanes >= _MANY_LANES else 0, steady)
 
 
 @functools.cache
@@ -103,6 +121,12 @@ def way_of(task: Any, shape: Shape) -> str:
     return _choice(task, shape.block).way or "xla" if fused else "xla"
 
 
+def _program(task: Any, shape: Shape, group: int) -> Any:
+    """What computes `group` blocks: a kernel of our own, or the compiled call."""
+    platform = shape.devices[0].platform
+    return _choice(task, shape.block) if platform != "cpu" and task.fusible else compiled(task, group, platform)
+
+
 def run(
     task: Any,
     shape: Shape,
@@ -121,54 +145,52 @@ def run(
     numbers of steps (a block takes its largest); `cost` (n,) decides which lanes share a block: like ones, and with
     `apart` only equal ones.
     """
-    order = np.argsort(-cost, kind="stable")
-    classes = np.split(order, np.flatnonzero(np.diff(cost[order])) + 1) if apart else [order]
-    blocks = [each[k : k + shape.block] for each in classes for k in range(0, each.size, shape.block)]
-    calls = [blocks[k : k + shape.group] for k in range(0, len(blocks), shape.group)]
-    on_cpu = shape.devices[0].platform == "cpu"
-    call = (
-        compiled(task, shape.group, shape.devices[0].platform) if on_cpu or not task.fusible else _choice(task, shape.block)
-    )
+    leaves, tree = jax.tree.flatten(steps)
+    known = np.sum([each.reshape(cost.size, -1).sum(axis=1) for each in leaves], axis=0) if shape.steady else cost
+    if apart:
+        calls = cut_apart(cost, shape.block, shape.group, shape.threads)
+    else:
+        calls = cut(known, shape.block, shape.narrow, shape.group, shape.threads)
 
-    def arguments(some: list[np.ndarray]) -> Any:
-        """Values and steps of these blocks; a block is filled by its last lane, a call by blocks without steps."""
-        full = np.stack([np.concatenate([lanes, np.full(shape.block - lanes.size, lanes[-1])]) for lanes in some])
-        full = np.concatenate([full, np.repeat(full[-1:], shape.group - len(some), axis=0)])
-        most = jax.tree.map(lambda each: each[full].max(axis=1), steps)
-        most = jax.tree.map(lambda each: np.concatenate([each[: len(some)], 0 * each[len(some) :]]), most)
-        return {name: each[full] for name, each in values.items()}, most
+    programs = {group: _program(task, shape, group) for group in {batch.group for batch in calls}}
 
     def work(number: int) -> tuple[np.ndarray, Any, np.ndarray]:
         """Lanes of a call, their results and their steps."""
-        some = calls[number]
-        lanes = np.concatenate(some)
-        given = arguments(some)
+        batch = calls[number]
+        lanes, count = np.concatenate(batch.blocks), len(batch.blocks)
+        full = batch.filled()
+        most = [each[full].max(axis=1) for each in leaves]
+        for each in most:
+            each[count:] = 0  # blocks that only fill the call
+        given = {name: each[full] for name, each in values.items()}, jax.tree.unflatten(tree, most)
         if len(shape.devices) > 1:  # else the call moves its arguments itself, which is faster
             given = jax.device_put(given, shape.devices[number % len(shape.devices)])
-        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))
-        flat = jax.tree.map(joined, call(base, *given))
-        if lanes.size < shape.group * shape.block:
-            real = np.concatenate([np.arange(each.size) + k * shape.block for k, each in enumerate(some)])
-            flat = jax.tree.map(lambda each: each[real], flat)
-        taken = np.concatenate([each.reshape(shape.group, -1) for each in jax.tree.leaves(given[1])], axis=1)
+        real = slice(None)
+        if lanes.size < full.size:
+            real = np.concatenate([np.arange(each.size) + k * batch.width for k, each in enumerate(batch.blocks)])
+        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))[real]
+        flat = jax.tree.map(joined, programs[batch.group](base, *given))
+        taken = np.concatenate([each[:count].reshape(count, -1) for each in most], axis=1)
         if report is not None:
             report(lanes.size)
-        return lanes, flat, np.repeat(taken[: len(some)], [each.size for each in some], axis=0)
+        return lanes, flat, np.repeat(taken, [each.size for each in batch.blocks], axis=0)
 
     def gather(parts) -> Any:
         """Results in the given order, filled in while other calls compute."""
         whole: list[Any] = []
         for lanes, *part in parts:
             if not whole:
-                whole = jax.tree.map(lambda each: np.empty((order.size, *each.shape[1:]), each.dtype), part)
+                whole = jax.tree.map(lambda each: np.empty((cost.size, *each.shape[1:]), each.dtype), part)
             for all_lanes, some_lanes in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
                 all_lanes[lanes] = some_lanes
         return tuple(whole)
 
+    # Waking a thread takes longer than little work.
+    several = len(calls) > 1 and not (shape.steady and sum(each.seconds(known) for each in calls) < _LITTLE)
     try:
-        return gather(pool.map(work, range(len(calls))) if len(calls) > 1 else [work(0)])
+        return gather((pool.map if several else map)(work, range(len(calls))))
     except BaseException:
-        if len(calls) > 1:  # a single call doesn't use the pool, which others may
+        if several:  # a single call doesn't use the pool, which others may
             pool.shutdown(wait=False, cancel_futures=True)
         raise
 

@@ -13,7 +13,7 @@ import numpy as np
 from .._checks import as_key, as_samples, lie_within, merged, refuse_unknown, require, require_each
 from .._identity import fresh
 from .._nan import nan_is_absent
-from .._parameter import as_number, parameter_table, with_dtype
+from .._parameter import as_number, as_plain_number, parameter_table, with_dtype
 from .._types import Key, Real, float_dtype
 from ..mechanics.channels import ENERGIES, Problem, parsed
 from ..models.base import AbstractModel, as_model
@@ -95,9 +95,9 @@ def plan_sweep(
     times = _check_times(t0, t1, observables)
     _check_range(base, swept, times)
     default = 1e-6 if dtype == jnp.float64 else 1e-4
-    rtol = float(as_number("rtol", default if rtol is None else rtol, "(0, 1)"))
-    atol = float(as_number("atol", rtol / 10 if atol is None else atol, "(0, inf)"))
-    step: Any = None if dt0 is None else float(as_number("dt0", dt0, "(0, inf)"))
+    rtol = as_plain_number("rtol", default if rtol is None else rtol, "(0, 1)")
+    atol = as_plain_number("atol", rtol / 10 if atol is None else atol, "(0, inf)")
+    step: Any = None if dt0 is None else as_plain_number("dt0", dt0, "(0, inf)")
     if step is not None:
         require("dt0", step, f"be at least {times.t1 / _MOST_STEPS:.3g} (2³⁰ steps to `t1`)", times.t1 / step <= _MOST_STEPS)
     if network is not None:
@@ -266,7 +266,7 @@ def labels(raw: Any) -> np.ndarray:
 
 
 def _check_times(t0: Real, t1: Real, observe: Mapping[str, AbstractObservable]) -> Times:
-    t0, t1 = float(as_number("t0", t0, "[0, inf)")), float(as_number("t1", t1, "(0, inf)"))
+    t0, t1 = as_plain_number("t0", t0, "[0, inf)"), as_plain_number("t1", t1, "(0, inf)")
     require("t1", t1, f"be later than `t0` ({t0:g})", t1 > t0)
     cuts = np.unique(np.concatenate([each.grid() for each in observe.values()] + [np.zeros(0)]))
     inside = cuts.size == 0 or lie_within(cuts, t0, t1)

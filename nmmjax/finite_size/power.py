@@ -11,7 +11,7 @@ from .._blas import with_one_thread
 from .._checks import as_array, as_frequencies, require, require_each
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
-from .._parameter import as_number, describe
+from .._parameter import as_number, as_plain_number, describe
 from .._results import RESULTS, Shown
 from .._types import ComplexValues, Real, Values, is_concrete
 from ..equilibria.stability import eigenvalues
@@ -102,7 +102,7 @@ class PowerSpectrum(eqx.Module, Shown):
     def window_deviation(self, T: Real) -> Values:
         """Standard deviation of the rate counted in windows of the length `T`: √∫ S(f) sinc²(f T) df, with sinc x =
         sin(πx)/(πx); (), or (nodes,). `T`: a time > 0, in the unit of τ."""
-        T = float(as_number("T", T, "(0, inf)"))
+        T = as_plain_number("T", T, "(0, inf)")
         fast = float(jnp.max(_fundamental(self.loop)))
         slow = max(float(jnp.min(jnp.abs(jnp.real(self.eigenvalues)))) / (2 * np.pi), 1e-3 * fast)
         last = 20 / T

@@ -17,7 +17,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from .._checks import as_array, require
-from .._parameter import as_number
+from .._parameter import as_number, as_plain_number
 from .._types import Real, Scalar, Values, Whole, is_concrete
 from ..bursting.prediction import burst_cycle
 from ..bursting.spikes import Slope
@@ -118,7 +118,7 @@ class BurstAmplitudeTarget(AbstractTarget):
         given = {"peaks": peaks, "troughs": troughs, "times": times}
         data = {name: _spikes(name, value) for name, value in given.items() if value is not None}
         if period is not None:
-            data["period"] = np.asarray([[float(as_number("period", period, "(0, inf)"))]])
+            data["period"] = np.asarray([[as_plain_number("period", period, "(0, inf)")]])
         require("peaks", peaks, "be given, or `troughs`, `times` or `period`", data)
         shapes = {name: value.shape for name, value in data.items() if name != "period"}
         for name, shape in shapes.items():

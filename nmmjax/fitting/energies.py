@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
-from .._parameter import as_number, dtype_of
+from .._parameter import as_number, as_plain_number, dtype_of
 from .._types import Real, Scalar, Values, Whole, is_concrete
 from ..equilibria.brackets import fixed_rates
 from ..equilibria.steady import nearest
@@ -87,7 +87,7 @@ class EnergyTarget(AbstractTarget):
             "orbit": _table("orbit", orbit, None, "rates"),
             "barrier": _table("barrier", barrier, self.near, "rates"),
             "loss_per_cycle": _table("loss_per_cycle", loss_per_cycle, None, "energies"),
-            "mean": None if mean is None else (None, np.asarray([float(as_number("mean", mean))])),
+            "mean": None if mean is None else (None, np.asarray([as_plain_number("mean", mean)])),
         }
         tables = {name: table for name, table in tables.items() if table is not None}
         require("level", level, "be given, or another energy", tables)
@@ -228,7 +228,7 @@ def _pairs(level: Any) -> tuple[dict[str, Any], np.ndarray]:
     stacked = {name: jnp.stack([as_number(name, each[name]) for each in states]) for name in names}
     if "r" in stacked:
         require("level", stacked["r"], "have states with r > 0", bool(jnp.all(stacked["r"] > 0)))
-    return stacked, np.asarray([float(as_number("level", energy)) for _, energy in level])
+    return stacked, np.asarray([as_plain_number("level", energy) for _, energy in level])
 
 
 def _table(argument: str, value: object, near: object, keys: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -238,8 +238,8 @@ def _table(argument: str, value: object, near: object, keys: str) -> tuple[np.nd
     if isinstance(value, Mapping):
         require(argument, value, "have at least one entry", len(value) > 0)
         bounds = "(0, inf)" if keys == "rates" else "(-inf, inf)"
-        where = np.asarray([float(as_number(argument, each, bounds)) for each in value])
-        return where, np.asarray([float(as_number(argument, each)) for each in value.values()])
+        where = np.asarray([as_plain_number(argument, each, bounds) for each in value])
+        return where, np.asarray([as_plain_number(argument, each) for each in value.values()])
     one = "" if near is None else "a number, or "
     require(argument, value, f"be {one}a mapping of {keys} to energies", near is not None)
-    return np.asarray([float(near)]), np.asarray([float(as_number(argument, value))])  # pyright: ignore[reportArgumentType]
+    return np.asarray([float(near)]), np.asarray([as_plain_number(argument, value)])  # pyright: ignore[reportArgumentType]

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import as_array, require
-from .._parameter import as_number, dtype_of
+from .._parameter import as_number, as_plain_number, dtype_of
 from .._types import Real, Scalar, Values, Whole
 from ..equilibria.stability import is_stable, jacobian
 from ..equilibria.steady import nearest, resting_rates, steady_state
@@ -213,7 +213,7 @@ class SpectrumTarget(AbstractTarget):
         wanted: dict[str, np.ndarray] = {}
         sizes: dict[str, int | None] = {}
         if peak_frequency is not None:
-            wanted["peak_frequency"] = np.asarray([float(as_number("peak_frequency", peak_frequency, "(0, inf)"))])
+            wanted["peak_frequency"] = np.asarray([as_plain_number("peak_frequency", peak_frequency, "(0, inf)")])
         self.bands = self.frequencies = self.seen = None
         if band_power is not None:
             rule = "be a mapping of bands (f0, f1) with 0 ≤ f0 < f1 to powers > 0"

@@ -2,6 +2,8 @@
 
 import concurrent.futures
 import os
+from collections.abc import Callable
+from typing import Any
 
 import jax
 
@@ -22,3 +24,12 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
         jax.debug_nans(False).__enter__()  # see `nan_is_absent`, which is of the thread that asks
 
     return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
+
+
+def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
+    """What these calls return, each in a thread of its own: programs that are met first are compiled at the same time.
+
+    Their programs must be compiled with `BESIDE_OPTIONS`.
+    """
+    with pool_of(len(calls)) as pool:
+        return [each.result() for each in [pool.submit(call) for call in calls]]

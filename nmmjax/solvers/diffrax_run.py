@@ -1,5 +1,6 @@
 """Runs by diffrax: any model, any of its solvers, controllers, events and adjoints."""
 
+import time
 from typing import Any
 
 import diffrax
@@ -7,16 +8,19 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from .._checks import require
+from .._checks import as_count, require
 from .._results import RESULTS
 from .._types import Values
 from ..models.state import StateLike
 from ..numerics.compiling import jitted
+from .adjoint import adjoint_for
 from .clock import jump_times
-from .events import earliest
+from .events import earliest, on_clock
 from .mobius import MobiusSplitting
 from .outcomes import as_mask, check_positive, outcome_of, short, within
+from .run_input import RunInput
 from .term import FixedStep, PopulationTerm
+from .trajectory import Trajectory
 
 
 def default_tolerances(dtype: DTypeLike) -> tuple[float, float]:
@@ -24,7 +28,9 @@ def default_tolerances(dtype: DTypeLike) -> tuple[float, float]:
     return (1e-8, 1e-10) if jnp.finfo(dtype).bits == 64 else (1e-5, 1e-6)
 
 
-def controller_of(solver: Any, controller: object, rtol: Any, atol: Any, dt0: Any, dtype: DTypeLike) -> tuple[Any, Any, str]:
+def _controller_of(
+    solver: Any, controller: object, rtol: Any, atol: Any, dt0: Any, dtype: DTypeLike
+) -> tuple[Any, Any, str]:
     """First step, controller and a description of both."""
     for name, value in (("rtol", rtol), ("atol", atol), ("dt0", dt0)):
         if value is not None:
@@ -62,8 +68,61 @@ def controller_of(solver: Any, controller: object, rtol: Any, atol: Any, dt0: An
     return first, pid, f"{name}, rtol {short(relative)}, atol {short(absolute)}"
 
 
+def simulate_by_diffrax(
+    run: RunInput,
+    solver: Any,
+    controller: Any,
+    rtol: Any,
+    atol: Any,
+    dense: bool,
+    event: Any,
+    max_steps: Any,
+    adjoint: Any,
+) -> Trajectory:
+    """A run by a solver of diffrax, or one of ours in its loop; arguments are `simulate`'s."""
+    model, clock, ts = run.model, run.clock, run.ts
+    require("key", type(run.key).__name__, "be given together with `noise`", run.key is None)
+    solver = diffrax.Tsit5() if solver is None else solver
+    require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
+    require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
+    if adjoint is None:
+        adjoint = adjoint_for((model, run.stimulus, run.y0, clock))
+        if max_steps is None and isinstance(adjoint, diffrax.DirectAdjoint):
+            max_steps = 4096  # it reserves memory, and compiles a nest of loops, for all of them
+    if max_steps is None:
+        max_steps = 65_536 if dense else 1_000_000
+    max_steps = as_count("max_steps", max_steps)
+    first, controller, method = _controller_of(solver, controller, rtol, atol, run.dt0, ts.dtype)
+    require("adjoint", adjoint, "be None or a diffrax adjoint", isinstance(adjoint, diffrax.AbstractAdjoint))
+    meter = diffrax.TextProgressMeter() if run.progress else diffrax.NoProgressMeter()
+    began = time.perf_counter()
+    counted = run.counted()
+    term = PopulationTerm(model, counted, clock.start)
+    event = event if clock.start is None else on_clock(event, clock.start, PopulationTerm(model, run.stimulus))
+    how = (solver, controller, first, event, adjoint, meter, dense, max_steps)
+    solution = _solve(term, run.y0, ts, run.span(counted), *how)
+    seconds = run.seconds(began, solution)
+    saved, (t_end, y_end), result, stats, interpolation, mask = solution
+    return Trajectory(
+        model=model,
+        stimulus=run.stimulus,
+        ts=clock.ts,
+        ys=saved,
+        result=result,
+        t_end=clock.time_at(t_end),
+        y_end=y_end,
+        stats=stats,
+        wall_time=seconds,
+        interpolation=interpolation,
+        event_mask=mask,
+        method=method,
+        elapsed=ts,
+        start=clock.start,
+    )
+
+
 @jitted
-def solve_by_diffrax(
+def _solve(
     term: PopulationTerm,
     y0: StateLike,
     ts: Values,

@@ -1,15 +1,13 @@
 """`simulate`, one run of one model: its arguments checked, and the loop chosen that runs it."""
 
-import time
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import as_count, as_samples, require
+from .._checks import as_samples, require
 from .._nan import nan_is_absent
 from .._results import RESULTS
 from .._types import Key, Real, if_known, is_concrete, primal
@@ -17,14 +15,11 @@ from ..models.base import AbstractModel, as_model
 from ..models.noise import as_noise
 from ..models.state import StateLike
 from ..models.stimulus import AbstractStimulus, as_stimulus, check_range
-from .adjoint import adjoint_for
 from .clock import Clock, clock_of
-from .diffrax_run import controller_of, solve_by_diffrax
-from .events import on_clock
+from .diffrax_run import simulate_by_diffrax
 from .fixed_steps import simulate_lockstep, simulate_neurons, simulate_noisy
 from .mobius import MobiusSplitting
-from .outcomes import since_start, unknown_span
-from .term import PopulationTerm
+from .run_input import RunInput
 from .trajectory import Trajectory
 
 
@@ -112,64 +107,22 @@ def simulate(
     plain = all(value is None for value in given.values())
     own = _takes_equal_steps(model, solver, dt0, noise is not None) and (plain or noise is not None)
     stepped = delayed or bool(monitors) or (own and _steps_known(ts, dt0, (model, start, noise), stimulus))
+    run = RunInput(model, start, stimulus, noise, key, clock, dt0, before, progress)
     if noise is not None or spiking or stepped:
         what = "for a network of neurons" if spiking else "with `noise`" if noise is not None else "with delays or monitors"
         for name, value in given.items():
             require(name, value, f"not be given {what}, whose steps are fixed", value is None)
         if spiking:
             require("solver", solver, "be None for a network of neurons, which has exact steps of its own", solver is None)
-            run = simulate_neurons(model, noise, key, start, before, clock, stimulus, dt0, progress)
+            ran = simulate_neurons(run)
         elif stepped:
             known = np.asarray(as_samples(ts), float) if is_concrete(ts) else None
-            more = (solver, dt0, {} if monitors is None else monitors, past, progress)
-            run = simulate_lockstep(model, noise, key, start, before, clock, known, stimulus, *more)
+            ran = simulate_lockstep(run, solver, known, {} if monitors is None else monitors, past)
         else:
-            run = simulate_noisy(model, noise, key, start, before, clock, stimulus, solver, dt0, progress)
-        return _raise_on_failure(run) if throw else run
-    require("key", type(key).__name__, "be given together with `noise`", key is None)
-    solver = diffrax.Tsit5() if solver is None else solver
-    require("solver", solver, "be a diffrax solver such as `diffrax.Tsit5()`", isinstance(solver, diffrax.AbstractSolver))
-    require("event", event, "be None or a `diffrax.Event`", event is None or isinstance(event, diffrax.Event))
-    if adjoint is None:
-        adjoint = adjoint_for((model, stimulus, start, clock))
-        if max_steps is None and isinstance(adjoint, diffrax.DirectAdjoint):
-            max_steps = 4096  # it reserves memory, and compiles a nest of loops, for all of them
-    if max_steps is None:
-        max_steps = 65_536 if dense else 1_000_000
-    max_steps = as_count("max_steps", max_steps)
-    first, controller, method = controller_of(solver, stepsize_controller, rtol, atol, dt0, dtype)
-    require("adjoint", adjoint, "be None or a diffrax adjoint", isinstance(adjoint, diffrax.AbstractAdjoint))
-    meter = diffrax.TextProgressMeter() if progress else diffrax.NoProgressMeter()
-
-    began = time.perf_counter()
-    shifted = since_start(stimulus, model, clock)
-    term = PopulationTerm(model, shifted, clock.start)
-    event = event if clock.start is None else on_clock(event, clock.start, PopulationTerm(model, stimulus))
-    span = unknown_span(stimulus, shifted, model, clock)
-    how = (solver, controller, first, event, adjoint, meter, dense, max_steps)
-    solution = solve_by_diffrax(term, start, clock.elapsed, span, *how)
-    traced = not all(is_concrete(leaf) for leaf in jax.tree.leaves((solution, clock.ts)))
-    if not traced:
-        jax.block_until_ready(solution)
-    seconds = np.nan if traced else time.perf_counter() - began
-    saved, end, result, stats, interpolation, mask = solution
-    run = Trajectory(
-        model=model,
-        stimulus=stimulus,
-        ts=clock.ts,
-        ys=saved,
-        result=result,
-        t_end=clock.time_at(end[0]),
-        y_end=end[1],
-        stats=stats,
-        wall_time=jnp.asarray(seconds, dtype),
-        interpolation=interpolation,
-        event_mask=mask,
-        method=method,
-        elapsed=clock.elapsed,
-        start=clock.start,
-    )
-    return _raise_on_failure(run) if throw else run
+            ran = simulate_noisy(run, solver)
+    else:
+        ran = simulate_by_diffrax(run, solver, stepsize_controller, rtol, atol, dense, event, max_steps, adjoint)
+    return _raise_on_failure(ran) if throw else ran
 
 
 def _takes_equal_steps(model: Any, solver: Any, dt0: Any, noisy: bool) -> bool:

@@ -11,7 +11,7 @@ from scipy.special import gammaincc, ndtri
 
 from .._checks import as_array, as_samples, require
 from .._nan import nan_is_absent
-from .._parameter import as_number
+from .._parameter import as_plain_number
 from .._results import Shown
 from .._types import Real, Scalar, Values, float_dtype
 from ..models.mpr import MPR
@@ -180,7 +180,7 @@ def fit_stationary(r: Any, tau: Real = 1.0, unit: str = "model") -> StationaryFi
     (1984).
     """
     x, known = _logarithms(r)
-    time = float(as_number("tau", tau, "(0, inf)"))
+    time = as_plain_number("tau", tau, "(0, inf)")
     require("unit", unit, 'be "model" or "unknown"', unit in ("model", "unknown"))
     if unit == "model":
         x = x + math.log(time)

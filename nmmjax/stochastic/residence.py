@@ -8,7 +8,7 @@ import numpy as np
 
 from .._checks import as_array, require
 from .._nan import nan_is_absent
-from .._parameter import as_number
+from .._parameter import as_plain_number
 from .._results import Shown
 from .._types import Values, float_dtype
 from ..landscape.population import population_landscape
@@ -109,7 +109,7 @@ def residence_times(run: Any, low: Any = None, high: Any = None, *, ts: Any = No
     require("run", rates, "have at least 2 times and one row of rates for each", fits)
     require("run", rates, "be finite, without NaN", bool(np.all(np.isfinite(rates))))
     if rates.ndim == 2 and rates.shape[1] > 1:
-        labels, names = _winners(rates, float(as_number("ratio", ratio, "[1, inf)"))), _nodes(rates.shape[1])
+        labels, names = _winners(rates, as_plain_number("ratio", ratio, "[1, inf)")), _nodes(rates.shape[1])
     else:
         bounds = _thresholds(model, low, high)
         labels, names = _levels(rates.reshape(-1), *bounds), ("low", "high")
@@ -130,7 +130,7 @@ def _thresholds(model: Any, low: object, high: object) -> tuple[float, float]:
         minima = np.asarray(population_landscape(population).minima.r)
         require(name, None, rule, len(minima) == 2)
         low, high = (minima[0] if low is None else low), (minima[1] if high is None else high)
-    below, above = float(as_number("low", low)), float(as_number("high", high))
+    below, above = as_plain_number("low", low), as_plain_number("high", high)
     require("low", below, f"be below `high`, {above:g}", below < above)
     return below, above
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._checks import as_array, as_count, require
 from .._nan import nan_is_absent
-from .._parameter import as_number
+from .._parameter import as_number, as_plain_number
 from .._results import Shown
 from .._types import Real, Scalar, Values, float_dtype
 from ..mechanics.coordinates import to_qqdot
@@ -74,7 +74,7 @@ def potential_from_samples(r: Any, temperature: Real = 1.0, bins: int = 40) -> M
     rates = as_array(r)
     is_array = isinstance(rates, (jax.Array, np.ndarray)) and rates.ndim == 1
     require("r", r, "be an array (n,) of rates in order of time", is_array)
-    T = float(as_number("temperature", temperature, "(0, inf)"))
+    T = as_plain_number("temperature", temperature, "(0, inf)")
     bins = as_count("bins", bins, 3)
     values = np.asarray(rates, float)
     values = values[~np.isnan(values)]

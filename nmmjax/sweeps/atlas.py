@@ -11,7 +11,7 @@ import numpy as np
 from .._checks import as_array, refuse_unknown, require
 from .._labelled import xarray
 from .._nan import nan_is_absent
-from .._parameter import as_number, parameter_table
+from .._parameter import as_number, as_plain_number, parameter_table
 from .._types import Real, float_dtype
 from ..bursting.frozen import hysteresis_starts, require_burster
 from ..ensemble.burst_observable import BurstCount
@@ -87,8 +87,8 @@ def burst_atlas(
     base = Problem(model, model.state({"r": 1.0, "v": 0.0}), Constant(current))
     axes = _axes(base, over)
     slowest = _slowest(model, axes)
-    begin = _TRANSIENT * slowest if t0 is None else float(as_number("t0", t0, "[0, inf)"))
-    end = begin + _OBSERVED * slowest if t1 is None else float(as_number("t1", t1, "(0, inf)"))
+    begin = _TRANSIENT * slowest if t0 is None else as_plain_number("t0", t0, "[0, inf)")
+    end = begin + _OBSERVED * slowest if t1 is None else as_plain_number("t1", t1, "(0, inf)")
     values = dict(zip(axes, (each.ravel() for each in np.meshgrid(*axes.values(), indexing="ij")), strict=True))
     starts, rests = _starts(base, values)
     lanes = {name: ("lane", np.repeat(each, 2)) for name, each in values.items()}

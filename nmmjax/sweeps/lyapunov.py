@@ -15,7 +15,7 @@ from .._blas import with_one_thread
 from .._checks import as_count, require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
-from .._parameter import as_number, describe
+from .._parameter import as_plain_number, describe
 from .._progress import Progress
 from .._results import RESULTS, Shown
 from .._types import Real, Values
@@ -193,8 +193,8 @@ def lyapunov_exponents(
     that fail have NaN and a code in `result`. Source: Benettin, Galgani, Giorgilli & Strelcyn, Meccanica 15:9 (1980); the
     average: Das, Saiki, Sander & Yorke, Nonlinearity 30:4111 (2017).
     """
-    end = float(as_number("t1", t1, "(0, inf)"))
-    begin = end / 10 if t0 is None else float(as_number("t0", t0, "[0, inf)"))
+    end = as_plain_number("t1", t1, "(0, inf)")
+    begin = end / 10 if t0 is None else as_plain_number("t0", t0, "[0, inf)")
     require("progress", progress, "be True or False", isinstance(progress, bool))
     # With tangent vectors its steps cost less than those of a splitting, at which a sweep of states alone is faster.
     solver = diffrax.Tsit5() if solver is None else solver

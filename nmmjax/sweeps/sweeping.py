@@ -5,6 +5,7 @@
 
 import collections
 import contextlib
+import functools
 import json
 import math
 import os
@@ -37,6 +38,7 @@ _CHUNKS = 32  # chunks of a stored sweep, if they don't get too small, so that a
 _SMALLEST = {"cpu": 1024}  # lanes in one chunk below which a device works with less than its full strength
 _SMALLEST_ELSEWHERE = 16_384
 _LOADED = 2**30  # bytes of a stored result that are read into memory
+_LITTLE = 2**24  # bytes for which nobody asks how much memory is free, which takes longer than a small sweep
 
 Index = tuple[int, ...]
 Computed = tuple[Index, dict[str, np.ndarray]]
@@ -157,7 +159,8 @@ def run_plan(
             sink = stack.enter_context(open_store(folder, plan, shape, attributes))
             _warn_of_other_chunk(sink, shape, chunk)
         _fill(sink, compute, plan, site, progress)
-        return sink.dataset(_size(plan) <= min(_LOADED, available_memory() // 4))
+        size = _size(plan)
+        return sink.dataset(size <= _LOADED and (size <= _LITTLE or size <= available_memory() // 4))
 
 
 def summarize(status: object, meanings: Mapping[int, str]) -> str:
@@ -191,8 +194,12 @@ class _Local:
         self.device = devices[0].device_kind
         self.smallest = _SMALLEST.get(devices[0].platform, _SMALLEST_ELSEWHERE) * len(devices)
         self.chunks = _CHUNKS if stored else 1
-        free = [stats["bytes_limit"] - stats["bytes_in_use"] for each in devices if (stats := _memory_of(each))]
-        self.memory = sum(free) if free else available_memory()
+
+    @functools.cached_property
+    def memory(self) -> int:
+        """Bytes that are free on the devices."""
+        stats = [each for device in jax.local_devices() if (each := _memory_of(device))]
+        return sum(each["bytes_limit"] - each["bytes_in_use"] for each in stats) if stats else available_memory()
 
     def compute(
         self,
@@ -221,7 +228,8 @@ def _site(cluster: Any, stored: bool) -> Any:
 
 def _chunk_limit(plan: PlanLike, chunk: int | None, site: Any) -> int:
     """The largest number of lanes in a chunk: the user's, or by memory and so that chunks finish now and then."""
-    fitting = max(1, int(site.memory / 2 / max(plan.lane_bytes, 1)))
+    few = max(plan.lanes, chunk or 0)
+    fitting = few if few * plan.lane_bytes <= _LITTLE else max(1, int(site.memory / 2 / max(plan.lane_bytes, 1)))
     if chunk is not None:
         if chunk > fitting:
             message = f"A chunk of {chunk} lanes doesn't fit the memory; using {fitting}, the most that does."
@@ -267,8 +275,8 @@ class _Memory:
     """In-memory stand-in for the store of a sweep; the same methods as `SweepStore`."""
 
     def __init__(self, plan: PlanLike, shape: tuple[int, ...], attributes: dict[str, Any]):
-        size, free = _size(plan), available_memory()
-        if size > 0.8 * free:
+        size = _size(plan)
+        if size > _LITTLE and size > 0.8 * (free := available_memory()):
             needed = f"{size / 2**30:.3g} GiB, but {free / 2**30:.3g} GiB of memory are free"
             raise ValueError(f"Argument `store` must be given for a result of {needed}.")
         self.blocks = Blocks(tuple(plan.dims.values()), shape)

@@ -10,7 +10,7 @@ import numpy as np
 from .._checks import as_count, require
 from .._labelled import attributes_of, software, xarray
 from .._nan import nan_is_absent
-from .._parameter import as_number, describe
+from .._parameter import as_plain_number, describe
 from .._results import Shown
 from .._types import Real, Scalar
 from ..ensemble.planning import labels
@@ -139,7 +139,7 @@ def entrainment(
     require("omegas", omegas, "be numbers > 0 with one axis", fine(frequencies) and bool(np.all(frequencies > 0)))
     observed, left_out = as_count("cycles", cycles, 10), as_count("transient", transient, 0)
     most = as_count("max_q", max_q)
-    allowed = float(as_number("tolerance", tolerance, "(0, 0.1)"))
+    allowed = as_plain_number("tolerance", tolerance, "(0, 0.1)")
     stimulus: Any = Sinusoid(amplitude=1.0, omega=1.0)
     if node is not None:
         require("node", node, "be None for one population", is_network(model))

@@ -14,7 +14,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from .._checks import require
-from .._parameter import as_number
+from .._parameter import as_plain_number
 from .._types import Real, Values
 from ..models.base import AbstractModel
 from ..models.network import Targeted
@@ -117,7 +117,7 @@ def _narrower(a: Brackets, b: Brackets) -> Brackets:
 
 def as_positive(name: str, value: Real) -> float:
     """A finite number > 0."""
-    return float(as_number(name, value, "(0, inf)"))
+    return as_plain_number(name, value, "(0, inf)")
 
 
 def gains_of(model: Any, node: Any) -> Any:

@@ -113,6 +113,7 @@ def test_without_intensity_it_is_the_splitting_of_order_2(paths):
     assert np.all(np.abs(paths["last_r"][8:16] / run.r[:, -1] - 1) > 1e-4)
 
 
+@pytest.mark.last_bits
 @pytest.mark.parametrize("block", [None, 5, pytest.param(16, marks=pytest.mark.slow)])
 def test_paths_do_not_depend_on_the_blocks(paths, block, monkeypatch):
     """Other subsets, orders and sizes of blocks, on one device or two: the same bits."""

@@ -69,7 +69,8 @@ def test_wrong_arguments_are_one_sentence(argument, value, rule, unchecked):
         run_plan(FakePlan(), **{argument: value})
 
 
-def test_chunk_follows_the_memory():
+def test_chunk_follows_the_memory(monkeypatch):
+    monkeypatch.setattr(sweeping, "_LITTLE", 0)
     local, stored = sweeping._Local(False), sweeping._Local(True)
     for site in (local, stored):
         site.memory, site.smallest = 10**6, 16
@@ -87,6 +88,7 @@ def test_chunk_follows_the_memory():
 
 def test_a_result_larger_than_the_memory_needs_a_store(monkeypatch, tmp_path):
     monkeypatch.setattr(sweeping, "available_memory", lambda: 1000)
+    monkeypatch.setattr(sweeping, "_LITTLE", 0)
     with pytest.raises(ValueError, match=r"`store` must be given for a result of .* GiB, but .* GiB of memory are free"):
         run_plan(FakePlan(), chunk=1, progress=False)
     assert run_plan(FakePlan(lane_bytes=1), chunk=10, store=tmp_path / "s.zarr", progress=False).sizes["eta"] == 6
