@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-# In 93 of 100 random lanes or more the extrapolated error lies below this times the 3/2 power of the estimate of the finer run
+# In 93 of 100 random lanes or more the extrapolated error lies below this times the 3/2 power of the finer run's estimate
 # (order 6 against order 4), at tolerances of 1e-4 to 1e-8; typically it is ten times smaller.
 _EXTRAPOLATED = 300.0
 _ORDER = 4
