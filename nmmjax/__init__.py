@@ -31,13 +31,13 @@ from .ensemble.burst_observable import BurstCount as BurstCount
 from .ensemble.observables import Custom as Custom
 from .ensemble.observables import Final as Final
 from .ensemble.observables import Mean as Mean
-from .ensemble.observables import Peak as Peak
-from .ensemble.observables import Period as Period
 from .ensemble.observables import Samples as Samples
-from .ensemble.observables import SpikeCount as SpikeCount
-from .ensemble.observables import Trough as Trough
 from .ensemble.observables import Variance as Variance
 from .ensemble.planning import plan_sweep as plan_sweep
+from .ensemble.turning_points import Peak as Peak
+from .ensemble.turning_points import Period as Period
+from .ensemble.turning_points import SpikeCount as SpikeCount
+from .ensemble.turning_points import Trough as Trough
 from .equilibria.brackets import cusp_rate as cusp_rate
 from .explorer.page import explore as explore
 from .finite_size.comparison import compare_with_neurons as compare_with_neurons

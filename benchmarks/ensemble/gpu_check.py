@@ -23,10 +23,11 @@ T1, H, BLOCK = 50.0, 0.02, 128
 def prepare(lanes: int, dtype: str) -> tuple[Any, Any]:
     """The task and its arguments on the device: blocks of `BLOCK` lanes."""
     from nmmjax.ensemble.folding import Times, Uniform
-    from nmmjax.ensemble.observables import Final, Mean, Peak
+    from nmmjax.ensemble.observables import Final, Mean
     from nmmjax.ensemble.plan import Build
     from nmmjax.ensemble.splitting import splitting_flow, splitting_stretch
     from nmmjax.ensemble.task import Task
+    from nmmjax.ensemble.turning_points import Peak
     from nmmjax.mechanics.channels import Problem
 
     problem, group = ensemble(lanes, T1), lanes // BLOCK

@@ -33,14 +33,8 @@ def _plan(problem: Ensemble, observe: dict[str, Any], **options: Any) -> Any:
     )
 
 
-def _observables() -> Any:
-    from nmmjax.ensemble import observables
-
-    return observables
-
-
 def _final(problem: Ensemble, **options: Any) -> Run:
-    plan, lanes = _plan(problem, {"last": _observables().Final()}, **options), np.arange(problem.lanes)
+    plan, lanes = _plan(problem, {"last": nmm.Final()}, **options), np.arange(problem.lanes)
 
     def run():
         found = nmm.extend.compute_lanes(plan, lanes)
@@ -53,6 +47,24 @@ def _final(problem: Ensemble, **options: Any) -> Run:
 def sweep(problem: Ensemble, rtol: float) -> Run:
     """Final states by the default method, the splitting with global error control."""
     return _final(problem, rtol=rtol)
+
+
+def whole(problem: Ensemble, rtol: float) -> Run:
+    """The same as users call it: arguments checked, the result a dataset."""
+
+    def run():
+        found = nmm.sweep(
+            nmm.MPR(),
+            over={name: ("sample", values) for name, values in zip(PARAMETERS, problem.parameters, strict=True)},
+            y0={"r": problem.r0, "v": problem.v0},
+            t1=problem.t1,
+            observe={"last": nmm.Final()},
+            rtol=rtol,
+            progress=False,
+        )
+        return found["last_r"].values, found["last_v"].values
+
+    return run
 
 
 def predicted(problem: Ensemble, rtol: float) -> Run:
@@ -74,7 +86,7 @@ def fixed(problem: Ensemble, h: float) -> Run:
 
 def gradient(problem: Ensemble, rtol: float) -> Run:
     """Final rates and their gradients in (η, J, Δ)."""
-    plan = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol, gradient=PARAMETERS)
+    plan = _plan(problem, {"last": nmm.Final("r")}, rtol=rtol, gradient=PARAMETERS)
     lanes = np.arange(problem.lanes)
 
     def run():
@@ -86,13 +98,13 @@ def gradient(problem: Ensemble, rtol: float) -> Run:
 
 def forward_of_gradient(problem: Ensemble, rtol: float) -> Run:
     """The same values without gradients, at the same tolerance."""
-    plan, lanes = _plan(problem, {"last": _observables().Final("r")}, rtol=rtol), np.arange(problem.lanes)
+    plan, lanes = _plan(problem, {"last": nmm.Final("r")}, rtol=rtol), np.arange(problem.lanes)
     return lambda: nmm.extend.compute_lanes(plan, lanes)["last"]
 
 
 def noise(problem: Noisy, lanes: int, t1: float, h: float, seed: int = 0, discard: float = 0.0, final: bool = False) -> Run:
     """Time mean of the rate in every lane after `discard` (with `final`, the last rate only), steps h, fresh noise."""
-    observe = {"rate": _observables().Final("r") if final else _observables().Mean("r")}
+    observe = {"rate": nmm.Final("r") if final else nmm.Mean("r")}
     plan = nmm.plan_sweep(
         nmm.MPR(J=problem.J, Delta=problem.Delta),
         over={"eta": ("sample", np.full(lanes, problem.eta))},
@@ -128,8 +140,7 @@ def memory(lanes: int) -> dict[str, float]:
     jax.block_until_ready(jax.numpy.zeros(1) + 1)  # JAX's own start belongs to the import
     problem = ensemble(lanes)
     before = _peak_bytes()
-    kinds = _observables()
-    observe = {"last": kinds.Final(), "peak": kinds.Peak("r"), "mean": kinds.Mean("r"), "energy": kinds.Mean("energy")}
+    observe = {"last": nmm.Final(), "peak": nmm.Peak("r"), "mean": nmm.Mean("r"), "energy": nmm.Mean("energy")}
 
     def run():
         return nmm.sweep(

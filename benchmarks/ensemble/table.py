@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 import benchmarks.ensemble as package
 
 from ..record import arguments, machine
-from . import adaptive, gpu, gradient, lanes, noise, share, sweep
+from . import adaptive, gpu, gradient, lanes, noise, share, small, sweep
 from .session import Session
 
 ROWS: dict[str, Callable[[Session], None]] = {
     "sweep": sweep.measure,
+    "small": small.measure,
     "synapses": sweep.measure_synapses,
     "adaptive": adaptive.measure,
     "share": share.measure,

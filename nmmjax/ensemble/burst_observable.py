@@ -12,8 +12,9 @@ from ..equilibria.brackets import cusp_rate
 from ..mechanics.channels import Problem
 from ..mechanics.spike import PROMINENCE, Course, Swing, as_prominence, follow, swing_at, visible
 from ..models.base import require_one
-from .observables import AbstractObservable, End, time_of
+from .observables import AbstractObservable, End
 from .point import Point
+from .turning_points import time_of
 
 
 class _Seen(NamedTuple):

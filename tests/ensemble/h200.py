@@ -23,11 +23,12 @@ import nmmjax as nmm
 from nmmjax.ensemble.folding import Times, Uniform
 from nmmjax.ensemble.kernel import kernel_call, plain_call
 from nmmjax.ensemble.noise import NoisyStretch, no_flow
-from nmmjax.ensemble.observables import Final, LastFinite, Mean, Peak, Period, Samples, SpikeCount, Variance
+from nmmjax.ensemble.observables import Final, LastFinite, Mean, Samples, Variance
 from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.runge_kutta import Adaptive, RKFlow, RKStretch
 from nmmjax.ensemble.splitting import splitting_flow, splitting_stretch
 from nmmjax.ensemble.task import Task
+from nmmjax.ensemble.turning_points import Peak, Period, SpikeCount
 from nmmjax.mechanics.channels import Problem
 
 WIDTH, BACKENDS, DTYPES = 128, ("mosaic", "triton"), ("float64", "float32")

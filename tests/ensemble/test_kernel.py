@@ -13,11 +13,12 @@ from nmmjax import MPR, Pulse, Sampled
 from nmmjax.ensemble import kernel
 from nmmjax.ensemble.folding import Times, Uniform
 from nmmjax.ensemble.kernel import _agree, best_call, kernel_call
-from nmmjax.ensemble.observables import Final, Mean, Peak, Period, Samples, SpikeCount
+from nmmjax.ensemble.observables import Final, Mean, Samples
 from nmmjax.ensemble.plan import Build
 from nmmjax.ensemble.runge_kutta import Adaptive, RKFlow, RKStretch
 from nmmjax.ensemble.splitting import splitting_flow, splitting_stretch
 from nmmjax.ensemble.task import Task, compiled
+from nmmjax.ensemble.turning_points import Peak, Period, SpikeCount
 from nmmjax.mechanics.channels import Problem
 
 SPLITTING = Uniform(splitting_stretch, splitting_flow, pairs=False)
