@@ -29,11 +29,12 @@ def measure(session: Session) -> None:
         if {OURS, rival.name, "hardly any steps"} <= set(turns):
             mine, fixed = turns[OURS], turns["hardly any steps"]
             by_median, by_minimum = ratios(turns[rival.name], mine)
+            gain = f"{by_median:.3g}× [{by_minimum:.3g}×]"
             p95 = [quantiles(relative_error(turns[name]["value"], exact))["error_p95"] for name in (OURS, rival.name)]
             took, rest = (f"{1e3 * each['seconds_median']:.3g} ms" for each in (mine, fixed))
             session.say(
                 f"a call of {lanes} lanes, default, rtol {_RTOL:g}, against {rival.name} (rtol {_RIVAL_RTOL:g})",
-                f"{took} (p95 {p95[0]:.1e}), of which {rest} are not steps; {by_median:.3g}× [{by_minimum:.3g}×] (p95 {p95[1]:.1e})",
+                f"{took} (p95 {p95[0]:.1e}), of which {rest} are not steps; {gain} (p95 {p95[1]:.1e})",
                 "fixed cost ≤ 2.5 ms" if lanes == 256 else "",
                 fixed["seconds_median"] <= 2.5e-3 if lanes == 256 else None,
                 ratio_of_medians=by_median,
