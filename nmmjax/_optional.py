@@ -29,8 +29,19 @@ def optional(module: str, extra: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not module.startswith(error.name.split(".")[0]):
             raise
-        hint = f"`{module}` is not installed; it comes with `pip install nmmjax[{extra}]`."
-        raise ModuleNotFoundError(hint, name=error.name) from None
+        raise ModuleNotFoundError(_missing(module, extra), name=error.name) from None
+
+
+def installed(package: str, extra: str) -> str:
+    """Name and version of an optional package, which isn't imported for that, or how to install it."""
+    try:
+        return f"{package} {importlib.metadata.version(package)}"
+    except importlib.metadata.PackageNotFoundError:
+        return _missing(package, extra)
+
+
+def _missing(package: str, extra: str) -> str:
+    return f"`{package}` is not installed; it comes with `pip install nmmjax[{extra}]`."
 
 
 def versions() -> dict[str, str]:

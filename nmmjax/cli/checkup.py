@@ -8,7 +8,7 @@ import time
 import jax
 import numpy as np
 
-from .._optional import optional, versions
+from .._optional import installed, optional, versions
 from .._types import float_dtype, uses_float64
 from ..landscape.orbits import orbit
 from ..mechanics.energy import hamiltonian
@@ -87,10 +87,7 @@ def _kept(folder: pathlib.Path | None) -> str:
 
 def _extras() -> dict[str, str]:
     """What is installed of each extra, or how to install it."""
-    found = {}
-    for extra, module in (("plot", "matplotlib"), ("data", "xarray"), ("cluster", "distributed")):
-        try:
-            found[extra] = f"{module} {optional(module, extra).__version__}"
-        except ModuleNotFoundError as missing:
-            found[extra] = str(missing)
-    return found
+    return {
+        extra: installed(name, extra)
+        for extra, name in (("plot", "matplotlib"), ("data", "xarray"), ("cluster", "distributed"))
+    }

@@ -15,6 +15,7 @@ import json
 import math
 import os
 import pathlib
+import platform
 import re
 import shutil
 import uuid
@@ -229,7 +230,7 @@ def _create(path: pathlib.Path, plan: PlanLike, shape: tuple[int, ...], attribut
     """Build the whole template under another name, then rename it: a crash before leaves nothing at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
-    partial = path.parent / f".{path.name}.partial-{uuid.uuid4().hex}"
+    partial = path.parent / f".{path.name}.partial-{platform.node()}-{os.getpid()}-{uuid.uuid4().hex}"
     lock = None
     try:
         (partial / _FOLDER / "chunks").mkdir(parents=True)
@@ -329,11 +330,26 @@ def _warn_of_other_versions(path: pathlib.Path, attributes: dict[str, Any]) -> N
 
 
 def _remove_leftovers(path: pathlib.Path) -> None:
-    """Remove what a creator that was killed has left; one that is alive holds its lock."""
+    """Remove what a creator that was killed has left; one that is alive holds its lock, or is about to."""
     for leftover in path.parent.glob(f".{path.name}.partial-*"):
         if (leftover / _FOLDER / "lock").exists():
             with contextlib.suppress(OSError), _acquire(leftover, path):
                 shutil.rmtree(leftover, ignore_errors=True)
+        elif _is_dead(*leftover.name.split("-")[-3:-1]):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_dead(node: str = "", process: str = "") -> bool:
+    """Whether a process of this machine is no more; of other machines nobody knows."""
+    if os.name == "nt" or node != platform.node().split("-")[-1] or not process.isdigit():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _acquire(folder: pathlib.Path, path: pathlib.Path) -> IO[str]:

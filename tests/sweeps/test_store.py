@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import pickle
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,17 @@ def test_leftovers_of_a_killed_creator_go_away(tmp_path):
     (left / ".nmmjax" / "lock").touch()
     run(tmp_path / "s.zarr")
     assert not left.exists()
+
+
+def test_leftovers_without_a_lock_go_away_with_their_process(tmp_path):
+    """A creator killed before it took its lock, or while it removed another's leftovers."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    left = [tmp_path / f".s.zarr.partial-{platform.node()}-{process}-0a1b" for process in (gone.pid, os.getpid())]
+    for each in left:
+        each.mkdir()
+    run(tmp_path / "s.zarr")
+    assert [each.exists() for each in left] == [False, True]
 
 
 def test_two_creators_make_one_store(tmp_path, monkeypatch):
