@@ -121,6 +121,9 @@ class _Lanes:
         """Steps per unit of time of the first run. If lanes have several stretches, only equal rates share a block, so
         that all stretches of a lane are refined alike: then few different rates, which fill blocks."""
         rates = predicted_rates(self.stiffness, self.plan.rtol, estimate)
+        if not self.several:  # one step or more, of which twice as many are twice as many
+            length = sum(each.reshape(self.size, -1).sum(axis=1) for each in jax.tree.leaves(self.lengths))
+            rates = np.maximum(rates, 1 / np.where(length > 0, length, np.inf))
         return 2 ** (np.ceil(2 * np.log2(rates)) / 2) if self.several else rates
 
     def results(self, report: Report) -> dict[str, np.ndarray]:

@@ -82,9 +82,10 @@ class Shape:
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
         steady &= nodes == 1 and not delayed
         vector = _VECTOR_BYTES // np.dtype(dtype).itemsize if steady else 0
-        block = min(vector if vector and lanes <= _FEW_LANES else fitting, max(8, -(-lanes // threads)))
+        few = vector > 0 and lanes <= _FEW_LANES
+        block = min(vector if few else fitting, max(8, -(-lanes // threads)))
         blocks = -(-lanes // block)
-        group = 2 ** int(np.log2(np.clip(blocks / (2 * threads), 1, 16)))
+        group = 2 ** int(np.log2(np.clip(blocks / (threads if few else 2 * threads), 1, 16)))
         return Shape(block, group, threads, devices, vector if lanes >= _MANY_LANES else 0, steady)
 
 
