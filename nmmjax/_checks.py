@@ -115,7 +115,7 @@ def as_samples(value: Any) -> Any:
     return np.ma.filled(value if value.dtype.kind == "f" else value.astype(float), np.nan)
 
 
-def plain(value: object) -> float | None:
+def python_number(value: object) -> float | None:
     """A Python number as the default dtype rounds it, without making an array; None for anything else."""
     if isinstance(value, float) or (type(value) is int and abs(value) < 2**53):
         return float(np.asarray(value, float_dtype()))
@@ -124,7 +124,7 @@ def plain(value: object) -> float | None:
 
 def as_float(name: str, value: object, rule: str, holds: Callable[[float], bool]) -> float:
     """`value` as a finite Python number for which `rule` holds, else `ValueError`."""
-    if (known := plain(value)) is not None and math.isfinite(known) and holds(known):
+    if (known := python_number(value)) is not None and math.isfinite(known) and holds(known):
         return known
     with jax.ensure_compile_time_eval():  # a number stays known inside `jit`
         number = as_array(value)

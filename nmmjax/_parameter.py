@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ._checks import as_array, plain, refuse_unknown, require, require_each
+from ._checks import as_array, python_number, refuse_unknown, require, require_each
 from ._types import float_dtype, is_concrete
 
 _Class = TypeVar("_Class", bound=type)
@@ -130,7 +130,7 @@ def as_number(name: str, value: object, bounds: str = "(-inf, inf)") -> Any:
 
 def as_plain_number(name: str, value: object, bounds: str = "(-inf, inf)") -> float:
     """A number as of `as_number`, but a Python float: of one that is a Python number already no array is made."""
-    declaration, known = Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), plain(value)
+    declaration, known = Parameter(symbol=name, unit="1", bounds=bounds, doc="", name=name), python_number(value)
     if known is not None and declaration.allows(np.asarray(known)):
         return known
     return float(as_number(name, value, bounds))

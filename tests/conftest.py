@@ -12,10 +12,10 @@ import pytest
 from jaxtyping import install_import_hook
 
 flags = [os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=2"]
-if jax.__version_info__[:2] == (0, 10):  # unknown flags end the process, and this one was tried with 0.10
-    flags.append("--xla_cpu_use_fusion_emitters=false")  # compiles in two thirds of the time, which is most of a test's
-    if "NMMJAX_TEST_OPTIMISED" not in os.environ:
-        flags.append("--xla_backend_optimization_level=0")  # and so does this; see `test_last_bits.py`
+OPTIMISED = "NMMJAX_TEST_OPTIMISED" in os.environ
+if jax.__version_info__[:2] == (0, 10) and not OPTIMISED:  # unknown flags end the process, and these were tried with 0.10
+    # Programs are compiled in half the time, which is most of a test's; see `test_last_bits.py`.
+    flags += ["--xla_cpu_use_fusion_emitters=false", "--xla_backend_optimization_level=0"]
 os.environ["XLA_FLAGS"] = " ".join(flags)
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -25,6 +25,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 with install_import_hook("nmmjax", "beartype.beartype"):
     import nmmjax  # noqa: F401
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("last_bits") and not OPTIMISED:
+            item.add_marker(pytest.mark.skip(reason="compares last bits: run by test_last_bits.py"))
 
 
 @pytest.fixture(autouse=True, scope="module")

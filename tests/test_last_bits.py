@@ -5,17 +5,15 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 TESTS = pathlib.Path(__file__).parent
-FILES = [each for each in sorted(TESTS.rglob("test_*.py")) if "mark.last_bits" in each.read_text()]
+FILES = [each for each in sorted(TESTS.rglob("test_*.py")) if "@pytest.mark.last_bits\n" in each.read_text()]
 
 
-def test_programs_compiled_as_users_do_have_the_same_bits():
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-m", "last_bits and not slow", *FILES]
-    ran = subprocess.run(
-        command,
-        cwd=TESTS.parent,
-        env=os.environ | {"NMMJAX_TEST_OPTIMISED": "1", "XLA_FLAGS": ""},
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_programs_compiled_as_users_do_have_the_same_bits(which):
+    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-m", f"last_bits and {which}", *FILES]
+    environment = os.environ | {"NMMJAX_TEST_OPTIMISED": "1", "XLA_FLAGS": ""}
+    ran = subprocess.run(command, cwd=TESTS.parent, env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr

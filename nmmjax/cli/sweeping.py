@@ -15,7 +15,7 @@ import numpy as np
 from .._files import as_folder, as_new_file, beside
 from .._optional import optional
 from .._parameter import as_number
-from ..ensemble import observables
+from ..ensemble import observables, turning_points
 from ..mechanics.channels import Problem
 from ..solvers.mobius import MobiusSplitting
 from ..sweeps.sweeping import plan_of, run_plan
@@ -173,7 +173,7 @@ def _solver(document: Document, name: str) -> Any:
 
 def _observables() -> dict[str, type]:
     """The observables that a file can describe: those without functions among their arguments."""
-    kinds = vars(observables).values()
+    kinds = [*vars(observables).values(), *vars(turning_points).values()]
     return {
         cls.__name__: cls
         for cls in kinds

@@ -33,7 +33,7 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     - `report(n)`: a function that hears of every n lanes done; None by default
 
     Returns a dictionary of arrays; that under ".backend" (m,) says what computed each lane: "xla", or "mosaic" or "triton"
-    if a fused kernel did on a GPU. Equal lane numbers give equal bits. A lane that fails has NaN results, a code in
+    if a fused kernel did on a GPU. Equal calls on one machine give equal bits. A lane that fails has NaN results, a code in
     `status` and its time in `failure_time`.
     """
     values = plan.values(lanes)
@@ -121,10 +121,11 @@ class _Lanes:
         """Steps per unit of time of the first run. If lanes have several stretches, only equal rates share a block, so
         that all stretches of a lane are refined alike: then few different rates, which fill blocks."""
         rates = predicted_rates(self.stiffness, self.plan.rtol, estimate)
-        if not self.several:  # one step or more, of which twice as many are twice as many
-            length = sum(each.reshape(self.size, -1).sum(axis=1) for each in jax.tree.leaves(self.lengths))
-            rates = np.maximum(rates, 1 / np.where(length > 0, length, np.inf))
-        return 2 ** (np.ceil(2 * np.log2(rates)) / 2) if self.several else rates
+        if self.several:
+            return 2 ** (np.ceil(2 * np.log2(rates)) / 2)
+        # One step at least, so that twice as many are two.
+        length = sum(each.reshape(self.size, -1).astype(float).sum(axis=1) for each in jax.tree.leaves(self.lengths))
+        return np.maximum(rates, 1 / np.where(length > 0, length, np.inf))
 
     def results(self, report: Report) -> dict[str, np.ndarray]:
         """All variables of the plan; failed lanes are NaN, with a code and a time."""

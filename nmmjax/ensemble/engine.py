@@ -47,7 +47,8 @@ _GPU_BLOCK = 128
 @dataclasses.dataclass(frozen=True)
 class Shape:
     """How lanes are cut: `block` lanes per loop, `group` blocks per call, `threads` calls at once over `devices`; `narrow`
-    lanes per loop of those that need by far the most steps, 0 for none; `steady` if numbers of steps are known and all."""
+    lanes per loop of those that need by far the most steps, 0 for none;
+    `steady` if a lane's cost is its number of steps, which is known."""
 
     block: int
     group: int
@@ -147,11 +148,16 @@ def run(
     `apart` only equal ones.
     """
     leaves, tree = jax.tree.flatten(steps)
-    known = np.sum([each.reshape(cost.size, -1).sum(axis=1) for each in leaves], axis=0) if shape.steady else cost
+    known = (
+        np.sum([np.maximum(each, 0).reshape(cost.size, -1).sum(axis=1) for each in leaves], axis=0) if shape.steady else cost
+    )
+    alone = False  # waking a thread takes longer than little work
     if apart:
         calls = cut_apart(cost, shape.block, shape.group, shape.threads)
     else:
         calls = cut(known, shape.block, shape.narrow, shape.group, shape.threads)
+        if shape.steady and sum(each.seconds(known) for each in calls) < _LITTLE:
+            calls, alone = cut(known, shape.block, shape.narrow, shape.group, 1), True
 
     programs = {group: _program(task, shape, group) for group in {batch.group for batch in calls}}
 
@@ -186,8 +192,7 @@ def run(
                 all_lanes[lanes] = some_lanes
         return tuple(whole)
 
-    # Waking a thread takes longer than little work.
-    several = len(calls) > 1 and not (shape.steady and sum(each.seconds(known) for each in calls) < _LITTLE)
+    several = len(calls) > 1 and not alone
     try:
         return gather((pool.map if several else map)(work, range(len(calls))))
     except BaseException:

@@ -29,7 +29,10 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
 def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
     """What these calls return, each in a thread of its own: programs that are met first are compiled at the same time.
 
-    Their programs must be compiled with `BESIDE_OPTIONS`.
+    Their programs must be compiled with `BESIDE_OPTIONS`. Where these don't hold, the calls run one after the other.
     """
+    config: Any = jax.config
+    if jax.default_backend() != "cpu" or config.jax_default_device is not None or config.jax_disable_jit:
+        return [call() for call in calls]
     with pool_of(len(calls)) as pool:
         return [each.result() for each in [pool.submit(call) for call in calls]]

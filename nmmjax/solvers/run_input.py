@@ -1,4 +1,4 @@
-"""What one run is asked for: the input that all loops share, checked and in one precision."""
+"""What one run is asked for: the input that all loops share."""
 
 import dataclasses
 import time

@@ -335,19 +335,20 @@ def _remove_leftovers(path: pathlib.Path) -> None:
         if (leftover / _FOLDER / "lock").exists():
             with contextlib.suppress(OSError), _acquire(leftover, path):
                 shutil.rmtree(leftover, ignore_errors=True)
-        elif _is_dead(*leftover.name.split("-")[-3:-1]):
+        elif _is_dead(leftover.name.removeprefix(f".{path.name}.partial-")):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _is_dead(node: str = "", process: str = "") -> bool:
-    """Whether a process of this machine is no more; of other machines nobody knows."""
-    if os.name == "nt" or node != platform.node().split("-")[-1] or not process.isdigit():
+def _is_dead(creator: str) -> bool:
+    """Whether the process MACHINE-PROCESS-… is no more; of other machines nobody knows."""
+    node, *rest = creator.rsplit("-", 2)
+    if os.name == "nt" or node != platform.node() or len(rest) != 2 or not rest[0].isdigit():
         return False
     try:
-        os.kill(int(process), 0)
+        os.kill(int(rest[0]), 0)
     except ProcessLookupError:
         return True
-    except OSError:
+    except (OSError, OverflowError):
         return False
     return False
 

@@ -296,11 +296,13 @@ def test_leftovers_without_a_lock_go_away_with_their_process(tmp_path):
     """A creator killed before it took its lock, or while it removed another's leftovers."""
     with subprocess.Popen([sys.executable, "-c", ""]) as gone:
         pass
-    left = [tmp_path / f".s.zarr.partial-{platform.node()}-{process}-0a1b" for process in (gone.pid, os.getpid())]
+    node = platform.node()
+    creators = f"{node}-{gone.pid}", f"{node}-{os.getpid()}", f"other-{node}-{gone.pid}", f"{node}-{2**70}"
+    left = [tmp_path / f".s.zarr.partial-{each}-0a1b" for each in creators]
     for each in left:
         each.mkdir()
     run(tmp_path / "s.zarr")
-    assert [each.exists() for each in left] == [False, True]
+    assert [each.exists() for each in left] == [False, True, True, True]
 
 
 def test_two_creators_make_one_store(tmp_path, monkeypatch):
