@@ -6,7 +6,6 @@ beside bursts found in a run. Nothing in (i) and (ii) is small in the loss per c
 (iii) is asymptotic between bursts: the population must follow slow variables that are slow.
 """
 
-import functools
 import warnings
 from typing import Any
 
@@ -26,10 +25,9 @@ from ..mechanics.spike import PROMINENCE
 from ..models.base import as_states, takes_model
 from ..models.mpr import MPR
 from ..models.state import State, StateLike
-from ..numerics.compiling import BESIDE_OPTIONS, jitted
+from ..numerics.compiling import jitted
 from ..numerics.loops import choose
 from ..numerics.roots import newton, ratio
-from ..numerics.threads import side_by_side
 from .cycle import burst_map, first_onset
 from .first_spike import first_peak
 from .frozen import require_burster
@@ -195,10 +193,10 @@ def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
     is_found = all(name in getattr(bursts, "data_vars", ()) for name in ("peak", "trough", "onset_time"))
     require("bursts", type(bursts).__name__, "be the result of `find_bursts`", is_found)
     current = _current(model, I)
-    most = max(32, 2 * bursts.sizes["spike"])
+    cycle = burst_cycle(model, I=current, max_spikes=max(32, 2 * bursts.sizes["spike"]))
     attributes = attributes_of(model, "model") | {"I": float(current)}
     if bursts.sizes["burst"] == 0 or bursts.sizes["spike"] == 0:
-        return _dataset(bursts, {}, burst_cycle(model, I=current, max_spikes=most), attributes)
+        return _dataset(bursts, {}, cycle, attributes)
 
     def column(name: str) -> Values:
         return jnp.asarray(bursts[name].values, model.eta.dtype)
@@ -208,11 +206,7 @@ def predict_burst(model: MPR, bursts: Any, *, I: Real = 0.0) -> Any:
     trough = State(r=column("trough"), v=0 * column("peak"), **{name: column(f"{name}_trough") for name in names})
     v = column("onset_v")
     onset = State(r=0 * v + cusp_rate(model), v=v, **{name: column(f"onset_{name}") for name in names})
-    cycle, columns = side_by_side(
-        lambda: _cycle(model, current, most), lambda: _beside(model, current, at_peak, trough, onset)
-    )
-    _warn_if_fast(cycle.slowness)
-    return _dataset(bursts, columns, cycle, attributes)
+    return _dataset(bursts, _beside(model, current, at_peak, trough, onset), cycle, attributes)
 
 
 def _dataset(bursts: Any, columns: dict[str, Any], cycle: BurstCycle, attributes: dict[str, Any]) -> Any:
@@ -254,7 +248,7 @@ def _dataset(bursts: Any, columns: dict[str, Any], cycle: BurstCycle, attributes
     return xarray().Dataset(data, coords=bursts.coords, attrs={**attributes, **notes})
 
 
-@functools.partial(jitted, options=BESIDE_OPTIONS)
+@jitted
 def _beside(model: MPR, current: Scalar, peak: State, trough: State, onset: State) -> dict[str, Values]:
     """Predictions (i) and (ii) for all bursts; arrays (bursts, spikes)."""
     land, count = Moving(model, current), peak.r.shape[1]
@@ -388,7 +382,7 @@ def _spikes(model: MPR, y: State, current: Scalar, count: int) -> PredictedSpike
     return _spikes_of(land, follow_turns(land, first, count, CAREFUL))
 
 
-@functools.partial(jitted, options=BESIDE_OPTIONS)
+@jitted
 def _cycle(model: MPR, current: Scalar, most: int) -> BurstCycle:
     land, tau = Moving(model, current), model.tau
 

@@ -17,10 +17,6 @@ CPU_OPTIONS = {"xla_cpu_prefer_vector_width": 512, "xla_disable_hlo_passes": "cp
 # time, and its programs at most a fifth longer. Unknown options are errors, and these were tried with JAX 0.10.
 SOON_OPTIONS = {"xla_cpu_use_fusion_emitters": False} if jax.__version_info__[:2] == (0, 10) else {}
 
-# Of programs of the latter kind that run in several threads at once: two whose kernels are split over cores wait for each
-# other, for ever.
-BESIDE_OPTIONS = SOON_OPTIONS | {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
-
 
 def jitted(function: Callable[..., Any], options: Mapping[str, Any] = SOON_OPTIONS) -> Callable[..., Any]:
     """`equinox.filter_jit`, on a CPU with options of the compiler, by default those that compile soonest.

@@ -2,8 +2,6 @@
 
 import concurrent.futures
 import os
-from collections.abc import Callable
-from typing import Any
 
 import jax
 
@@ -24,15 +22,3 @@ def pool_of(threads: int) -> concurrent.futures.ThreadPoolExecutor:
         jax.debug_nans(False).__enter__()  # see `nan_is_absent`, which is of the thread that asks
 
     return concurrent.futures.ThreadPoolExecutor(threads, initializer=inherit)
-
-
-def side_by_side(*calls: Callable[[], Any]) -> list[Any]:
-    """What these calls return, each in a thread of its own: programs that are met first are compiled at the same time.
-
-    Their programs must be compiled with `BESIDE_OPTIONS`. Where these don't hold, the calls run one after the other.
-    """
-    config: Any = jax.config
-    if jax.default_backend() != "cpu" or config.jax_default_device is not None or config.jax_disable_jit:
-        return [call() for call in calls]
-    with pool_of(len(calls)) as pool:
-        return [each.result() for each in [pool.submit(call) for call in calls]]
