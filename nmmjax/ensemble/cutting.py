@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 _ONE_VECTOR = 16  # lanes at most, of float32
-_VECTOR_STEP = 39.0  # ns of one step of a population in a block of one vector (AVX-512)
+_VECTOR_STEP = 39.0  # ns of one step of a population in a block of one vector (AMD EPYC, AVX-512)
 _WIDE_STEP, _WIDE_LANE = 70.0, 1.03  # ns of a step of a wider block, and of a lane in it
 _THREADS = 2  # of the machine that the choice is made for
 _WORTH = 2e6  # ns that narrow blocks must save: they are a second program, compiled once
