@@ -5,12 +5,11 @@ import inspect
 import json
 import pkgutil
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import equinox as eqx
+import processes
 import pytest
 
 import nmmjax
@@ -189,9 +188,7 @@ changed = [k for k, v in jax.config.values.items() if options.get(k, v) != v]
 changed += [k for k in os.environ if variables.get(k) != os.environ[k]]
 print(json.dumps([changed, sorted({name.split(".")[0] for name in sys.modules})]))
 """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, cwd=ROOT.parent, timeout=120
-    )
+    done = processes.python("-W", "error", "-c", script, cwd=ROOT.parent)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" and done.stdout.count("\n") == 1
     changed, loaded = json.loads(done.stdout)

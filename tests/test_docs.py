@@ -4,10 +4,10 @@ import importlib.util
 import inspect
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 import nmmjax
@@ -85,8 +85,8 @@ def test_curves_of_other_programs_are_met():
 def test_curves_are_met_anew(tmp_path):
     """Those that need no program of another licence."""
     names = ("run_with_pulse", "burst", "mean_rate", "periods")
-    command = [sys.executable, "-m", "benchmarks.validation", "--only", ",".join(names), "--out", str(tmp_path)]
-    subprocess.run(command, check=True, capture_output=True, cwd=ROOT)
+    done = processes.python("-m", "benchmarks.validation", "--only", ",".join(names), "--out", tmp_path, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     for name in names:
         assert json.loads((tmp_path / f"curve_{name}.json").read_text(encoding="utf8"))["met"], name
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import processes
 import pytest
 import xarray as xr
 from jax.experimental.sparse import BCOO
@@ -131,9 +132,7 @@ def test_a_function_whose_surroundings_changed_is_compiled_anew():
 
 @pytest.mark.slow
 def test_the_same_call_is_known_again_in_another_process(tmp_path, capsys):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    command = [sys.executable, str(HERE / "stored_call.py"), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = processes.python(HERE / "stored_call.py", tmp_path)
     assert done.returncode == 0, done.stderr
     (tmp_path / "sweep.zarr" / ".nmmjax" / "chunks" / "1.json").unlink()  # as if killed before it was finished
     stored_call(tmp_path)
@@ -163,9 +162,8 @@ def test_the_lock_of_a_killed_fit_is_free(tmp_path):
     path = tmp_path / "f.npz"
     code = "import sys, time; from pathlib import Path; from nmmjax._files import LockBeside\n"
     code += "held = LockBeside(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True, env=processes.environment()
     ) as other:
         try:
             assert other.stdout.readline() == "held\n"

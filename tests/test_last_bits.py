@@ -1,10 +1,8 @@
 """Tests marked `last_bits`, in a process of their own: the suite's compiles without optimising, which rounds otherwise."""
 
-import os
 import pathlib
-import subprocess
-import sys
 
+import processes
 import pytest
 
 TESTS = pathlib.Path(__file__).parent
@@ -13,7 +11,7 @@ FILES = [each for each in sorted(TESTS.rglob("test_*.py")) if "@pytest.mark.last
 
 @pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
 def test_programs_compiled_as_users_do_have_the_same_bits(which):
-    command = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-m", f"last_bits and {which}", *FILES]
-    environment = os.environ | {"NMMJAX_TEST_OPTIMISED": "1", "XLA_FLAGS": ""}
-    ran = subprocess.run(command, cwd=TESTS.parent, env=environment, capture_output=True, text=True)
+    environment = processes.environment(NMMJAX_TEST_OPTIMISED="1", XLA_FLAGS="")
+    options = ("-q", "-n0", "-p", "no:cacheprovider", "-m", f"last_bits and {which}")
+    ran = processes.python("-m", "pytest", *options, *FILES, env=environment, cwd=TESTS.parent)
     assert ran.returncode == 0, ran.stdout + ran.stderr

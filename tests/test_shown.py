@@ -1,12 +1,10 @@
 """What users and contributors are shown runs as it stands: blocks of README, docs, CONTRIBUTING; notebooks at toy size."""
 
 import itertools
-import os
 import pathlib
 import re
-import subprocess
-import sys
 
+import processes
 import pytest
 from helpers import rest_slow
 from shown import blocks_of
@@ -15,7 +13,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def environment():
-    return os.environ | {"NMMJAX_QUICK": "1", "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "MPLBACKEND": "Agg"}
+    return processes.environment(NMMJAX_QUICK="1", MPLBACKEND="Agg")
 
 
 SHOWN = {  # numbers that pages end with, and how far from them float32 may lead
@@ -47,8 +45,8 @@ SLOW += [HOW_TO + name for name in ("circuits.md", "neurons.md", "heterogeneitie
 def run_pages(pages, folder, speed="quick"):
     """All python blocks of pages, page after page, in one fresh process, in JAX's default precision; what it printed."""
     checks = {page: [f"abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN.get(page, [])] for page in pages}
-    command = [sys.executable, str(ROOT / "tests" / "shown.py"), speed, *(";".join([page, *checks[page]]) for page in pages)]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=folder)
+    what = (";".join([page, *checks[page]]) for page in pages)
+    result = processes.python(ROOT / "tests" / "shown.py", speed, *what, env=environment(), cwd=folder)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -87,8 +85,7 @@ def test_examples_for_contributors_run(tmp_path):
     blocks = [code for _, code in blocks_of("CONTRIBUTING.md")]
     assert len(blocks) >= 6
     assert [block for block in blocks if sum(bool(line.strip()) for line in block.splitlines()) > 25] == []
-    command = [sys.executable, "-c", "\n".join(blocks)]
-    result = subprocess.run(command, capture_output=True, text=True, env=environment(), cwd=tmp_path)
+    result = processes.python("-c", "\n".join(blocks), env=environment(), cwd=tmp_path)
     assert result.returncode == 0, result.stderr
 
 

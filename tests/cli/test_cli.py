@@ -2,13 +2,13 @@
 
 import importlib.metadata
 import json
-import os
 import shutil
 import subprocess
 import sys
 
 import jax
 import numpy as np
+import processes
 import pytest
 
 import nmmjax as nmm
@@ -18,15 +18,8 @@ from nmmjax.cli import checkup, listing
 from nmmjax.cli.app import main
 
 
-def command(*arguments, **options):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", "nmmjax", *arguments], capture_output=True, text=True, env=environment, **options
-    )
-
-
 def test_models_command_lists_every_parameter():
-    out = command("models").stdout
+    out = processes.python("-m", "nmmjax", "models").stdout
     for name in ("eta", "Delta", "tau", "GapJunction", "E_s", "PulseTrain", "[0, inf)", "Montbrió"):
         assert name in out
 

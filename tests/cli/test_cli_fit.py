@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import processes
 import pytest
 import xarray as xr
 
@@ -441,16 +442,8 @@ def test_picture_of_a_posterior(unchecked):
 
 @pytest.mark.slow
 def test_the_whole_command_on_its_example(tmp_path):
-    import os
-    import subprocess
-    import sys
-
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    line = [sys.executable, "-m", "nmmjax", "fit"]
     for arguments in (["--example"], ["fit.toml", "fit.csv"], ["fit.toml", "none.csv"]):
-        found = subprocess.run(
-            [*line, *arguments], capture_output=True, text=True, env=environment, timeout=300, cwd=tmp_path
-        )
+        found = processes.python("-m", "nmmjax", "fit", *arguments, cwd=tmp_path)
         assert "Traceback" not in found.stderr
         if arguments[-1] == "none.csv":
             assert found.returncode == 1 and re.fullmatch(r"nmmjax: .*none.csv.*\.\n", found.stderr)

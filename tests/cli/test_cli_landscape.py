@@ -3,11 +3,10 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
+import processes
 import pytest
 
 import nmmjax as nmm
@@ -343,7 +342,7 @@ def test_the_example_recovers_its_model(tmp_path, capsys):
 
 def test_the_example_recording():
     script = "import sys, nmmjax; nmmjax.example_recording(); print('nitime' in sys.modules)"
-    found = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, timeout=120)
+    found = processes.python("-W", "error", "-c", script)
     assert found.stdout == "False\n", found.stderr
     recording = nmm.example_recording()
     assert recording.values.shape == (250, 28) and recording.dt == 1.89 and "LPCC" in recording.names
@@ -423,9 +422,8 @@ def test_pictures_refuse_what_they_cannot_draw(done, unchecked):
 @pytest.mark.slow
 def test_the_command_in_a_shell(tmp_path):
     write(tmp_path / "bold.csv", signals())
-    line = [sys.executable, "-m", "nmmjax", "landscape"]
     for arguments, code in ((["bold.csv", "--shuffles", "20"], 0), (["none.csv"], 1)):
-        found = subprocess.run([*line, *arguments], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        found = processes.python("-m", "nmmjax", "landscape", *arguments, cwd=tmp_path)
         assert found.returncode == code and "Traceback" not in found.stderr
     assert found.stderr == "nmmjax: There is no file 'none.csv'.\n"
     assert "nmmjax landscape bold.csv --shuffles 20" in (tmp_path / "results" / "report.md").read_text(encoding="utf8")

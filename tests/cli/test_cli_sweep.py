@@ -1,16 +1,14 @@
 """`nmmjax sweep config.toml`: what it writes, and one sentence with file, line and key for every mistake in the file."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
+import processes
 import pytest
 import xarray as xr
 from helpers_sweep import FakePlan, run_plan
@@ -356,9 +354,7 @@ w = [[1, 2],
 
 
 def command(*arguments):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    line = [sys.executable, "-m", "nmmjax", "sweep", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=300)
+    return processes.python("-m", "nmmjax", "sweep", *arguments)
 
 
 def test_a_wrong_file_is_one_line_in_the_shell(tmp_path):

@@ -2,10 +2,10 @@
 
 import os
 import stat
-import subprocess
 import sys
 
 import jax
+import processes
 import pytest
 
 import nmmjax as nmm
@@ -28,9 +28,8 @@ print(counts["hits"], counts["misses"], folder)
 
 
 def process(home, *arguments):
-    environment = os.environ | {"XDG_CACHE_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
-    environment |= {"JAX_ENABLE_COMPILATION_CACHE": "1"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, text=True)
+    environment = processes.environment(XDG_CACHE_HOME=str(home), JAX_ENABLE_COMPILATION_CACHE="1")
+    done = processes.python("-c", PROGRAM, *arguments, env=environment)
     assert done.returncode == 0, done.stderr
     hits, misses, folder = done.stdout.split()
     return int(hits), int(misses), folder

@@ -9,6 +9,7 @@ import time
 
 import matplotlib.pyplot as plt
 import numpy as np
+import processes
 import pytest
 
 from nmmjax.cli import reproduction
@@ -22,15 +23,8 @@ def close_figures():
     plt.close("all")
 
 
-def command(*arguments, **options):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "120"}
-    return subprocess.run(
-        [sys.executable, "-m", "nmmjax", *arguments], capture_output=True, text=True, env=environment, **options
-    )
-
-
 def test_unknown_claim_is_one_line():
-    result = command("reproduce", "--only", "orbits,nonsense")
+    result = processes.python("-m", "nmmjax", "reproduce", "--only", "orbits,nonsense")
     assert result.returncode == 1
     assert result.stderr.count("\n") == 1
     assert "nonsense" in result.stderr

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import processes
 import pytest
 import xarray as xr
 from helpers_sweep import FakePlan, run_plan
@@ -325,9 +326,7 @@ def test_fake_plan_can_be_pickled():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_writers_killed_at_random_moments_leave_a_store_that_resumes_to_the_same_bits(tmp_path):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
-    command = [sys.executable, str(HERE / "kill_writer.py"), str(tmp_path), "20"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = processes.python(HERE / "kill_writer.py", tmp_path, "20")
     assert done.returncode == 0, done.stderr
     killed, states = map(int, done.stdout.split())
     assert killed >= 10

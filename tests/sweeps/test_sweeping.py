@@ -1,7 +1,6 @@
 """The door of sweeps: datasets, chunks and memory, progress, summaries, Ctrl-C; with plans that need no model."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import processes
 import pytest
 import xarray as xr
 from helpers_sweep import FakePlan, run_plan
@@ -181,7 +181,7 @@ from helpers_sweep import FakePlan, run_plan
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background processes lack
 run_plan(FakePlan(pause=0.5), store=sys.argv[1], chunk=5)
 """
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    environment = processes.environment()
     store = tmp_path / "s.zarr"
     process = subprocess.Popen([sys.executable, "-c", script, store], stderr=subprocess.PIPE, text=True, env=environment)
     deadline = time.monotonic() + 60
