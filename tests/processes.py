@@ -15,7 +15,7 @@ def environment(**more):
     return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": paths, "COLUMNS": "120", "PYTHONFAULTHANDLER": "1"} | more
 
 
-def python(*arguments, seconds=400, env=None, cwd=None):
+def python(*arguments, seconds=300, env=None, cwd=None):
     """`python ARGUMENTS` when it has ended, as `subprocess.run` returns it. After `seconds` it is told to abort, and so
     prints the line that every thread is at, which is what the error then shows."""
     command = [sys.executable, *map(str, arguments)]
@@ -29,5 +29,5 @@ def python(*arguments, seconds=400, env=None, cwd=None):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 out, err = process.communicate(timeout=20)
             process.kill()  # its children may hold the streams
-            raise AssertionError(f"{command} took more than {seconds} s.\n{out}\n{err}") from None
+            raise TimeoutError(f"{command} took more than {seconds} s.\n{out}\n{err}") from None
     return subprocess.CompletedProcess(command, process.returncode, out, err)
