@@ -1,24 +1,18 @@
 """A plan's lanes computed: steps chosen, lanes solved and refined, failures timed, results put together."""
 
-import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..mechanics.channels import node_sizes
-from ..models.state import State
 from ..numerics.threads import pool_of
-from .convergence import converge, predicted_rates
+from .convergence import converge
 from .engine import Shape, prepared, run, way_of
-from .gradient import derivative_name
-from .observables import Final, LastFinite, Samples
-from .plan import Build, Plan
-from .runge_kutta import Adaptive
-from .task import Task
+from .on_device import compute_on_devices, stays_on_device
+from .plan import Plan, status_of
+from .scales import scales
+from .steps import classes_of, first_rates, steps_of, stretches
 
 BACKEND = ".backend"  # name of what lanes were computed by, beside their results
 Report = Callable[[int], None] | None
@@ -40,33 +34,33 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     tangents = 0 if plan.method.reverse else len(plan.gradient)
     nodes = int(np.prod(plan.base.nodes))
     delayed = plan.base.wires is not None
-    steady = not isinstance(plan.method, Adaptive)
+    steady = not plan.adaptive
     shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes, plan.neurons, delayed, steady)
     with pool_of(shape.threads) as pool:
-        return _Lanes(plan, Build(tuple(values)), values, shape, pool).results(report)
+        if stays_on_device(plan, shape):
+            found, way = compute_on_devices(plan, values, shape, pool, report)
+        else:
+            found, way = _Lanes(plan, values, shape, pool).results(report)
+    return found | {BACKEND: np.broadcast_to(np.asarray(way), len(found["status"]))}
 
 
 class _Lanes:
     """The lanes of one call. Results of the last solve may be replaced by later, finer ones; codes are those of the last."""
 
-    def __init__(self, plan: Plan, build: Any, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
+    def __init__(self, plan: Plan, values: Mapping[str, np.ndarray], shape: Shape, pool: Any):
         self.plan, self.values, self.shape, self.pool = plan, values, shape, pool
-        self.task = Task(build, plan.method, tuple(plan.observables.items()), plan.times, plan.gradient)
+        self.task, self.adaptive = plan.task(tuple(values)), plan.adaptive
         self.state = tuple(plan.base.model.variables)
         self.size = next(iter(values.values())).shape[0]
-        self.adaptive = isinstance(plan.method, Adaptive)
         # If steps are given, a lane's numbers must not depend on its company, so lanes of unequal steps go apart.
         self.given = plan.dt0 is not None and not self.adaptive
-        looks = any(not isinstance(each, (Final, Samples)) for each in plan.observables.values())
-        resolve = (self.adaptive or looks) if "riccati" in plan.base.model.offers and not self.given else None
-        prepare = prepared(build, plan.times, resolve)
+        prepare = prepared(self.task.build, plan.times, plan.resolves)
         parts = _parts(values, shape.threads)
         of_part = lambda part: jax.tree.map(np.asarray, prepare(plan.base, part))
         done = pool.map(of_part, parts) if len(parts) > 1 else [of_part(parts[0])]  # threads take time to start
         self.lengths, stiffness = jax.tree.map(lambda *each: np.concatenate(each), *done)
         self.stiffness = stiffness.astype(np.float64)
-        stretches = sum(int(np.prod(each.shape[1:])) for each in jax.tree.leaves(self.lengths))
-        self.several = stretches > 1 and not self.adaptive
+        self.several = stretches(self.lengths) > 1 and not self.adaptive
         self.codes, self.failures = np.zeros(self.size, np.int16), np.full(self.size, np.nan)
         self.last: tuple[np.ndarray, np.ndarray] = np.zeros(self.size), np.ones(self.size, int)
 
@@ -100,41 +94,28 @@ class _Lanes:
         return results, np.full(self.size, np.nan), np.ones(self.size, bool), steps.sum(axis=1)
 
     def _converged(self, report: Report) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, np.ndarray]:
-        plan = self.plan
-        rates = self._predicted(True)
-        smooth = {f".{name}": True for name in self.state}
-        for name, each in plan.observables.items():
-            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(plan.base)}
-        derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in plan.gradient}
-        tolerances = (plan.rtol, plan.atol / plan.rtol)
-        return converge(self.solve, rates, smooth, derived, tolerances, plan.max_steps, self.several, report, self._sizes)
+        return converge(self.solve, self._predicted(True), self.plan.rules(self.several), report, self._sizes)
 
     def _sizes(self, lanes: np.ndarray, results: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Scales of the observables of some lanes, by name: the larger of those at the lane's two ends."""
         some = np.resize(np.arange(lanes.size), max(64, 1 << (lanes.size - 1).bit_length()))  # few sizes, few compilations
         values = {name: each[lanes][some] for name, each in self.values.items()}
         finals = {name: results[f".{name}"][some] for name in self.state}
-        found = _sized(self.task)(self.plan.base, values, finals)
+        found = scales(self.task)(self.plan.base, values, finals)
         return {name: np.asarray(each)[: lanes.size] for name, each in found.items()}
 
-    def _predicted(self, estimate: bool) -> np.ndarray:
-        """Steps per unit of time of the first run. If lanes have several stretches, only equal rates share a block, so
-        that all stretches of a lane are refined alike: then few different rates, which fill blocks."""
-        rates = predicted_rates(self.stiffness, self.plan.rtol, estimate)
-        if self.several:
-            return 2 ** (np.ceil(2 * np.log2(rates)) / 2)
-        # One step at least, so that twice as many are two.
-        length = sum(each.reshape(self.size, -1).astype(float).sum(axis=1) for each in jax.tree.leaves(self.lengths))
-        return np.maximum(rates, 1 / np.where(length > 0, length, np.inf))
+    def _predicted(self, refines: bool) -> np.ndarray:
+        return first_rates(self.stiffness, self.lengths, self.plan.rtol, refines, self.several)
 
-    def results(self, report: Report) -> dict[str, np.ndarray]:
-        """All variables of the plan; failed lanes are NaN, with a code and a time."""
+    def results(self, report: Report) -> tuple[dict[str, np.ndarray], str]:
+        """All variables of the plan; failed lanes are NaN, with a code and a time. And what computed them."""
         results, error, met, steps = self.refined(report)
         finite = self._everywhere({name: np.isfinite(results[f".{name}"]) for name in self.state})
         kept = self._everywhere({name: results[f".{name}"] > 0 for name in self.plan.base.model.positive})
-        codes = np.where(self.codes > 0, self.codes, np.where(~finite, 2, np.where(~kept, 3, np.where(met, 0, 1))))
+        stable = None
         if self.plan.states is not None:
-            codes = np.where(np.asarray(self.plan.base.noise.stable)[self.values["noise.which"]], codes, 4)
+            stable = np.asarray(self.plan.base.noise.stable)[self.values["noise.which"]]
+        codes = status_of(self.codes, finite, kept, met, stable)
         self._time_failures(np.flatnonzero(~finite & np.isnan(self.failures)))
         # A lane that stopped early has no results; one that only missed its tolerance has.
         broken = codes > (0 if self.adaptive else 1)
@@ -145,7 +126,7 @@ class _Lanes:
             if name not in own:
                 each = np.where(broken.reshape((-1,) + (1,) * (each.ndim - 1)), np.nan, each)
             found[name] = each.astype(variable.dtype)
-        return found | {BACKEND: np.broadcast_to(np.asarray(way_of(self.task, self.shape)), self.size)}
+        return found, way_of(self.task, self.shape)
 
     def _everywhere(self, holds: Mapping[str, np.ndarray]) -> np.ndarray:
         """Per lane, whether something holds for all these variables, and at all nodes of a network."""
@@ -156,31 +137,8 @@ class _Lanes:
     def _time_failures(self, lanes: np.ndarray) -> None:
         """The hot loop doesn't watch for failures: the few lanes that failed run again, as before, with a watch."""
         if lanes.size:
-            watch = dataclasses.replace(self.task, observables=(("t", LastFinite()),), gradient=())
             rates, multiples = self.last[0][lanes], self.last[1][lanes]
-            self.failures[lanes] = self.solve(lanes, rates, multiples, watch)[0]["t"]
-
-
-@functools.lru_cache(maxsize=16)
-def _sized(task: Task) -> Any:
-    """Compiled: the scales of a task's results, and of the states under names with a dot, by lane."""
-    times = task.times
-
-    def lane(base, values, finals) -> dict[str, Any]:
-        problem = task.build(base, values)
-        dtype = jax.tree.leaves(problem.y0)[0].dtype
-        ends = (times.start, problem.y0), (times.t1, problem.y0.replace(**finals))
-        both = [_scales(task, problem, jnp.asarray(t, dtype), y) for t, y in ends]
-        return jax.tree.map(jnp.maximum, *both)
-
-    return jax.jit(jax.vmap(lane, in_axes=(None, 0, 0)))
-
-
-def _scales(task: Task, problem: Any, t: Any, y: State) -> dict[str, Any]:
-    found = {f".{name}": node_sizes(name, problem, t, y) for name in y.names}
-    for name, each in task.observables:
-        found |= {f"{name}{suffix}": size for suffix, size in each.sizes(problem, t, y).items()}
-    return found
+            self.failures[lanes] = self.solve(lanes, rates, multiples, self.task.watch())[0]["t"]
 
 
 def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.ndarray]]:
@@ -188,18 +146,3 @@ def _parts(values: Mapping[str, np.ndarray], threads: int) -> list[dict[str, np.
     size = next(iter(values.values())).shape[0]
     count = threads if size >= 4096 * threads and size % threads == 0 else 1
     return [{name: each[k * size // count : (k + 1) * size // count] for name, each in values.items()} for k in range(count)]
-
-
-def steps_of(lengths: np.ndarray, rates: np.ndarray, multiple: Any) -> np.ndarray:
-    """Numbers of steps of stretches of these lengths: a multiple of those at these rates; none without length."""
-    shape = (-1,) + (1,) * (lengths.ndim - 1)
-    some = np.minimum(np.ceil(lengths * rates.reshape(shape) * (1 - 1e-12)), 2**28)  # counted in 32 bits
-    return (np.reshape(multiple, shape if np.ndim(multiple) else ()) * some).astype(np.int32)
-
-
-def classes_of(steps: Any, size: int) -> np.ndarray:
-    """A number per lane, equal for lanes of equal steps."""
-    rows = np.concatenate([each.reshape(size, -1) for each in jax.tree.leaves(steps)], axis=1)
-    if (rows == rows[0]).all():
-        return np.zeros(size)
-    return np.unique(rows, axis=0, return_inverse=True)[1].ravel()

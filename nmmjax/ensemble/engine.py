@@ -77,7 +77,7 @@ class Shape:
             return Shape(int(np.clip(most // neurons, 1, -(-lanes // threads))), 1, threads, devices)
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
-            return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
+            return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), 2 * len(devices), devices)
         threads = max(len(devices), cores())
         least = 8 if nodes == 1 else _DELAYED_BLOCK if delayed else _NETWORK_BLOCK
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)
@@ -123,7 +123,7 @@ def way_of(task: Any, shape: Shape) -> str:
     return _choice(task, shape.block).way or "xla" if fused else "xla"
 
 
-def _program(task: Any, shape: Shape, group: int) -> Any:
+def program(task: Any, shape: Shape, group: int) -> Any:
     """What computes `group` blocks: a kernel of our own, or the compiled call."""
     platform = shape.devices[0].platform
     return _choice(task, shape.block) if platform != "cpu" and task.fusible else compiled(task, group, platform)
@@ -159,7 +159,7 @@ def run(
         if shape.steady and sum(each.seconds(known) for each in calls) < _LITTLE:
             calls, alone = cut(known, shape.block, shape.narrow, shape.group, 1), True
 
-    programs = {group: _program(task, shape, group) for group in {batch.group for batch in calls}}
+    programs = {group: program(task, shape, group) for group in {batch.group for batch in calls}}
 
     def work(number: int) -> tuple[np.ndarray, Any, np.ndarray]:
         """Lanes of a call, their results and their steps."""

@@ -19,10 +19,13 @@ from .._types import Key
 from ..mechanics.channels import Problem
 from ..models.network import Targeted
 from ..models.noise import AbstractNoise
+from .convergence import Rules
 from .folding import AbstractMethod, Times
 from .gradient import derivative_name
-from .observables import AbstractObservable
+from .observables import AbstractObservable, Final, Samples
+from .runge_kutta import Adaptive
 from .shot import Shot
+from .task import Task
 
 MAX_STEPS = 2**22
 
@@ -102,6 +105,13 @@ MEANINGS = {
 
 # The same, for file attributes.
 WORDS = ("successful", "tolerance_not_met", "non_finite", "rate_not_positive", "no_stable_state")
+
+
+def status_of(codes: Any, finite: Any, kept: Any, met: Any, stable: Any = None, xp: Any = np) -> Any:
+    """Result codes of lanes: those that a run ended with, else by whether the last state is `finite` and has `kept` what is
+    positive so, and whether the tolerance was `met`; `stable` says which lanes have a stable state to begin from."""
+    found = xp.where(codes > 0, codes, xp.where(~finite, 2, xp.where(~kept, 3, xp.where(met, 0, 1))))
+    return found if stable is None else xp.where(stable, found, 4)
 
 
 @runtime_checkable
@@ -240,6 +250,30 @@ class Plan(Shown):
             "steps": ("int32", {"units": "1", "long_name": "steps taken"}),
         }
         return found | {name: Variable((), (), dtype, attrs) for name, (dtype, attrs) in own.items()}
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether the method chooses steps as it goes."""
+        return isinstance(self.method, Adaptive)
+
+    @property
+    def resolves(self) -> bool | None:
+        """Whether steps must be as short as what is observed asks for; None where nothing predicts them."""
+        if "riccati" not in self.base.model.offers or (self.dt0 is not None and not self.adaptive):
+            return None
+        return self.adaptive or any(not isinstance(each, (Final, Samples)) for each in self.observables.values())
+
+    def task(self, names: tuple[str, ...]) -> Task:
+        """What is compiled for lanes with values under these names."""
+        return Task(Build(names), self.method, tuple(self.observables.items()), self.times, self.gradient)
+
+    def rules(self, several: bool) -> Rules:
+        """How two runs of lanes are compared, of one stretch each or of `several`; final states' names begin with a dot."""
+        smooth = {f".{name}": True for name in self.base.model.variables}
+        for name, each in self.observables.items():
+            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(self.base)}
+        derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in self.gradient}
+        return Rules.of(smooth, derived, (self.rtol, self.atol / self.rtol), self.max_steps, several, self.dtype)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -24,12 +24,13 @@ from ..mechanics.channels import Problem, just_inside
 from ..models.state import State
 from ..numerics.compiling import CPU_OPTIONS
 from ..numerics.threads import pool_of
-from .computation import Report, classes_of, steps_of
+from .computation import Report
 from .convergence import predicted_rates
 from .engine import Shape, prepared, run
 from .folding import AbstractMethod, Progress, Times, Uniform, bounds, each_lane
 from .plan import Build, Plan
 from .runge_kutta import Adaptive, is_positive, norm
+from .steps import classes_of, steps_of
 
 
 class Moving(eqx.Module):

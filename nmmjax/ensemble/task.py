@@ -12,7 +12,7 @@ from ..mechanics.channels import Problem
 from ..numerics.compiling import CPU_OPTIONS
 from .folding import AbstractMethod, Times, fold
 from .gradient import along, with_derivatives
-from .observables import AbstractObservable
+from .observables import AbstractObservable, LastFinite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +30,10 @@ class Task:
     def fusible(self) -> bool:
         """Whether a kernel of our own may run it on an accelerator."""
         return self.method.fusible
+
+    def watch(self) -> "Task":
+        """The same lanes, watched for when their state was last finite."""
+        return dataclasses.replace(self, observables=(("t", LastFinite()),), gradient=())
 
     def block(self, base: PyTree, values: Mapping[str, Any], steps: Any) -> dict[str, Any]:
         """Results of the lanes of a block, as the method runs them: each by itself, or all together."""

@@ -35,7 +35,7 @@ class Cluster:
         rule = "have a worker (`client.wait_for_workers(1)` waits for one)"
         require("cluster", client, rule, self._threads() > 0)
         self.device = client.submit(_device, pure=False).result()
-        self.smallest, self.chunks = 256, 4 * self._threads()
+        self.smallest, self.largest, self.chunks = 256, 65_536, 4 * self._threads()
         workers = client.scheduler_info()["workers"].values()
         limits = [each["memory_limit"] / max(each["nthreads"], 1) for each in workers if each.get("memory_limit")]
         self.memory = min(limits, default=4 * 2**30)

@@ -33,7 +33,9 @@ from ..models.stimulus import AbstractStimulus
 from .cluster import Cluster
 from .store import Blocks, SweepStore, backends_in, block_shape, fill_value, named, open_store, plain
 
-_LARGEST = 65_536  # lanes in one chunk
+# Lanes in one chunk, which bound what a Ctrl-C waits for; a GPU (each) needs more to be busy.
+_LARGEST = {"cpu": 65_536}
+_LARGEST_ELSEWHERE = 262_144
 _CHUNKS = 32  # chunks of a stored sweep, if they don't get too small, so that a crash costs little
 _SMALLEST = {"cpu": 1024}  # lanes in one chunk below which a device works with less than its full strength
 _SMALLEST_ELSEWHERE = 16_384
@@ -192,7 +194,9 @@ class _Local:
     def __init__(self, stored: bool) -> None:
         devices = jax.local_devices()
         self.device = devices[0].device_kind
-        self.smallest = _SMALLEST.get(devices[0].platform, _SMALLEST_ELSEWHERE) * len(devices)
+        platform, count = devices[0].platform, len(devices)
+        self.smallest = _SMALLEST.get(platform, _SMALLEST_ELSEWHERE) * count
+        self.largest = _LARGEST.get(platform, _LARGEST_ELSEWHERE * count)
         self.chunks = _CHUNKS if stored else 1
 
     @functools.cached_property
@@ -219,8 +223,8 @@ def _memory_of(device: Any) -> dict[str, int]:
 
 
 def _site(cluster: Any, stored: bool) -> Any:
-    """Place of the computation: its `device`, its `memory` in bytes, the `smallest` chunk worth its while and how many
-    `chunks`."""
+    """Place of the computation: its `device`, its `memory` in bytes, the `smallest` chunk worth its while, the
+    `largest` and how many `chunks`."""
     if cluster is None:
         return _Local(stored)
     return Cluster(cluster)
@@ -235,7 +239,7 @@ def _chunk_limit(plan: PlanLike, chunk: int | None, site: Any) -> int:
             message = f"A chunk of {chunk} lanes doesn't fit the memory; using {fitting}, the most that does."
             warnings.warn(message, stacklevel=4)
         return min(chunk, fitting)
-    return min(max(site.smallest, -(-plan.lanes // site.chunks)), fitting, _LARGEST)
+    return min(max(site.smallest, -(-plan.lanes // site.chunks)), fitting, site.largest)
 
 
 def _warn_of_other_chunk(sink: SweepStore, shape: tuple[int, ...], chunk: int | None) -> None:

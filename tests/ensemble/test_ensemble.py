@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 
 import nmmjax as nmm
 from nmmjax import MPR, Custom, Final, Mean, MobiusSplitting, Peak, Pulse, PulseTrain, Ramp, Sinusoid, plan_sweep
-from nmmjax.ensemble.computation import _sized, steps_of
-from nmmjax.ensemble.convergence import converge
+from nmmjax.ensemble.convergence import Rules, converge
 from nmmjax.ensemble.packing import packer
-from nmmjax.ensemble.plan import Build
-from nmmjax.ensemble.task import Task
+from nmmjax.ensemble.scales import scales
+from nmmjax.ensemble.steps import steps_of
 from nmmjax.extend import compute_lanes
 from nmmjax.mechanics.channels import Problem
 from nmmjax.models.base import AbstractModel
@@ -213,16 +212,14 @@ def test_rounding_counts_relative_to_what_is_observed():
     with jax.enable_x64(False):
         plan = plan_sweep(MPR(Delta=1.0), over=sets, y0={"r": 0.1, "v": -2.0}, t1=200.0, observe=observe)
         found = compute(plan)
-        build = Build(tuple(plan.values(np.arange(4))))
-        scales = _sized(Task(build, plan.method, tuple(observe.items()), plan.times))(
-            plan.base, plan.values(np.arange(4)), {"r": found["last_r"], "v": found["last_v"]}
-        )
-    scales = jax.tree.map(np.asarray, scales)
+        values = plan.values(np.arange(4))
+        finals = {"r": found["last_r"], "v": found["last_v"]}
+        sizes = jax.tree.map(np.asarray, scales(plan.task(tuple(values)))(plan.base, values, finals))
     np.testing.assert_array_equal(found["status"], 0)
     assert np.all(found["error"] <= 1e-4)
-    assert np.all(np.abs(found["mean_energy"] - MEAN_NEAR_ZERO) < 1e-4 * scales["mean_energy"])
-    assert np.all((scales["mean_energy"] > 60) & (scales["mean_energy"] < 400))
-    np.testing.assert_allclose(scales["last_v"], np.hypot(np.pi * found["last_r"], found["last_v"]), rtol=1e-5)
+    assert np.all(np.abs(found["mean_energy"] - MEAN_NEAR_ZERO) < 1e-4 * sizes["mean_energy"])
+    assert np.all((sizes["mean_energy"] > 60) & (sizes["mean_energy"] < 400))
+    np.testing.assert_allclose(sizes["last_v"], np.hypot(np.pi * found["last_r"], found["last_v"]), rtol=1e-5)
 
 
 def test_a_scale_hides_no_true_alarm():
@@ -234,8 +231,8 @@ def test_a_scale_hides_no_true_alarm():
         return {"x": (1e-3 + 10 * noise).astype(np.float32)}, steps[:, None]
 
     sizes = lambda lanes, results: {"x": np.full(lanes.size, 10.0)}
-    arguments = ({"x": True}, {}, (1e-4, 0.0), 10**6, True)
-    _, error, met, _ = converge(solve, np.array([1.0, 1.0]), *arguments, sizes=sizes)
+    rules = Rules.of({"x": True}, {}, (1e-4, 0.0), 10**6, True, np.float32)
+    _, error, met, _ = converge(solve, np.array([1.0, 1.0]), rules, sizes=sizes)
     assert not met[0] and error[0] > 1e-4 and met[1] and error[1] <= 1e-4
 
 
@@ -544,7 +541,8 @@ def series(c):
 def test_convergence_of_a_known_series(several):
     """What is left after extrapolation is within the tolerance and the estimate; rough results are not extrapolated."""
     solve = series(np.array([1.0, 30.0, 1000.0]))
-    found, error, met, spent = converge(solve, np.full(3, 4.0), {"x": True, "n": False}, {}, (1e-8, 0.1), 10**6, several)
+    rules = Rules.of({"x": True, "n": False}, {}, (1e-8, 0.1), 10**6, several, float)
+    found, error, met, spent = converge(solve, np.full(3, 4.0), rules)
     assert np.all(met) and np.all(error <= 1e-8)
     assert np.all(np.abs(found["x"] - 2) / 2.1 <= np.maximum(error, 1e-15))
     assert np.all(np.diff(spent) > 0) and np.all(found["n"] == np.floor(found["n"]))
@@ -552,5 +550,5 @@ def test_convergence_of_a_known_series(several):
 
 def test_a_series_that_does_not_converge_is_no_success():
     solve = lambda lanes, rates, multiple=1: ({"x": rates * multiple}, np.ceil(rates * multiple)[:, None].astype(int))
-    _, error, met, spent = converge(solve, np.full(2, 4.0), {"x": True}, {}, (1e-8, 0.1), 10**4, False)
+    _, error, met, spent = converge(solve, np.full(2, 4.0), Rules.of({"x": True}, {}, (1e-8, 0.1), 10**4, False, float))
     assert not np.any(met) and np.all(error > 1e-8) and np.all(spent < 10**5)
