@@ -82,10 +82,13 @@ def test_curves_of_other_programs_are_met():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_curves_are_met_anew(tmp_path):
     """Those that need no program of another licence."""
     names = ("run_with_pulse", "burst", "mean_rate", "periods")
-    done = processes.python("-m", "benchmarks.validation", "--only", ",".join(names), "--out", tmp_path, cwd=ROOT)
+    done = processes.python(
+        "-m", "benchmarks.validation", "--only", ",".join(names), "--out", tmp_path, seconds=800, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     for name in names:
         assert json.loads((tmp_path / f"curve_{name}.json").read_text(encoding="utf8"))["met"], name

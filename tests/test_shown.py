@@ -46,7 +46,8 @@ def run_pages(pages, folder, speed="quick"):
     """All python blocks of pages, page after page, in one fresh process, in JAX's default precision; what it printed."""
     checks = {page: [f"abs({name} / {value} - 1) < {limit}" for name, value, limit in SHOWN.get(page, [])] for page in pages}
     what = (";".join([page, *checks[page]]) for page in pages)
-    result = processes.python(ROOT / "tests" / "shown.py", speed, *what, env=environment(), cwd=folder)
+    seconds = 300 if speed == "quick" else 800
+    result = processes.python(ROOT / "tests" / "shown.py", speed, *what, seconds=seconds, env=environment(), cwd=folder)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -59,6 +60,7 @@ def test_blocks_of_pages_run_in_order(pages, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("page", SLOW)
 def test_blocks_that_take_minutes_run(page, tmp_path):
     run_pages([page], tmp_path, "slow")

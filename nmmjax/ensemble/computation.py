@@ -36,8 +36,9 @@ def compute_lanes(plan: Plan, lanes: Any, report: Report = None) -> dict[str, np
     delayed = plan.base.wires is not None
     steady = not plan.adaptive
     shape = Shape.choose(next(iter(values.values())).shape[0], plan.dtype, tangents, nodes, plan.neurons, delayed, steady)
-    with pool_of(shape.threads) as pool:
-        if stays_on_device(plan, shape):
+    there = stays_on_device(plan, shape)
+    with pool_of(2 * len(shape.devices) if there else shape.threads) as pool:
+        if there:
             found, way = compute_on_devices(plan, values, shape, pool, report)
         else:
             found, way = _Lanes(plan, values, shape, pool).results(report)

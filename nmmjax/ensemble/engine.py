@@ -77,7 +77,7 @@ class Shape:
             return Shape(int(np.clip(most // neurons, 1, -(-lanes // threads))), 1, threads, devices)
         if devices[0].platform != "cpu":
             per_device = -(-lanes // len(devices))
-            return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), 2 * len(devices), devices)
+            return Shape(_GPU_BLOCK, min(-(-per_device // _GPU_BLOCK), 2**11), len(devices), devices)
         threads = max(len(devices), cores())
         least = 8 if nodes == 1 else _DELAYED_BLOCK if delayed else _NETWORK_BLOCK
         fitting = max(least, _block_bytes() // (np.dtype(dtype).itemsize * (1 + tangents) * nodes) // 8 * 8)

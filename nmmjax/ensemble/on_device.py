@@ -1,8 +1,9 @@
 """Lanes of an accelerator stay there: steps chosen, lanes sorted, gathered, refined and put together on the device.
 
 It computes thousands of lanes in the time that numpy needs to sort them. So the host says only what comes next: it hears
-after every run how many lanes go on, and reads the results once, at the end. Every run is of all blocks, so that one size is
-compiled; lanes that are done take no steps in it.
+after every run how many lanes go on, and reads the results once, at the end. A run of a fused kernel is of all blocks, so
+that one size is compiled; blocks of lanes that are done take no steps. Where plain XLA runs, which computes all lanes while
+any goes on, a run is of the open ones, in few sizes.
 """
 
 import concurrent.futures
@@ -22,7 +23,7 @@ from .scales import scales
 from .steps import first_rates, steps_of, stretches
 from .task import Task
 
-# Lanes of several stretches share blocks only with lanes of equal rates, of which there are so many: half octaves.
+# Lanes of several stretches share blocks only with lanes of equal rates: half octaves, of which there are so many.
 _RATES = 64
 _MOST_BLOCKS = 2**11  # of a call
 _SMALL_PART = 2**14  # lanes below which two calls in flight are not worth while
@@ -33,13 +34,14 @@ Lanes = dict[str, Any]
 def stays_on_device(plan: Plan, shape: Shape) -> bool:
     """Whether lanes are sorted and refined by the accelerator that computes them: where their number, not their size, is
     what costs. With a fixed step, a lane's numbers must not depend on its company, which the host sees to."""
-    return shape.devices[0].platform != "cpu" and plan.method.fusible and (plan.dt0 is None or plan.adaptive)
+    elsewhere = shape.devices[0].platform != "cpu"
+    return elsewhere and plan.method.fusible and plan.dt0 is None and not plan.base.nodes
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """What is known of a plan's lanes when they are compiled: `states` and what of them must stay `positive`, names of the
-    `results`, whether runs are compared (`refines`), lanes of a `block`."""
+    `results`, how runs are compared (of lanes of one stretch), whether they are (`refines`), lanes of a `block`."""
 
     task: Task
     resolves: bool | None
@@ -55,10 +57,22 @@ class Recipe:
     def of(plan: Plan, names: tuple[str, ...], block: int) -> "Recipe":
         """Of a plan whose lanes have values under these names."""
         model = plan.base.model
-        results = tuple(name for name in plan.variables if name not in ("status", "failure_time", "error", "steps"))
-        refines = plan.estimate and not plan.adaptive
-        about = tuple(model.variables), tuple(model.positive), results, plan.rules(False), refines, plan.adaptive
-        return Recipe(plan.task(names), plan.resolves, *about, block)
+        return Recipe(
+            task=plan.task(names),
+            resolves=plan.resolves,
+            states=tuple(model.variables),
+            positive=tuple(model.positive),
+            results=tuple(name for name in plan.variables if name not in ("status", "failure_time", "error", "steps")),
+            rules=plan.rules(False),
+            refines=plan.estimate and not plan.adaptive,
+            adaptive=plan.adaptive,
+            block=block,
+        )
+
+    def blocks(self, lanes: int, several: bool) -> int:
+        """How many blocks hold so many lanes: where only equal rates share one, every rate but the first may begin another,
+        those of lanes that are done or have none count as one, and one is to spare for rounding of the rates."""
+        return -(-lanes // self.block) + (_RATES + 2 if several else 0)
 
     def several(self, lengths: Any) -> bool:
         """Whether lanes of these stretches take equal steps in more than one."""
@@ -87,7 +101,7 @@ class Programs:
         else:
             rates = first_rates(stiffness, lengths, recipe.rules.rtol, recipe.refines, recipe.several(lengths), jnp)
         n = rates.size
-        if recipe.several(lengths):
+        if recipe.several(lengths):  # no more than so many rates; steps at the lowest are as good as none
             rates = jnp.maximum(rates, jnp.max(rates, where=jnp.isfinite(rates), initial=0.0) / 2.0 ** (_RATES // 2))
         return {
             "values": values,
@@ -100,7 +114,7 @@ class Programs:
         }
 
     def _arrange(self, lanes: Lanes) -> tuple[Any, Any, Any]:
-        """Values (blocks, block) and steps (blocks,) of a run of the open lanes, like ones together; every lane's place."""
+        """Values (blocks, block) and steps (blocks, …) of a run of open lanes, like ones together; every lane's place."""
         recipe, block, n = self.recipe, self.recipe.block, lanes["rates"].size
         steps = jax.tree.map(lambda each: steps_of(each, lanes["rates"], lanes["multiple"], jnp), lanes["lengths"])
         kept = lambda each: jnp.where(lanes["open"].reshape((-1,) + (1,) * (each.ndim - 1)), each, 0)
@@ -120,15 +134,13 @@ class Programs:
             place = jnp.cumsum(jnp.where(new, -(-(rank - before) // block), 0)) * block + rank - start
         else:
             place = rank
-        blocks = -(-n // block) + (_RATES + 1 if several else 0)
+        blocks = recipe.blocks(n, several)
         filled = jnp.zeros(blocks * block, rank.dtype).at[place].set(rank)
         which = order[jax.lax.cummax(filled)].reshape(blocks, block)  # a block is filled by its last lane
+        used = jnp.zeros(blocks, bool).at[place // block].set(True)
+        longest = lambda each: jnp.where(used.reshape((-1,) + (1,) * (each.ndim - 1)), each[which].max(axis=1), 0)
         slot = jnp.zeros_like(rank).at[order].set(place)
-        return (
-            jax.tree.map(lambda each: each[which], lanes["values"]),
-            jax.tree.map(lambda each: each[which].max(axis=1), steps),
-            slot,
-        )
+        return jax.tree.map(lambda each: each[which], lanes["values"]), jax.tree.map(longest, steps), slot
 
     def _took(self, lanes: Lanes, out: Any, steps: Any, slot: Any) -> tuple[Lanes, Any, Any]:
         """Lanes after a run with codes and times of failures, its results by name, and its steps (lanes, stretches)."""
@@ -140,8 +152,8 @@ class Programs:
         taken = jnp.concatenate(per_block, axis=1)[slot // recipe.block]
         if recipe.adaptive:
             taken = progress.steps[:, None]
-        ran = lambda new, old: jnp.where(lanes["open"], new.astype(old.dtype), old)
-        lanes = lanes | {name: ran(getattr(progress, name), lanes[name]) for name in ("status", "failure_time")}
+        newer = lambda new, old: jnp.where(lanes["open"], new.astype(old.dtype), old)
+        lanes = lanes | {name: newer(getattr(progress, name), lanes[name]) for name in ("status", "failure_time")}
         return lanes, out | {f".{name}": getattr(y, name) for name in recipe.states}, taken
 
     def _first(self, lanes: Lanes, out: Any, steps: Any, slot: Any) -> tuple[Lanes, Any]:
@@ -184,20 +196,20 @@ class Programs:
 
         plain = lambda _: (run.error, jnp.zeros_like(lost))
         within, meets = jax.lax.cond(lost.any(), scaled, plain, None)
-        ran = lambda new, old: jnp.where(was_open.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+        newer = lambda new, old: jnp.where(was_open.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
         error = jnp.where(lost & meets, within, run.error)
         met = jnp.where(lost, meets, verdict.done)
         go_on = was_open & verdict.go_on
         rates, multiple = lanes["rates"], lanes["multiple"]
         lanes |= {
-            "results": {name: ran(run.best[name], old) for name, old in lanes["results"].items()},
-            "error": ran(error, lanes["error"]),
-            "met": ran(met, lanes["met"]),
+            "results": {name: newer(run.best[name], old) for name, old in lanes["results"].items()},
+            "error": newer(error, lanes["error"]),
+            "met": newer(met, lanes["met"]),
             "spent": lanes["spent"] + jnp.where(was_open, steps.sum(axis=1), 0),
-            "smallest": ran(verdict.smallest, lanes["smallest"]),
-            "stalled": ran(verdict.stalled, lanes["stalled"]),
+            "smallest": newer(verdict.smallest, lanes["smallest"]),
+            "stalled": newer(verdict.stalled, lanes["stalled"]),
             "coarse": (fine, steps),
-            "last": (ran(rates, lanes["last"][0]), ran(multiple, lanes["last"][1])),
+            "last": (newer(rates, lanes["last"][0]), newer(multiple, lanes["last"][1])),
             "rates": rates if rules.several else rates * jnp.where(go_on, verdict.ratio, 1.0),
             "multiple": multiple * 2 if rules.several else multiple,
             "open": go_on,
@@ -207,7 +219,7 @@ class Programs:
     def _rules(self, lanes: Lanes) -> Rules:
         return dataclasses.replace(self.recipe.rules, several=self.recipe.several(lanes["lengths"]))
 
-    def _failed(self, base: Any, lanes: Lanes, count: Any) -> tuple[Lanes, Any]:
+    def _failed(self, lanes: Lanes, count: Any) -> tuple[Lanes, Any]:
         """Lanes with codes, those open that failed and don't know when, as the hot loop doesn't watch for it; and their
         number."""
         n, results = lanes["rates"].size, lanes["results"]
@@ -217,10 +229,7 @@ class Programs:
 
         finite = everywhere([jnp.isfinite(results[f".{name}"]) for name in self.recipe.states])
         kept = everywhere([results[f".{name}"] > 0 for name in self.recipe.positive])
-        stable = None
-        if "noise.which" in lanes["values"]:
-            stable = jnp.asarray(base.noise.stable)[lanes["values"]["noise.which"]]
-        status = status_of(lanes["status"], finite, kept, lanes["met"], stable, jnp)
+        status = status_of(lanes["status"], finite, kept, lanes["met"], xp=jnp)
         untimed = ~finite & jnp.isnan(lanes["failure_time"]) & (jnp.arange(n, dtype=jnp.int32) < count)
         rates, multiple = lanes["last"]
         return lanes | {"status": status, "open": untimed, "rates": rates, "multiple": multiple}, untimed.sum()
@@ -253,25 +262,33 @@ def compute_on_devices(
 ) -> tuple[dict[str, np.ndarray], str]:
     """All variables of the plan for lanes with these values, and what computed them.
 
-    Lanes are cut into equal parts, two per device, so that one is sorted or read while the other is computed.
+    Lanes are cut into equal parts: two per device if they are many, so that one is sorted or read while the other is
+    computed; more where a call would be too large. `pool` has threads for two per device.
     """
     size = next(iter(values.values())).shape[0]
-    parts = len(shape.devices) * (2 if size >= 2 * _SMALL_PART * len(shape.devices) else 1)
-    length = -(-size // max(parts, -(-size // (_MOST_BLOCKS * shape.block))))
+    parts = min(2 * len(shape.devices), max(1, size // _SMALL_PART))
+    parts = max(parts, -(-size // (_MOST_BLOCKS * shape.block)))
+    share = -(-size // parts)
     recipe = Recipe.of(plan, tuple(values), shape.block)
-    bases = [jax.device_put(plan.base, device) for device in shape.devices]
+    devices = shape.devices[:parts]
+    bases = [jax.device_put(plan.base, device) for device in devices]
 
-    def part(first: int) -> dict[str, np.ndarray]:
-        own = {name: each[first : first + length] for name, each in values.items()}
-        number = first // length % len(shape.devices)
-        return _part(recipe, shape, bases[number], own, length, shape.devices[number], report)
+    def part(number: int) -> dict[str, np.ndarray]:
+        own = {name: each[number * share : (number + 1) * share] for name, each in values.items()}
+        k = number % len(devices)
+        return _part(recipe, shape, bases[k], own, shape.block * _round(-(-share // shape.block)), devices[k], report)
 
-    starts = range(0, size, length)
-    found = list((pool.map if len(starts) > 1 else map)(part, starts))
-    join = lambda *each: each[0] if len(each) == 1 else np.concatenate(each)
-    whole = {name: join(*(each[name] for each in found)) for name in found[0]}
+    numbers = range(-(-size // share))
+    found = list((pool.map if len(numbers) > 1 else map)(part, numbers))
+    whole = {name: np.concatenate([each[name] for each in found]) for name in found[0]}
     typed = {name: whole[name].astype(each.dtype, copy=False) for name, each in plan.variables.items()}
     return typed, way_of(recipe.task, shape)
+
+
+def _round(blocks: int) -> int:
+    """As many blocks or up to a quarter more, so that few sizes are compiled."""
+    bits = max((blocks - 1).bit_length() - 3, 0)
+    return -(-blocks >> bits) << bits
 
 
 def _part(
@@ -284,26 +301,30 @@ def _part(
         values = {name: each[filled] for name, each in values.items()}
     do = programs(recipe)
 
-    def ran(task: Task, lanes: Lanes) -> tuple[Any, Any, Any]:
+    def run(task: Task, lanes: Lanes, left: int) -> tuple[Any, Any, Any]:
+        """Results of the `left` open lanes, the steps of their blocks, and every lane's place."""
         given, steps, slot = do.arrange(lanes)
-        group = jax.tree.leaves(given)[0].shape[0]
-        return program(task, shape, group)(base, given, steps), steps, slot
+        blocks = jax.tree.leaves(given)[0].shape[0]
+        if left < count and way_of(task, shape) == "xla":
+            blocks = min(blocks, _round(recipe.blocks(left, recipe.several(lanes["lengths"]))))
+            given, steps = jax.tree.map(lambda each: each[:blocks], (given, steps))  # places of others don't matter
+        return program(task, shape, blocks)(base, given, steps), steps, slot
 
     there = jax.device_put(dict(values), device)
     lanes = do.begin(there, *do.prepare(base, there), count)
-    lanes, left = do.first(lanes, *ran(recipe.task, lanes))
-    done = 0
+    lanes, left = do.first(lanes, *run(recipe.task, lanes, count))
+    before = count
     while True:
-        now = count - int(left)  # waits for the device
+        left = int(left)  # waits for the device
         if report is not None:
-            report(now - done)
-        if now == count:
+            report(before - left)
+        if not left:
             break
-        done = now
-        lanes, left = do.further(base, lanes, *ran(recipe.task, lanes))
-    lanes, untimed = do.failed(base, lanes, count)
-    if int(untimed):
-        out, _, slot = ran(recipe.task.watch(), lanes)
+        before = left
+        lanes, left = do.further(base, lanes, *run(recipe.task, lanes, before))
+    lanes, untimed = do.failed(lanes, count)
+    if untimed := int(untimed):
+        out, _, slot = run(recipe.task.watch(), lanes, untimed)
         lanes = do.timed(lanes, out, slot)
     found = jax.device_get(do.finish(lanes))
     return {name: each[:count] for name, each in found.items()}

@@ -32,7 +32,8 @@ def first_rates(stiffness: Any, lengths: Any, rtol: float, refines: bool, severa
 def steps_of(lengths: Any, rates: Any, multiple: Any, xp: Any = np) -> Any:
     """Numbers of steps of stretches of these lengths: a multiple of those at these rates; none without length."""
     shape = (-1,) + (1,) * (lengths.ndim - 1)
-    some = xp.minimum(xp.ceil(lengths * rates.reshape(shape) * (1 - 1e-12)), _MOST)
+    exactly = 1 - max(1e-12, 4 * float(np.finfo(rates.dtype).eps))  # a whole number of steps stays one
+    some = xp.minimum(xp.ceil(lengths * rates.reshape(shape) * exactly), _MOST)
     return (some.astype(np.int32) * xp.reshape(multiple, shape if np.ndim(multiple) else ())).astype(np.int32)
 
 

@@ -65,6 +65,6 @@ def test_what_lanes_need_between_their_runs_compiles(several, dtype):
         run = lambda task: jax.eval_shape(plain_call(task), plan.base, given, steps)
         lanes, _ = shaped(do.first, lanes, run(recipe.task), steps, slot)
         lanes, _ = shaped(do.further, plan.base, lanes, run(recipe.task), steps, slot)
-        lanes, _ = shaped(do.failed, plan.base, lanes, np.int32(256))
+        lanes, _ = shaped(do.failed, lanes, np.int32(256))
         lanes = shaped(do.timed, lanes, run(recipe.task.watch()), slot)
         assert set(shaped(do.finish, lanes)) == set(plan.variables)

@@ -7,6 +7,7 @@ import diffrax
 import jax
 import numpy as np
 import pytest
+from helpers import rest_slow
 
 import nmmjax as nmm
 from nmmjax.ensemble import on_device
@@ -53,7 +54,7 @@ def assert_alike(host, there, rtol=1e-9, atol=1e-11):
         np.testing.assert_allclose(there[name], each, rtol=rtol, atol=atol, err_msg=name)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", rest_slow(CASES, "refined", "several stretches", "adaptive"))
 def test_results_are_those_of_the_host(case):
     host, there = both(plan_of(**CASES[case]))
     assert_alike(host, there)
@@ -66,12 +67,13 @@ def test_a_tolerance_that_is_not_met_is_said():
     assert_alike(host, there)
 
 
-def test_results_of_networks_are_those_of_the_host():
+@pytest.mark.slow
+def test_results_of_several_nodes_are_those_of_the_host():
     model = nmm.Network(nmm.MPR(), 0.5 * (np.ones((3, 3)) - np.eye(3)))
     assert_alike(*both(plan_of(model, over={"node.eta": ("lane", np.linspace(-3.0, 3.0, LANES))}, t1=2.0)))
 
 
-@pytest.mark.parametrize("t0", [0.0, 0.5])
+@pytest.mark.parametrize("t0", [pytest.param(0.0, marks=pytest.mark.slow), 0.5])
 def test_in_single_precision(t0):
     with jax.enable_x64(False):
         host, there = both(plan_of(rtol=1e-4, t0=t0, t1=2.0))
@@ -110,4 +112,6 @@ def test_where_it_is_used():
     elsewhere = Shape(128, 1, 2, (types.SimpleNamespace(platform="gpu"),))
     assert on_device.stays_on_device(plan_of(), elsewhere)
     assert not on_device.stays_on_device(plan_of(dt0=0.01), elsewhere)
+    pair = nmm.Network(nmm.MPR(), np.ones((2, 2)))
+    assert not on_device.stays_on_device(plan_of(pair, over={"node.eta": [0.0, 1.0]}), elsewhere)
     assert not on_device.stays_on_device(plan_of(), Shape(8, 1, 2, tuple(jax.local_devices())))
