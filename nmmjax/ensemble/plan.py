@@ -264,7 +264,7 @@ class Plan(Shown):
         return self.adaptive or any(not isinstance(each, (Final, Samples)) for each in self.observables.values())
 
     def task(self, names: tuple[str, ...]) -> Task:
-        """What is compiled for lanes with values under these names."""
+        """What is compiled for lanes that have values under these `names`."""
         return Task(Build(names), self.method, tuple(self.observables.items()), self.times, self.gradient)
 
     def rules(self, several: bool) -> Rules:
