@@ -209,7 +209,6 @@ class AbstractSingle(AbstractObservable):
         return f"{self.label} of {self.channel.replace('_', ' ')}"
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        check_channel(self.channel, problem)
         return {"": (unit_of(self.channel, problem), self.meaning)}
 
     def sizes(self, problem: Problem, t: Values, y: State) -> dict[str, Values]:
@@ -254,7 +253,6 @@ class Variance(AbstractSingle):
     label: ClassVar[str] = "variance"
 
     def variables(self, problem: Problem) -> dict[str, tuple[str, str]]:
-        check_channel(self.channel, problem)
         unit = unit_of(self.channel, problem)
         return {"": (unit if unit == "1" else f"({unit})^2", self.meaning)}
 

@@ -228,13 +228,18 @@ class Plan(Shown):
         return found
 
     @functools.cached_property
+    def _observed(self) -> dict[str, dict[str, tuple[str, str]]]:
+        """Unit and meaning of the results of every observable, by suffix."""
+        return {name: each.variables(self.base) for name, each in self.observables.items()}
+
+    @functools.cached_property
     def variables(self) -> dict[str, Variable]:
         """The result's variables: the observables', then how every lane ended."""
         found = {}
         for name, each in self.observables.items():
             axes = {dim: len(values) for dim, (values, _) in each.axes(name, self.base, self.times).items()}
             dims, shape = tuple(axes), tuple(axes.values())
-            for suffix, (units, long_name) in each.variables(self.base).items():
+            for suffix, (units, long_name) in self._observed[name].items():
                 found[f"{name}{suffix}"] = Variable(dims, shape, self.dtype, {"units": units, "long_name": long_name})
         units = {name: each.unit for name, each in sweepable(self.base).items()}
         for name, each in list(found.items()):
@@ -271,7 +276,7 @@ class Plan(Shown):
         """How two runs of lanes are compared, of one stretch each or of `several`; final states' names begin with a dot."""
         smooth = {f".{name}": True for name in self.base.model.variables}
         for name, each in self.observables.items():
-            smooth |= {f"{name}{suffix}": each.smooth for suffix in each.variables(self.base)}
+            smooth |= {f"{name}{suffix}": each.smooth for suffix in self._observed[name]}
         derived = {derivative_name(name, by): is_smooth for name, is_smooth in smooth.items() for by in self.gradient}
         return Rules.of(smooth, derived, (self.rtol, self.atol / self.rtol), self.max_steps, several, self.dtype)
 

@@ -185,21 +185,23 @@ def just_inside(t: Values, start: Values, stop: Values) -> Values:
 
 def check_channel(name: str, problem: Problem) -> None:
     """Refuse, in one sentence, a channel or a node that the problem lacks."""
+    unit_of(name, problem)
+
+
+def unit_of(name: str, problem: Problem) -> str:
+    """The channel's unit; refuses, in one sentence, a channel or a node that the problem lacks."""
     bare, node = parsed(name)
-    refuse_unknown([bare], channel_units(problem), f"channels of {type(problem.model).__name__},")
+    units = channel_units(problem)
+    refuse_unknown([bare], units, f"channels of {type(problem.model).__name__},")
     if node is not None:
         require("channel", name, f"be without a node: {type(problem.model).__name__} has none", problem.nodes)
         names = _names(problem)
         rule = f"name a node from 0 to {problem.nodes[0] - 1}" + (" or by its name" if names[0] != "0" else "")
         require("channel", name, rule, node in names or (node.isdecimal() and int(node) < problem.nodes[0]))
+    return units[bare]
 
 
 def _names(problem: Problem) -> tuple[str, ...]:
     """Names of the nodes, or their numbers as text."""
     labels = problem.model.labels
     return tuple(map(str, range(problem.nodes[0]) if labels is None else labels.tolist()))
-
-
-def unit_of(name: str, problem: Problem) -> str:
-    """The channel's unit."""
-    return channel_units(problem)[parsed(name)[0]]
