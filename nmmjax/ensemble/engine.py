@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import pathlib
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -23,7 +23,7 @@ from ..mechanics.channels import Problem
 from ..numerics.compiling import CPU_OPTIONS
 from ..numerics.threads import cores
 from .cost import stiffness
-from .cutting import cut, cut_apart
+from .cutting import Batch, cut, cut_apart
 from .folding import Times, bounds
 from .kernel import best_call
 from .task import Task, compiled
@@ -148,57 +148,75 @@ def run(
     `apart` only equal ones.
     """
     leaves, tree = jax.tree.flatten(steps)
-    known = (
-        np.sum([np.maximum(each, 0).reshape(cost.size, -1).sum(axis=1) for each in leaves], axis=0) if shape.steady else cost
-    )
-    alone = False  # waking a thread takes longer than little work
-    if apart:
-        calls = cut_apart(cost, shape.block, shape.group, shape.threads)
-    else:
-        calls = cut(known, shape.block, shape.narrow, shape.group, shape.threads)
-        if shape.steady and sum(each.seconds(known) for each in calls) < _LITTLE:
-            calls, alone = cut(known, shape.block, shape.narrow, shape.group, 1), True
-
-    programs = {group: program(task, shape, group) for group in {batch.group for batch in calls}}
-
-    def work(number: int) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Lanes of a call, their results and their steps."""
-        batch = calls[number]
-        lanes, count = np.concatenate(batch.blocks), len(batch.blocks)
-        full = batch.filled()
-        most = [each[full].max(axis=1) for each in leaves]
-        for each in most:
-            each[count:] = 0  # blocks that only fill the call
-        given = {name: each[full] for name, each in values.items()}, jax.tree.unflatten(tree, most)
-        if len(shape.devices) > 1:  # else the call moves its arguments itself, which is faster
-            given = jax.device_put(given, shape.devices[number % len(shape.devices)])
-        real = slice(None)
-        if lanes.size < full.size:
-            real = np.concatenate([np.arange(each.size) + k * batch.width for k, each in enumerate(batch.blocks)])
-        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))[real]
-        flat = jax.tree.map(joined, programs[batch.group](base, *given))
-        taken = np.concatenate([each[:count].reshape(count, -1) for each in most], axis=1)
-        if report is not None:
-            report(lanes.size)
-        return lanes, flat, np.repeat(taken, [each.size for each in batch.blocks], axis=0)
-
-    def gather(parts) -> Any:
-        """Results in the given order, filled in while other calls compute."""
-        whole: list[Any] = []
-        for lanes, *part in parts:
-            if not whole:
-                whole = jax.tree.map(lambda each: np.empty((cost.size, *each.shape[1:]), each.dtype), part)
-            for all_lanes, some_lanes in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
-                all_lanes[lanes] = some_lanes
-        return tuple(whole)
-
-    several = len(calls) > 1 and not alone
+    batches, little = _batches(shape, leaves, cost, apart)
+    programs = {group: program(task, shape, group) for group in {batch.group for batch in batches}}
+    calls = _Calls(shape, programs, base, values, leaves, tree, batches, report)
+    several = len(batches) > 1 and not little
     try:
-        return gather((pool.map if several else map)(work, range(len(calls))))
+        return _gathered((pool.map if several else map)(calls.compute, range(len(batches))), cost.size)
     except BaseException:
         if several:  # a single call doesn't use the pool, which others may
             pool.shutdown(wait=False, cancel_futures=True)
         raise
+
+
+def _batches(shape: Shape, leaves: list[np.ndarray], cost: np.ndarray, apart: bool) -> tuple[list[Batch], bool]:
+    """Lanes cut into calls, and whether these are so little work that waking a thread would take longer."""
+    if apart:
+        return cut_apart(cost, shape.block, shape.group, shape.threads), False
+    if not shape.steady:
+        return cut(cost, shape.block, shape.narrow, shape.group, shape.threads), False
+    known = np.sum([np.maximum(each, 0).reshape(cost.size, -1).sum(axis=1) for each in leaves], axis=0)
+    batches = cut(known, shape.block, shape.narrow, shape.group, shape.threads)
+    if sum(each.seconds(known) for each in batches) < _LITTLE:
+        return cut(known, shape.block, shape.narrow, shape.group, 1), True
+    return batches, False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Calls:
+    """The calls that compute all lanes: `programs` by their number of blocks, what is given to each, who hears of it."""
+
+    shape: Shape
+    programs: Mapping[int, Any]
+    base: object
+    values: Mapping[str, np.ndarray]
+    leaves: list[np.ndarray]
+    tree: Any
+    batches: list[Batch]
+    report: Callable[[int], None] | None
+
+    def compute(self, number: int) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Lanes of a call, their results and their steps."""
+        batch = self.batches[number]
+        lanes, count, full = np.concatenate(batch.blocks), len(batch.blocks), batch.filled()
+        most = [each[full].max(axis=1) for each in self.leaves]
+        for each in most:
+            each[count:] = 0  # blocks that only fill the call
+        given = {name: each[full] for name, each in self.values.items()}, jax.tree.unflatten(self.tree, most)
+        devices = self.shape.devices
+        if len(devices) > 1:  # else the call moves its arguments itself, which is faster
+            given = jax.device_put(given, devices[number % len(devices)])
+        real = slice(None)
+        if lanes.size < full.size:
+            real = np.concatenate([np.arange(each.size) + k * batch.width for k, each in enumerate(batch.blocks)])
+        joined = lambda each: np.asarray(each).reshape((each.shape[0] * each.shape[1], *each.shape[2:]))[real]
+        flat = jax.tree.map(joined, self.programs[batch.group](self.base, *given))
+        taken = np.concatenate([each[:count].reshape(count, -1) for each in most], axis=1)
+        if self.report is not None:
+            self.report(lanes.size)
+        return lanes, flat, np.repeat(taken, [each.size for each in batch.blocks], axis=0)
+
+
+def _gathered(parts: Iterable[tuple[np.ndarray, Any, np.ndarray]], size: int) -> tuple[dict[str, Any], np.ndarray]:
+    """Results and steps of `size` lanes in their given order, filled in while other calls compute."""
+    whole: list[Any] = []
+    for lanes, *part in parts:
+        if not whole:
+            whole = jax.tree.map(lambda each: np.empty((size, *each.shape[1:]), each.dtype), part)
+        for all_lanes, some_lanes in zip(jax.tree.leaves(whole), jax.tree.leaves(part), strict=True):
+            all_lanes[lanes] = some_lanes
+    return whole[0], whole[1]
 
 
 def _prepare(build: Callable[..., Problem], times: Times, resolve: bool | None) -> Any:

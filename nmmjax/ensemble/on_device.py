@@ -26,7 +26,7 @@ from .task import Task
 # Lanes of several stretches share blocks only with lanes of equal rates: half octaves, of which there are so many.
 _RATES = 64
 _MOST_BLOCKS = 2**11  # of a call
-_SMALL_PART = 2**14  # lanes below which two calls in flight are not worth while
+_SMALL_PART = 2**14  # lanes of a part that is worth a call of its own; a guess, as no GPU was at hand
 
 Lanes = dict[str, Any]
 
@@ -270,13 +270,14 @@ def compute_on_devices(
     parts = max(parts, -(-size // (_MOST_BLOCKS * shape.block)))
     share = -(-size // parts)
     recipe = Recipe.of(plan, tuple(values), shape.block)
+    do = programs(recipe)  # here, so that two threads don't make two
     devices = shape.devices[:parts]
     bases = [jax.device_put(plan.base, device) for device in devices]
 
     def part(number: int) -> dict[str, np.ndarray]:
         own = {name: each[number * share : (number + 1) * share] for name, each in values.items()}
         k = number % len(devices)
-        return _part(recipe, shape, bases[k], own, shape.block * _round(-(-share // shape.block)), devices[k], report)
+        return _part(do, shape, bases[k], own, shape.block * _round(-(-share // shape.block)), devices[k], report)
 
     numbers = range(-(-size // share))
     found = list((pool.map if len(numbers) > 1 else map)(part, numbers))
@@ -292,14 +293,13 @@ def _round(blocks: int) -> int:
 
 
 def _part(
-    recipe: Recipe, shape: Shape, base: Any, values: Mapping[str, np.ndarray], length: int, device: Any, report: Any
+    do: Programs, shape: Shape, base: Any, values: Mapping[str, np.ndarray], length: int, device: Any, report: Any
 ) -> dict[str, np.ndarray]:
     """Variables of some lanes, as many as are compiled for and filled by the last one."""
-    count = next(iter(values.values())).shape[0]
+    recipe, count = do.recipe, next(iter(values.values())).shape[0]
     if count < length:
         filled = np.minimum(np.arange(length), count - 1)
         values = {name: each[filled] for name, each in values.items()}
-    do = programs(recipe)
 
     def run(task: Task, lanes: Lanes, left: int) -> tuple[Any, Any, Any]:
         """Results of the `left` open lanes, the steps of their blocks, and every lane's place."""
