@@ -21,7 +21,8 @@ def first_rates(stiffness: Any, lengths: Any, rtol: float, refines: bool, severa
     If lanes have `several` stretches, only equal rates share a block, so that all stretches of a lane are refined alike:
     then few different rates, which fill blocks.
     """
-    rates = predicted_rates(stiffness, rtol, refines)
+    # Nothing is predicted of NaN: such a lane runs, and what it ends with says so.
+    rates = predicted_rates(xp.where(xp.isnan(stiffness), 1.0, stiffness), rtol, refines)
     if several:
         return 2 ** (xp.ceil(2 * xp.log2(rates)) / 2)
     # One step at least, so that twice as many are two.

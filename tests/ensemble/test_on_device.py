@@ -35,9 +35,9 @@ def plan_of(model=None, **changed):
     return nmm.plan_sweep(nmm.MPR() if model is None else model, **(given | changed))
 
 
-def both(plan, devices=1):
+def both(plan, devices=1, values=None):
     """Results as the host refines them and as a device does, in blocks of equal size."""
-    values = plan.values(np.arange(LANES))
+    values = plan.values(np.arange(LANES)) if values is None else values
     shape = Shape(BLOCK, 4, 2, tuple(jax.local_devices()[:devices]), steady=not plan.adaptive)
     heard = []
     with pool_of(2) as pool:
@@ -92,6 +92,17 @@ def test_lanes_that_fail_cost_no_other_and_say_when():
     assert set(there["status"]) == {0, 2} and there["status"][4] == 2
     assert 0 < there["failure_time"][4] < 0.1
     assert_alike(host, there)
+
+
+@pytest.mark.parametrize("case", ["refined", "several stretches"])
+def test_a_lane_of_nan_fails_alone(case):
+    """It can't be asked for, but could come of an overflow."""
+    plan = plan_of(**CASES[case])
+    values = plan.values(np.arange(LANES))
+    values["eta"][4] = np.nan
+    for found in both(plan, values=values):
+        assert found["status"].tolist() == [2 if k == 4 else 0 for k in range(LANES)]
+        assert np.isnan(found["last_r"][4]) and np.isnan(found["peak"][4])
 
 
 def test_many_lanes_are_cut_into_equal_parts(monkeypatch):
